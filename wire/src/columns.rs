@@ -1,0 +1,268 @@
+//! The column registry: numbers, merge rules, units.
+
+/// How a column merges. It stands in the column number (`number % 4`), so that a store can merge columns
+/// that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Values add up.
+    Sum,
+    /// The largest value counts.
+    Max,
+    /// The smallest value counts.
+    Min,
+}
+
+impl Merge {
+    /// The rule of a column number. The reserved rule 3 is treated as a sum.
+    #[must_use]
+    pub fn of(column: u32) -> Self {
+        match column % 4 {
+            1 => Self::Max,
+            2 => Self::Min,
+            _ => Self::Sum,
+        }
+    }
+
+    /// Merges two values. Sums saturate; values from the wire are at most
+    /// [`VALUE_MAX`](crate::limits::VALUE_MAX), so that takes a thousand rows at the limit.
+    #[must_use]
+    pub fn apply(self, a: i64, b: i64) -> i64 {
+        match self {
+            Self::Sum => a.saturating_add(b),
+            Self::Max => a.max(b),
+            Self::Min => a.min(b),
+        }
+    }
+}
+
+/// The unit of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Bytes.
+    Bytes,
+    /// Thousandths of a core.
+    MilliCores,
+    /// Count · nanoseconds (an integral over time).
+    CountNanoseconds,
+}
+
+/// What is known of a column.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnInfo {
+    /// The number on the wire.
+    pub column: u32,
+    /// The name in documents.
+    pub name: &'static str,
+    /// The unit.
+    pub unit: Unit,
+    /// What the figure is.
+    pub meaning: &'static str,
+}
+
+macro_rules! columns {
+    ($($(#[doc = $doc:literal])+ $name:ident = $merge:ident($n:literal), $unit:ident;)*) => {
+        /// Column numbers: `4 × n + merge rule`.
+        pub mod column {
+            const fn sum(n: u32) -> u32 { 4 * n }
+            const fn max(n: u32) -> u32 { 4 * n + 1 }
+            $($(#[doc = $doc])+ pub const $name: u32 = $merge($n);)*
+        }
+
+        /// All known columns, in the order of their numbers' declaration.
+        pub const ALL_COLUMNS: &[ColumnInfo] = &[
+            $(ColumnInfo {
+                column: column::$name,
+                name: stringify!($name),
+                unit: Unit::$unit,
+                meaning: concat!($($doc,)+),
+            },)*
+        ];
+    };
+}
+
+columns! {
+    // Requests.
+    /// Requests that began.
+    STARTED = sum(1), Count;
+    /// Requests whose bill closed.
+    ENDED = sum(2), Count;
+    /// Requests that ended as errors: 5xx, gRPC failures, transport failures.
+    ERRORS = sum(3), Count;
+    /// Requests answered 4xx, counted apart from errors.
+    CLIENT_ERRORS = sum(4), Count;
+    /// Integral over time of the number of requests in flight.
+    IN_FLIGHT_NS = sum(5), CountNanoseconds;
+    /// Sum of wall time from start to the end of the response body.
+    WALL_NS = sum(6), Nanoseconds;
+    /// Wall time spent waiting for calls, not on CPU.
+    WAIT_CALL_NS = sum(7), Nanoseconds;
+    /// Wall time spent waiting for stores, not on CPU.
+    WAIT_STORE_NS = sum(8), Nanoseconds;
+    /// CPU that detached children used after their request's bill closed; part of the class columns too.
+    LATE_CPU_NS = sum(9), Nanoseconds;
+
+    // CPU by class; on operation and owner rows these sum to the process.
+    /// CPU time of class handler.
+    CPU_HANDLER_NS = sum(10), Nanoseconds;
+    /// CPU time of class encode.
+    CPU_ENCODE_NS = sum(11), Nanoseconds;
+    /// CPU time of class decode.
+    CPU_DECODE_NS = sum(12), Nanoseconds;
+    /// CPU time of class protocol (parsing, framing, TLS).
+    CPU_PROTOCOL_NS = sum(13), Nanoseconds;
+    /// CPU time of class io (socket calls).
+    CPU_IO_NS = sum(14), Nanoseconds;
+    /// CPU time of class store (database client).
+    CPU_STORE_NS = sum(15), Nanoseconds;
+
+    // Memory.
+    /// Bytes allocated.
+    ALLOC_BYTES = sum(20), Bytes;
+    /// Number of allocations.
+    ALLOC_COUNT = sum(21), Count;
+    /// Bytes freed while this account was current; not of the same objects.
+    FREED_BYTES = sum(22), Bytes;
+    /// Largest number of bytes that one request held at once (a lower bound across threads).
+    PEAK_LIVE_BYTES = max(23), Bytes;
+    /// Sum over ended requests of the bytes each held at its peak.
+    PEAK_LIVE_SUM_BYTES = sum(24), Bytes;
+
+    // Edges. On the caller's side requests are sent and responses received, on the callee's the reverse.
+    /// Request messages (for a broker: messages published, or consumed).
+    REQUEST_MESSAGES = sum(30), Count;
+    /// Body bytes of request messages.
+    REQUEST_BODY_BYTES = sum(31), Bytes;
+    /// Bytes of request messages on the wire, where the socket is ours.
+    REQUEST_WIRE_BYTES = sum(32), Bytes;
+    /// Response messages.
+    RESPONSE_MESSAGES = sum(33), Count;
+    /// Body bytes of response messages.
+    RESPONSE_BODY_BYTES = sum(34), Bytes;
+    /// Bytes of response messages on the wire, where the socket is ours.
+    RESPONSE_WIRE_BYTES = sum(35), Bytes;
+    /// Wall time from the send of a request to the end of its response; for a consumer, the lag since publishing.
+    WAIT_NS = sum(36), Nanoseconds;
+    /// Calls made again after a failure.
+    RETRIES = sum(37), Count;
+    /// Messages delivered again by a broker.
+    REDELIVERED = sum(38), Count;
+    /// Of the wall time, what lay on the critical path of the request.
+    CRITICAL_NS = sum(39), Nanoseconds;
+    /// Messages in a size class.
+    MESSAGES = sum(40), Count;
+    /// Body bytes in a size class.
+    BODY_BYTES = sum(41), Bytes;
+
+    // Entities.
+    /// Statements that touched the entity.
+    STATEMENTS = sum(50), Count;
+    /// Rows read or written, where the client shows them.
+    ROWS = sum(51), Count;
+    /// Bytes read or written, where the client shows them.
+    BYTES = sum(52), Bytes;
+    /// Requests that touched one key.
+    KEYS_ONE = sum(53), Count;
+    /// Requests that touched two keys.
+    KEYS_TWO = sum(54), Count;
+    /// Requests that touched more than two keys.
+    KEYS_MORE = sum(55), Count;
+    /// Rows in the entity (gauge).
+    ROW_COUNT = max(56), Count;
+    /// Bytes that the entity occupies, indexes included (gauge).
+    SIZE_BYTES = max(57), Bytes;
+
+    // Series.
+    /// Slots of 100 ms observed.
+    SLOTS = sum(60), Count;
+    /// Arrivals over the slots.
+    ARRIVALS = sum(61), Count;
+    /// Sum over the slots of the square of arrivals.
+    ARRIVALS_SQUARED = sum(62), Count;
+    /// Most requests in flight at one instant.
+    IN_FLIGHT = max(63), Count;
+
+    // Process.
+    /// CPU time of the process by the kernel, in this window.
+    CPU_PROCESS_NS = sum(70), Nanoseconds;
+    /// Sum of all accounts booked in this window, `unattributed` not included.
+    CPU_ACCOUNTS_NS = sum(71), Nanoseconds;
+    /// Signed change of CPU in progress (spent, but not yet booked) over this window.
+    CPU_IN_PROGRESS_NS = sum(72), Nanoseconds;
+    /// What is left: process − accounts − in progress. Signed.
+    CPU_UNATTRIBUTED_NS = sum(73), Nanoseconds;
+    /// CPU time of the process since init, by the kernel.
+    CPU_CUMULATIVE_NS = max(74), Nanoseconds;
+    /// Resident set at init.
+    RSS_INIT_BYTES = max(75), Bytes;
+    /// Largest resident set seen at the end of a window.
+    RSS_BYTES = max(76), Bytes;
+    /// Peak resident set by the kernel.
+    RSS_PEAK_BYTES = max(77), Bytes;
+    /// Threads.
+    THREADS = max(78), Count;
+    /// Cores that the process may use.
+    CORES_MILLI = max(79), MilliCores;
+    /// CPU time that the agent itself used, hooks not included.
+    CPU_AGENT_NS = sum(80), Nanoseconds;
+    /// Clock readings taken.
+    CLOCK_READINGS = sum(81), Count;
+    /// Sum over windows of the resident set at their end, for a mean over `SAMPLES`.
+    RSS_SUM_BYTES = sum(82), Bytes;
+    /// Windows sampled.
+    SAMPLES = sum(83), Count;
+    /// Length of the windows.
+    OBSERVED_NS = sum(84), Nanoseconds;
+
+    // Regions and shapes.
+    /// CPU of a region with its children.
+    CPU_INCLUSIVE_NS = sum(90), Nanoseconds;
+    /// CPU of a region without its children.
+    CPU_EXCLUSIVE_NS = sum(91), Nanoseconds;
+    /// Times a region was entered or a shape was seen.
+    COUNT = sum(92), Count;
+
+    // Loss.
+    /// How many were lost, folded or refused.
+    LOST = sum(95), Count;
+    /// CPU time that stood in what was lost.
+    LOST_CPU_NS = sum(96), Nanoseconds;
+
+    // Histograms share the number space.
+    /// Histogram of CPU per ended request: what the request's own polls cost.
+    HIST_REQUEST_CPU_NS = sum(100), Nanoseconds;
+    /// Histogram of wall time per ended request.
+    HIST_WALL_NS = sum(101), Nanoseconds;
+    /// Sketch of the keys that were touched.
+    SKETCH_KEYS = sum(102), Count;
+}
+
+impl ColumnInfo {
+    /// What is known of a column number, if anything.
+    #[must_use]
+    pub fn find(column: u32) -> Option<&'static Self> {
+        ALL_COLUMNS.iter().find(|c| c.column == column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_distinct() {
+        let mut seen = std::collections::BTreeSet::new();
+        for c in ALL_COLUMNS {
+            assert!(seen.insert(c.column / 4), "{} reuses a number", c.name);
+        }
+    }
+
+    #[test]
+    fn gauges_take_the_larger_value_and_counters_add() {
+        assert_eq!(Merge::of(column::RSS_BYTES).apply(3, 5), 5);
+        assert_eq!(Merge::of(column::ENDED).apply(3, 5), 8);
+    }
+}
