@@ -1,0 +1,95 @@
+//! Which threads book, and how far each has booked: what rotation needs to tell CPU in progress.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::clock::{self, ThreadId};
+use crate::ledger::limits::THREADS_MAX;
+use crate::ledger::loss;
+use crate::sync::lock;
+
+/// Means that the thread has no current account.
+const IDLE: i64 = i64::MIN;
+
+/// One thread that books.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) thread: ThreadId,
+    /// Its clock up to which everything is in the tables; [`IDLE`] without a current account.
+    booked_ns: AtomicI64,
+    /// Its clock at its end; [`IDLE`] while it lives.
+    ended_ns: AtomicI64,
+}
+
+static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+impl Slot {
+    pub(crate) fn register() -> Arc<Self> {
+        let slot = Arc::new(Self {
+            thread: clock::thread_id(),
+            booked_ns: AtomicI64::new(IDLE),
+            ended_ns: AtomicI64::new(IDLE),
+        });
+        let mut slots = lock(&SLOTS);
+        if slots.len() < THREADS_MAX {
+            slots.push(slot.clone());
+        } else {
+            drop(slots);
+            loss("agent.threads", "table full", 1);
+        }
+        slot
+    }
+
+    /// Everything up to this reading is in the tables. Called with the shard locked.
+    pub(crate) fn booked(&self, now_ns: i64) {
+        self.booked_ns.store(now_ns, Ordering::Release);
+    }
+
+    /// The thread has no current account; what it does now is nobody's.
+    pub(crate) fn idle(&self) {
+        self.booked_ns.store(IDLE, Ordering::Release);
+    }
+
+    pub(crate) fn end(self: &Arc<Self>, now_ns: i64) {
+        self.ended_ns.store(now_ns, Ordering::Release);
+        lock(&SLOTS).retain(|slot| !Arc::ptr_eq(slot, self));
+    }
+}
+
+/// How far each thread had booked at the instant of rotation.
+#[derive(Debug, Default)]
+pub(crate) struct InProgress(Vec<(Arc<Slot>, i64)>);
+
+/// Notes how far each thread has booked. Called with all shards locked, so it takes no clock reading.
+pub(crate) fn snapshot() -> InProgress {
+    InProgress(
+        lock(&SLOTS)
+            .iter()
+            .filter_map(|slot| {
+                let booked = slot.booked_ns.load(Ordering::Acquire);
+                (booked != IDLE).then(|| (slot.clone(), booked))
+            })
+            .collect(),
+    )
+}
+
+/// CPU spent since the threads last booked, read from their clocks now: what they book between the snapshot
+/// and this reading stands both here and in the next window, and the next change of this figure takes it
+/// off again.
+pub(crate) fn in_progress(noted: &InProgress) -> i64 {
+    noted
+        .0
+        .iter()
+        .map(|(slot, booked)| {
+            let clock = clock::other_thread_cpu_ns(slot.thread);
+            let ended = slot.ended_ns.load(Ordering::Acquire);
+            let now = if ended == IDLE { clock } else { Some(ended) };
+            now.map_or(0, |now| now - booked)
+        })
+        .sum()
+}
+
+/// Ids of the threads that book themselves.
+pub(crate) fn registered_threads() -> Vec<ThreadId> {
+    lock(&SLOTS).iter().map(|slot| slot.thread).collect()
+}

@@ -1,0 +1,339 @@
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+use proptest::prelude::*;
+use weighbridge_wire::{Class, OwnerKind, column};
+
+use super::*;
+use crate::bill::{Outcome, Start};
+use crate::clock;
+use crate::testing::{Books, burn, figure, on_thread};
+
+fn named(name: &str, class: Class) -> Account {
+    Account::new(owner(OwnerKind::Background, name), class)
+}
+
+fn cpu_of(books: &Books, names: &[String]) -> i64 {
+    names
+        .iter()
+        .map(|name| books.owner(OwnerKind::Background, name).cpu_ns())
+        .sum()
+}
+
+/// What a thread may do at a boundary.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Enter an account, do the steps, leave it.
+    Owner(usize, Vec<Step>),
+    Class(usize, Vec<Step>),
+    /// Enter an account, do the steps, panic, be caught.
+    Panic(usize, Vec<Step>),
+    /// A request that ends.
+    Request(Vec<Step>),
+    Burn(u8),
+    Flush,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let leaf = prop_oneof![(0u8..40).prop_map(Step::Burn), Just(Step::Flush)];
+    let step = leaf.prop_recursive(4, 40, 6, |inner| {
+        let inner = prop::collection::vec(inner, 0..6);
+        prop_oneof![
+            (0..3usize, inner.clone()).prop_map(|(n, steps)| Step::Owner(n, steps)),
+            (0..6usize, inner.clone()).prop_map(|(n, steps)| Step::Class(n, steps)),
+            (0..3usize, inner.clone()).prop_map(|(n, steps)| Step::Panic(n, steps)),
+            inner.prop_map(Step::Request),
+        ]
+    });
+    prop::collection::vec(step, 1..8)
+}
+
+fn perform(steps: &[Step], names: &[String], request: &str) {
+    for step in steps {
+        match step {
+            Step::Owner(n, inner) => {
+                let _entered = enter(named(&names[*n], Class::Handler));
+                perform(inner, names, request);
+            }
+            Step::Class(n, inner) => {
+                let _entered = enter_class(weighbridge_wire::ALL_CLASSES[*n]);
+                perform(inner, names, request);
+            }
+            Step::Panic(n, inner) => {
+                let caught = catch_unwind(AssertUnwindSafe(|| {
+                    let _entered = enter(named(&names[*n], Class::Handler));
+                    let _class = enter_class(Class::Encode);
+                    perform(inner, names, request);
+                    std::panic::resume_unwind(Box::new(()));
+                }));
+                assert!(caught.is_err());
+            }
+            Step::Request(inner) => {
+                let bill = Bill::start(Start {
+                    operation: request,
+                    ..Start::default()
+                });
+                let entered = enter(Account::new(OwnerRef::Bill(bill.clone()), Class::Handler));
+                perform(inner, names, request);
+                drop(entered);
+                bill.end(Outcome::Ok);
+            }
+            Step::Burn(us) => burn(i64::from(*us) * 1_000),
+            Step::Flush => flush_here(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn accounts_add_up_to_the_threads_cpu_time_however_scopes_nest(steps in steps(), case in any::<u64>()) {
+        let mut books = Books::open();
+        let names: Vec<String> = (0..3).map(|n| format!("sum {n}")).collect();
+        let request = format!("PROPERTY {case}");
+        let (before, after) = on_thread(|| {
+            let base = enter(named(&names[0], Class::Handler));
+            // The reading that made the account current is the zero point of the sum.
+            let before = clock::thread_cpu_ns();
+            perform(&steps, &names, &request);
+            let after = clock::thread_cpu_ns();
+            drop(base);
+            (before, after)
+        });
+        books.rotate();
+        let booked = cpu_of(&books, &names) + books.operation(&request, "").cpu_ns();
+        // Off by what passes between our own readings and those at the ends.
+        let spent = after - before;
+        prop_assert!(booked >= spent, "{booked} booked of {spent}");
+        prop_assert!(booked - spent < 500_000, "{booked} booked of {spent}");
+    }
+}
+
+#[test]
+fn the_innermost_class_wins_and_store_takes_all() {
+    let mut books = Books::open();
+    on_thread(|| {
+        let _owner = enter(named("classes", Class::Handler));
+        let _decode = enter_class(Class::Decode);
+        burn(1_000_000);
+        let store = enter_class(Class::Store);
+        let encode = enter_class(Class::Encode);
+        burn(2_000_000);
+        drop((encode, store));
+        assert_eq!(current().unwrap().class, Class::Decode);
+    });
+    books.rotate();
+    let row = books.owner(OwnerKind::Background, "classes");
+    assert!(row.class_cpu_ns(Class::Decode).unwrap() >= 1_000_000);
+    assert!(row.class_cpu_ns(Class::Store).unwrap() >= 2_000_000);
+    assert_eq!(row.class_cpu_ns(Class::Encode), Some(0));
+}
+
+#[test]
+fn a_timed_piece_returns_exactly_what_is_booked() {
+    let mut books = Books::open();
+    let (outer, inner) = on_thread(|| {
+        let _owner = enter(named("timed", Class::Handler));
+        let (inner, outer) = timed_class(Class::Encode, || {
+            burn(300_000);
+            // Counted by the outer piece already.
+            let ((), inner) = timed_class(Class::Encode, || burn(300_000));
+            // Another owner's work is not ours.
+            let _other = enter(named("timed other", Class::Handler));
+            burn(300_000);
+            inner
+        });
+        (outer, inner)
+    });
+    books.rotate();
+    let row = books.owner(OwnerKind::Background, "timed");
+    assert_eq!((row.class_cpu_ns(Class::Encode), inner), (Some(outer), 0));
+    assert!(books.owner(OwnerKind::Background, "timed other").cpu_ns() >= 300_000);
+}
+
+#[test]
+fn guards_dropped_out_of_order_lose_nothing() {
+    let mut books = Books::open();
+    let names = ["order a".to_owned(), "order b".to_owned()];
+    let spent = on_thread(|| {
+        let first = enter(named(&names[0], Class::Handler));
+        let begun = clock::thread_cpu_ns();
+        let second = enter(named(&names[1], Class::Handler));
+        burn(200_000);
+        let spent = clock::thread_cpu_ns() - begun;
+        drop(first);
+        drop(second);
+        // The guard dropped last put back what it had found.
+        assert!(current().is_some());
+        drop(thread::cross(None));
+        spent
+    });
+    books.rotate();
+    assert!(cpu_of(&books, &names) >= spent);
+}
+
+#[test]
+fn a_future_is_polled_and_dropped_in_its_account() {
+    struct BurnsInDrop;
+    impl Drop for BurnsInDrop {
+        fn drop(&mut self) {
+            burn(1_000_000);
+        }
+    }
+    let mut books = Books::open();
+    on_thread(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let _outside = enter(named("outside the future", Class::Handler));
+        let held = BurnsInDrop;
+        let future = InAccount::new(named("cancelled future", Class::Handler), async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(async {
+            let mut future = Box::pin(future);
+            poll_fn(|cx| {
+                assert!(future.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            drop(future);
+        });
+    });
+    books.rotate();
+    assert!(
+        books
+            .owner(OwnerKind::Background, "cancelled future")
+            .cpu_ns()
+            >= 1_000_000
+    );
+    assert!(
+        books
+            .owner(OwnerKind::Background, "outside the future")
+            .cpu_ns()
+            < 1_000_000
+    );
+}
+
+#[test]
+fn many_owners_inside_one_task_each_get_their_own() {
+    use futures_util::StreamExt as _;
+    use futures_util::stream::FuturesUnordered;
+    let mut books = Books::open();
+    on_thread(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let _task = enter(named("mixed task", Class::Handler));
+        runtime.block_on(async {
+            let work = |name: &'static str, ns| {
+                InAccount::new(named(name, Class::Handler), async move {
+                    for _ in 0..4 {
+                        burn(ns);
+                        tokio::task::yield_now().await;
+                    }
+                })
+            };
+            let mut both: FuturesUnordered<_> =
+                [work("mixed a", 500_000), work("mixed b", 1_500_000)]
+                    .into_iter()
+                    .collect();
+            while both.next().await.is_some() {}
+        });
+    });
+    books.rotate();
+    let cpu = |name| books.owner(OwnerKind::Background, name).cpu_ns();
+    assert!(
+        (2_000_000..4_000_000).contains(&cpu("mixed a")),
+        "{}",
+        cpu("mixed a")
+    );
+    assert!(
+        (6_000_000..9_000_000).contains(&cpu("mixed b")),
+        "{}",
+        cpu("mixed b")
+    );
+}
+
+#[test]
+fn a_thread_that_ends_in_the_middle_of_its_account_loses_nothing() {
+    let mut books = Books::open();
+    on_thread(|| {
+        // Declared before the account's storage is first used, so dropped after it: silent by then.
+        thread_local! { static LATE: RefCell<Option<Late>> = const { RefCell::new(None) }; }
+        struct Late;
+        impl Drop for Late {
+            fn drop(&mut self) {
+                let _entered = enter(Account::new(OwnerRef::Named(OwnerId(0)), Class::Handler));
+            }
+        }
+        LATE.with(|late| *late.borrow_mut() = Some(Late));
+        drop(thread::cross(Some(named("ends inside", Class::Handler))));
+        burn(1_000_000);
+    });
+    // The scope waits for the closure, not for the thread's storage to be dropped.
+    let begun = clock::monotonic_ns();
+    while books.owner(OwnerKind::Background, "ends inside").cpu_ns() < 1_000_000 {
+        books.rotate();
+        assert!(
+            clock::monotonic_ns() - begun < 10_000_000_000,
+            "never booked"
+        );
+    }
+}
+
+#[test]
+fn cpu_in_progress_is_told_and_taken_back() {
+    let mut books = Books::open();
+    let (burnt, wait_burnt) = std::sync::mpsc::sync_channel(0);
+    let (end, wait_end) = std::sync::mpsc::sync_channel::<()>(0);
+    let thread = std::thread::spawn(move || {
+        let entered = enter(named("in progress", Class::Handler));
+        burn(20_000_000);
+        burnt.send(()).unwrap();
+        wait_end.recv().unwrap();
+        drop(entered);
+    });
+    wait_burnt.recv().unwrap();
+    let progress = |ledger: crate::ledger::WindowLedger| {
+        let (_, process) = ledger
+            .rows
+            .of_kind(weighbridge_wire::RowKind::Process)
+            .next()
+            .unwrap();
+        figure(process, column::CPU_IN_PROGRESS_NS)
+    };
+    let first = progress(books.rotate());
+    assert!(first >= 20_000_000, "{first}");
+    assert_eq!(
+        books.owner(OwnerKind::Background, "in progress").cpu_ns(),
+        0,
+        "not booked yet"
+    );
+    end.send(()).unwrap();
+    thread.join().unwrap();
+    let second = progress(books.rotate());
+    assert!(second <= -20_000_000 + 5_000_000, "{second}");
+    assert!(books.owner(OwnerKind::Background, "in progress").cpu_ns() >= 20_000_000);
+}
+
+#[test]
+fn a_bill_is_freed_when_nobody_holds_it() {
+    let _books = Books::open();
+    let bill = Bill::start(Start {
+        operation: "FREED",
+        ..Start::default()
+    });
+    let weak = Arc::downgrade(&bill);
+    on_thread(move || {
+        let entered = enter(Account::new(OwnerRef::Bill(bill.clone()), Class::Handler));
+        drop(entered);
+        bill.end(Outcome::Ok);
+    });
+    assert!(weak.upgrade().is_none(), "no thread keeps it");
+}

@@ -1,0 +1,249 @@
+//! The state of one thread: its current account, the last reading, and what was spent since it last booked.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
+
+use super::registry::Slot;
+use super::{Account, OwnerRef, owner};
+use crate::bill::Bill;
+use crate::ledger::{Cost, Spent, ledger};
+use crate::{alloc, clock, state};
+
+const CLASSES: usize = ALL_CLASSES.len();
+
+struct Thread {
+    current: Cell<Option<Account>>,
+    /// Stretch of measuring that `last_ns` belongs to.
+    generation: Cell<u32>,
+    last_ns: Cell<i64>,
+    /// CPU by class since the last flush.
+    spent_ns: [Cell<i64>; CLASSES],
+    /// CPU by class since the thread started.
+    total_ns: [Cell<i64>; CLASSES],
+    readings: Cell<u64>,
+    slot: OnceCell<Arc<Slot>>,
+    shard: Cell<usize>,
+}
+
+const NO_SHARD: usize = usize::MAX;
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            current: Cell::new(None),
+            generation: Cell::new(0),
+            last_ns: Cell::new(0),
+            spent_ns: [const { Cell::new(0) }; CLASSES],
+            total_ns: [const { Cell::new(0) }; CLASSES],
+            readings: Cell::new(0),
+            slot: OnceCell::new(),
+            shard: Cell::new(NO_SHARD),
+        }
+    };
+}
+
+impl Thread {
+    fn peek(&self) -> Option<Account> {
+        let account = self.current.take();
+        self.current.set(account.clone());
+        account
+    }
+
+    fn shard(&self) -> usize {
+        if self.shard.get() == NO_SHARD {
+            self.shard.set(ledger().assign_shard());
+        }
+        self.shard.get()
+    }
+
+    fn slot(&self) -> &Arc<Slot> {
+        self.slot.get_or_init(Slot::register)
+    }
+
+    /// Reads the clock and books the piece since the last reading to a class of the account being left.
+    /// After a change of the stretch of measuring there is no piece.
+    fn read(&self, leaving: Option<&Account>, generation: u32) -> i64 {
+        let now = clock::thread_cpu_ns();
+        self.readings.set(self.readings.get() + 1);
+        if self.generation.replace(generation) == generation {
+            if let Some(account) = leaving {
+                let piece = now - self.last_ns.get();
+                for sums in [&self.spent_ns, &self.total_ns] {
+                    let sum = &sums[account.class as usize];
+                    sum.set(sum.get() + piece);
+                }
+            }
+        } else {
+            self.spent_ns.iter().for_each(|spent| spent.set(0));
+            let _ = alloc::take();
+            // Registering takes locks and memory, before the owner's first piece begins.
+            self.slot();
+        }
+        self.last_ns.set(now);
+        now
+    }
+
+    fn take_spent(&self) -> Spent {
+        let mut cost = Cost::default();
+        for (sum, spent) in cost.cpu_ns.iter_mut().zip(&self.spent_ns) {
+            *sum = spent.replace(0);
+        }
+        let counts = alloc::take();
+        cost.alloc_bytes = counts.alloc_bytes;
+        cost.alloc_count = counts.alloc_count;
+        cost.freed_bytes = counts.freed_bytes;
+        Spent {
+            cost,
+            net_bytes: counts.net_bytes,
+            net_max_bytes: counts.net_max_bytes,
+        }
+    }
+
+    /// Books what was spent to its owner. `now_ns` is the last reading.
+    fn flush(&self, owner: &OwnerRef, now_ns: i64) {
+        let spent = self.take_spent();
+        let readings = self.readings.replace(0);
+        match owner {
+            OwnerRef::Named(id) => {
+                let mut shard = ledger().shard(self.shard());
+                shard.book_owner(*id, &spent.cost);
+                shard.readings += readings;
+                self.slot().booked(now_ns);
+            }
+            OwnerRef::Bill(bill) => bill.book(&spent, self.shard(), |shard| {
+                shard.readings += readings;
+                self.slot().booked(now_ns);
+            }),
+        }
+    }
+
+    fn cross(&self, next: Option<Account>) -> Option<Account> {
+        let previous = self.current.take();
+        let generation = state::generation();
+        if generation != 0 && (previous.is_some() || next.is_some()) {
+            let fresh = self.generation.get() != generation;
+            let now = self.read(previous.as_ref(), generation);
+            match (&previous, &next) {
+                (Some(left), Some(entered)) if left.owner.same(&entered.owner) && !fresh => {}
+                (left, entered) => {
+                    match left {
+                        Some(left) if !fresh => self.flush(&left.owner, now),
+                        // Nobody's memory until now.
+                        _ => drop(self.take_spent()),
+                    }
+                    match entered {
+                        Some(_) => self.slot().booked(now),
+                        None => self.slot().idle(),
+                    }
+                }
+            }
+        }
+        self.current.set(next);
+        previous
+    }
+
+    fn flush_now(&self) {
+        let generation = state::generation();
+        if generation == 0 {
+            return;
+        }
+        if let Some(account) = self.peek() {
+            let fresh = self.generation.get() != generation;
+            let now = self.read(Some(&account), generation);
+            if fresh {
+                self.slot().booked(now);
+            } else {
+                self.flush(&account.owner, now);
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.flush_now();
+        drop(self.current.take());
+        if let Some(slot) = self.slot.get() {
+            slot.idle();
+            slot.end(self.last_ns.get());
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Crosses from the current account to another. On a thread whose storage is gone nothing happens.
+pub(super) fn cross(next: Option<Account>) -> Option<Account> {
+    THREAD.try_with(|thread| thread.cross(next)).ok().flatten()
+}
+
+pub(super) fn current() -> Option<Account> {
+    THREAD.try_with(Thread::peek).ok().flatten()
+}
+
+/// CPU booked to each class on this thread up to the last crossing. Takes no reading: right after a crossing
+/// it is exact.
+pub(crate) fn class_totals_here() -> [i64; CLASSES] {
+    THREAD
+        .try_with(|thread| std::array::from_fn(|class| thread.total_ns[class].get()))
+        .unwrap_or_default()
+}
+
+/// The shard that this thread adds to.
+pub(crate) fn shard_here() -> usize {
+    THREAD.try_with(Thread::shard).unwrap_or(0)
+}
+
+/// Books what this thread has spent so far; its current account goes on.
+pub(crate) fn flush_here() {
+    let _ = THREAD.try_with(Thread::flush_now);
+}
+
+/// Books to this bill what the thread has spent for its current owner and not yet booked: reading and parsing
+/// the head of a request that did not exist before.
+pub(crate) fn book_spent_here_to(bill: &Bill) {
+    let _ = THREAD.try_with(|thread| {
+        let generation = state::generation();
+        if let Some(account) = thread.peek()
+            && generation != 0
+            && thread.generation.get() == generation
+        {
+            let now = thread.read(Some(&account), generation);
+            let spent = thread.take_spent();
+            bill.book(&spent, thread.shard(), |_| thread.slot().booked(now));
+        }
+    });
+}
+
+/// Starts measuring on this thread, whose account may have become current before `init`.
+pub(crate) fn start_here() {
+    flush_here();
+}
+
+/// The name under which scheduler time is shown: on stable Tokio it contains tasks that nothing wrapped.
+pub(crate) const RUNTIME_NAME: &str = "runtime or unwrapped";
+
+/// The owner of scheduler time.
+pub(crate) fn runtime_owner() -> OwnerRef {
+    owner(OwnerKind::Runtime, RUNTIME_NAME)
+}
+
+/// Makes everything outside accounts on this thread the runtime's.
+pub(crate) fn become_runtime_thread() {
+    let runtime = Account::new(runtime_owner(), Class::Handler);
+    let _ = THREAD.try_with(|thread| drop(thread.cross(Some(runtime))));
+}
+
+/// A runtime thread is about to sleep: its sums go to the tables, so that an idle thread holds nothing back.
+pub(crate) fn on_park() {
+    flush_here();
+}
+
+/// A runtime thread ends.
+pub(crate) fn leave_thread() {
+    let _ = THREAD.try_with(Thread::end);
+}

@@ -1,0 +1,283 @@
+//! The table of costs that is printed without a collector: what most people see first.
+
+use std::fmt::Write as _;
+
+use weighbridge_wire::{
+    ALL_CLASSES, DistributionKey, OperationKey, OwnerKey, Quality, RowKind, RowSet, RowValue,
+    column, scope,
+};
+
+use crate::ledger::WindowLedger;
+
+/// Rows since init, folded: operations over callers and origins.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    rows: RowSet,
+    cpu_ns: i64,
+}
+
+const NAME_WIDTH: usize = 34;
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a window. What is kept is bounded by the limits on operations and owners.
+    pub(super) fn add(&mut self, window: &WindowLedger) {
+        self.cpu_ns = window.process_cpu_ns;
+        for (key, row) in window.rows.iter() {
+            match RowKind::from_wire(key.kind) {
+                Some(RowKind::Operation) => {
+                    if let Some(parts) = OperationKey::read(key) {
+                        let folded = OperationKey {
+                            caller_service: "".into(),
+                            caller_operation: "".into(),
+                            origin_service: "".into(),
+                            origin_operation: "".into(),
+                            ..parts
+                        };
+                        self.rows.add(folded.row_key(key.quality), row);
+                    }
+                }
+                Some(RowKind::Owner | RowKind::Process | RowKind::Loss | RowKind::Distribution) => {
+                    self.rows.add(key.clone(), row);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The table as text.
+    pub(super) fn render(&self, service: &str) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out, service);
+        out
+    }
+
+    fn write(&self, out: &mut String, service: &str) -> std::fmt::Result {
+        let process = self.process();
+        let seconds = process.get(column::OBSERVED_NS).unwrap_or(0) / 1_000_000_000;
+        writeln!(
+            out,
+            "\nweighbridge: what `{service}` cost in {seconds} s, {} of CPU",
+            time(self.cpu_ns)
+        )?;
+        if self.rows.of_kind(RowKind::Operation).next().is_none() {
+            writeln!(
+                out,
+                "\nno request was weighed: put `weighbridge_agent::layer()` on the router"
+            )?;
+        } else {
+            self.write_operations(out)?;
+        }
+        self.write_owners(out)?;
+        write_conservation(out, &process)?;
+        for (key, row) in self.rows.of_kind(RowKind::Loss) {
+            let lost = row.get(column::LOST).unwrap_or(0);
+            writeln!(out, "lost or folded: {lost} × {}", key.parts.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn process(&self) -> RowValue {
+        let mut sum = RowValue::new();
+        self.rows
+            .of_kind(RowKind::Process)
+            .for_each(|(_, row)| sum.merge(row));
+        sum
+    }
+
+    fn write_operations(&self, out: &mut String) -> std::fmt::Result {
+        write!(
+            out,
+            "\n{:NAME_WIDTH$} {:>8} {:>7} {:>10}",
+            "per ended request", "ended", "errors", "CPU"
+        )?;
+        for class in ALL_CLASSES {
+            write!(out, " {:>9}", class.as_str())?;
+        }
+        writeln!(
+            out,
+            " {:>10} {:>10} {:>10}",
+            "allocated", "peak", "p99 wall"
+        )?;
+        let mut rows: Vec<_> = self.rows.of_kind(RowKind::Operation).collect();
+        rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.cpu_ns()));
+        for (key, row) in rows {
+            let Some(key) = OperationKey::read(key) else {
+                continue;
+            };
+            let ended = row.get(column::ENDED).unwrap_or(0);
+            let per = |value: i64| (ended > 0).then(|| value / ended);
+            let name = match &*key.class {
+                "" => key.operation.to_string(),
+                class => format!("{} ({class})", key.operation),
+            };
+            let errors = row.get(column::ERRORS).unwrap_or(0);
+            write!(
+                out,
+                "{:NAME_WIDTH$} {ended:>8} {errors:>7} {:>10}",
+                fit(&name),
+                or_dash(per(row.cpu_ns()), time)
+            )?;
+            for class in ALL_CLASSES {
+                write!(
+                    out,
+                    " {:>9}",
+                    or_dash(per(row.class_cpu_ns(class).unwrap_or(0)), time)
+                )?;
+            }
+            let allocated = row
+                .get(column::ALLOC_BYTES)
+                .filter(|bytes| *bytes != 0)
+                .and_then(per);
+            let peak = row.get(column::PEAK_LIVE_BYTES).filter(|bytes| *bytes != 0);
+            writeln!(
+                out,
+                " {:>10} {:>10} {:>10}",
+                or_dash(allocated, bytes),
+                or_dash(peak, bytes),
+                or_dash(self.p99_wall(&key), time)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn p99_wall(&self, key: &OperationKey) -> Option<i64> {
+        let key = DistributionKey {
+            component: key.component.clone(),
+            operation: key.operation.clone(),
+            class: key.class.clone(),
+            scope: scope::ALL.into(),
+        };
+        let row = self.rows.get(&key.row_key(Quality::Measured))?;
+        i64::try_from(row.histogram(column::HIST_WALL_NS)?.quantile(0.99)?).ok()
+    }
+
+    fn write_owners(&self, out: &mut String) -> std::fmt::Result {
+        let requests: i64 = self
+            .rows
+            .of_kind(RowKind::Operation)
+            .map(|(_, row)| row.cpu_ns())
+            .sum();
+        let mut rows = vec![("requests".to_owned(), requests)];
+        let mut owners: Vec<_> = self
+            .rows
+            .of_kind(RowKind::Owner)
+            .filter_map(|(key, row)| {
+                let key = OwnerKey::read(key)?;
+                let name = if key.owner_kind == key.name {
+                    key.name.to_string()
+                } else {
+                    format!("{} {}", key.owner_kind, key.name)
+                };
+                Some((name, row.cpu_ns()))
+            })
+            .collect();
+        owners.sort_by_key(|(_, cpu_ns)| std::cmp::Reverse(*cpu_ns));
+        rows.append(&mut owners);
+        writeln!(
+            out,
+            "\n{:NAME_WIDTH$} {:>10} {:>8}",
+            "owner", "CPU", "share"
+        )?;
+        for (name, cpu_ns) in rows {
+            let tenths = if self.cpu_ns > 0 {
+                cpu_ns.saturating_mul(1_000) / self.cpu_ns
+            } else {
+                0
+            };
+            let sign = if tenths < 0 { "-" } else { "" };
+            let share = format!("{sign}{}.{} %", tenths.abs() / 10, tenths.abs() % 10);
+            writeln!(
+                out,
+                "{:NAME_WIDTH$} {:>10} {share:>8}",
+                fit(&name),
+                time(cpu_ns)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn write_conservation(out: &mut String, process: &RowValue) -> std::fmt::Result {
+    let figure = |column| process.get(column).unwrap_or(0);
+    writeln!(
+        out,
+        "\naccounts {} ns + in progress {} ns + unattributed {} ns = process {} ns",
+        figure(column::CPU_ACCOUNTS_NS),
+        figure(column::CPU_IN_PROGRESS_NS),
+        figure(column::CPU_UNATTRIBUTED_NS),
+        figure(column::CPU_PROCESS_NS),
+    )?;
+    let gauge = |column| or_dash(process.get(column), bytes);
+    writeln!(
+        out,
+        "resident: {} at init, {} at most (kernel's peak {})",
+        gauge(column::RSS_INIT_BYTES),
+        gauge(column::RSS_BYTES),
+        gauge(column::RSS_PEAK_BYTES),
+    )
+}
+
+fn or_dash(value: Option<i64>, show: fn(i64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+fn fit(name: &str) -> String {
+    if name.chars().count() <= NAME_WIDTH {
+        return name.to_owned();
+    }
+    name.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
+}
+
+/// Three digits and a unit.
+fn scaled(value: i64, units: &[(&'static str, i64)]) -> String {
+    let size = value.unsigned_abs();
+    let (unit, factor) = units
+        .iter()
+        .rev()
+        .find(|(_, factor)| size >= factor.unsigned_abs())
+        .or(units.first())
+        .copied()
+        .unwrap_or(("", 1));
+    let sign = if value < 0 { "-" } else { "" };
+    let factor = factor.unsigned_abs();
+    let whole = size / factor;
+    if factor == 1 || whole >= 100 {
+        format!("{sign}{whole} {unit}")
+    } else if whole >= 10 {
+        format!("{sign}{whole}.{} {unit}", size % factor * 10 / factor)
+    } else {
+        format!("{sign}{whole}.{:02} {unit}", size % factor * 100 / factor)
+    }
+}
+
+fn time(ns: i64) -> String {
+    scaled(
+        ns,
+        &[
+            ("ns", 1),
+            ("µs", 1_000),
+            ("ms", 1_000_000),
+            ("s", 1_000_000_000),
+        ],
+    )
+}
+
+fn bytes(bytes: i64) -> String {
+    scaled(
+        bytes,
+        &[
+            ("B", 1),
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests;

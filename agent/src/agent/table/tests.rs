@@ -1,0 +1,122 @@
+use expect_test::expect;
+use weighbridge_wire::{Class, OwnerKind, ProcessKey, Window};
+
+use super::*;
+
+fn operation(name: &str, class: &str, caller: &str) -> weighbridge_wire::RowKey {
+    OperationKey {
+        component: "".into(),
+        operation: name.into(),
+        class: class.into(),
+        caller_service: caller.into(),
+        caller_operation: "".into(),
+        origin_service: "store".into(),
+        origin_operation: name.into(),
+    }
+    .row_key(Quality::Measured)
+}
+
+fn owner(kind: OwnerKind, name: &str) -> weighbridge_wire::RowKey {
+    OwnerKey {
+        owner_kind: kind.as_str().into(),
+        name: name.into(),
+    }
+    .row_key(Quality::Measured)
+}
+
+fn window() -> WindowLedger {
+    let mut rows = RowSet::new();
+    for caller in ["", "shop"] {
+        let row = RowValue::new()
+            .with(column::ENDED, 50)
+            .with(column::ERRORS, 1)
+            .with(Class::Handler.column(), 1_000_000)
+            .with(Class::Io.column(), 500_000)
+            .with(column::ALLOC_BYTES, 102_400)
+            .with(column::PEAK_LIVE_BYTES, 4_096);
+        rows.add(operation("GET /orders/{id}", "", caller), &row);
+    }
+    rows.add(
+        operation("POST /imports/{month}/of/a/very/long/name", "bulk", ""),
+        &RowValue::new()
+            .with(column::STARTED, 1)
+            .with(Class::Store.column(), 12_345_678),
+    );
+    rows.add(
+        owner(OwnerKind::Runtime, "runtime or unwrapped"),
+        &RowValue::new().with(Class::Handler.column(), 2_000_000),
+    );
+    rows.add(
+        owner(OwnerKind::Unattributed, "unattributed"),
+        &RowValue::new().with(Class::Handler.column(), -5_678),
+    );
+    let process = ProcessKey {
+        instance: "i".into(),
+        host: "h".into(),
+        epoch: "e".into(),
+        clock_mode: "thread".into(),
+        agent_version: "0".into(),
+    };
+    let row = RowValue::new()
+        .with(column::OBSERVED_NS, 10_000_000_000)
+        .with(column::CPU_ACCOUNTS_NS, 17_345_678)
+        .with(column::CPU_IN_PROGRESS_NS, 10_000)
+        .with(column::CPU_UNATTRIBUTED_NS, -5_678)
+        .with(column::CPU_PROCESS_NS, 17_350_000)
+        .with(column::RSS_INIT_BYTES, 3 << 20);
+    rows.add(process.row_key(Quality::Measured), &row);
+    WindowLedger {
+        window: Window {
+            start_unix_ns: 0,
+            end_unix_ns: 10_000_000_000,
+        },
+        rows,
+        started: 101,
+        ended: 100,
+        process_cpu_ns: 17_350_000,
+    }
+}
+
+#[test]
+fn the_table_shows_costs_shares_and_the_sum() {
+    let mut table = Table::new();
+    table.add(&window());
+    expect![[r#"
+
+        weighbridge: what `store` cost in 10 s, 17.3 ms of CPU
+
+        per ended request                     ended  errors        CPU   handler    encode    decode  protocol        io     store  allocated       peak   p99 wall
+        POST /imports/{month}/of/a/very/l…        0       0          -         -         -         -         -         -         -          -          -          -
+        GET /orders/{id}                        100       2    30.0 µs   20.0 µs      0 ns      0 ns      0 ns   10.0 µs      0 ns   2.00 KiB   4.00 KiB          -
+
+        owner                                     CPU    share
+        requests                              15.3 ms   88.4 %
+        runtime runtime or unwrapped          2.00 ms   11.5 %
+        unattributed                         -5.67 µs    0.0 %
+
+        accounts 17345678 ns + in progress 10000 ns + unattributed -5678 ns = process 17350000 ns
+        resident: 3.00 MiB at init, - at most (kernel's peak -)
+    "#]].assert_eq(&table.render("store"));
+}
+
+#[test]
+fn without_requests_it_says_what_to_do() {
+    let mut table = Table::new();
+    let mut empty = window();
+    empty.rows = RowSet::new();
+    table.add(&empty);
+    assert!(
+        table
+            .render("store")
+            .contains("put `weighbridge_agent::layer()` on the router")
+    );
+}
+
+#[test]
+fn figures_keep_three_digits_and_their_sign() {
+    assert_eq!(
+        [0, 999, 1_000, 12_345, -1_234_567].map(time),
+        ["0 ns", "999 ns", "1.00 µs", "12.3 µs", "-1.23 ms"]
+    );
+    assert_eq!(bytes(1_536), "1.50 KiB");
+}

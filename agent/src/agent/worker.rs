@@ -1,0 +1,239 @@
+//! The agent's own thread: ends windows, closes bills whose children never end, sends deltas.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use weighbridge_wire::{Class, OwnerKind, Window};
+
+use super::process::{ForeignThreads, Process};
+use super::table::Table;
+use crate::account::{Account, enter, owner};
+use crate::export::Exporter;
+use crate::ledger::{ProcessGauges, Rotation, ledger};
+use crate::{bill, clock};
+
+/// Name of the thread and of its owner row.
+pub(super) const THREAD_NAME: &str = "weighbridge";
+/// How often bills that wait for their children are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Most commands that wait; more are refused.
+const COMMANDS_MAX: usize = 16;
+
+/// What the host asks of the thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// End the window and send everything.
+    Flush {
+        patience: Duration,
+        reply: SyncSender<bool>,
+    },
+    /// The same, and end.
+    Shutdown {
+        patience: Duration,
+        reply: SyncSender<bool>,
+    },
+}
+
+/// State of the thread.
+pub(super) struct Worker {
+    pub(super) rotation: Rotation,
+    pub(super) process: Process,
+    pub(super) foreign: ForeignThreads,
+    pub(super) window_ns: u64,
+    pub(super) exporter: Option<Arc<Exporter>>,
+    pub(super) print_table: bool,
+    pub(super) service: String,
+}
+
+pub(super) fn spawn(worker: Worker) -> std::io::Result<(mpsc::Sender<Command>, JoinHandle<()>)> {
+    let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let thread = std::thread::Builder::new()
+        .name(THREAD_NAME.to_owned())
+        .spawn(move || {
+            let _agent = enter(Account::new(
+                owner(OwnerKind::Agent, THREAD_NAME),
+                Class::Handler,
+            ));
+            runtime.block_on(run(worker, inbox));
+        })?;
+    Ok((commands, thread))
+}
+
+async fn run(mut worker: Worker, mut inbox: mpsc::Receiver<Command>) {
+    let mut table = worker.print_table.then(Table::new);
+    if let Some(exporter) = worker.exporter.clone() {
+        tokio::spawn(async move { exporter.pump().await });
+    }
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut signals = Signals::new(table.is_some());
+    let mut begin_unix_ns = clock::wall_unix_ns();
+    loop {
+        let now = clock::wall_unix_ns();
+        let boundary = (begin_unix_ns / worker.window_ns + 1) * worker.window_ns;
+        // A clock that was set back must not stretch the window.
+        let wait = boundary.saturating_sub(now).min(worker.window_ns);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_nanos(wait)) => {
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+            }
+            _ = sweep.tick() => bill::sweep(clock::monotonic_ns()),
+            () = signals.next() => {
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+                print(table.as_ref(), &worker.service);
+            }
+            command = inbox.recv() => {
+                bill::sweep(clock::monotonic_ns());
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+                match command {
+                    Some(Command::Flush { patience, reply }) => {
+                        let exporter = worker.exporter.clone();
+                        tokio::spawn(async move {
+                            let sent = match exporter {
+                                Some(exporter) => exporter.flush(patience).await,
+                                None => false,
+                            };
+                            // Who asked may have lost patience.
+                            let _ = reply.try_send(sent);
+                        });
+                    }
+                    Some(Command::Shutdown { patience, reply }) => {
+                        let sent = match &worker.exporter {
+                            Some(exporter) => exporter.flush(patience).await,
+                            None => false,
+                        };
+                        print(table.as_ref(), &worker.service);
+                        let _ = reply.try_send(sent);
+                        return;
+                    }
+                    // The guard is gone without a word, e.g. by a panic in its drop.
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Ends the window that began at `begin`; returns where the next one begins.
+    fn end_window(&mut self, begin_unix_ns: u64, table: Option<&mut Table>) -> u64 {
+        let now = clock::wall_unix_ns();
+        let window = aligned(begin_unix_ns, now, self.window_ns);
+        let (process, foreign) = (&mut self.process, &mut self.foreign);
+        let ended = self.rotation.rotate(ledger(), window, || {
+            let foreign = foreign.read();
+            ProcessGauges {
+                foreign,
+                ..process.read()
+            }
+        });
+        if let Some(table) = table {
+            table.add(&ended);
+        }
+        if let Some(exporter) = &self.exporter {
+            exporter.offer(ended);
+        }
+        now
+    }
+}
+
+/// The smallest span of whole windows that holds these instants.
+fn aligned(begin_unix_ns: u64, now_unix_ns: u64, window_ns: u64) -> Window {
+    let start = begin_unix_ns.min(now_unix_ns) / window_ns * window_ns;
+    // A rotation a moment after its boundary ends the window before it.
+    let end = now_unix_ns
+        .max(begin_unix_ns)
+        .saturating_sub(window_ns / 4)
+        .max(start + 1);
+    Window {
+        start_unix_ns: start,
+        end_unix_ns: end.div_ceil(window_ns) * window_ns,
+    }
+}
+
+fn print(table: Option<&Table>, service: &str) {
+    if let Some(table) = table {
+        use std::io::Write as _;
+        // A closed standard error is no reason to fail.
+        let _ = std::io::stderr()
+            .lock()
+            .write_all(table.render(service).as_bytes());
+    }
+}
+
+/// SIGUSR1, where it is wanted and can be had.
+struct Signals(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Signals {
+    #[cfg(unix)]
+    fn new(wanted: bool) -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self(
+            wanted
+                .then(|| signal(SignalKind::user_defined1()).ok())
+                .flatten(),
+        )
+    }
+
+    #[cfg(not(unix))]
+    fn new(_wanted: bool) -> Self {
+        Self()
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(begin: u64, now: u64) -> (u64, u64) {
+        let window = aligned(begin, now, 100);
+        (window.start_unix_ns, window.end_unix_ns)
+    }
+
+    #[test]
+    fn windows_are_aligned_and_never_empty() {
+        assert_eq!(span(1_000, 1_100), (1_000, 1_100));
+        assert_eq!(
+            span(1_000, 1_101),
+            (1_000, 1_100),
+            "a late timer does not stretch the window"
+        );
+        assert_eq!(
+            span(1_037, 1_101),
+            (1_000, 1_100),
+            "the first one begins within"
+        );
+        assert_eq!(
+            span(1_100, 1_101),
+            (1_100, 1_200),
+            "a flush right after a boundary"
+        );
+        assert_eq!(span(1_101, 1_150), (1_100, 1_200), "a flush in the middle");
+        assert_eq!(
+            span(1_000, 1_450),
+            (1_000, 1_500),
+            "a process that was stopped for a while"
+        );
+        assert_eq!(
+            span(1_450, 1_020),
+            (1_000, 1_500),
+            "a clock that was set back"
+        );
+    }
+}

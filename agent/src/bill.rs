@@ -1,0 +1,267 @@
+//! The bill of one request: what it cost so far, and when it is complete.
+//!
+//! Counters are booked as they are spent. A bill *closes* once: when its response body has ended, its socket
+//! has been flushed after that or is gone, and its last child has ended or [`CHILD_PATIENCE_NS`] has passed.
+//! Then its histograms and `ended` are recorded. Costs after that are booked all the same, and counted as late.
+
+mod close;
+mod start;
+mod waiting;
+
+use std::sync::{Arc, Mutex};
+
+pub(crate) use start::Start;
+pub(crate) use waiting::sweep;
+
+use crate::account::{self, OwnerRef};
+use crate::clock;
+use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
+use crate::ledger::{Cost, EdgeFigures, EdgeId, OperationRow, Place, Shard, Spent, ledger};
+use crate::propagation::TraceContext;
+use crate::sync::lock;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Answered.
+    Ok,
+    /// Answered 4xx, or the client went away.
+    ClientError,
+    /// An error of the service (DESIGN §1).
+    Error,
+}
+
+/// What a request waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitKind {
+    /// Another service.
+    Call,
+    /// A database.
+    Store,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Bill {
+    /// False when nothing is measured; the names still serve propagation.
+    recorded: bool,
+    component: Arc<str>,
+    operation: Arc<str>,
+    origin: Arc<Place>,
+    caller: Arc<Place>,
+    trace: TraceContext,
+    /// True when the chain of requests began here.
+    root: bool,
+    start_ns: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    row: Arc<OperationRow>,
+    /// Slot and window in which the request arrived.
+    arrival_slot: u32,
+    arrival_window_ns: u64,
+    /// Booked to `row` so far.
+    cost: Cost,
+    live_bytes: i64,
+    peak_live_bytes: i64,
+    wait_call_ns: i64,
+    wait_store_ns: i64,
+    ended: Option<(u64, Outcome)>,
+    /// True while bytes of the response may still be in our socket's way.
+    socket_open: bool,
+    /// True when protocol and io of the request run in accounts of its own.
+    socket_seen: bool,
+    children: u32,
+    waiting: bool,
+    closed: bool,
+    /// The callee's side of the edge over which the request came, recorded when the bill closes.
+    callee: Option<(EdgeId, EdgeFigures)>,
+}
+
+impl Bill {
+    /// The bill of the request that runs on this thread.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        match account::current()?.owner {
+            OwnerRef::Bill(bill) => Some(bill),
+            OwnerRef::Named(_) => None,
+        }
+    }
+
+    /// The operation.
+    pub(crate) fn operation(&self) -> &Arc<str> {
+        &self.operation
+    }
+
+    /// Service and operation at which the chain began.
+    pub(crate) fn origin(&self) -> (&Arc<str>, &Arc<str>) {
+        (&self.origin.service, &self.origin.operation)
+    }
+
+    /// The trace that the request belongs to; a new one when it brought none.
+    pub(crate) fn trace(&self) -> TraceContext {
+        self.trace
+    }
+
+    /// Ids of the operation and the origin, for "of which" rows.
+    pub(crate) fn edge_names(&self) -> (u32, u32) {
+        (lock(&self.state).row.name.id, self.origin.id)
+    }
+
+    /// Adds wall time that the request spent waiting, not on CPU.
+    pub(crate) fn add_wait(&self, kind: WaitKind, ns: u64) {
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+        let mut state = lock(&self.state);
+        let sum = match kind {
+            WaitKind::Call => &mut state.wait_call_ns,
+            WaitKind::Store => &mut state.wait_store_ns,
+        };
+        *sum = sum.saturating_add(ns);
+    }
+
+    /// Adds to the figures of the edge over which the request came.
+    pub(crate) fn with_callee(&self, change: impl FnOnce(&mut EdgeFigures)) {
+        if let Some((_, figures)) = &mut lock(&self.state).callee {
+            change(figures);
+        }
+    }
+
+    /// Books a cost. `booked` runs with the shard locked.
+    pub(crate) fn book(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
+        if !self.recorded {
+            // Measuring began in the middle of the request: its cost stays unattributed.
+            booked(&mut ledger().shard(shard));
+            return;
+        }
+        // Locks are taken in the order bill, shard; rotation takes shards only.
+        let mut state = lock(&self.state);
+        state.cost.add(&spent.cost);
+        state.peak_live_bytes = state
+            .peak_live_bytes
+            .max(state.live_bytes + spent.net_max_bytes);
+        state.live_bytes += spent.net_bytes;
+        let mut shard = ledger().shard(shard);
+        let cell = shard.operation(&state.row);
+        cell.cost.add(&spent.cost);
+        if state.closed {
+            cell.late_cpu_ns += spent.cost.total_ns();
+        }
+        booked(&mut shard);
+    }
+
+    /// Declares the request's class. What was booked so far moves with it, so that `started`, `ended` and the
+    /// cost stand in one row; the arrival moves too while its window lasts. Without effect once closed.
+    pub(crate) fn declare_class(&self, class: &str) {
+        if !self.recorded {
+            return;
+        }
+        let name = ledger().operation(&self.component, &self.operation, class);
+        let row = ledger().row(&name, &self.caller, &self.origin);
+        let mut state = lock(&self.state);
+        if state.closed || state.row.id == row.id {
+            return;
+        }
+        let mut shard = ledger().shard(account::shard_here());
+        let start = shard.offset_ns(self.start_ns);
+        let old = shard.operation(&state.row);
+        old.cost.subtract(&state.cost);
+        old.started -= 1;
+        old.instants_ns -= start;
+        let new = shard.operation(&row);
+        new.cost.add(&state.cost);
+        new.started += 1;
+        new.instants_ns += start;
+        if shard.begin_ns == state.arrival_window_ns {
+            shard.arrive(state.row.name.id, state.arrival_slot, -1);
+            shard.arrive(row.name.id, state.arrival_slot, 1);
+        }
+        drop(shard);
+        if state.ended.is_none() {
+            state.row.name.leave();
+            row.name.arrive();
+        }
+        state.row = row;
+    }
+
+    /// Opens a child scope: the bill stays open until the guard is dropped.
+    pub(crate) fn child(self: &Arc<Self>) -> Child {
+        lock(&self.state).children += 1;
+        Child(self.clone())
+    }
+
+    /// The response body has ended, or was dropped, or the work of a request without a body is done.
+    /// Only the first call counts.
+    pub(crate) fn end(self: &Arc<Self>, outcome: Outcome) {
+        let now = clock::monotonic_ns();
+        {
+            let mut state = lock(&self.state);
+            if state.ended.is_some() {
+                return;
+            }
+            state.ended = Some((now, outcome));
+            if self.recorded {
+                state.row.name.leave();
+            }
+        }
+        self.try_close(now);
+    }
+
+    /// True when the response body has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.state).ended.is_some()
+    }
+
+    /// The socket was flushed after the end of the body, or the connection ended.
+    pub(crate) fn socket_done(self: &Arc<Self>) {
+        lock(&self.state).socket_open = false;
+        self.try_close(clock::monotonic_ns());
+    }
+}
+
+/// Keeps a bill open while a child runs.
+#[derive(Debug)]
+pub(crate) struct Child(Arc<Bill>);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        {
+            let mut state = lock(&self.0.state);
+            state.children = state.children.saturating_sub(1);
+        }
+        self.0.try_close(clock::monotonic_ns());
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        // Whoever held the request vanished without ending it, e.g. a runtime that was shut down.
+        let state = self
+            .state
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !state.closed {
+            if state.ended.is_none() {
+                state.ended = Some((clock::monotonic_ns(), Outcome::ClientError));
+                if self.recorded {
+                    state.row.name.leave();
+                }
+            }
+            close::close(self.recorded, self.root, self.start_ns, state);
+        }
+    }
+}
+
+/// Declares the class of the current request, e.g. `class("bulk")`: the second part of its operation.
+///
+/// At most 8 classes per operation are told apart; the rest is booked under `__other__`. Without a current
+/// request nothing happens. Costs booked before the call move to the class.
+pub fn class(name: &'static str) {
+    const { assert!(CLASSES_PER_OPERATION_MAX == 8) };
+    if let Some(bill) = Bill::current() {
+        bill.declare_class(name);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Settings from the environment.
+//!
+//! Everything is read through [`Env`], a lookup that tests replace, so that no test touches the process
+//! environment. An empty variable counts as unset; a value that cannot be used is a [`ConfigProblem`], and
+//! the default stays in force: a typo must not keep a service from starting.
+
+mod duration;
+mod endpoint;
+mod env;
+
+pub(crate) use duration::parse_duration;
+pub(crate) use endpoint::{Endpoint, Token};
+pub use env::ConfigProblem;
+pub(crate) use env::Env;
+
+use std::time::Duration;
+
+use weighbridge_wire::Identity;
+
+use crate::export::{SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX};
+use crate::identity;
+use crate::trust::Trust;
+
+/// Length of a window when nothing else is set.
+pub const WINDOW_DEFAULT: Duration = Duration::from_secs(10);
+/// Shortest window that can be set.
+pub const WINDOW_MIN: Duration = Duration::from_millis(100);
+/// Longest window that can be set.
+pub const WINDOW_MAX: Duration = Duration::from_secs(3_600);
+
+/// What the environment says. A builder overrides single fields.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// False: nothing is measured, propagation excepted.
+    pub(crate) enabled: bool,
+    /// Who speaks.
+    pub(crate) identity: Identity,
+    /// Where deltas go.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// What the collector asks for.
+    pub(crate) token: Option<Token>,
+    /// Length of a window.
+    pub(crate) window: Duration,
+    /// Whose headers are believed.
+    pub(crate) trust: Trust,
+    /// The clock that was asked for, by its name.
+    pub(crate) clock: Option<String>,
+    /// Largest number of windows in the spool.
+    pub(crate) spool_windows_max: usize,
+    /// Largest size of the spool.
+    pub(crate) spool_bytes_max: usize,
+}
+
+impl Settings {
+    /// Reads all variables. What could not be used stands in `env.problems()` afterwards.
+    pub(crate) fn read(env: &mut Env<'_>) -> Self {
+        let disabled = env.flag("OTEL_SDK_DISABLED").unwrap_or(false);
+        let enabled = env.flag("WEIGHBRIDGE_ENABLED").unwrap_or(true);
+        Self {
+            enabled: enabled && !disabled,
+            identity: identity::from_env(env),
+            endpoint: env.parsed("WEIGHBRIDGE_ENDPOINT", Endpoint::parse),
+            token: env.secret("WEIGHBRIDGE_TOKEN", Token::parse),
+            window: env.window("WEIGHBRIDGE_WINDOW"),
+            trust: env
+                .secret("WEIGHBRIDGE_TRUST", Trust::parse)
+                .unwrap_or_default(),
+            clock: env.text("WEIGHBRIDGE_CLOCK"),
+            spool_windows_max: env.limit("WEIGHBRIDGE_SPOOL_WINDOWS_MAX", SPOOL_WINDOWS_MAX),
+            spool_bytes_max: env.limit("WEIGHBRIDGE_SPOOL_BYTES_MAX", SPOOL_BYTES_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What one connection of the pool has carried and cost.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use weighbridge_wire::Class;
+
+use crate::account;
+use crate::sync::lock;
+
+/// The meter of one connection. It travels with each response in its extensions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    written_bytes: AtomicU64,
+    read_bytes: AtomicU64,
+    /// Known from the first time the connection's task uses the socket.
+    task: OnceLock<Arc<TaskCost>>,
+    claimed: Mutex<Carried>,
+}
+
+/// What the task of a connection cost so far.
+#[derive(Debug, Default)]
+pub(super) struct TaskCost {
+    protocol_ns: AtomicI64,
+    io_ns: AtomicI64,
+}
+
+/// What went over a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Carried {
+    pub(super) written_bytes: u64,
+    pub(super) read_bytes: u64,
+    pub(super) protocol_ns: i64,
+    pub(super) io_ns: i64,
+}
+
+thread_local! {
+    /// The task that is polled on this thread, so that its socket finds it.
+    static TASK: RefCell<Option<Arc<TaskCost>>> = const { RefCell::new(None) };
+}
+
+impl Meter {
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.0
+            .written_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, bytes: usize) {
+        self.0.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes which task drives the socket. Called from inside its poll.
+    pub(super) fn meet_task(&self) {
+        if self.0.task.get().is_none()
+            && let Some(task) = TASK.try_with(|task| task.borrow().clone()).ok().flatten()
+        {
+            let _ = self.0.task.set(task);
+        }
+    }
+
+    /// What the connection has carried since the claim before this one.
+    pub(super) fn claim(&self) -> Carried {
+        let task = self.0.task.get();
+        let now = Carried {
+            written_bytes: self.0.written_bytes.load(Ordering::Relaxed),
+            read_bytes: self.0.read_bytes.load(Ordering::Relaxed),
+            protocol_ns: task.map_or(0, |task| task.protocol_ns.load(Ordering::Relaxed)),
+            io_ns: task.map_or(0, |task| task.io_ns.load(Ordering::Relaxed)),
+        };
+        let before = std::mem::replace(&mut *lock(&self.0.claimed), now);
+        Carried {
+            written_bytes: now.written_bytes.saturating_sub(before.written_bytes),
+            read_bytes: now.read_bytes.saturating_sub(before.read_bytes),
+            protocol_ns: now.protocol_ns - before.protocol_ns,
+            io_ns: now.io_ns - before.io_ns,
+        }
+    }
+}
+
+impl TaskCost {
+    /// Runs a poll of the task inside `account` and adds what it cost.
+    pub(super) fn poll<R>(
+        self: &Arc<Self>,
+        account: account::Account,
+        poll: impl FnOnce() -> R,
+    ) -> R {
+        let previous = TASK
+            .try_with(|task| task.replace(Some(Arc::clone(self))))
+            .ok()
+            .flatten();
+        let _back = Back(previous);
+        let spent = Spent::begin_in(account);
+        let result = poll();
+        let (protocol_ns, io_ns) = spent.end();
+        self.protocol_ns.fetch_add(protocol_ns, Ordering::Relaxed);
+        self.io_ns.fetch_add(io_ns, Ordering::Relaxed);
+        result
+    }
+}
+
+/// Restores the task that was polled before, also when the poll panics.
+struct Back(Option<Arc<TaskCost>>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        let previous = self.0.take();
+        let _ = TASK.try_with(|task| *task.borrow_mut() = previous);
+    }
+}
+
+/// A stretch on one thread whose protocol and io CPU is to be known.
+pub(super) struct Spent {
+    entered: account::Entered,
+    before: [i64; weighbridge_wire::ALL_CLASSES.len()],
+}
+
+impl Spent {
+    /// Makes an account current for the stretch.
+    pub(super) fn begin_in(account: account::Account) -> Self {
+        let entered = account::enter(account);
+        Self {
+            entered,
+            before: account::class_totals_here(),
+        }
+    }
+
+    /// Stays with the owner, in class protocol.
+    pub(super) fn begin_protocol() -> Self {
+        let entered = account::enter_class(Class::Protocol);
+        Self {
+            entered,
+            before: account::class_totals_here(),
+        }
+    }
+
+    /// CPU of classes protocol and io, in ns.
+    pub(super) fn end(self) -> (i64, i64) {
+        // Crossing books the last piece, so the sums are exact afterwards.
+        drop(self.entered);
+        let after = account::class_totals_here();
+        let of = |class: Class| after[class as usize] - self.before[class as usize];
+        (of(Class::Protocol), of(Class::Io))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_divide_what_was_carried() {
+        let meter = Meter::default();
+        meter.wrote(10);
+        meter.read(5);
+        let first = meter.claim();
+        assert_eq!((first.written_bytes, first.read_bytes), (10, 5));
+        meter.clone().wrote(3);
+        assert_eq!(meter.claim().written_bytes, 3);
+        assert_eq!(meter.claim(), Carried::default());
+    }
+
+    #[test]
+    fn a_socket_finds_the_task_that_polls_it() {
+        let (meter, task) = (Meter::default(), Arc::new(TaskCost::default()));
+        meter.meet_task();
+        assert!(meter.0.task.get().is_none());
+        let account = account::Account::new(
+            account::owner(weighbridge_wire::OwnerKind::Pool, "http test"),
+            Class::Protocol,
+        );
+        task.poll(account, || meter.meet_task());
+        assert!(meter.0.task.get().is_some());
+        assert!(
+            TASK.with(|task| task.borrow().is_none()),
+            "the task is forgotten after its poll"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! Bodies that count their bytes, and tell when a response has ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf as _;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use weighbridge_wire::Class;
+
+use super::outcome;
+use crate::account::{Account, OwnerRef, enter};
+use crate::bill::{Bill, Outcome};
+
+pin_project! {
+    /// A request body that counts what is read of it.
+    ///
+    /// A body with a declared length that the handler leaves unread counts in full: the caller sent it, and
+    /// the server reads or discards the rest.
+    #[derive(Debug)]
+    pub struct RequestBody<B: Body> {
+        #[pin]
+        inner: B,
+        bill: Option<Arc<Bill>>,
+        done: bool,
+    }
+
+    impl<B: Body> PinnedDrop for RequestBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(bill) = this.bill.take()
+                && !*this.done
+                && let Some(rest) = this.inner.size_hint().exact()
+            {
+                bill.with_callee(|figures| figures.request_body_bytes += rest);
+            }
+        }
+    }
+}
+
+impl<B: Body> RequestBody<B> {
+    pub(super) fn new(inner: B, bill: Option<Arc<Bill>>) -> Self {
+        Self {
+            inner,
+            bill,
+            done: false,
+        }
+    }
+}
+
+impl<B: Body> Body for RequestBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.project();
+        let poll = this.inner.poll_frame(cx);
+        if let Poll::Ready(frame) = &poll {
+            match frame {
+                Some(Ok(frame)) => {
+                    if let (Some(bill), Some(data)) = (&this.bill, frame.data_ref()) {
+                        let bytes = data.remaining() as u64;
+                        bill.with_callee(|figures| figures.request_body_bytes += bytes);
+                    }
+                }
+                // After the end or an error there is no rest to count.
+                Some(Err(_)) | None => *this.done = true,
+            }
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+pin_project! {
+    /// A response body: produced in the request's account. Its end or its drop ends the request.
+    #[derive(Debug)]
+    pub struct ResponseBody<B: Body> {
+        #[pin]
+        inner: Option<B>,
+        bill: Option<Arc<Bill>>,
+        outcome: Outcome,
+        // Nobody asked for a frame yet: normal for HEAD and for empty bodies.
+        untouched: bool,
+        // Stays true when a poll unwinds: a panic in the body.
+        polling: bool,
+    }
+
+    impl<B: Body> PinnedDrop for ResponseBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(bill) = this.bill.take() else { return };
+            // With an exact length nobody polls again after the last byte, so the end shows only here.
+            let complete = this.inner.as_ref().as_pin_ref().is_none_or(|body| {
+                body.is_end_stream() || body.size_hint().exact() == Some(0)
+            });
+            let entered = enter(account(&bill));
+            this.inner.set(None);
+            drop(entered);
+            bill.end(if *this.polling {
+                Outcome::Error
+            } else if complete || *this.untouched || *this.outcome != Outcome::Ok {
+                *this.outcome
+            } else {
+                // The client went away in the middle.
+                Outcome::ClientError
+            });
+        }
+    }
+}
+
+fn account(bill: &Arc<Bill>) -> Account {
+    Account::new(OwnerRef::Bill(bill.clone()), Class::Handler)
+}
+
+impl<B: Body> ResponseBody<B> {
+    pub(super) fn new(inner: B, bill: Option<Arc<Bill>>, outcome: Outcome) -> Self {
+        Self {
+            inner: Some(inner),
+            bill,
+            outcome,
+            untouched: true,
+            polling: false,
+        }
+    }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let entered = this.bill.as_ref().map(|bill| enter(account(bill)));
+        *this.untouched = false;
+        *this.polling = true;
+        let poll = inner.poll_frame(cx);
+        *this.polling = false;
+        let ended = match &poll {
+            Poll::Pending => false,
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) => {
+                *this.outcome = Outcome::Error;
+                true
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(bill) = &this.bill {
+                    if let Some(data) = frame.data_ref() {
+                        let bytes = data.remaining() as u64;
+                        bill.with_callee(|figures| figures.response_body_bytes += bytes);
+                    }
+                    if let Some(trailers) = frame.trailers_ref()
+                        && let Some(outcome) = outcome::of_grpc(trailers)
+                    {
+                        *this.outcome = outcome;
+                    }
+                }
+                false
+            }
+        };
+        if ended {
+            this.inner.set(None);
+            drop(entered);
+            if let Some(bill) = this.bill.take() {
+                bill.end(*this.outcome);
+            }
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

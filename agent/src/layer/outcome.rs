@@ -1,0 +1,28 @@
+//! Which answers are errors (DESIGN §1).
+
+use http::{HeaderMap, StatusCode};
+
+use crate::bill::Outcome;
+
+/// By status of the response's head, and `grpc-status` where it stands there.
+pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
+    if status.is_server_error() {
+        return Outcome::Error;
+    }
+    if status.is_client_error() {
+        return Outcome::ClientError;
+    }
+    of_grpc(headers).unwrap_or(Outcome::Ok)
+}
+
+/// By `grpc-status`, if there is one.
+pub(super) fn of_grpc(headers: &HeaderMap) -> Option<Outcome> {
+    let status = headers.get("grpc-status")?.to_str().ok()?;
+    Some(match status {
+        // OK
+        "0" => Outcome::Ok,
+        // CANCELLED, INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS
+        "1" | "3" | "5" | "6" => Outcome::ClientError,
+        _ => Outcome::Error,
+    })
+}

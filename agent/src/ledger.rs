@@ -1,0 +1,229 @@
+//! The ledger: everything booked since the last rotation, in sharded tables.
+
+mod cost;
+mod edge;
+pub(crate) mod limits;
+mod names;
+mod rotate;
+mod shard;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock};
+
+use weighbridge_wire::{OwnerKind, RowSet, Window};
+
+pub(crate) use cost::{Cost, Spent};
+pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures};
+pub(crate) use limits::Limits;
+pub(crate) use names::{Folded, Names, OperationName, OperationRow, OwnerId, Place};
+pub(crate) use rotate::{ProcessGauges, Rotation};
+pub(crate) use shard::{EdgeRow, Shard};
+
+use crate::bill::Bill;
+use crate::sync::{lock, read, write};
+use shard::EntityRow;
+
+/// How many tables share the work.
+const SHARDS: usize = 8;
+
+/// One window as rotation hands it to the exporter.
+#[derive(Clone, Debug)]
+pub(crate) struct WindowLedger {
+    /// The aligned window.
+    pub(crate) window: Window,
+    /// All its rows.
+    pub(crate) rows: RowSet,
+    /// Requests that began in it.
+    pub(crate) started: u64,
+    /// Bills that closed in it.
+    pub(crate) ended: u64,
+    /// CPU of the process since init, by the kernel.
+    pub(crate) process_cpu_ns: i64,
+}
+
+/// Under which service this process speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceName {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) service: Arc<str>,
+}
+
+/// The process's tables.
+pub(crate) struct Ledger {
+    names: Names,
+    shards: [Mutex<Shard>; SHARDS],
+    next_shard: AtomicUsize,
+    service: RwLock<ServiceName>,
+}
+
+static LEDGER: LazyLock<Ledger> = LazyLock::new(|| Ledger {
+    names: Names::new(),
+    shards: std::array::from_fn(|_| Mutex::default()),
+    next_shard: AtomicUsize::new(0),
+    service: RwLock::new(ServiceName {
+        namespace: "".into(),
+        service: "unknown_service".into(),
+    }),
+});
+
+/// The one ledger of the process: threads and CPU clocks are the process's too.
+pub(crate) fn ledger() -> &'static Ledger {
+    &LEDGER
+}
+
+impl Ledger {
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.names.set_limits(limits);
+    }
+
+    pub(crate) fn set_service(&self, namespace: &str, service: &str) {
+        *write(&self.service) = ServiceName {
+            namespace: namespace.into(),
+            service: service.into(),
+        };
+    }
+
+    pub(crate) fn service(&self) -> ServiceName {
+        read(&self.service).clone()
+    }
+
+    /// A shard for a thread, handed out in turn.
+    pub(crate) fn assign_shard(&self) -> usize {
+        self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS
+    }
+
+    /// Locks one shard, for a few additions.
+    pub(crate) fn shard(&self, n: usize) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[n % SHARDS])
+    }
+
+    fn shard_here(&self) -> MutexGuard<'_, Shard> {
+        self.shard(crate::account::shard_here())
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.names.limits()
+    }
+
+    pub(crate) fn operation(
+        &self,
+        component: &str,
+        operation: &str,
+        class: &str,
+    ) -> Arc<OperationName> {
+        counted(self.names.operation(component, operation, class))
+    }
+
+    pub(crate) fn caller(&self, service: &str, operation: &str) -> Arc<Place> {
+        counted(self.names.caller(service, operation))
+    }
+
+    pub(crate) fn origin(&self, service: &str, operation: &str) -> Arc<Place> {
+        counted(self.names.origin(service, operation))
+    }
+
+    pub(crate) fn row(
+        &self,
+        name: &Arc<OperationName>,
+        caller: &Arc<Place>,
+        origin: &Arc<Place>,
+    ) -> Arc<OperationRow> {
+        counted(self.names.row(name, caller, origin))
+    }
+
+    pub(crate) fn owner(&self, kind: OwnerKind, name: &str) -> OwnerId {
+        counted(self.names.owner(kind, name))
+    }
+}
+
+fn counted<T>((entry, folded): (T, Folded)) -> T {
+    if let Some(place) = folded {
+        loss(place, "table full", 1);
+    }
+    entry
+}
+
+/// Records one side of a call. Without a bill the operation is empty: background work.
+pub(crate) fn record_edge(bill: Option<&Bill>, id: &EdgeId, figures: &EdgeFigures) {
+    if !crate::state::measuring() {
+        return;
+    }
+    let (operation, origin) = names_of(bill);
+    let max = ledger().limits().edges_max;
+    let row = EdgeRow {
+        id: id.clone(),
+        operation,
+        origin,
+    };
+    let mut shard = ledger().shard_here();
+    if shard.edge(row, figures, max) {
+        shard.lose("agent.edges", "table full", 1);
+    }
+}
+
+/// Records that a statement touched an entity.
+pub(crate) fn record_entity(
+    bill: Option<&Bill>,
+    database: &Arc<str>,
+    entity: &Arc<str>,
+    access: &'static str,
+    figures: EntityFigures,
+) {
+    if !crate::state::measuring() {
+        return;
+    }
+    let (operation, _) = names_of(bill);
+    let max = ledger().limits().entities_max;
+    let row = EntityRow {
+        operation,
+        database: database.clone(),
+        entity: entity.clone(),
+        access,
+    };
+    let mut shard = ledger().shard_here();
+    if shard.entity(row, figures, max) {
+        shard.lose("agent.entities", "table full", 1);
+    }
+}
+
+/// Records how large an entity is; `None` means unknown.
+pub(crate) fn record_entity_size(
+    database: &str,
+    entity: &str,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+) {
+    if !crate::state::measuring() {
+        return;
+    }
+    let max = ledger().limits().entities_max;
+    let key: (Arc<str>, Arc<str>) = (limits::cut(database).into(), limits::cut(entity).into());
+    let mut shard = ledger().shard_here();
+    if shard.entity_sizes.len() >= max && !shard.entity_sizes.contains_key(&key) {
+        // A gauge under a shared name would say nothing.
+        shard.lose("agent.entity_sizes", "table full", 1);
+        return;
+    }
+    shard
+        .entity_sizes
+        .insert(key, (rows.map(edge::signed), bytes.map(edge::signed)));
+}
+
+/// Counts what was dropped, folded or refused.
+pub(crate) fn loss(place: &'static str, reason: &'static str, n: u64) {
+    if n > 0 {
+        ledger().shard_here().lose(place, reason, n);
+    }
+}
+
+/// The ids of a bill's operation and origin; those of background work without one.
+fn names_of(bill: Option<&Bill>) -> (u32, u32) {
+    match bill {
+        Some(bill) => bill.edge_names(),
+        // The chain begins here, as the headers say that the call carries.
+        None => (
+            ledger().operation("", "", "").id,
+            ledger().origin(&ledger().service().service, "").id,
+        ),
+    }
+}

@@ -1,0 +1,418 @@
+//! Names, bounded: everything that keys a row is interned here once.
+
+mod table;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use weighbridge_wire::{OTHER, OwnerKind};
+
+use super::limits::{CLASSES_PER_OPERATION_MAX, FORGET_AFTER_NS, Limits, cut};
+use crate::sync::{read, write};
+use table::{Entry, Table};
+
+/// An operation with its component and declared class, and how many of it are in flight.
+#[derive(Debug)]
+pub(crate) struct OperationName {
+    pub(crate) id: u32,
+    pub(crate) component: Arc<str>,
+    pub(crate) operation: Arc<str>,
+    pub(crate) class: Arc<str>,
+    in_flight: AtomicI64,
+    in_flight_max: AtomicI64,
+    used_ns: AtomicU64,
+}
+
+impl OperationName {
+    pub(crate) fn arrive(&self) {
+        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.in_flight_max.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Most in flight since the last call; those in flight now count for the next stretch too.
+    pub(crate) fn take_in_flight_max(&self) -> i64 {
+        let now = self.in_flight.load(Ordering::Relaxed);
+        self.in_flight_max.swap(now, Ordering::Relaxed).max(now)
+    }
+}
+
+/// A service and an operation of it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) id: u32,
+    pub(crate) service: Arc<str>,
+    pub(crate) operation: Arc<str>,
+    used_ns: AtomicU64,
+}
+
+/// One row of operation costs.
+#[derive(Debug)]
+pub(crate) struct OperationRow {
+    pub(crate) id: u32,
+    pub(crate) name: Arc<OperationName>,
+    pub(crate) caller: Arc<Place>,
+    pub(crate) origin: Arc<Place>,
+    used_ns: AtomicU64,
+}
+
+/// Number of an interned owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OwnerId(pub(crate) u32);
+
+#[derive(Debug)]
+pub(crate) struct OwnerName {
+    pub(crate) kind: OwnerKind,
+    pub(crate) name: Arc<str>,
+}
+
+/// What was folded because a table was full: the place of the loss row.
+pub(crate) type Folded = Option<&'static str>;
+
+macro_rules! entries {
+    ($($entry:ident, $fixed:expr;)*) => {$(
+        impl Entry for $entry {
+            fn used_ns(&self) -> &AtomicU64 {
+                &self.used_ns
+            }
+
+            fn is_fixed(&self) -> bool {
+                let fixed: fn(&Self) -> bool = $fixed;
+                fixed(self)
+            }
+        }
+    )*};
+}
+
+entries! {
+    OperationName, |name| name.operation.is_empty() || *name.operation == *OTHER;
+    Place, |place| place.service.is_empty() || *place.service == *OTHER;
+    OperationRow, |_| false;
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    operations: Table<OperationName>,
+    callers: Table<Place>,
+    origins: Table<Place>,
+    rows: Table<OperationRow>,
+    owners: Vec<Arc<OwnerName>>,
+}
+
+/// The interner. Reads share a lock; only a new name takes it alone.
+#[derive(Debug)]
+pub(crate) struct Names {
+    hasher: RandomState,
+    /// Instant of the last rotation, by which use is told.
+    now_ns: AtomicU64,
+    limits: RwLock<Limits>,
+    tables: RwLock<Tables>,
+}
+
+impl Names {
+    pub(crate) fn new() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            now_ns: AtomicU64::new(0),
+            limits: RwLock::default(),
+            tables: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *write(&self.limits) = limits;
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        *read(&self.limits)
+    }
+
+    /// The operation under these names, or `__other__` when there are too many.
+    pub(crate) fn operation(
+        &self,
+        component: &str,
+        operation: &str,
+        class: &str,
+    ) -> (Arc<OperationName>, Folded) {
+        let (component, operation, class) = (cut(component), cut(operation), cut(class));
+        let same = |n: &OperationName| {
+            *n.operation == *operation && *n.component == *component && *n.class == *class
+        };
+        let hash = self.hasher.hash_one((component, operation, class));
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        if let Some(found) = read(&self.tables).operations.find(hash, same) {
+            found.used_ns.store(now_ns, Ordering::Relaxed);
+            return (found.clone(), None);
+        }
+        let limits = self.limits();
+        let mut tables = write(&self.tables);
+        if let Some(found) = tables.operations.find(hash, same) {
+            return (found.clone(), None);
+        }
+        let siblings = tables
+            .operations
+            .iter()
+            .filter(|n| *n.operation == *operation && *n.component == *component)
+            .count();
+        // Classes have a limit of their own.
+        let bounded = siblings == 0 && tables.operations.len() >= limits.operations_max;
+        let folded = if bounded
+            && tables
+                .operations
+                .iter()
+                .filter(|n| n.class.is_empty())
+                .count()
+                >= limits.operations_max
+        {
+            Some(("", OTHER, "", "agent.operations"))
+        } else if !class.is_empty() && siblings > CLASSES_PER_OPERATION_MAX {
+            Some((component, operation, OTHER, "agent.classes"))
+        } else {
+            None
+        };
+        if let Some((component, operation, class, place)) = folded {
+            let hash = self.hasher.hash_one((component, operation, class));
+            let same = |n: &OperationName| {
+                *n.operation == *operation && *n.component == *component && *n.class == *class
+            };
+            let found = tables.operations.find(hash, same).cloned();
+            let name = found.unwrap_or_else(|| {
+                tables.operations.insert(hash, |id| {
+                    OperationName::new(id, component, operation, class, now_ns)
+                })
+            });
+            return (name, Some(place));
+        }
+        (
+            tables.operations.insert(hash, |id| {
+                OperationName::new(id, component, operation, class, now_ns)
+            }),
+            None,
+        )
+    }
+
+    /// The caller under these names; empty names mean "none".
+    pub(crate) fn caller(&self, service: &str, operation: &str) -> (Arc<Place>, Folded) {
+        let max = self.limits().callers_max;
+        self.place(
+            |t| &t.callers,
+            |t| &mut t.callers,
+            max,
+            "agent.callers",
+            service,
+            operation,
+        )
+    }
+
+    /// The origin under these names; empty names mean "none", as for background work.
+    pub(crate) fn origin(&self, service: &str, operation: &str) -> (Arc<Place>, Folded) {
+        let max = self.limits().origins_max;
+        self.place(
+            |t| &t.origins,
+            |t| &mut t.origins,
+            max,
+            "agent.origins",
+            service,
+            operation,
+        )
+    }
+
+    fn place(
+        &self,
+        table: impl Fn(&Tables) -> &Table<Place>,
+        table_mut: impl Fn(&mut Tables) -> &mut Table<Place>,
+        max: usize,
+        loss: &'static str,
+        service: &str,
+        operation: &str,
+    ) -> (Arc<Place>, Folded) {
+        let (mut service, mut operation, mut folded) = (cut(service), cut(operation), None);
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        loop {
+            let hash = self.hasher.hash_one((service, operation));
+            let same = |p: &Place| *p.service == *service && *p.operation == *operation;
+            if let Some(found) = table(&read(&self.tables)).find(hash, same) {
+                found.used_ns.store(now_ns, Ordering::Relaxed);
+                return (found.clone(), folded);
+            }
+            let mut tables = write(&self.tables);
+            let table = table_mut(&mut tables);
+            if let Some(found) = table.find(hash, same) {
+                return (found.clone(), folded);
+            }
+            // "None" and `__other__` stand beside the limit.
+            if folded.is_none()
+                && !(service.is_empty() && operation.is_empty())
+                && table.len() >= max
+            {
+                (service, operation, folded) = (OTHER, OTHER, Some(loss));
+                continue;
+            }
+            let made = table.insert(hash, |id| Place {
+                id,
+                service: service.into(),
+                operation: operation.into(),
+                used_ns: AtomicU64::new(now_ns),
+            });
+            return (made, folded);
+        }
+    }
+
+    /// The row of these three; caller and origin become `__other__` when there are too many rows.
+    pub(crate) fn row(
+        &self,
+        name: &Arc<OperationName>,
+        caller: &Arc<Place>,
+        origin: &Arc<Place>,
+    ) -> (Arc<OperationRow>, Folded) {
+        let find = |tables: &Tables, caller: &Place, origin: &Place| {
+            let hash = self.hasher.hash_one((name.id, caller.id, origin.id));
+            let same = |r: &OperationRow| {
+                r.name.id == name.id && r.caller.id == caller.id && r.origin.id == origin.id
+            };
+            (hash, tables.rows.find(hash, same).cloned())
+        };
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        if let (_, Some(found)) = find(&read(&self.tables), caller, origin) {
+            found.used_ns.store(now_ns, Ordering::Relaxed);
+            return (found, None);
+        }
+        let max = self.limits().operation_rows_max;
+        let full = read(&self.tables).rows.len() >= max;
+        let (caller, origin, folded) = if full {
+            let other = (self.caller(OTHER, OTHER).0, self.origin(OTHER, OTHER).0);
+            (other.0, other.1, Some("agent.operation_rows"))
+        } else {
+            (caller.clone(), origin.clone(), None)
+        };
+        let mut tables = write(&self.tables);
+        let (hash, found) = find(&tables, &caller, &origin);
+        let row = found.unwrap_or_else(|| {
+            tables.rows.insert(hash, |id| OperationRow {
+                id,
+                name: name.clone(),
+                caller,
+                origin,
+                used_ns: AtomicU64::new(now_ns),
+            })
+        });
+        (row, folded)
+    }
+
+    /// The owner under this name. Owners are few and named by code, so they are kept for good.
+    pub(crate) fn owner(&self, kind: OwnerKind, name: &str) -> (OwnerId, Folded) {
+        let max = self.limits().owners_max;
+        let (mut name, mut folded) = (cut(name), None);
+        loop {
+            let position = |t: &Tables| {
+                let n = t
+                    .owners
+                    .iter()
+                    .position(|o| o.kind == kind && *o.name == *name)?;
+                Some(OwnerId(u32::try_from(n).unwrap_or(u32::MAX)))
+            };
+            if let Some(id) = position(&read(&self.tables)) {
+                return (id, folded);
+            }
+            let mut tables = write(&self.tables);
+            if let Some(id) = position(&tables) {
+                return (id, folded);
+            }
+            let bounded = !matches!(
+                kind,
+                OwnerKind::Runtime | OwnerKind::Agent | OwnerKind::Unattributed
+            );
+            if folded.is_none() && bounded && tables.owners.len() >= max {
+                (name, folded) = (OTHER, Some("agent.owners"));
+                continue;
+            }
+            tables.owners.push(Arc::new(OwnerName {
+                kind,
+                name: name.into(),
+            }));
+        }
+    }
+
+    /// What the ids in the shards mean that rotation has just taken, and then forgets names in tables more
+    /// than half full that were not asked for in [`FORGET_AFTER_NS`]: so names that come once make room, and
+    /// those in use stay. Called with all shards locked and empty, so that no id of a forgotten name is left.
+    pub(crate) fn resolve_and_forget(&self, now_ns: u64) -> Resolved {
+        self.now_ns.store(now_ns, Ordering::Relaxed);
+        let limits = self.limits();
+        let full = |len: usize, max: usize| len > max / 2;
+        let resolved = |tables: &Tables| Resolved {
+            operations: tables.operations.by_id(),
+            origins: tables.origins.by_id(),
+            rows: tables.rows.by_id(),
+            owners: tables.owners.clone(),
+        };
+        {
+            let tables = read(&self.tables);
+            if !full(tables.operations.len(), limits.operations_max)
+                && !full(tables.callers.len(), limits.callers_max)
+                && !full(tables.origins.len(), limits.origins_max)
+                && !full(tables.rows.len(), limits.operation_rows_max)
+            {
+                return resolved(&tables);
+            }
+        }
+        let mut tables = write(&self.tables);
+        let resolved = resolved(&tables);
+        let before_ns = now_ns.saturating_sub(FORGET_AFTER_NS);
+        // Two references are the table's, one is `resolved`'s. What a row refers to outlives the row here by
+        // one rotation at least, because `resolved` holds the row.
+        tables.rows.forget(before_ns, 3);
+        tables.operations.forget(before_ns, 3);
+        tables.origins.forget(before_ns, 3);
+        tables.callers.forget(before_ns, 2);
+        resolved
+    }
+}
+
+impl OperationName {
+    fn new(id: u32, component: &str, operation: &str, class: &str, now_ns: u64) -> Self {
+        Self {
+            id,
+            component: component.into(),
+            operation: operation.into(),
+            class: class.into(),
+            in_flight: AtomicI64::new(0),
+            in_flight_max: AtomicI64::new(0),
+            used_ns: AtomicU64::new(now_ns),
+        }
+    }
+}
+
+/// A copy of the tables by id.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    operations: Vec<Option<Arc<OperationName>>>,
+    origins: Vec<Option<Arc<Place>>>,
+    rows: Vec<Option<Arc<OperationRow>>>,
+    pub(crate) owners: Vec<Arc<OwnerName>>,
+}
+
+impl Resolved {
+    pub(crate) fn operation(&self, id: u32) -> Option<&Arc<OperationName>> {
+        self.operations.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn operations(&self) -> impl Iterator<Item = &Arc<OperationName>> {
+        self.operations.iter().flatten()
+    }
+
+    pub(crate) fn origin(&self, id: u32) -> Option<&Arc<Place>> {
+        self.origins.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn row(&self, id: u32) -> Option<&Arc<OperationRow>> {
+        self.rows.get(id as usize)?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! A bounded table of names: by hash for those who ask, by id for rotation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a table can forget.
+pub(super) trait Entry {
+    /// The rotation at which it was last asked for.
+    fn used_ns(&self) -> &AtomicU64;
+    /// "None" and `__other__` are never forgotten.
+    fn is_fixed(&self) -> bool;
+}
+
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    by_hash: HashMap<u64, Vec<Arc<T>>>,
+    /// By id, with the hash.
+    all: Vec<Option<(u64, Arc<T>)>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            by_hash: HashMap::new(),
+            all: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Table<T> {
+    pub(super) fn len(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.all.iter().flatten().map(|(_, entry)| entry)
+    }
+
+    pub(super) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&Arc<T>> {
+        self.by_hash.get(&hash)?.iter().find(|entry| same(entry))
+    }
+
+    pub(super) fn insert(&mut self, hash: u64, make: impl FnOnce(u32) -> T) -> Arc<T> {
+        // The tables are bounded by limits far below u32::MAX.
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.all.push(None);
+            u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
+        });
+        let entry = Arc::new(make(id));
+        self.by_hash.entry(hash).or_default().push(entry.clone());
+        if let Some(slot) = self.all.get_mut(id as usize) {
+            *slot = Some((hash, entry.clone()));
+        }
+        entry
+    }
+
+    pub(super) fn by_id(&self) -> Vec<Option<Arc<T>>> {
+        self.all
+            .iter()
+            .map(|slot| slot.as_ref().map(|(_, entry)| entry.clone()))
+            .collect()
+    }
+}
+
+impl<T: Entry> Table<T> {
+    /// Forgets what nobody holds or has asked for since this instant. `held` are the references that the
+    /// table and the caller have.
+    pub(super) fn forget(&mut self, before_ns: u64, held: usize) {
+        for (id, slot) in self.all.iter_mut().enumerate() {
+            let Some((hash, entry)) = slot else { continue };
+            let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns;
+            if !idle || entry.is_fixed() || Arc::strong_count(entry) > held {
+                continue;
+            }
+            if let Some(same_hash) = self.by_hash.get_mut(hash) {
+                same_hash.retain(|other| !Arc::ptr_eq(other, entry));
+                if same_hash.is_empty() {
+                    self.by_hash.remove(hash);
+                }
+            }
+            *slot = None;
+            self.free.push(u32::try_from(id).unwrap_or(u32::MAX));
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The end of a window: all shards are swapped at one instant, and their contents become rows.
+
+mod rows;
+
+use std::collections::HashMap;
+
+use weighbridge_wire::{
+    Class, LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RowKind, RowSet,
+    RowValue, Window, column,
+};
+
+use super::names::Resolved;
+use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCell, Shard};
+use super::{Ledger, WindowLedger};
+use crate::{account, clock};
+use rows::{write_distributions, write_edges, write_entities, write_owners, write_series};
+
+/// What the kernel says of the process at the end of a window. `None` means unknown.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessGauges {
+    pub(crate) rss_init_bytes: Option<u64>,
+    pub(crate) rss_bytes: Option<u64>,
+    pub(crate) rss_peak_bytes: Option<u64>,
+    pub(crate) threads: Option<u64>,
+    pub(crate) cores_milli: Option<u64>,
+    /// CPU of threads that do not book themselves, by owner, in this window.
+    pub(crate) foreign: Vec<(OwnerKind, String, i64)>,
+}
+
+/// What one rotation hands to the next.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    key: ProcessKey,
+    /// Instant of the last rotation.
+    begin_ns: u64,
+    process_cpu_at_init_ns: i64,
+    process_cpu_ns: i64,
+    in_progress_ns: i64,
+    /// Requests in flight by operation row.
+    in_flight: HashMap<u32, i64>,
+}
+
+impl Rotation {
+    /// Begins to count: what was booked before is forgotten.
+    pub(crate) fn begin(ledger: &Ledger, key: ProcessKey) -> Self {
+        let begin_ns = clock::monotonic_ns();
+        let (_, noted, _) = swap(ledger, begin_ns);
+        let process_cpu_ns = clock::process_cpu_ns();
+        Self {
+            key,
+            begin_ns,
+            process_cpu_at_init_ns: process_cpu_ns,
+            process_cpu_ns,
+            in_progress_ns: account::in_progress(&noted),
+            in_flight: HashMap::new(),
+        }
+    }
+
+    /// Ends the window that began with the last rotation. `gauges` runs right after the swap.
+    pub(crate) fn rotate(
+        &mut self,
+        ledger: &Ledger,
+        window: Window,
+        gauges: impl FnOnce() -> ProcessGauges,
+    ) -> WindowLedger {
+        // The agent's own costs until here belong to this window.
+        account::flush_here();
+        let end_ns = clock::monotonic_ns();
+        let (shards, noted, names) = swap(ledger, end_ns);
+        let in_progress_ns = account::in_progress(&noted);
+        let process_cpu_ns = clock::process_cpu_ns();
+        let gauges = gauges();
+        let length_ns = end_ns.saturating_sub(self.begin_ns);
+
+        let mut merged = Merged::default();
+        for shard in shards {
+            merged.add(shard);
+        }
+        let mut rows = RowSet::new();
+        for (kind, name, cpu_ns) in &gauges.foreign {
+            add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
+        }
+        let (started, ended) = self.operations(&mut rows, &merged.operations, &names, length_ns);
+        write_owners(&mut rows, &merged, &names);
+        write_distributions(&mut rows, &merged, &names);
+        write_series(&mut rows, &merged, &names, length_ns);
+        write_edges(&mut rows, &merged.edges, &names);
+        write_entities(&mut rows, &merged, &names);
+        for ((place, reason), n) in &merged.losses {
+            let key = LossKey {
+                place: (*place).into(),
+                reason: (*reason).into(),
+            };
+            rows.add(
+                key.row_key(Quality::Measured),
+                &RowValue::new().with(column::LOST, *n),
+            );
+        }
+
+        let agent_ns = rows
+            .of_kind(RowKind::Owner)
+            .filter(|(key, _)| {
+                key.parts
+                    .first()
+                    .is_some_and(|kind| **kind == *OwnerKind::Agent.as_str())
+            })
+            .map(|(_, row)| row.cpu_ns())
+            .sum();
+        let accounts_ns = rows.accounts_cpu_ns();
+        let process_ns = process_cpu_ns - self.process_cpu_ns;
+        let progress_ns = in_progress_ns - self.in_progress_ns;
+        let unattributed_ns = process_ns - accounts_ns - progress_ns;
+        add_owner_cpu(
+            &mut rows,
+            OwnerKind::Unattributed,
+            "unattributed",
+            unattributed_ns,
+        );
+        let cumulative_ns = process_cpu_ns - self.process_cpu_at_init_ns;
+        let mut process = RowValue::new()
+            .with(column::CPU_PROCESS_NS, process_ns)
+            .with(column::CPU_ACCOUNTS_NS, accounts_ns)
+            .with(column::CPU_IN_PROGRESS_NS, progress_ns)
+            .with(column::CPU_UNATTRIBUTED_NS, unattributed_ns)
+            .with(column::CPU_CUMULATIVE_NS, cumulative_ns)
+            .with(column::CPU_AGENT_NS, agent_ns)
+            .with(column::CLOCK_READINGS, super::edge::signed(merged.readings))
+            .with(column::OBSERVED_NS, super::edge::signed(length_ns));
+        for (column, value) in [
+            (column::RSS_INIT_BYTES, gauges.rss_init_bytes),
+            (column::RSS_BYTES, gauges.rss_bytes),
+            (column::RSS_PEAK_BYTES, gauges.rss_peak_bytes),
+            (column::THREADS, gauges.threads),
+            (column::CORES_MILLI, gauges.cores_milli),
+        ] {
+            if let Some(value) = value {
+                process.add(column, super::edge::signed(value));
+            }
+        }
+        if let Some(rss) = gauges.rss_bytes {
+            process.add(column::RSS_SUM_BYTES, super::edge::signed(rss));
+            process.add(column::SAMPLES, 1);
+        }
+        rows.add(self.key.clone().row_key(Quality::Measured), &process);
+
+        self.begin_ns = end_ns;
+        self.process_cpu_ns = process_cpu_ns;
+        self.in_progress_ns = in_progress_ns;
+        WindowLedger {
+            window,
+            rows,
+            started,
+            ended,
+            process_cpu_ns: cumulative_ns,
+        }
+    }
+
+    /// Operation rows, with in-flight requests carried over. Returns started and ended.
+    fn operations(
+        &mut self,
+        rows: &mut RowSet,
+        cells: &HashMap<u32, OperationCell>,
+        names: &Resolved,
+        length_ns: u64,
+    ) -> (u64, u64) {
+        let (mut started, mut ended) = (0i64, 0i64);
+        let carried: Vec<u32> = self
+            .in_flight
+            .keys()
+            .copied()
+            .filter(|id| !cells.contains_key(id))
+            .collect();
+        let idle = OperationCell::default();
+        for (id, cell) in cells.iter().chain(carried.iter().map(|id| (id, &idle))) {
+            let Some(name) = names.row(*id) else { continue };
+            let carry = self.in_flight.remove(id).unwrap_or(0);
+            let left = carry + cell.started - cell.ended;
+            if left != 0 {
+                self.in_flight.insert(*id, left);
+            }
+            started += cell.started;
+            ended += cell.ended;
+            // carry·W + Σ(W1 − start) − Σ(W1 − end), with instants counted from W0.
+            let in_flight_ns = i128::from(left) * i128::from(length_ns) - cell.instants_ns;
+            let key = OperationKey {
+                component: name.name.component.clone(),
+                operation: name.name.operation.clone(),
+                class: name.name.class.clone(),
+                caller_service: name.caller.service.clone(),
+                caller_operation: name.caller.operation.clone(),
+                origin_service: name.origin.service.clone(),
+                origin_operation: name.origin.operation.clone(),
+            };
+            let row = rows.row_mut(key.row_key(Quality::Measured));
+            cell.cost.write(row);
+            row.add(column::STARTED, cell.started);
+            row.add(column::ENDED, cell.ended);
+            row.add(column::ERRORS, cell.errors);
+            row.add(column::CLIENT_ERRORS, cell.client_errors);
+            row.add(
+                column::IN_FLIGHT_NS,
+                i64::try_from(in_flight_ns).unwrap_or(i64::MAX),
+            );
+            row.add(column::WALL_NS, cell.wall_ns);
+            row.add(column::WAIT_CALL_NS, cell.wait_call_ns);
+            row.add(column::WAIT_STORE_NS, cell.wait_store_ns);
+            row.add(column::LATE_CPU_NS, cell.late_cpu_ns);
+            row.add(column::PEAK_LIVE_BYTES, cell.peak_live_bytes);
+            row.add(column::PEAK_LIVE_SUM_BYTES, cell.peak_live_sum_bytes);
+        }
+        (
+            u64::try_from(started).unwrap_or(0),
+            u64::try_from(ended).unwrap_or(0),
+        )
+    }
+}
+
+/// Swaps all shards at one instant, notes how far each thread has booked, and what the ids mean.
+fn swap(ledger: &Ledger, now_ns: u64) -> (Vec<Shard>, account::InProgress, Resolved) {
+    let mut guards: Vec<_> = (0..ledger.shards.len()).map(|n| ledger.shard(n)).collect();
+    let noted = account::snapshot();
+    let taken = guards
+        .iter_mut()
+        .map(|shard| {
+            std::mem::replace(
+                &mut **shard,
+                Shard {
+                    begin_ns: now_ns,
+                    ..Shard::default()
+                },
+            )
+        })
+        .collect();
+    let names = ledger.names.resolve_and_forget(now_ns);
+    (taken, noted, names)
+}
+
+fn add_owner_cpu(rows: &mut RowSet, kind: OwnerKind, name: &str, cpu_ns: i64) {
+    let key = OwnerKey {
+        owner_kind: kind.as_str().into(),
+        name: name.into(),
+    };
+    rows.row_mut(key.row_key(Quality::Measured))
+        .add(Class::Handler.column(), cpu_ns);
+}
+
+/// The shards of one window, added up.
+#[derive(Debug, Default)]
+struct Merged {
+    operations: HashMap<u32, OperationCell>,
+    owners: HashMap<u32, super::Cost>,
+    distributions: HashMap<u32, DistributionCell>,
+    arrivals: HashMap<u32, HashMap<u32, i64>>,
+    edges: Vec<(EdgeRow, EdgeCell)>,
+    entities: Vec<(super::shard::EntityRow, super::shard::EntityCell)>,
+    entity_sizes: EntitySizes,
+    losses: HashMap<(&'static str, &'static str), i64>,
+    readings: u64,
+}
+
+impl Merged {
+    fn add(&mut self, shard: Shard) {
+        for (id, cell) in shard.operations {
+            let sum = self.operations.entry(id).or_default();
+            sum.cost.add(&cell.cost);
+            sum.started += cell.started;
+            sum.ended += cell.ended;
+            sum.errors += cell.errors;
+            sum.client_errors += cell.client_errors;
+            sum.wall_ns += cell.wall_ns;
+            sum.wait_call_ns += cell.wait_call_ns;
+            sum.wait_store_ns += cell.wait_store_ns;
+            sum.late_cpu_ns += cell.late_cpu_ns;
+            sum.peak_live_bytes = sum.peak_live_bytes.max(cell.peak_live_bytes);
+            sum.peak_live_sum_bytes += cell.peak_live_sum_bytes;
+            sum.instants_ns += cell.instants_ns;
+        }
+        for (id, cost) in shard.owners {
+            self.owners.entry(id).or_default().add(&cost);
+        }
+        for (id, cell) in shard.distributions {
+            let sum = self.distributions.entry(id).or_default();
+            sum.request_cpu.merge(&cell.request_cpu);
+            sum.wall.merge(&cell.wall);
+            sum.root_wall.merge(&cell.root_wall);
+        }
+        for (id, slots) in shard.arrivals {
+            let sum = self.arrivals.entry(id).or_default();
+            for (slot, n) in slots {
+                *sum.entry(slot).or_default() += n;
+            }
+        }
+        self.edges.extend(shard.edges);
+        self.entities.extend(shard.entities);
+        self.entity_sizes.extend(shard.entity_sizes);
+        for (key, n) in shard.losses {
+            let lost = self.losses.entry(key).or_default();
+            *lost = lost.saturating_add(n);
+        }
+        self.readings += shard.readings;
+    }
+}

@@ -1,0 +1,210 @@
+//! What a window holds, as rows.
+
+use std::sync::Arc;
+
+use weighbridge_wire::{
+    DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OTHER, OwnerKey, Quality,
+    RowSet, SeriesKey, column, scope,
+};
+
+use super::Merged;
+use crate::ledger::edge::signed;
+use crate::ledger::names::Resolved;
+use crate::ledger::shard::{EdgeCell, EdgeRow, SLOT_NS, SizeCell};
+
+pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+    for (id, cost) in &merged.owners {
+        let Some(owner) = names.owners.get(*id as usize) else {
+            continue;
+        };
+        if cost.is_zero() {
+            continue;
+        }
+        let key = OwnerKey {
+            owner_kind: owner.kind.as_str().into(),
+            name: owner.name.clone(),
+        };
+        cost.write(rows.row_mut(key.row_key(Quality::Measured)));
+    }
+}
+
+pub(super) fn write_distributions(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+    for (id, cell) in &merged.distributions {
+        let Some(name) = names.operation(*id) else {
+            continue;
+        };
+        let key = |scope: &str| {
+            DistributionKey {
+                component: name.component.clone(),
+                operation: name.operation.clone(),
+                class: name.class.clone(),
+                scope: scope.into(),
+            }
+            .row_key(Quality::Measured)
+        };
+        let all = rows.row_mut(key(scope::ALL));
+        all.histogram_mut(column::HIST_REQUEST_CPU_NS)
+            .merge(&cell.request_cpu);
+        all.histogram_mut(column::HIST_WALL_NS).merge(&cell.wall);
+        if !cell.root_wall.is_empty() {
+            rows.row_mut(key(scope::ROOT))
+                .histogram_mut(column::HIST_WALL_NS)
+                .merge(&cell.root_wall);
+        }
+    }
+}
+
+/// One row per known operation, also when nothing arrived: a slot without arrivals is an observation.
+pub(super) fn write_series(rows: &mut RowSet, merged: &Merged, names: &Resolved, length_ns: u64) {
+    let slots = signed((length_ns + SLOT_NS / 2) / SLOT_NS);
+    for name in names.operations() {
+        if name.operation.is_empty() {
+            continue;
+        }
+        let arrivals = merged.arrivals.get(&name.id);
+        let sum =
+            |f: fn(i64) -> i64| arrivals.map_or(0, |slots| slots.values().map(|n| f(*n)).sum());
+        let key = SeriesKey {
+            operation: name.operation.clone(),
+            class: name.class.clone(),
+        };
+        let row = rows.row_mut(key.row_key(Quality::Measured));
+        // Components of one operation share the row and its slots.
+        if row.get(column::SLOTS).is_none() {
+            row.add(column::SLOTS, slots);
+        }
+        row.add(column::ARRIVALS, sum(|n| n));
+        row.add(column::ARRIVALS_SQUARED, sum(|n| n.saturating_mul(n)));
+        row.add(column::IN_FLIGHT, name.take_in_flight_max());
+    }
+}
+
+/// Names of an operation id; beyond the table it is `__other__`.
+fn operation_names(names: &Resolved, id: u32) -> [Arc<str>; 3] {
+    match names.operation(id) {
+        Some(name) => [
+            name.component.clone(),
+            name.operation.clone(),
+            name.class.clone(),
+        ],
+        None => ["".into(), OTHER.into(), "".into()],
+    }
+}
+
+pub(super) fn write_edges(rows: &mut RowSet, edges: &[(EdgeRow, EdgeCell)], names: &Resolved) {
+    for (edge, cell) in edges {
+        let [component, operation, class] = operation_names(names, edge.operation);
+        let (origin_service, origin_operation) = match names.origin(edge.origin) {
+            Some(origin) => (origin.service.clone(), origin.operation.clone()),
+            None => (OTHER.into(), OTHER.into()),
+        };
+        let id = &edge.id;
+        let key = EdgeKey {
+            side: id.side.into(),
+            mode: id.mode.into(),
+            transport: id.transport.into(),
+            component,
+            operation: operation.clone(),
+            class,
+            peer_service: id.peer_service.clone(),
+            peer_operation: id.peer_operation.clone(),
+            call_id: id.call_id.clone(),
+            peer: id.peer.clone(),
+            target: id.target.clone(),
+            origin_service,
+            origin_operation,
+        };
+        let row = rows.row_mut(key.row_key(Quality::Measured));
+        for (column, value) in [
+            (column::REQUEST_MESSAGES, Some(cell.request_messages)),
+            (column::REQUEST_BODY_BYTES, Some(cell.request_body_bytes)),
+            (column::REQUEST_WIRE_BYTES, cell.request_wire_bytes),
+            (column::RESPONSE_MESSAGES, Some(cell.response_messages)),
+            (column::RESPONSE_BODY_BYTES, Some(cell.response_body_bytes)),
+            (column::RESPONSE_WIRE_BYTES, cell.response_wire_bytes),
+            (column::CPU_ENCODE_NS, cell.encode_ns),
+            (column::CPU_DECODE_NS, cell.decode_ns),
+            (column::CPU_PROTOCOL_NS, cell.protocol_ns),
+            (column::CPU_IO_NS, cell.io_ns),
+            (column::WAIT_NS, cell.wait_ns),
+            (column::ERRORS, Some(cell.errors)),
+            (column::RETRIES, Some(cell.retries)),
+            (column::REDELIVERED, Some(cell.redelivered)),
+        ] {
+            if let Some(value) = value {
+                row.add(column, value);
+            }
+        }
+        cell.sizes
+            .iter()
+            .for_each(|size| write_size(rows, edge, &operation, size));
+    }
+}
+
+fn write_size(rows: &mut RowSet, edge: &EdgeRow, operation: &Arc<str>, size: &SizeCell) {
+    let id = &edge.id;
+    let key = EdgeSizeKey {
+        side: id.side.into(),
+        transport: id.transport.into(),
+        operation: operation.clone(),
+        peer_service: id.peer_service.clone(),
+        peer_operation: id.peer_operation.clone(),
+        call_id: id.call_id.clone(),
+        direction: size.direction.as_str().into(),
+        size_class: size.class.to_string().into(),
+    };
+    let row = rows.row_mut(key.clone().row_key(Quality::Measured));
+    row.add(column::MESSAGES, size.messages);
+    row.add(column::BODY_BYTES, size.body_bytes);
+    for (column, value) in [
+        (column::CPU_ENCODE_NS, size.encode_ns),
+        (column::CPU_DECODE_NS, size.decode_ns),
+    ] {
+        if let Some(value) = value {
+            row.add(column, value);
+        }
+    }
+    // Both messages of an exchange share its parsing and its socket calls.
+    for (column, value) in [
+        (column::CPU_PROTOCOL_NS, size.protocol_ns),
+        (column::CPU_IO_NS, size.io_ns),
+    ] {
+        if let Some(value) = value {
+            rows.row_mut(key.clone().row_key(Quality::Apportioned))
+                .add(column, value);
+        }
+    }
+}
+
+pub(super) fn write_entities(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+    for (entity, cell) in &merged.entities {
+        let [component, operation, class] = operation_names(names, entity.operation);
+        let key = EntityKey {
+            component,
+            operation,
+            class,
+            database: entity.database.clone(),
+            entity: entity.entity.clone(),
+            access: entity.access.into(),
+        };
+        let row = rows.row_mut(key.row_key(Quality::Measured));
+        row.add(column::STATEMENTS, cell.statements);
+        for (column, value) in [(column::ROWS, cell.rows), (column::BYTES, cell.bytes)] {
+            if let Some(value) = value {
+                row.add(column, value);
+            }
+        }
+    }
+    for ((database, entity), (count, bytes)) in &merged.entity_sizes {
+        let key = EntitySizeKey {
+            database: database.clone(),
+            entity: entity.clone(),
+        };
+        let row = rows.row_mut(key.row_key(Quality::Measured));
+        for (column, value) in [(column::ROW_COUNT, count), (column::SIZE_BYTES, bytes)] {
+            if let Some(value) = value {
+                row.add(column, *value);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Weighs every request inside a service: CPU by class, memory, messages, entities.
+//!
+//! ```
+//! # #[cfg(feature = "axum-0_8")] mod service {
+//! use axum::{Router, routing::get};
+//!
+//! #[global_allocator]
+//! static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system(); // inert until `init`
+//!
+//! #[weighbridge_agent::main] // or `runtime()`: a Tokio builder whose scheduler has an account
+//! async fn main() -> std::io::Result<()> {
+//!     let _agent = weighbridge_agent::init(); // set by the environment; flushes when dropped
+//!     let app = Router::new()
+//!         .route("/orders/{id}", get(|| async { "one order" }))
+//!         .layer(weighbridge_agent::layer()); // after the routes
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     weighbridge_agent::serve(listener, app).await // axum::serve plus the cost of the connection
+//! }
+//! # }
+//! ```
+//!
+//! Each line but `init` is optional. Without a collector (`WEIGHBRIDGE_ENDPOINT`) the table of costs is
+//! printed at the end and on SIGUSR1.
+//!
+//! **Guarantees.** The rows of a window add up to the CPU time that the kernel reports for the process, to
+//! the nanosecond; what nothing explains is a row. The agent never panics, blocks, grows without bound or
+//! fails in the host's code; what it drops or folds is counted ([`limits`]). `WEIGHBRIDGE_ENABLED=false` or
+//! `OTEL_SDK_DISABLED=true` stop all measuring, and headers are still passed on.
+//!
+//! What each figure means, and what is not seen, stands in `docs/accounting.md`.
+
+// Each integration uses its part of what the others share.
+#![cfg_attr(
+    not(all(
+        feature = "axum-0_8",
+        feature = "hyper-util-0_1",
+        feature = "rumqttc-0_25",
+        feature = "rusqlite-0_42"
+    )),
+    allow(dead_code, unused_imports)
+)]
+
+mod account;
+mod agent;
+mod alloc;
+mod bill;
+mod clock;
+mod codec;
+mod config;
+mod export;
+#[cfg(feature = "hyper-util-0_1")]
+pub mod http_client;
+mod identity;
+mod layer;
+mod ledger;
+pub mod limits;
+#[cfg(feature = "rumqttc-0_25")]
+pub mod mqtt;
+mod propagation;
+mod runtime;
+mod serve;
+#[cfg(feature = "rusqlite-0_42")]
+mod sql;
+#[cfg(feature = "rusqlite-0_42")]
+pub mod sqlite;
+mod state;
+mod sync;
+mod tasks;
+#[cfg(test)]
+mod testing;
+mod trust;
+
+pub use agent::{Agent, Builder, InitError, builder, init, try_init};
+pub use alloc::Alloc;
+pub use bill::class;
+#[cfg(feature = "axum-0_8")]
+pub use codec::Json;
+pub use codec::{decode, encode};
+pub use config::ConfigProblem;
+pub use export::{Delivery, Sink};
+pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate, Weigh, layer};
+pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};
+#[doc(hidden)]
+pub use runtime::macro_support;
+pub use runtime::runtime;
+pub use serve::{Listener, Serve, serve};
+pub use state::is_enabled;
+pub use tasks::{Scope, background, driver, job, local_call, pool, spawn, spawn_blocking};
+pub use trust::{Network, Trust, TrustError, TrustKey};
+pub use weighbridge_agent_macros::main;
+pub use weighbridge_wire as wire;
+
+/// Records how large an entity is: how many rows it has and how many bytes it occupies, indexes included.
+/// `None` means unknown.
+pub fn entity_size(database: &str, entity: &str, rows: Option<u64>, bytes: Option<u64>) {
+    ledger::record_entity_size(database, entity, rows, bytes);
+}

@@ -1,0 +1,258 @@
+//! The publishing half.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use rumqttc::v5::mqttbytes::{QoS, valid_topic};
+use serde::Serialize;
+use tokio::time::timeout;
+use weighbridge_wire::Class;
+
+use super::link::{Link, Status, TRANSPORT};
+use super::packet::publish_bytes;
+use super::publishing::Publishing;
+use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
+use crate::bill::{Bill, WaitKind};
+use crate::ledger::{EdgeId, ledger};
+use crate::propagation::{CallId, CallSite, HeadersOut, Hop, Mode, Party, TraceContext};
+use crate::{account, clock, state};
+
+/// Publishes over a connection. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    link: Arc<Link>,
+}
+
+impl Client {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    /// Publishes a payload and waits until the broker has it. The topic is also the name under which the
+    /// call is booked, so it holds no ids.
+    ///
+    /// # Errors
+    /// [`MqttError`] when the broker is not there, does not acknowledge, or refuses.
+    pub async fn publish(
+        &self,
+        topic: &'static str,
+        qos: QoS,
+        payload: Bytes,
+    ) -> Result<(), MqttError> {
+        self.publish_encoded(topic, qos, payload, None).await
+    }
+
+    /// Publishes a value as JSON, at least once; its CPU is booked as `encode`.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`MqttError::Json`] when the value cannot be serialised.
+    pub async fn publish_json<T: Serialize + ?Sized>(
+        &self,
+        topic: &'static str,
+        value: &T,
+    ) -> Result<(), MqttError> {
+        let (encoded, cpu_ns) = account::timed_class(Class::Encode, || serde_json::to_vec(value));
+        let payload = encoded.map_err(|source| MqttError::Json {
+            topic: topic.to_owned(),
+            source,
+        })?;
+        self.publish_encoded(topic, QoS::AtLeastOnce, payload.into(), Some(cpu_ns))
+            .await
+    }
+
+    /// Subscribes to a topic, on this connection and on those to come. A filter with wildcards is the name
+    /// under which its messages are booked.
+    ///
+    /// # Errors
+    /// [`MqttError`] when the filter is malformed or there are too many.
+    pub fn subscribe(&self, topic: &str, qos: QoS) -> Result<(), MqttError> {
+        self.link.subscribe(topic, qos)
+    }
+
+    /// Waits until there is a connection on which the broker has confirmed every subscription.
+    ///
+    /// # Errors
+    /// [`MqttError::NotConnected`] when that takes longer than `patience`.
+    pub async fn ready(&self, patience: Duration) -> Result<(), MqttError> {
+        self.wait_for(patience, |status| status.subscribed).await
+    }
+
+    /// Closes the connection. [`Consumer::run`](super::Consumer::run) ends when the messages that have
+    /// arrived are handled.
+    ///
+    /// # Errors
+    /// [`MqttError::Full`] when the event loop does not take the request; try again.
+    pub async fn disconnect(&self) -> Result<(), MqttError> {
+        self.link.close();
+        let sent = timeout(CONNECTION_PATIENCE, self.link.requests.disconnect()).await;
+        sent.is_ok_and(|sent| sent.is_ok())
+            .then_some(())
+            .ok_or_else(|| self.full())
+    }
+
+    #[cfg(test)]
+    pub(super) fn link_for_tests(&self) -> Arc<Link> {
+        self.link.clone()
+    }
+
+    async fn publish_encoded(
+        &self,
+        topic: &'static str,
+        qos: QoS,
+        payload: Bytes,
+        encode_ns: Option<i64>,
+    ) -> Result<(), MqttError> {
+        if !valid_topic(topic) {
+            return Err(MqttError::Topic {
+                topic: topic.to_owned(),
+            });
+        }
+        let bill = Bill::current();
+        let waiting_since = clock::monotonic_ns();
+        let result = self
+            .publish_waiting(bill.clone(), topic, qos, payload, encode_ns)
+            .await;
+        if let Some(bill) = bill {
+            bill.add_wait(
+                WaitKind::Call,
+                clock::monotonic_ns().saturating_sub(waiting_since),
+            );
+        }
+        result
+    }
+
+    async fn publish_waiting(
+        &self,
+        bill: Option<Arc<Bill>>,
+        topic: &'static str,
+        qos: QoS,
+        payload: Bytes,
+        encode_ns: Option<i64>,
+    ) -> Result<(), MqttError> {
+        let room = timeout(CONNECTION_PATIENCE, self.link.room.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = room else {
+            return Err(self.full());
+        };
+        let call_id = self.call_id(topic);
+        let edge = self.edge(topic, &call_id);
+        let connected = self
+            .wait_for(CONNECTION_PATIENCE, |status| status.connected)
+            .await;
+        let properties = self.properties(bill.as_deref(), call_id);
+        let body_bytes = payload.len() as u64;
+        let wire_bytes = publish_bytes(topic.as_bytes(), qos, payload.len(), properties.as_ref());
+        let (publishing, outcome) =
+            Publishing::begin(bill, edge, body_bytes, wire_bytes, encode_ns, permit);
+        if let Err(error) = connected {
+            publishing.settle(Err(error));
+        } else {
+            self.link
+                .hand_over(publishing, |requests| match properties {
+                    Some(properties) => requests
+                        .try_publish_with_properties(topic, qos, false, payload, properties)
+                        .is_ok(),
+                    None => requests.try_publish(topic, qos, false, payload).is_ok(),
+                });
+        }
+        match timeout(ACKNOWLEDGE_TIMEOUT, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            // The event loop was dropped with everything in it.
+            Ok(Err(_)) => Err(MqttError::Broken {
+                peer: self.link.peer_name(),
+                topic: topic.to_owned(),
+            }),
+            Err(_) => Err(MqttError::Timeout {
+                peer: self.link.peer_name(),
+                topic: topic.to_owned(),
+                after: ACKNOWLEDGE_TIMEOUT,
+            }),
+        }
+    }
+
+    async fn wait_for(
+        &self,
+        patience: Duration,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Result<(), MqttError> {
+        let mut status = self.link.status();
+        match timeout(patience, status.wait_for(wanted)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(MqttError::NotConnected {
+                peer: self.link.peer_name(),
+            }),
+        }
+    }
+
+    fn call_id(&self, topic: &str) -> CallId {
+        let service = ledger().service();
+        CallId::of(CallSite {
+            namespace: &service.namespace,
+            service: &service.service,
+            transport: TRANSPORT,
+            peer: &self.link.peer,
+            target: topic,
+        })
+    }
+
+    fn edge(&self, topic: &str, call_id: &CallId) -> EdgeId {
+        EdgeId {
+            side: weighbridge_wire::side::CALLER,
+            mode: Mode::Async.as_str(),
+            transport: TRANSPORT,
+            peer_service: "".into(),
+            peer_operation: "".into(),
+            call_id: call_id.to_arc(),
+            peer: self.link.peer.clone(),
+            target: topic.into(),
+        }
+    }
+
+    /// What goes along with a message: the chain, if the broker is trusted.
+    fn properties(&self, bill: Option<&Bill>, call_id: CallId) -> Option<PublishProperties> {
+        if !self.link.is_trusted() {
+            return None;
+        }
+        let service = ledger().service().service;
+        let (operation, origin, trace) = match bill {
+            Some(bill) => {
+                let (service, operation) = bill.origin();
+                let origin = Party {
+                    service: service.clone(),
+                    operation: operation.clone(),
+                };
+                (bill.operation().clone(), origin, bill.trace())
+            }
+            None => {
+                let origin = Party {
+                    service: service.clone(),
+                    operation: "".into(),
+                };
+                ("".into(), origin, TraceContext::new_root())
+            }
+        };
+        let hop = Hop {
+            caller: Party { service, operation },
+            call_id,
+            mode: Mode::Async,
+            sent_unix_us: clock::wall_unix_ns() / 1_000,
+        };
+        let out = HeadersOut {
+            trace,
+            origin: &origin,
+            hop: &hop,
+        };
+        let pairs = out.properties(&state::trust());
+        Some(PublishProperties {
+            user_properties: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+            ..PublishProperties::default()
+        })
+    }
+
+    fn full(&self) -> MqttError {
+        MqttError::Full {
+            peer: self.link.peer_name(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The consuming half.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use rumqttc::v5::EventLoop;
+use rumqttc::v5::mqttbytes::v5::Publish;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use weighbridge_wire::Class;
+
+use super::driver::{Arrived, drive};
+use super::link::{Link, TRANSPORT};
+use super::packet::publish_bytes;
+use super::{Message, WAITING_MESSAGES_MAX};
+use crate::account::{Account, InAccount};
+use crate::bill::{Bill, Start};
+use crate::ledger::{Direction, EdgeFigures, EdgeId, loss};
+use crate::propagation::{Inbound, Mode, extract_properties};
+use crate::{clock, state, tasks};
+
+/// Drives a connection and handles what arrives over it.
+#[derive(Debug)]
+#[must_use = "nothing is published or consumed until the consumer runs"]
+pub struct Consumer {
+    link: Arc<Link>,
+    event_loop: Box<Loop>,
+}
+
+/// The event loop has no `Debug`.
+struct Loop(EventLoop);
+
+impl std::fmt::Debug for Loop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventLoop")
+    }
+}
+
+impl Consumer {
+    pub(super) fn new(link: Arc<Link>, event_loop: EventLoop) -> Self {
+        Self {
+            link,
+            event_loop: Box::new(Loop(event_loop)),
+        }
+    }
+
+    /// Drives the connection until [`Client::disconnect`](super::Client::disconnect): reconnects, subscribes
+    /// again, and calls the handler for one message after the other. Each call is a request `CONSUME <topic>`,
+    /// on a task of its own; a panic in it is an error of that request. The message is acknowledged when the
+    /// handler has ended, however it ended: one that cannot be handled would otherwise come for ever.
+    ///
+    /// Must be polled inside a Tokio runtime. Dropping the future ends the connection.
+    pub async fn run<H, F>(self, handler: H)
+    where
+        H: Fn(Message) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let account = Account::new(self.link.owner.clone(), Class::Protocol);
+        InAccount::new(account.clone(), async move {
+            let (sender, mut arrived) = mpsc::channel(WAITING_MESSAGES_MAX);
+            let driver = drive(self.link.clone(), self.event_loop.0, sender);
+            let _driver = AbortOnDrop(tokio::spawn(InAccount::new(account, driver)));
+            while let Some(message) = arrived.recv().await {
+                consume(&self.link, message, &handler).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn consume<H, F>(link: &Arc<Link>, arrived: Arrived, handler: &H)
+where
+    H: Fn(Message) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Arrived {
+        publish,
+        generation,
+    } = arrived;
+    match str::from_utf8(&publish.topic) {
+        Ok(topic) => {
+            let message = Message {
+                topic: topic.to_owned(),
+                payload: publish.payload.clone(),
+                redelivered: publish.dup,
+            };
+            let bill = open(link, topic, &publish);
+            // The call that makes the future is the handler's work too.
+            let future = {
+                let owner = crate::account::OwnerRef::Bill(bill.clone());
+                let _entered = crate::account::enter(Account::new(owner, Class::Handler));
+                handler(message)
+            };
+            let mut task = AbortOnDrop(tokio::spawn(tasks::in_bill(bill, future)));
+            if let Err(error) = (&mut task.0).await {
+                tracing::error!(topic, error = %error, "the handler of a message did not come to its end");
+            }
+        }
+        Err(_) => loss("agent.mqtt.messages", "topic is not UTF-8", 1),
+    }
+    // On another connection the id means another message.
+    if link.generation() == generation {
+        let _ = link.requests.ack(&publish).await;
+    }
+}
+
+/// Opens the request of a message, with the callee's half of its edge.
+fn open(link: &Link, topic: &str, publish: &Publish) -> Arc<Bill> {
+    let user = publish
+        .properties
+        .as_ref()
+        .map_or(&[][..], |found| &found.user_properties);
+    let pairs = user
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let Inbound { trace, origin, hop } = extract_properties(&state::trust(), link.address(), pairs);
+    let name = link.topic_name(topic);
+    let lag_ns = hop.as_ref().map(|hop| {
+        // Two hosts' clocks may differ: a lag is never negative.
+        clock::wall_unix_ns().saturating_sub(hop.sent_unix_us.saturating_mul(1_000))
+    });
+    let (caller, call_id) = match hop {
+        Some(hop) => (Some(hop.caller), hop.call_id.to_arc()),
+        None => (None, "".into()),
+    };
+    let body_bytes = publish.payload.len() as u64;
+    let payload_bytes = publish.payload.len();
+    let edge = EdgeId {
+        side: weighbridge_wire::side::CALLEE,
+        mode: Mode::Async.as_str(),
+        transport: TRANSPORT,
+        peer_service: caller
+            .as_ref()
+            .map_or_else(|| "".into(), |caller| caller.service.clone()),
+        peer_operation: caller
+            .as_ref()
+            .map_or_else(|| "".into(), |caller| caller.operation.clone()),
+        call_id,
+        peer: link.peer.clone(),
+        target: name.as_str().into(),
+    };
+    let figures = EdgeFigures {
+        request_messages: 1,
+        request_body_bytes: body_bytes,
+        request_wire_bytes: publish_bytes(
+            &publish.topic,
+            publish.qos,
+            payload_bytes,
+            publish.properties.as_ref(),
+        ),
+        wait_ns: lag_ns,
+        redelivered: u64::from(publish.dup),
+        sizes: vec![(Direction::Request, body_bytes)],
+        ..EdgeFigures::default()
+    };
+    #[cfg(test)]
+    super::tests::observe(&edge, &figures);
+    Bill::start(Start {
+        operation: &format!("CONSUME {name}"),
+        caller: caller
+            .as_ref()
+            .map(|caller| (&*caller.service, &*caller.operation)),
+        origin: origin
+            .as_ref()
+            .map(|origin| (&*origin.service, &*origin.operation)),
+        trace,
+        callee: Some((edge, figures)),
+        ..Start::default()
+    })
+}
+
+/// Ends a task with the future that waits for it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

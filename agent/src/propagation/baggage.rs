@@ -1,0 +1,38 @@
+//! Our member of the W3C baggage.
+
+use super::text::{decoded, push_encoded};
+use super::{BAGGAGE_ORIGIN, Party};
+
+/// The member as it stands in the header: `weighbridge.origin=service;operation`.
+///
+/// For other readers of baggage the operation is a property of the member, which they keep with it.
+pub(super) fn origin_member(origin: &Party) -> String {
+    let mut out = String::with_capacity(96);
+    out.push_str(BAGGAGE_ORIGIN);
+    out.push('=');
+    push_encoded(&mut out, &origin.service);
+    out.push(';');
+    push_encoded(&mut out, &origin.operation);
+    out
+}
+
+/// True when a member is ours.
+pub(super) fn is_ours(member: &str) -> bool {
+    member
+        .split_once('=')
+        .is_some_and(|(key, _)| key.trim() == BAGGAGE_ORIGIN)
+}
+
+/// Reads our member; `None` when it is malformed.
+pub(super) fn read_origin(member: &str) -> Option<Party> {
+    let (_, value) = member.split_once('=')?;
+    let (service, operation) = value.split_once(';')?;
+    let service = decoded(service.trim())?;
+    if service.is_empty() {
+        return None;
+    }
+    Some(Party {
+        service,
+        operation: decoded(operation.trim())?,
+    })
+}

@@ -1,0 +1,96 @@
+//! The W3C trace context.
+
+use std::cell::Cell;
+use std::fmt;
+
+use crate::identity::random_u64;
+
+/// A trace and a span in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TraceContext {
+    trace_id: u128,
+    span_id: u64,
+    flags: u8,
+}
+
+impl TraceContext {
+    /// A new trace. Not sampled: recording spans is for tracers to decide.
+    pub(crate) fn new_root() -> Self {
+        let high = u128::from(next_random()) << 64;
+        Self {
+            trace_id: high | u128::from(next_random()),
+            span_id: next_random(),
+            flags: 0,
+        }
+    }
+
+    /// The same trace with a span of its own, for the next hop.
+    pub(crate) fn child(self) -> Self {
+        Self {
+            span_id: next_random(),
+            ..self
+        }
+    }
+
+    /// Reads a `traceparent`. `None` when it is malformed.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        // Later versions may append fields after another dash; longer than this is no header of ours to read.
+        if bytes.len() < 55 || bytes.len() > 512 || !text.is_ascii() {
+            return None;
+        }
+        let lower_hex = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let (version, trace, span, flags) =
+            (&text[..2], &text[3..35], &text[36..52], &text[53..55]);
+        let dashes = bytes[2] == b'-' && bytes[35] == b'-' && bytes[52] == b'-';
+        if !dashes || ![version, trace, span, flags].into_iter().all(lower_hex) || version == "ff" {
+            return None;
+        }
+        if bytes.len() > 55 && (version == "00" || bytes[55] != b'-') {
+            return None;
+        }
+        let context = Self {
+            trace_id: u128::from_str_radix(trace, 16).ok()?,
+            span_id: u64::from_str_radix(span, 16).ok()?,
+            flags: u8::from_str_radix(flags, 16).ok()?,
+        };
+        (context.trace_id != 0 && context.span_id != 0).then_some(context)
+    }
+}
+
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Version 00 knows two flags: sampled and random id.
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id,
+            self.span_id,
+            self.flags & 0x03
+        )
+    }
+}
+
+/// SplitMix64 from a random start in each thread: ids need no more, and a call costs nanoseconds.
+fn next_random() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = const { Cell::new(0) };
+    }
+    let step = |state: &Cell<u64>| {
+        let mut seed = state.get();
+        if seed == 0 {
+            seed = random_u64();
+        }
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state.set(seed);
+        let mut z = seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    // Zero is not a valid id; the thread-local is gone while a thread is torn down.
+    STATE.try_with(step).unwrap_or_else(|_| random_u64()).max(1)
+}

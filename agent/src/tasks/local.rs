@@ -1,0 +1,146 @@
+//! A call inside one process: an edge without a message.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use weighbridge_wire::{mode, side};
+
+use super::in_bill;
+use crate::bill::{Bill, Start, WaitKind};
+use crate::clock;
+use crate::ledger::{EdgeFigures, EdgeId, ledger, record_edge};
+use crate::propagation::{CallId, CallSite};
+
+const TRANSPORT: &str = "local";
+
+/// Runs a future as a call to another component of this process: a bill of its own, whose caller is the
+/// current operation. Both sides of the edge are counted, with messages of zero bytes: what a split would
+/// turn into real ones.
+pub async fn local_call<F: Future>(
+    component: &'static str,
+    operation: &'static str,
+    future: F,
+) -> F::Output {
+    let own = ledger().service();
+    let call_id = CallId::of(CallSite {
+        namespace: &own.namespace,
+        service: &own.service,
+        transport: TRANSPORT,
+        peer: component,
+        target: operation,
+    })
+    .to_arc();
+    let caller = Bill::current();
+    let caller_operation = caller
+        .as_ref()
+        .map_or_else(|| "".into(), |bill| bill.operation().clone());
+    let empty = EdgeFigures {
+        request_messages: 1,
+        response_messages: 1,
+        request_wire_bytes: Some(0),
+        response_wire_bytes: Some(0),
+        encode_ns: Some(0),
+        decode_ns: Some(0),
+        protocol_ns: Some(0),
+        io_ns: Some(0),
+        ..EdgeFigures::default()
+    };
+    let callee_edge = EdgeId {
+        side: side::CALLEE,
+        mode: mode::SYNC,
+        transport: TRANSPORT,
+        peer_service: own.service.clone(),
+        peer_operation: caller_operation.clone(),
+        call_id: call_id.clone(),
+        peer: "".into(),
+        target: "".into(),
+    };
+    let callee = Bill::start(Start {
+        component,
+        operation,
+        caller: Some((&own.service, &caller_operation)),
+        origin: caller.as_ref().map(|bill| {
+            let (service, operation) = bill.origin();
+            (&**service, &**operation)
+        }),
+        trace: caller.as_ref().map(|bill| bill.trace()),
+        callee: Some((callee_edge, empty.clone())),
+        socket: false,
+    });
+    let caller_edge = EdgeId {
+        side: side::CALLER,
+        mode: mode::SYNC,
+        transport: TRANSPORT,
+        peer_service: "".into(),
+        peer_operation: "".into(),
+        call_id,
+        peer: component.into(),
+        target: operation.into(),
+    };
+    // Dropped after the call, also when that is cancelled: both sides count it or neither does.
+    let _caller_side = CallerSide {
+        caller,
+        edge: caller_edge,
+        figures: empty,
+        begun_ns: clock::monotonic_ns(),
+    };
+    in_bill(callee, future).await
+}
+
+/// Records the caller's side of the edge when dropped.
+struct CallerSide {
+    caller: Option<Arc<Bill>>,
+    edge: EdgeId,
+    figures: EdgeFigures,
+    begun_ns: u64,
+}
+
+impl Drop for CallerSide {
+    fn drop(&mut self) {
+        let wait_ns = clock::monotonic_ns().saturating_sub(self.begun_ns);
+        if let Some(bill) = &self.caller {
+            bill.add_wait(WaitKind::Call, wait_ns);
+        }
+        self.figures.wait_ns = Some(wait_ns);
+        record_edge(self.caller.as_deref(), &self.edge, &self.figures);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use weighbridge_wire::{RowKind, RowValue, column};
+
+    use super::*;
+    use crate::tasks::job;
+    use crate::testing::{Books, burn, figure};
+
+    #[test]
+    fn both_sides_count_a_call_that_ends_and_one_that_is_cancelled() {
+        let mut books = Books::open();
+        let ended = local_call("pricing", "price local", async { burn(1_000_000) });
+        job("calls local", ended).now_or_never().unwrap();
+        let hanging = local_call("pricing", "price local", std::future::pending::<()>());
+        assert!(job("calls local", hanging).now_or_never().is_none());
+        books.rotate();
+        let edge = |side: &str, operation: &str| {
+            let mut sum = RowValue::new();
+            for (key, row) in books.rows.of_kind(RowKind::Edge) {
+                if &*key.parts[0] == side && &*key.parts[4] == operation {
+                    sum.merge(row);
+                }
+            }
+            sum
+        };
+        let caller = edge(side::CALLER, "JOB calls local");
+        let callee = edge(side::CALLEE, "price local");
+        assert_eq!(figure(&caller, column::REQUEST_MESSAGES), 2);
+        assert_eq!(figure(&callee, column::REQUEST_MESSAGES), 2);
+        assert_eq!(figure(&caller, column::REQUEST_BODY_BYTES), 0);
+        // The work is the callee's; the caller only waited.
+        assert!(books.operation("price local", "").cpu_ns() >= 1_000_000);
+        let calls = books.operation("JOB calls local", "");
+        assert!(calls.cpu_ns() < 1_000_000);
+        assert!(figure(&calls, column::WAIT_CALL_NS) >= 1_000_000);
+    }
+}

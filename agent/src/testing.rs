@@ -1,0 +1,117 @@
+//! What unit tests share. Accounts and tables are the process's, so a test that looks at windows holds
+//! [`Books`] and looks only at names of its own.
+
+use std::sync::{Mutex, MutexGuard};
+
+use weighbridge_wire::{
+    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, RowKind, RowSet, RowValue, Window,
+    column,
+};
+
+use crate::ledger::{ProcessGauges, Rotation, WindowLedger, ledger};
+use crate::sync::lock;
+use crate::{account, clock, state};
+
+static EXCLUSIVE: Mutex<()> = Mutex::new(());
+
+/// The right to rotate the process's tables.
+pub(crate) struct Books {
+    rotation: Rotation,
+    /// Everything rotated so far.
+    pub(crate) rows: RowSet,
+    _exclusive: MutexGuard<'static, ()>,
+}
+
+impl Books {
+    /// Starts measuring and forgets what was booked before.
+    pub(crate) fn open() -> Self {
+        let exclusive = lock(&EXCLUSIVE);
+        if !state::measuring() {
+            state::start_measuring();
+        }
+        account::start_here();
+        let key = ProcessKey {
+            instance: "test".into(),
+            host: "test".into(),
+            epoch: "test".into(),
+            clock_mode: clock::mode().name().into(),
+            agent_version: "test".into(),
+        };
+        Self {
+            rotation: Rotation::begin(ledger(), key),
+            rows: RowSet::new(),
+            _exclusive: exclusive,
+        }
+    }
+
+    /// Ends a window and adds it to the rows.
+    pub(crate) fn rotate(&mut self) -> WindowLedger {
+        let window = Window {
+            start_unix_ns: 0,
+            end_unix_ns: 1,
+        };
+        let gauges = || ProcessGauges {
+            rss_init_bytes: None,
+            rss_bytes: None,
+            rss_peak_bytes: None,
+            threads: None,
+            cores_milli: None,
+            foreign: Vec::new(),
+        };
+        let ended = self.rotation.rotate(ledger(), window, gauges);
+        self.rows.merge(&ended.rows);
+        ended
+    }
+
+    /// The rows of an operation over callers and origins.
+    pub(crate) fn operation(&self, name: &str, class: &str) -> RowValue {
+        let mut sum = RowValue::new();
+        for (key, row) in self.rows.of_kind(RowKind::Operation) {
+            let key = OperationKey::read(key).unwrap();
+            if *key.operation == *name && *key.class == *class {
+                sum.merge(row);
+            }
+        }
+        sum
+    }
+
+    /// The row of an owner.
+    pub(crate) fn owner(&self, kind: OwnerKind, name: &str) -> RowValue {
+        let key = OwnerKey {
+            owner_kind: kind.as_str().into(),
+            name: name.into(),
+        };
+        self.rows
+            .get(&key.row_key(weighbridge_wire::Quality::Measured))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// How many were lost at a place.
+    pub(crate) fn lost(&self, place: &str) -> i64 {
+        self.rows
+            .of_kind(RowKind::Loss)
+            .filter(|(key, _)| LossKey::read(key).is_some_and(|key| *key.place == *place))
+            .filter_map(|(_, row)| row.get(column::LOST))
+            .sum()
+    }
+}
+
+/// A column that must be there.
+pub(crate) fn figure(row: &RowValue, column: u32) -> i64 {
+    row.get(column)
+        .unwrap_or_else(|| panic!("column {column} is absent"))
+}
+
+/// Burns CPU on this thread.
+pub(crate) fn burn(ns: i64) {
+    let begun = clock::thread_cpu_ns();
+    while clock::thread_cpu_ns() - begun < ns {
+        std::hint::spin_loop();
+    }
+}
+
+/// Runs `f` on a thread of its own, whose account state is fresh and which ends before this returns.
+pub(crate) fn on_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| scope.spawn(f).join().unwrap())
+}

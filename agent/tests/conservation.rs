@@ -1,0 +1,242 @@
+//! Conservation, end to end: a weighed axum app over loopback, everything in one process, so that server,
+//! client, scheduler and agent must add up to the CPU time that the kernel reports.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use support::{Connection, Ledger, assert_conserved, burn, figure};
+use tokio::net::TcpListener;
+use weighbridge_agent::wire::{Class, RowKind, column};
+use weighbridge_agent::{Json, class, spawn, spawn_blocking};
+
+#[global_allocator]
+static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
+
+#[derive(Serialize, Deserialize)]
+struct Item {
+    id: u64,
+    name: String,
+}
+
+const STREAM_CHUNKS: usize = 8;
+const STREAM_CHUNK_BYTES: usize = 1_000;
+
+fn app() -> Router {
+    Router::new()
+        .route("/hello/{name}", get(|| async { "hello" }))
+        .route(
+            "/echo",
+            post(|Json(items): Json<Vec<Item>>| async { Json(items) }),
+        )
+        .route(
+            "/stream",
+            get(|| async {
+                let chunk = || Ok::<_, std::io::Error>(vec![b'x'; STREAM_CHUNK_BYTES]);
+                Body::from_stream(stream::iter((0..STREAM_CHUNKS).map(move |_| chunk())))
+            }),
+        )
+        .route(
+            "/children",
+            get(|| async {
+                class("with children");
+                let child = spawn(async { burn(Duration::from_millis(2)) });
+                let blocking = spawn_blocking(|| burn(Duration::from_millis(2)));
+                child.await.unwrap();
+                blocking.await.unwrap();
+                "done"
+            }),
+        )
+        .layer(weighbridge_agent::layer())
+}
+
+const ROUNDS: usize = 300;
+
+async fn load(address: std::net::SocketAddr) -> (usize, usize) {
+    let items: Vec<Item> = (0..50)
+        .map(|id| Item {
+            id,
+            name: format!("item {id}"),
+        })
+        .collect();
+    let json = serde_json::to_vec(&items).unwrap();
+    let mut connection = Connection::open(address).await;
+    for n in 0..ROUNDS {
+        assert_eq!(
+            connection
+                .ask(&format!("GET /hello/{n} HTTP/1.1"), b"")
+                .await
+                .body,
+            b"hello"
+        );
+        let head = "POST /echo HTTP/1.1\r\ncontent-type: application/json";
+        assert_eq!(connection.ask(head, &json).await.body, json);
+        if n % 10 == 0 {
+            let answer = connection.ask("GET /stream HTTP/1.1", b"").await;
+            assert_eq!(answer.body.len(), STREAM_CHUNKS * STREAM_CHUNK_BYTES);
+            assert_eq!(
+                connection.ask("GET /children HTTP/1.1", b"").await.status,
+                200
+            );
+            assert_eq!(
+                connection
+                    .ask(&format!("GET /{n} HTTP/1.1"), b"")
+                    .await
+                    .status,
+                404
+            );
+        }
+    }
+    (ROUNDS, json.len())
+}
+
+#[test]
+fn server_client_scheduler_and_agent_add_up_to_the_process() {
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service("tested")
+        .window(Duration::from_millis(200))
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let (rounds, json_bytes) = runtime.block_on(weighbridge_agent::background("root", async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(
+            weighbridge_agent::serve(listener, app())
+                .with_graceful_shutdown(async { drop(stopped.await) })
+                .into_future(),
+        );
+        let client = tokio::spawn(weighbridge_agent::background("client", load(address)));
+        let done = client.await.unwrap();
+        stop.send(()).unwrap();
+        server.await.unwrap().unwrap();
+        done
+    }));
+    assert!(agent.flush(support::PATIENCE));
+    let rounds = i64::try_from(rounds).unwrap();
+    let some = rounds / 10;
+
+    // Every window adds up, to the nanosecond.
+    let deltas = ledger.deltas();
+    assert!(deltas.len() > 1, "several windows");
+    deltas.iter().for_each(assert_conserved);
+    let last = deltas.last().unwrap();
+    let in_progress: i64 = deltas
+        .iter()
+        .map(|delta| {
+            figure(
+                delta.rows.of_kind(RowKind::Process).next().unwrap().1,
+                column::CPU_IN_PROGRESS_NS,
+            )
+        })
+        .sum();
+    assert_eq!(
+        last.cumulative.process_cpu_ns,
+        last.cumulative.accounts_cpu_ns + in_progress
+    );
+
+    // Every request began, ended, and was counted once, with its bytes.
+    let hello = ledger.operation("GET /hello/{name}", "");
+    let echo = ledger.operation("POST /echo", "");
+    let children = ledger.operation("GET /children", "with children");
+    for (row, n) in [
+        (&hello, rounds),
+        (&echo, rounds),
+        (&ledger.operation("GET /stream", ""), some),
+        (&children, some),
+    ] {
+        assert_eq!(
+            (figure(row, column::STARTED), figure(row, column::ENDED)),
+            (n, n)
+        );
+        assert_eq!(
+            (
+                figure(row, column::ERRORS),
+                figure(row, column::CLIENT_ERRORS)
+            ),
+            (0, 0)
+        );
+        // Both are integrals of the same intervals.
+        assert_eq!(
+            figure(row, column::IN_FLIGHT_NS),
+            figure(row, column::WALL_NS)
+        );
+    }
+    let undeclared = ledger.operation("GET /children", "");
+    assert_eq!(
+        figure(&undeclared, column::STARTED),
+        0,
+        "the class took the start along"
+    );
+    assert_eq!(undeclared.cpu_ns(), 0, "and the cost");
+    let lost = ledger.operation("GET <unmatched>", "");
+    assert_eq!(figure(&lost, column::CLIENT_ERRORS), some);
+    let edge = |operation| ledger.select(RowKind::Edge, &[(0, "callee"), (4, operation)]);
+    let echoed = edge("POST /echo");
+    let bytes = rounds * i64::try_from(json_bytes).unwrap();
+    assert_eq!(figure(&echoed, column::REQUEST_MESSAGES), rounds);
+    assert_eq!(figure(&echoed, column::RESPONSE_MESSAGES), rounds);
+    assert_eq!(figure(&echoed, column::REQUEST_BODY_BYTES), bytes);
+    assert_eq!(figure(&echoed, column::RESPONSE_BODY_BYTES), bytes);
+    let streamed = i64::try_from(STREAM_CHUNKS * STREAM_CHUNK_BYTES).unwrap();
+    assert_eq!(
+        figure(&edge("GET /stream"), column::RESPONSE_BODY_BYTES),
+        some * streamed
+    );
+
+    // Each kind of work lands in its class.
+    for (row, class) in [
+        (&hello, Class::Handler),
+        (&hello, Class::Protocol),
+        (&hello, Class::Io),
+        (&echo, Class::Encode),
+        (&echo, Class::Decode),
+    ] {
+        assert!(row.class_cpu_ns(class).unwrap() > 0, "{class:?}");
+    }
+    assert_eq!(
+        hello.class_cpu_ns(Class::Encode),
+        Some(0),
+        "a text needs no encoding"
+    );
+    assert_eq!(
+        echoed.get(column::CPU_ENCODE_NS),
+        echo.class_cpu_ns(Class::Encode)
+    );
+    assert_eq!(echoed.get(column::CPU_IO_NS), echo.class_cpu_ns(Class::Io));
+    // Two children of 2 ms each, on other threads.
+    assert!(children.class_cpu_ns(Class::Handler).unwrap() >= some * 4_000_000);
+    assert!(
+        figure(&echo, column::ALLOC_COUNT) >= rounds * 50,
+        "each item's name is an allocation"
+    );
+    assert!(figure(&echo, column::PEAK_LIVE_BYTES) >= i64::try_from(json_bytes).unwrap());
+
+    // What nothing explains is small.
+    let unattributed = ledger
+        .select(RowKind::Owner, &[(0, "unattributed")])
+        .cpu_ns();
+    let process = last.cumulative.process_cpu_ns;
+    println!("unattributed {unattributed} of {process} ns");
+    for (key, row) in ledger.rows().of_kind(RowKind::Owner) {
+        println!("{:>12} {}", row.cpu_ns(), key.parts.join(" "));
+    }
+    assert!(
+        unattributed.abs() * 50 <= process,
+        "{unattributed} of {process}"
+    );
+    agent.shutdown();
+}
