@@ -1,0 +1,189 @@
+//! The list of settings: the only place where a key, its meaning and its effect are written down.
+
+use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::{Config, ConfigError, ENVIRONMENT_PREFIX};
+
+type Apply = fn(&mut Config, &str) -> Result<(), String>;
+type Show = fn(&Config) -> String;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key in the file, with its section: `limits.body`.
+    pub key: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    apply: Apply,
+    show: Show,
+}
+
+impl Setting {
+    /// The environment variable: the key in capitals, dots as underscores, after
+    /// [`ENVIRONMENT_PREFIX`].
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "{ENVIRONMENT_PREFIX}{}",
+            self.key.replace('.', "_").to_uppercase()
+        )
+    }
+
+    /// The value in a configuration, as TOML.
+    #[must_use]
+    pub fn show(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
+
+    pub(super) fn apply(
+        &self,
+        config: &mut Config,
+        value: &str,
+        place: &str,
+    ) -> Result<(), ConfigError> {
+        (self.apply)(config, value).map_err(|why| ConfigError::BadValue {
+            key: self.key.to_owned(),
+            place: place.to_owned(),
+            why,
+        })
+    }
+}
+
+/// The setting with this key.
+pub(super) fn find(key: &str, place: &str) -> Result<&'static Setting, ConfigError> {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.key == key)
+        .ok_or_else(|| ConfigError::UnknownKey {
+            key: key.to_owned(),
+            place: place.to_owned(),
+            hint: hint(key, SETTINGS.iter().map(|setting| setting.key)),
+        })
+}
+
+/// Names the nearest known word, when one is near.
+pub(super) fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= (name.len() / 2).max(2));
+    nearest.map_or_else(
+        || "`weighbridge print-config` and docs/operating.md list all of them".to_owned(),
+        |(_, name)| format!("did you mean `{name}`?"),
+    )
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| format!("`{text}` is not a number from 1 upwards"))
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is neither true nor false"))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+macro_rules! settings {
+    ($($key:literal, $meaning:literal, $apply:expr, $show:expr;)*) => {
+        /// All settings but the tokens, in the order of their sections.
+        pub const SETTINGS: &[Setting] = &[
+            $(Setting { key: $key, meaning: $meaning, apply: $apply, show: $show },)*
+        ];
+    };
+}
+
+settings! {
+    "data_dir", "directory of the ledger; made when absent",
+        |c, v| { c.data_dir = v.into(); Ok(()) },
+        |c| quoted(&c.data_dir.to_string_lossy());
+    "listen_http", "address and port of the HTTP interface",
+        |c, v| {
+            c.listen_http = v.trim().parse().map_err(|_| {
+                format!("`{v}` is not an address and port, like 127.0.0.1:4318 or [::1]:4318")
+            })?;
+            Ok(())
+        },
+        |c| quoted(&c.listen_http.to_string());
+    "allowed_hosts", "further names that the Host header may have, with commas between",
+        |c, v| {
+            c.allowed_hosts =
+                v.split(',').map(|h| h.trim().to_lowercase()).filter(|h| !h.is_empty()).collect();
+            Ok(())
+        },
+        |c| quoted(&c.allowed_hosts.join(","));
+    "insecure_no_auth", "listen beyond loopback without a token",
+        |c, v| { c.insecure_no_auth = truth(v)?; Ok(()) },
+        |c| c.insecure_no_auth.to_string();
+    "weigh_self", "weigh the collector itself, as one service more",
+        |c, v| { c.weigh_self = truth(v)?; Ok(()) },
+        |c| c.weigh_self.to_string();
+    "request_timeout", "time until the answer to a request begins",
+        |c, v| { c.request_timeout = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.request_timeout));
+    "drain_timeout", "time that a shutdown gives to open requests",
+        |c, v| { c.drain_timeout = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.drain_timeout));
+    "fold_every", "how often folded windows are written",
+        |c, v| { c.limits.fold_every = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.fold_every));
+    "lateness", "age beyond which a delta is refused",
+        |c, v| { c.limits.lateness = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.lateness));
+    "ahead", "how far a window may lie in the future",
+        |c, v| { c.limits.ahead = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.ahead));
+    "retention", "age beyond which folded windows are removed",
+        |c, v| { c.limits.retention = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.retention));
+    "limits.connections", "connections at once; further ones wait",
+        |c, v| { c.limits.connections = number(v)?; Ok(()) },
+        |c| c.limits.connections.to_string();
+    "limits.body", "largest request body as sent",
+        |c, v| { c.limits.body_bytes = parse_size(v)?; Ok(()) },
+        |c| quoted(&show_size(c.limits.body_bytes));
+    "limits.inflated", "largest request body after decompression; at most 8MiB",
+        |c, v| {
+            let bytes = parse_size(v)?;
+            if bytes > weighbridge_wire::limits::DELTA_BYTES_MAX {
+                return Err(format!("`{v}` is more than the format allows, 8MiB"));
+            }
+            c.limits.inflated_bytes = bytes;
+            Ok(())
+        },
+        |c| quoted(&show_size(c.limits.inflated_bytes));
+    "limits.in_flight", "request bodies in the collector at once, all together",
+        |c, v| { c.limits.in_flight_bytes = parse_size(v)?; Ok(()) },
+        |c| quoted(&show_size(c.limits.in_flight_bytes));
+    "limits.decoded", "memory for deltas from decoding until they are folded",
+        |c, v| { c.limits.decoded_bytes = parse_size(v)?; Ok(()) },
+        |c| quoted(&show_size(c.limits.decoded_bytes));
+    "limits.queue", "deltas that may wait for their commit",
+        |c, v| { c.limits.queue_deltas = number(v)?; Ok(()) },
+        |c| c.limits.queue_deltas.to_string();
+    "limits.rows_per_window", "rows kept per window and service; the rest is folded into __other__",
+        |c, v| {
+            let rows = number(v)?;
+            if rows > crate::fold::ROWS_PER_WINDOW_MAX {
+                return Err(format!(
+                    "`{v}` is more than a folded window holds, {}",
+                    crate::fold::ROWS_PER_WINDOW_MAX
+                ));
+            }
+            c.limits.rows_per_window = rows;
+            Ok(())
+        },
+        |c| c.limits.rows_per_window.to_string();
+    "limits.epochs", "process starts remembered",
+        |c, v| { c.limits.epochs = number(v)?; Ok(()) },
+        |c| c.limits.epochs.to_string();
+    "limits.ranges_per_epoch", "gaps in the sequence numbers of one process start",
+        |c, v| { c.limits.ranges_per_epoch = number(v)?; Ok(()) },
+        |c| c.limits.ranges_per_epoch.to_string();
+}

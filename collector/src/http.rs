@@ -1,0 +1,162 @@
+//! The HTTP interface.
+
+mod answer;
+mod api;
+mod health;
+mod host;
+mod ledger;
+mod listen;
+mod live;
+mod range;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::auth::{Auth, Denied, Scope};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::Engine;
+use crate::metrics::Metrics;
+
+pub(crate) use listen::Bounded;
+pub(crate) use range::RANGE_PATH;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    clock: Clock,
+    auth: Auth,
+    hosts: Arc<host::Hosts>,
+    /// One permit per KiB of request body.
+    in_flight: Arc<Semaphore>,
+    in_flight_bytes: usize,
+    body_bytes: usize,
+    request_timeout: Duration,
+    /// One permit per report that is being made.
+    documents: Arc<Semaphore>,
+    ready: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    pub(crate) fn new(
+        config: &Config,
+        listen: std::net::SocketAddr,
+        engine: Arc<Engine>,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        let in_flight_bytes = config.limits.in_flight_bytes.max(config.limits.body_bytes);
+        let permits = (in_flight_bytes / KIB + 1).min(Semaphore::MAX_PERMITS);
+        Self {
+            engine,
+            metrics,
+            clock,
+            auth: Auth::new(&config.tokens),
+            hosts: Arc::new(host::Hosts::new(listen, &config.allowed_hosts)),
+            in_flight: Arc::new(Semaphore::new(permits)),
+            in_flight_bytes,
+            body_bytes: config.limits.body_bytes,
+            request_timeout: config.request_timeout,
+            documents: Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE)),
+            ready: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// From now on `/readyz` says no, so that nobody sends new work here.
+    pub(crate) fn set_unready(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && self.engine.is_healthy()
+    }
+
+    /// The tenant that a request reads or writes, or the answer that refuses it.
+    fn tenant(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Box<Response>> {
+        self.auth.tenant(headers, scope).map_err(|denied| {
+            Box::new(match denied {
+                Denied::Unknown => answer::unauthorized(),
+                Denied::Scope => answer::text(
+                    StatusCode::FORBIDDEN,
+                    format!(
+                        "this token lacks the scope `{}`; use another one, or add the scope in the \
+                         collector's configuration",
+                        scope.as_str()
+                    ),
+                ),
+            })
+        })
+    }
+
+    pub(crate) fn router(self) -> Router {
+        let metrics = self.metrics.clone();
+        Router::new()
+            .route("/v1/ledger", post(ledger::ingest))
+            .route("/livez", get(health::live))
+            .route("/readyz", get(health::ready))
+            .route("/healthz", get(health::ready))
+            .route("/metrics", get(health::metrics))
+            .route(RANGE_PATH, get(range::range))
+            .route("/api/v1/report.json", get(api::report_json))
+            .route("/api/v1/{part}", get(api::part))
+            .route("/report.html", get(api::report_html))
+            .route("/", get(live::page))
+            .route("/live.js", get(live::script))
+            .route("/live.css", get(live::style))
+            .route("/api/v1/live", get(live::fragment))
+            .fallback(answer::not_found)
+            .layer(middleware::from_fn_with_state(self.clone(), guard))
+            .layer(CatchPanicLayer::custom(move |_| {
+                metrics.panicked();
+                answer::text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "a defect in the collector ended this request; its log says more",
+                )
+            }))
+            .layer(weighbridge_agent::layer())
+            .with_state(self)
+    }
+}
+
+const KIB: usize = 1 << 10;
+
+/// Reports made at once; each holds its whole range in memory.
+const DOCUMENTS_AT_ONCE: usize = 2;
+
+/// Around every request: who is asked for, and for how long.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    if let Err(why) = app.hosts.check(&request) {
+        return answer::text(StatusCode::FORBIDDEN, why);
+    }
+    match tokio::time::timeout(app.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the answer took longer than the collector's setting `request_timeout`; try again, or ask \
+             for a shorter range",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Answers in plain text.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+/// A sentence. Never markup, whatever a browser thinks.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    let mut text = text.into();
+    text.push('\n');
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+/// A body of a type.
+pub(super) fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) fn unauthorized() -> Response {
+    let mut response = text(
+        StatusCode::UNAUTHORIZED,
+        "no token, or one that is not known here; send `Authorization: Bearer …` (agents: set \
+         WEIGHBRIDGE_TOKEN)",
+    );
+    let headers = response.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+pub(super) async fn not_found() -> Response {
+    text(
+        StatusCode::NOT_FOUND,
+        "nothing here; see / for the live page, /report.html for the report, and docs/operating.md for \
+         the API",
+    )
+}
+
+/// A task of ours panicked.
+pub(super) fn defect(app: &super::App, what: &str, error: &dyn std::fmt::Display) -> Response {
+    app.metrics.panicked();
+    tracing::error!(%error, what, "could not be made because of a defect");
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "a defect in the collector ended this request; its log says more",
+    )
+}

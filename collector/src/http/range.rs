@@ -1,0 +1,166 @@
+//! `GET /api/v1/range`: folded windows as protobuf.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::stream;
+use http::{HeaderMap, StatusCode};
+use prost::Message as _;
+use prost::encoding::encode_varint;
+use serde::Deserialize;
+use weighbridge_wire::{CONTENT_TYPE, FoldedWindow, VERSION, Window, pb};
+
+use super::{App, answer};
+use crate::auth::Scope;
+use crate::ingest::View;
+use crate::span::Span;
+use crate::store::StoreError;
+
+/// Where a range is read.
+pub(crate) const RANGE_PATH: &str = "/api/v1/range";
+
+/// Pieces that wait for the network; each is about [`PIECE_BYTES`].
+const PIECES_AHEAD: usize = 4;
+const PIECE_BYTES: usize = 64 << 10;
+/// How long a reader may take nothing before its range is broken off.
+const STALL: Duration = Duration::from_secs(60);
+
+/// The query of every reading request.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct SpanQuery {
+    pub(super) since: Option<String>,
+    pub(super) until: Option<String>,
+}
+
+impl SpanQuery {
+    pub(super) fn span(&self, app: &App) -> Result<Span, Box<Response>> {
+        Span::parse(
+            self.since.as_deref(),
+            self.until.as_deref(),
+            app.clock.now_unix_ns(),
+        )
+        .map_err(|why| Box::new(answer::text(StatusCode::BAD_REQUEST, why)))
+    }
+}
+
+pub(super) async fn range(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<SpanQuery>,
+) -> Response {
+    match stream_range(&app, &headers, &query).await {
+        Ok(response) => response,
+        Err(response) => *response,
+    }
+}
+
+async fn stream_range(
+    app: &App,
+    headers: &HeaderMap,
+    query: &SpanQuery,
+) -> Result<Response, Box<Response>> {
+    let tenant = app.tenant(headers, Scope::Read)?;
+    let span = query.span(app)?;
+    // Blocking: while folded windows are written, a reader waits.
+    let engine = app.engine.clone();
+    let view = weighbridge_agent::spawn_blocking(move || {
+        engine.view(&tenant, span.since_unix_ns, span.until_unix_ns)
+    })
+    .await
+    .map_err(|error| Box::new(answer::defect(app, "a range", &error)))?
+    .map_err(|error| Box::new(store_failed(&error)))?;
+    let (pieces, received) = tokio::sync::mpsc::channel(PIECES_AHEAD);
+    // Blocking: it reads from disk, and waits for a slow reader, though not for ever: an open read keeps
+    // the database from reusing space.
+    let runtime = tokio::runtime::Handle::current();
+    weighbridge_agent::spawn_blocking(move || {
+        for piece in Pieces::new(view, span) {
+            let failed = piece.is_err();
+            // The reader may have gone.
+            let sent = runtime.block_on(pieces.send_timeout(piece, STALL));
+            if sent.is_err() || failed {
+                break;
+            }
+        }
+    });
+    let body = Body::from_stream(stream::unfold(received, |mut received| async {
+        received.recv().await.map(|piece| (piece, received))
+    }));
+    Ok(answer::typed(StatusCode::OK, CONTENT_TYPE, body))
+}
+
+pub(super) fn store_failed(error: &StoreError) -> Response {
+    tracing::error!(%error, "a range could not be read");
+    answer::text(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// An encoded [`FoldedRange`](weighbridge_wire::FoldedRange), piece by piece: in protobuf the pieces of a
+/// message, one after the other, are the message.
+struct Pieces {
+    view: Option<View>,
+    span: Span,
+    cover: Option<Window>,
+}
+
+impl Pieces {
+    fn new(view: View, span: Span) -> Self {
+        Self {
+            view: Some(view),
+            span,
+            cover: None,
+        }
+    }
+
+    fn add(&mut self, piece: &mut BytesMut, folded: &FoldedWindow) {
+        self.cover = Some(
+            self.cover
+                .map_or(folded.window, |cover| cover.cover(folded.window)),
+        );
+        let encoded = folded.encode();
+        // Field 3 of FoldedRange: windows.
+        encode_varint(3 << 3 | 2, piece);
+        encode_varint(encoded.len() as u64, piece);
+        piece.put_slice(&encoded);
+    }
+
+    /// Version and window, which are known when everything has been read.
+    fn end(&self, piece: &mut BytesMut) {
+        let window = self.span.covered(self.cover);
+        let rest = pb::FoldedRange {
+            version: VERSION,
+            window: Some(pb::Window {
+                start_unix_ns: window.start_unix_ns,
+                end_unix_ns: window.end_unix_ns,
+            }),
+            windows: Vec::new(),
+        };
+        piece.put_slice(&rest.encode_to_vec());
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut piece = BytesMut::new();
+        while piece.len() < PIECE_BYTES {
+            match self.view.as_mut()?.next() {
+                Some(Ok(folded)) => self.add(&mut piece, &folded),
+                Some(Err(error)) => {
+                    self.view = None;
+                    tracing::error!(%error, "a range could not be read to its end");
+                    return Some(Err(std::io::Error::other(error)));
+                }
+                None => {
+                    self.end(&mut piece);
+                    self.view = None;
+                    break;
+                }
+            }
+        }
+        Some(Ok(piece.freeze()))
+    }
+}

@@ -1,0 +1,378 @@
+//! The path of a delta: bounded inflate and decode → commit → acknowledge → fold → written windows.
+
+mod inflate;
+mod refusal;
+mod view;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use weighbridge_wire::{Delta, pb};
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Store, StoreError};
+
+pub use refusal::Refusal;
+pub use view::View;
+
+/// Bounds and rhythms of the engine. [`Limits::default`] is what [`crate::Config`] starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Largest request body as sent, bytes.
+    pub body_bytes: usize,
+    /// Largest request body after decompression, bytes; at most the wire's own limit.
+    pub inflated_bytes: usize,
+    /// Bytes of request bodies that may be in the collector at once, all requests together.
+    pub in_flight_bytes: usize,
+    /// Memory for decoded deltas until they are folded, bytes: the most they can take, see
+    /// [`DECODE_BYTES_PER_BYTE`](weighbridge_wire::limits::DECODE_BYTES_PER_BYTE).
+    pub decoded_bytes: usize,
+    /// Deltas that may wait for their commit.
+    pub queue_deltas: usize,
+    /// Rows kept per window and service.
+    pub rows_per_window: usize,
+    /// Epochs (process starts) remembered.
+    pub epochs: usize,
+    /// Ranges of sequence numbers remembered per epoch.
+    pub ranges_per_epoch: usize,
+    /// How often folded windows are written.
+    pub fold_every: Duration,
+    /// Age beyond which a delta is refused, and its epoch forgotten.
+    pub lateness: Duration,
+    /// How far a window may lie in the future.
+    pub ahead: Duration,
+    /// Age beyond which folded windows are removed.
+    pub retention: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            connections: 10_000,
+            body_bytes: 4 << 20,
+            inflated_bytes: weighbridge_wire::limits::DELTA_BYTES_MAX,
+            in_flight_bytes: 64 << 20,
+            decoded_bytes: 256 << 20,
+            queue_deltas: 1_024,
+            rows_per_window: crate::fold::ROWS_PER_WINDOW_DEFAULT,
+            epochs: 100_000,
+            ranges_per_epoch: 1_024,
+            fold_every: Duration::from_secs(3),
+            lateness: 7 * DAY,
+            ahead: DAY,
+            retention: 30 * DAY,
+        }
+    }
+}
+
+/// What the engine's threads and handles share.
+struct Shared {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    clock: Clock,
+    metrics: Metrics,
+    /// Deltas that are committed as blobs, but not yet written as folded windows.
+    /// Held for writing from before folded windows are written until they are no longer pending, so that
+    /// a reader sees each delta exactly once.
+    pending: RwLock<FoldBatch>,
+    /// True while the store works.
+    healthy: AtomicBool,
+    /// One permit per KiB of memory for decoded deltas.
+    decoded: Arc<Semaphore>,
+}
+
+/// Bytes per permit.
+const KIB: usize = 1 << 10;
+
+type Reply = Box<dyn FnOnce(Result<pb::Ack, Refusal>) + Send>;
+
+/// A delta on its way to the writer.
+struct Append {
+    blob: Blob,
+    delta: Delta,
+    /// The delta's share of the memory for decoded deltas.
+    _memory: OwnedSemaphorePermit,
+    reply: Reply,
+}
+
+enum Job {
+    Append(Box<Append>),
+    /// Write folded windows now.
+    Fold(oneshot::Sender<Result<(), String>>),
+}
+
+/// Takes deltas in, once each, and answers for ranges.
+pub struct Engine {
+    shared: Arc<Shared>,
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Folds what the store holds unfolded, and starts the writer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read or written, or no thread can be started.
+    pub fn start(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = sync_channel(limits.queue_deltas.max(1));
+        let shared = Shared::recovered(store, limits, clock, metrics)?;
+        let for_writer = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name(crate::STORE_THREAD.into())
+            .spawn(move || writer::run(&for_writer, &queue))
+            .map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))?;
+        Ok(Self {
+            shared,
+            jobs: Mutex::new(Some(jobs)),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Folds what the store holds unfolded, in memory; takes nothing in.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub fn read_only(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let shared = Shared::recovered(store, limits, clock, metrics)?;
+        Ok(Self {
+            shared,
+            jobs: Mutex::new(None),
+            writer: Mutex::new(None),
+        })
+    }
+
+    /// Takes in one request body. The acknowledgement says that it is committed, now or before.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing of the delta counts then, unless it says that the store failed, when the same
+    /// bytes may be sent again.
+    pub async fn ingest(
+        &self,
+        tenant: &Arc<str>,
+        encoding: Encoding,
+        body: Bytes,
+    ) -> Result<pb::Ack, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(tenant, encoding, body, move |outcome| {
+            // The sender may have gone; it will send again and be told that it is a duplicate.
+            let _ = reply.send(outcome);
+        })?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// [`ingest`](Self::ingest) for those who cannot await: `reply` is called on the store's thread once the
+    /// delta is committed or refused, unless the engine stops before. It must not block.
+    ///
+    /// # Errors
+    /// [`Refusal`], when it is refused before it is handed to the store; `reply` is not called then.
+    pub fn submit(
+        &self,
+        tenant: &Arc<str>,
+        encoding: Encoding,
+        body: Bytes,
+        reply: impl FnOnce(Result<pb::Ack, Refusal>) + Send + 'static,
+    ) -> Result<(), Refusal> {
+        self.try_submit(tenant, encoding, body, Box::new(reply))
+            .inspect_err(|refusal| {
+                self.shared.metrics.refused(refusal.reason());
+            })
+    }
+
+    fn try_submit(
+        &self,
+        tenant: &Arc<str>,
+        encoding: Encoding,
+        body: Bytes,
+        reply: Reply,
+    ) -> Result<(), Refusal> {
+        if !self.is_healthy() {
+            return Err(Refusal::StoreFailed);
+        }
+        let (delta, memory) = weighbridge_agent::decode(|| {
+            let inflated = self.shared.inflate(encoding, &body)?;
+            let memory = self.shared.memory_for(&inflated)?;
+            Ok((decode(&inflated)?, memory))
+        })?;
+        self.shared.check_time(&delta)?;
+        let epoch = EpochId {
+            tenant: tenant.clone(),
+            epoch: delta.epoch,
+        };
+        let blob = Blob {
+            id: DeltaId {
+                epoch,
+                seq: delta.seq,
+            },
+            encoding,
+            body,
+        };
+        self.send(Job::Append(Box::new(Append {
+            blob,
+            delta,
+            _memory: memory,
+            reply,
+        })))
+    }
+
+    fn send(&self, job: Job) -> Result<(), Refusal> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = jobs.as_ref().ok_or(Refusal::Stopping)?;
+        // Counted before the job is sent, so that the writer never takes off more than was put on.
+        self.shared.metrics.queued();
+        jobs.try_send(job).map_err(|error| {
+            self.shared.metrics.unqueued();
+            match error {
+                TrySendError::Full(_) => Refusal::QueueFull,
+                TrySendError::Disconnected(_) => Refusal::Stopping,
+            }
+        })
+    }
+
+    /// Writes folded windows now, and returns when they are on disk.
+    ///
+    /// # Errors
+    /// What the store said; it is tried again by itself.
+    pub async fn fold_now(&self) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Fold(reply))
+            .map_err(|refusal| refusal.to_string())?;
+        answer.await.map_err(|_| Refusal::Stopping.to_string())?
+    }
+
+    /// Every folded window of a tenant that starts in `[since_unix_ns, until_unix_ns)`, with what is not
+    /// written yet, and with rows for what never came.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub fn view(
+        &self,
+        tenant: &str,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+    ) -> Result<View, StoreError> {
+        self.shared.view(Some(tenant), since_unix_ns, until_unix_ns)
+    }
+
+    /// [`view`](Self::view) of all tenants together, for who holds the directory itself.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn view_all(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<View, StoreError> {
+        self.shared.view(None, since_unix_ns, until_unix_ns)
+    }
+
+    /// True while the store works.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Takes in nothing more, commits and folds what waits, and stops the writer. Blocks.
+    pub fn stop(&self) {
+        drop(
+            self.jobs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the store's thread had panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn recovered(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Arc<Self>, StoreError> {
+        let permits = (limits.decoded_bytes / KIB).clamp(1, Semaphore::MAX_PERMITS);
+        let shared = Self {
+            decoded: Arc::new(Semaphore::new(permits)),
+            store,
+            limits,
+            clock,
+            metrics,
+            pending: RwLock::default(),
+            healthy: AtomicBool::new(true),
+        };
+        writer::recover(&shared)?;
+        Ok(Arc::new(shared))
+    }
+
+    fn inflate(&self, encoding: Encoding, body: &Bytes) -> Result<Bytes, Refusal> {
+        let limit = self
+            .limits
+            .inflated_bytes
+            .min(weighbridge_wire::limits::DELTA_BYTES_MAX);
+        inflate::inflate(encoding, body, limit)
+    }
+
+    /// Reserves what the decoded delta may take at most. A delta that could take everything gets it.
+    fn memory_for(&self, inflated: &Bytes) -> Result<OwnedSemaphorePermit, Refusal> {
+        use weighbridge_wire::limits::{DECODE_BASE_BYTES, DECODE_BYTES_PER_BYTE};
+        let bytes = inflated.len() * DECODE_BYTES_PER_BYTE + DECODE_BASE_BYTES;
+        let most = (self.limits.decoded_bytes / KIB).clamp(1, Semaphore::MAX_PERMITS);
+        let permits = u32::try_from((bytes / KIB + 1).min(most)).unwrap_or(u32::MAX);
+        self.decoded
+            .clone()
+            .try_acquire_many_owned(permits)
+            .map_err(|_| Refusal::Busy {
+                limit_bytes: self.limits.decoded_bytes,
+            })
+    }
+
+    fn check_time(&self, delta: &Delta) -> Result<(), Refusal> {
+        let now_unix_ns = self.clock.now_unix_ns();
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        if delta.window.end_unix_ns < now_unix_ns.saturating_sub(nanos(self.limits.lateness)) {
+            return Err(Refusal::TooOld);
+        }
+        if delta.window.start_unix_ns > now_unix_ns.saturating_add(nanos(self.limits.ahead)) {
+            return Err(Refusal::Ahead);
+        }
+        Ok(())
+    }
+}
+
+fn decode(inflated: &Bytes) -> Result<Delta, Refusal> {
+    Delta::decode(inflated).map_err(|error| Refusal::Malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! A range as a reader sees it: what is stored, what is not written yet, and what never came.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::sync::PoisonError;
+
+use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
+
+use super::Shared;
+use crate::store::{EpochId, EpochState, Note, Scan, StoreError};
+
+type Key = (Window, ServiceId);
+
+/// Folded windows in the order (window, service); each appears once.
+pub struct View {
+    /// `None`: all.
+    tenant: Option<String>,
+    rows_max: usize,
+    stored: Peekable<Scan>,
+    extra: Peekable<std::collections::btree_map::IntoIter<Key, RowSet>>,
+}
+
+impl Shared {
+    pub(super) fn view(
+        &self,
+        tenant: Option<&str>,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+    ) -> Result<View, StoreError> {
+        let rows_max = self.limits.rows_per_window;
+        let within =
+            |window: Window| (since_unix_ns..until_unix_ns).contains(&window.start_unix_ns);
+        let mut extra: BTreeMap<Key, RowSet> = BTreeMap::new();
+        let mut losses = Vec::new();
+        let mut note_loss = |state: &EpochState| {
+            if let Some((window, service, rows)) = state.loss()
+                && within(window)
+            {
+                losses.push(((window, service.clone()), rows));
+            }
+        };
+        // Under one lock, so that no delta is seen twice or not at all.
+        let stored = {
+            let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
+            let stored = self.store.scan(since_unix_ns, until_unix_ns)?;
+            let mut unwritten: BTreeMap<&EpochId, (EpochState, Vec<&Note>)> = BTreeMap::new();
+            for note in &pending.notes {
+                unwritten.entry(&note.id.epoch).or_default().1.push(note);
+            }
+            self.store
+                .epochs(&mut |id, state| match unwritten.get_mut(id) {
+                    Some((known, _)) => *known = state.clone(),
+                    None => note_loss(state),
+                })?;
+            for (mut state, notes) in unwritten.into_values() {
+                notes.into_iter().for_each(|note| state.add(note));
+                note_loss(&state);
+            }
+            for (key, rows) in pending
+                .windows
+                .iter()
+                .filter(|((window, _), _)| within(*window))
+            {
+                extra.insert(key.clone(), rows.clone());
+            }
+            stored
+        };
+        for (key, rows) in losses {
+            crate::fold::merge(extra.entry(key).or_default(), &rows, rows_max);
+        }
+        Ok(View {
+            tenant: tenant.map(str::to_owned),
+            rows_max,
+            stored: stored.peekable(),
+            extra: extra.into_iter().peekable(),
+        })
+    }
+}
+
+impl View {
+    fn next_any(&mut self) -> Option<Result<FoldedWindow, StoreError>> {
+        let stored_first = match (self.stored.peek(), self.extra.peek()) {
+            (Some(Ok(stored)), Some((key, _))) => {
+                (stored.window, &stored.service) <= (key.0, &key.1)
+            }
+            (Some(_), _) => true,
+            (None, _) => false,
+        };
+        if !stored_first {
+            let ((window, service), rows) = self.extra.next()?;
+            return Some(Ok(FoldedWindow {
+                service,
+                window,
+                rows,
+            }));
+        }
+        let mut stored = match self.stored.next()? {
+            Ok(stored) => stored,
+            Err(error) => return Some(Err(error)),
+        };
+        let same = |(window, service): &Key| *window == stored.window && *service == stored.service;
+        if let Some((_, rows)) = self.extra.next_if(|(key, _)| same(key)) {
+            crate::fold::merge(&mut stored.rows, &rows, self.rows_max);
+        }
+        Some(Ok(stored))
+    }
+}
+
+impl Iterator for View {
+    type Item = Result<FoldedWindow, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.next_any()? {
+                Ok(folded)
+                    if self
+                        .tenant
+                        .as_ref()
+                        .is_some_and(|mine| *mine != folded.service.tenant) => {}
+                found => return Some(found),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View")
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,342 @@
+//! The one thread that changes the store.
+//!
+//! It commits all deltas that wait in one transaction (group commit), folds them in memory, acknowledges
+//! them, and every few seconds writes the folded windows and deletes the blobs in one more. When the store
+//! fails, nobody knows whether the last transaction is on disk, so everything in memory is thrown away
+//! and built anew from what the store then holds.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use weighbridge_wire::{Delta, pb};
+
+use super::{Append, Job, Refusal, Shared};
+use crate::clock::monotonic;
+use crate::store::{Appended, Blob, EpochId, EpochState, FoldBatch, Note, StoreError};
+
+/// Most deltas in one commit.
+const COMMIT_DELTAS_MAX: usize = 512;
+/// Most bytes in one commit.
+const COMMIT_BYTES_MAX: usize = 16 << 20;
+/// Pending rows at which folded windows are written early.
+const PENDING_ROWS_MAX: usize = 100_000;
+/// How often a failed store is opened again.
+const RECOVER_EVERY: Duration = Duration::from_secs(2);
+/// How often old windows are looked for.
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads every blob that is not folded and folds it.
+pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
+    *shared
+        .pending
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = FoldBatch::default();
+    let mut replayed = 0u64;
+    shared.store.recover(&mut |blob: Blob| {
+        match shared.inflate(blob.encoding, &blob.body).and_then(|bytes| super::decode(&bytes)) {
+            Ok(delta) => {
+                replayed += 1;
+                let mut pending =
+                    shared.pending.write().unwrap_or_else(PoisonError::into_inner);
+                add(shared, &mut pending, &blob, &delta);
+            }
+            // It was accepted, so a later version wrote it or the file is damaged; it stays as it is.
+            Err(refusal) => {
+                shared.metrics.unreadable_blob();
+                tracing::error!(id = ?blob.id, %refusal, "a stored blob cannot be read; kept aside");
+            }
+        }
+        Ok(())
+    })?;
+    if replayed > 0 {
+        tracing::info!(
+            blobs = replayed,
+            "folded what an earlier process had committed"
+        );
+    }
+    Ok(())
+}
+
+fn add(shared: &Shared, pending: &mut FoldBatch, blob: &Blob, delta: &Delta) {
+    let cut = pending.add(&blob.id.epoch.tenant, delta, shared.limits.rows_per_window);
+    shared.metrics.rows_folded_or_cut(cut);
+}
+
+fn write_pending(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let begin = monotonic();
+    shared.store.fold(pending)?;
+    shared.metrics.folded(monotonic() - begin);
+    *pending = FoldBatch::default();
+    shared.metrics.pending(0, 0);
+    Ok(())
+}
+
+/// Works until every sender is gone, then commits and folds what is left.
+pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
+    let mut writer = Writer {
+        shared,
+        next_fold: monotonic() + shared.limits.fold_every,
+        next_retire: monotonic(),
+        next_recover: None,
+        known: BTreeMap::new(),
+    };
+    writer.learn_epochs();
+    loop {
+        let wait = writer.next_due().saturating_sub(monotonic());
+        match queue.recv_timeout(wait) {
+            Ok(job) => writer.take(job, queue),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        writer.do_what_is_due();
+    }
+    if writer.next_recover.is_none()
+        && let Err(error) = writer.fold()
+    {
+        tracing::error!(%error, "folded windows are not written; the next start folds the blobs again");
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    next_fold: Duration,
+    next_retire: Duration,
+    /// Set while the store does not work.
+    next_recover: Option<Duration>,
+    /// What is committed of each epoch, for the bounds on epochs and gaps. The store itself decides what
+    /// is a duplicate.
+    known: BTreeMap<EpochId, EpochState>,
+}
+
+impl Writer<'_> {
+    fn learn_epochs(&mut self) {
+        let mut known: BTreeMap<EpochId, EpochState> = BTreeMap::new();
+        let read = self.shared.store.epochs(&mut |id, state| {
+            known.insert(id.clone(), state.clone());
+        });
+        if let Err(error) = read {
+            self.broke(&error);
+        }
+        let pending = self
+            .shared
+            .pending
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for note in &pending.notes {
+            known.entry(note.id.epoch.clone()).or_default().add(note);
+        }
+        self.known = known;
+    }
+
+    fn next_due(&self) -> Duration {
+        self.next_recover.unwrap_or(self.next_fold)
+    }
+
+    fn take(&mut self, job: Job, queue: &Receiver<Job>) {
+        let mut appends = Vec::new();
+        let mut folds = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            self.shared.metrics.unqueued();
+            match job {
+                Job::Append(append) => {
+                    bytes += append.blob.body.len();
+                    appends.push(*append);
+                }
+                Job::Fold(reply) => folds.push(reply),
+            }
+            if appends.len() < COMMIT_DELTAS_MAX && bytes < COMMIT_BYTES_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        self.append(appends);
+        for reply in folds {
+            let outcome = self.fold().map_err(|error| error.to_string());
+            // The one who asked may have gone.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    fn append(&mut self, appends: Vec<Append>) {
+        let mut admitted = Vec::with_capacity(appends.len());
+        for append in appends {
+            match self.admit(&append) {
+                Ok(()) => admitted.push(append),
+                Err(refusal) => self.refuse(append, refusal),
+            }
+        }
+        if admitted.is_empty() {
+            return;
+        }
+        let begin = monotonic();
+        let blobs: Vec<Blob> = admitted.iter().map(|append| append.blob.clone()).collect();
+        match self.shared.store.append(&blobs) {
+            Ok(outcomes) => {
+                self.shared.metrics.committed(monotonic() - begin);
+                self.fold_and_acknowledge(admitted, &outcomes);
+            }
+            Err(error) => {
+                self.broke(&error);
+                for append in admitted {
+                    self.refuse(append, Refusal::StoreFailed);
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, append: Append, refusal: Refusal) {
+        self.shared.metrics.refused(refusal.reason());
+        (append.reply)(Err(refusal));
+    }
+
+    /// The bounds on what is remembered.
+    fn admit(&self, append: &Append) -> Result<(), Refusal> {
+        if self.next_recover.is_some() {
+            return Err(Refusal::StoreFailed);
+        }
+        let limits = &self.shared.limits;
+        match self.known.get(&append.blob.id.epoch) {
+            Some(state) => {
+                let folded = state.folded();
+                if folded.range_count() >= limits.ranges_per_epoch
+                    && folded.would_grow(append.blob.id.seq)
+                {
+                    return Err(Refusal::TooManyGaps);
+                }
+            }
+            None if self.known.len() >= limits.epochs => return Err(Refusal::TooManyEpochs),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn fold_and_acknowledge(&mut self, appends: Vec<Append>, outcomes: &[Appended]) {
+        {
+            let mut pending = self
+                .shared
+                .pending
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (append, outcome) in appends.iter().zip(outcomes) {
+                if *outcome == Appended::New {
+                    add(self.shared, &mut pending, &append.blob, &append.delta);
+                    let id = &append.blob.id.epoch;
+                    let note = Note::of(&id.tenant, &append.delta);
+                    self.known.entry(id.clone()).or_default().add(&note);
+                    self.shared.metrics.accepted();
+                }
+            }
+            self.shared
+                .metrics
+                .pending(pending.notes.len(), pending.rows());
+            if pending.rows() > PENDING_ROWS_MAX {
+                self.next_fold = Duration::ZERO;
+            }
+        }
+        for (append, outcome) in appends.into_iter().zip(outcomes) {
+            let ack = pb::Ack {
+                seq: append.blob.id.seq,
+                duplicate: *outcome == Appended::Duplicate,
+            };
+            self.shared.metrics.received(append.blob.body.len());
+            if ack.duplicate {
+                self.shared.metrics.duplicate();
+            }
+            (append.reply)(Ok(ack));
+        }
+    }
+
+    fn fold(&mut self) -> Result<(), StoreError> {
+        if self.next_recover.is_some() {
+            return Err(StoreError::Failed(
+                "waiting until the store can be opened again".into(),
+            ));
+        }
+        self.next_fold = monotonic() + self.shared.limits.fold_every;
+        let outcome = {
+            let mut pending = self
+                .shared
+                .pending
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            write_pending(self.shared, &mut pending)
+        };
+        if let Err(error) = &outcome {
+            self.broke(error);
+        }
+        outcome
+    }
+
+    fn broke(&mut self, error: &StoreError) {
+        tracing::error!(%error, "the store failed; refusing deltas until it works again");
+        self.shared.healthy.store(false, Ordering::Relaxed);
+        self.shared.metrics.store_failed();
+        self.next_recover = Some(monotonic() + RECOVER_EVERY);
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = monotonic();
+        if let Some(due) = self.next_recover {
+            if now >= due {
+                self.recover();
+            }
+            return;
+        }
+        if now >= self.next_fold {
+            // `broke` has said it.
+            let _ = self.fold();
+        }
+        if now >= self.next_retire && self.next_recover.is_none() {
+            self.next_retire = now + RETIRE_EVERY;
+            self.retire();
+        }
+    }
+
+    fn recover(&mut self) {
+        match recover(self.shared) {
+            Ok(()) => {
+                tracing::info!("the store works again");
+                self.next_recover = None;
+                self.learn_epochs();
+                self.shared.healthy.store(true, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store still fails");
+                self.next_recover = Some(monotonic() + RECOVER_EVERY);
+            }
+        }
+    }
+
+    fn retire(&mut self) {
+        let now_unix_ns = self.shared.clock.now_unix_ns();
+        let before = |age: Duration| {
+            now_unix_ns.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX))
+        };
+        let limits = &self.shared.limits;
+        // What is refused as too old cannot be folded twice, so its epoch may be forgotten.
+        let epochs_before = before(limits.lateness);
+        match self
+            .shared
+            .store
+            .retire(before(limits.retention), epochs_before)
+        {
+            Ok(retired) => {
+                self.shared.metrics.retired(retired.windows);
+                if retired.windows > 0 {
+                    // There may be more; they go in pieces.
+                    self.next_retire = Duration::ZERO;
+                }
+                self.known
+                    .retain(|_, state| state.last_end_unix_ns() >= epochs_before);
+            }
+            Err(error) => self.broke(&error),
+        }
+    }
+}

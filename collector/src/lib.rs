@@ -1,0 +1,34 @@
+//! The collector: takes ledgers in, folds them, keeps them, and answers for ranges of them.
+//!
+//! The path of a delta is [`Engine::ingest`]; where ledgers live is a [`store::Store`]; the HTTP interface
+//! and the order of starting and stopping belong to [`Collector`].
+
+mod auth;
+mod clock;
+pub mod config;
+mod document;
+mod fold;
+mod http;
+mod ingest;
+mod live;
+mod metrics;
+mod read;
+mod run;
+mod span;
+pub mod store;
+#[cfg(test)]
+mod testing;
+mod weigh_self;
+
+pub use auth::{Scope, Token};
+pub use clock::Clock;
+pub use config::{Config, ConfigError, Flags};
+pub use ingest::{Engine, Limits, Refusal, View};
+pub use metrics::Metrics;
+pub use read::{FetchError, fetch_range, read_range};
+pub use run::{Collector, RunError, Running, run};
+pub use span::Span;
+pub use weigh_self::SERVICE;
+
+/// Name of the thread that changes the store.
+pub const STORE_THREAD: &str = "weighbridge-store";

@@ -1,0 +1,51 @@
+//! Reading a range: from a directory that no collector holds, or from a running collector.
+
+mod fetch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use weighbridge_wire::{FoldedRange, FoldedWindow};
+
+use crate::clock::Clock;
+use crate::ingest::{Engine, Limits};
+use crate::metrics::Metrics;
+use crate::span::Span;
+use crate::store::{RedbStore, StoreError};
+
+pub use fetch::{FetchError, fetch_range};
+
+/// Reads a range from the data directory of a collector that does not run, all tenants together. What it had committed, but not
+/// folded, is folded in memory; nothing is written unless the last process was killed and the file needs
+/// repair.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::InUse`] when a collector holds the directory.
+pub fn read_range(data_dir: &Path, span: Span) -> Result<FoldedRange, StoreError> {
+    let store = RedbStore::open_read_only(data_dir)?;
+    let engine = Engine::read_only(
+        Arc::new(store),
+        Limits::default(),
+        Clock::system(),
+        Metrics::new(),
+    )?;
+    collect(
+        engine.view_all(span.since_unix_ns, span.until_unix_ns)?,
+        span,
+    )
+}
+
+/// Gathers a view into one range.
+pub(crate) fn collect(
+    view: impl Iterator<Item = Result<FoldedWindow, StoreError>>,
+    span: Span,
+) -> Result<FoldedRange, StoreError> {
+    let windows = view.collect::<Result<Vec<_>, _>>()?;
+    Ok(FoldedRange {
+        window: span.covering(&windows),
+        windows,
+    })
+}
+
+#[cfg(test)]
+mod tests;

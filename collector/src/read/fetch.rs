@@ -1,0 +1,180 @@
+//! A range from a running collector.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use weighbridge_wire::{DecodeError, FoldedRange, limits};
+
+use crate::http::RANGE_PATH;
+
+/// How long a range may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How much of an answer that refuses is shown, bytes.
+const REFUSAL_BYTES_MAX: usize = 4 << 10;
+
+/// Why a range could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// Not a URL of a collector.
+    #[error("`{url}` is not the URL of a collector: {why}; write it like http://127.0.0.1:4318")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answers.
+    #[error("no answer from {url}: {why}; check that the collector runs there (its /readyz)")]
+    NoAnswer {
+        /// The URL.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// The collector refused.
+    #[error("{url} answered {status}: {text}")]
+    Refused {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// What it said, without control characters.
+        text: String,
+    },
+    /// The answer is not a range.
+    #[error(
+        "{url} answered with something that is not a folded range: {source}; check that it is a \
+         Weighbridge collector of this version"
+    )]
+    Decode {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+/// Fetches a range from the collector at `url`, e.g. `http://127.0.0.1:4318`. `since` and `until` are as
+/// for [`Span::parse`](crate::Span::parse), read by the collector's clock.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn fetch_range(
+    url: &str,
+    token: Option<&str>,
+    since: Option<&str>,
+    until: Option<&str>,
+) -> Result<FoldedRange, FetchError> {
+    let request = request(url, token, since, until)?;
+    let no_answer = |why: String| FetchError::NoAnswer {
+        url: url.to_owned(),
+        why,
+    };
+    let fetch = async {
+        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let response = client
+            .request(request)
+            .await
+            .map_err(|error| no_answer(chain(&error)))?;
+        let status = response.status();
+        let limit = if status.is_success() {
+            limits::RANGE_BYTES_MAX
+        } else {
+            REFUSAL_BYTES_MAX
+        };
+        let body = Limited::new(response.into_body(), limit).collect().await;
+        match body {
+            Ok(body) if status.is_success() => {
+                FoldedRange::decode(&body.to_bytes()).map_err(|source| FetchError::Decode {
+                    url: url.to_owned(),
+                    source,
+                })
+            }
+            Ok(body) => Err(FetchError::Refused {
+                url: url.to_owned(),
+                status,
+                text: String::from_utf8_lossy(&body.to_bytes())
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .collect(),
+            }),
+            Err(error) => Err(no_answer(format!("the answer broke off: {error}"))),
+        }
+    };
+    tokio::time::timeout(PATIENCE, fetch)
+        .await
+        .map_err(|_| no_answer(format!("nothing within {} s", PATIENCE.as_secs())))?
+}
+
+fn request(
+    url: &str,
+    token: Option<&str>,
+    since: Option<&str>,
+    until: Option<&str>,
+) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let bad = |why: &str| FetchError::Url {
+        url: url.to_owned(),
+        why: why.to_owned(),
+    };
+    let base: Uri = url
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| bad("it cannot be parsed"))?;
+    match base.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(bad(
+                "TLS is not supported here; put a tunnel or a proxy in between",
+            ));
+        }
+        _ => return Err(bad("it does not begin with http://")),
+    }
+    if base.path() != "/" && !base.path().is_empty() {
+        return Err(bad("it has a path"));
+    }
+    let mut query = String::new();
+    for (name, value) in [("since", since), ("until", until)] {
+        if let Some(value) = value {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(name);
+            query.push('=');
+            escape(value, &mut query);
+        }
+    }
+    let uri = format!("{}{RANGE_PATH}{query}", url.trim_end_matches('/'));
+    let mut request = Request::get(uri);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request
+        .body(Empty::new())
+        .map_err(|error| bad(&error.to_string()))
+}
+
+/// Percent-encodes everything but letters, digits and a few harmless marks.
+fn escape(value: &str, into: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            into.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// An error with its causes; hyper's own text says little without them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

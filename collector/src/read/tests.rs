@@ -1,0 +1,94 @@
+use crate::testing::SECOND_NS;
+use crate::testing::{DeltaSpec, START_UNIX_NS, wire};
+use crate::{Collector, Config, Running};
+
+use super::*;
+
+async fn collector(directory: &Path) -> Running {
+    let mut config = Config {
+        data_dir: directory.into(),
+        listen_http: "127.0.0.1:0".parse().unwrap(),
+        weigh_self: false,
+        ..Config::default()
+    };
+    config.limits.fold_every = std::time::Duration::from_secs(3_600);
+    let clock = Clock::fixed(START_UNIX_NS + 100 * SECOND_NS);
+    Collector::start_with_clock(config, clock).await.unwrap()
+}
+
+async fn send(running: &Running, seq: u64) {
+    let body = DeltaSpec::new(1, seq).delta().encode();
+    let headers = [("content-type", "application/x-protobuf")];
+    let answer = wire::request(running.http_addr, "POST /v1/ledger", &headers, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn directory_and_url_give_the_same_range() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = collector(directory.path()).await;
+    for seq in 0..3 {
+        send(&running, seq).await;
+    }
+    let url = format!("http://{}", running.http_addr);
+    let fetched = fetch_range(&url, None, None, None).await.unwrap();
+    assert_eq!(fetched.windows.len(), 3);
+    let error = read_range(directory.path(), Span::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("--from URL"), "{error}");
+    running.shutdown().await.unwrap();
+    assert_eq!(
+        read_range(directory.path(), Span::default()).unwrap(),
+        fetched
+    );
+    let span = Span {
+        since_unix_ns: START_UNIX_NS + 1,
+        until_unix_ns: u64::MAX,
+    };
+    assert_eq!(read_range(directory.path(), span).unwrap().windows.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_killed_collector_had_only_committed_is_read_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let running = collector(directory.path()).await;
+    send(&running, 0).await;
+    // A copy of the file of a running process is what kill -9 leaves behind.
+    let file = crate::store::DATABASE_FILE;
+    std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+    let range = read_range(copy.path(), Span::default()).unwrap();
+    assert_eq!(range.windows.len(), 1);
+    assert_eq!(range.windows[0].rows, DeltaSpec::new(1, 0).delta().rows);
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let absent = read_range(directory.path(), Span::default()).unwrap_err();
+    assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
+    for (url, says) in [
+        ("127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("https://127.0.0.1:4318", "TLS"),
+        ("http://127.0.0.1:4318/report", "path"),
+        ("http://127.0.0.1:1", "check that the collector runs"),
+    ] {
+        let error = fetch_range(url, None, None, None)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let running = collector(directory.path()).await;
+    let url = format!("http://{}", running.http_addr);
+    let error = fetch_range(&url, None, Some("yester day&"), None)
+        .await
+        .unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("400") && error.contains("`yester day&`"),
+        "{error}"
+    );
+}

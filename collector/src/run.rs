@@ -1,0 +1,206 @@
+//! Starting and stopping.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weighbridge_agent::Agent;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::http::{App, Bounded};
+use crate::ingest::Engine;
+use crate::metrics::Metrics;
+use crate::store::{RedbStore, StoreError};
+use crate::weigh_self;
+
+/// Why a collector could not be started, or did not end well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port cannot be used.
+    #[error(
+        "cannot listen on {listen}: {source}; {hint}",
+        hint = if source.kind() == std::io::ErrorKind::AddrInUse {
+            "stop the process that holds the port, or choose another with --listen-http"
+        } else {
+            "choose an address of this machine and a port from 1024 upwards with --listen-http"
+        }
+    )]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A task of the collector ended by a defect.
+    #[error("the collector's server ended unexpectedly: {0}; its log says more")]
+    Server(String),
+}
+
+/// A collector.
+#[derive(Debug)]
+pub struct Collector;
+
+impl Collector {
+    /// Opens the store, folds what an earlier process had committed, and serves.
+    ///
+    /// # Errors
+    /// [`RunError`], before anything is served.
+    pub async fn start(config: Config) -> Result<Running, RunError> {
+        Self::start_with_clock(config, Clock::system()).await
+    }
+
+    /// [`start`](Self::start) with a clock of one's own.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_with_clock(config: Config, clock: Clock) -> Result<Running, RunError> {
+        config.check()?;
+        // The port first: a second collector then says so before it touches the directory.
+        let listen = config.listen_http;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| RunError::Listen { listen, source })?;
+        let http_addr = listener
+            .local_addr()
+            .map_err(|source| RunError::Listen { listen, source })?;
+        let metrics = Metrics::new();
+        let engine = {
+            let (config, metrics, clock) = (config.clone(), metrics.clone(), clock.clone());
+            blocking(move || {
+                let store = RedbStore::open(&config.data_dir, config.limits.rows_per_window)?;
+                Ok(Engine::start(
+                    Arc::new(store),
+                    config.limits,
+                    clock,
+                    metrics,
+                )?)
+            })
+            .await?
+        };
+        let engine = Arc::new(engine);
+        let agent = if config.weigh_self {
+            weigh_self::start(&engine, &metrics)
+        } else {
+            None
+        };
+        let app = App::new(&config, http_addr, engine.clone(), metrics.clone(), clock);
+        // Longer than any request may take without a byte on the way.
+        let silence = config.request_timeout * 2 + Duration::from_secs(15);
+        let listener = Bounded::new(listener, config.limits.connections, silence);
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, app.clone(), stop.clone()));
+        tracing::info!(%http_addr, data_dir = %config.data_dir.display(), "collecting");
+        Ok(Running {
+            http_addr,
+            agent,
+            engine,
+            metrics,
+            app,
+            stop,
+            server,
+            drain_timeout: config.drain_timeout,
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
+) -> Result<T, RunError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| RunError::Server(error.to_string()))?
+}
+
+async fn serve(listener: Bounded, app: App, stop: CancellationToken) -> std::io::Result<()> {
+    weighbridge_agent::serve(listener, app.router())
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+/// A collector that runs. Dropped without [`shutdown`](Running::shutdown) it ends once its connections have
+/// ended; as with a killed one nothing acknowledged is lost, and the next start folds it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub http_addr: SocketAddr,
+    agent: Option<Agent>,
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    app: App,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    drain_timeout: Duration,
+}
+
+impl Running {
+    /// Its metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Its engine, for reading in the same process.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Stops: unready, open requests up to `drain_timeout`, then everything folded and on disk.
+    ///
+    /// # Errors
+    /// [`RunError::Server`] when the server had ended by itself. The ledger is folded all the same.
+    pub async fn shutdown(mut self) -> Result<(), RunError> {
+        self.app.set_unready();
+        self.stop.cancel();
+        let ended = tokio::time::timeout(self.drain_timeout, &mut self.server).await;
+        let (agent, engine) = (self.agent.take(), self.engine.clone());
+        let outcome = match ended {
+            Ok(Ok(served)) => served.map_err(|error| RunError::Server(error.to_string())),
+            Ok(Err(error)) => Err(RunError::Server(error.to_string())),
+            Err(_) => {
+                tracing::warn!("some requests did not end within `drain_timeout`; leaving them");
+                Ok(())
+            }
+        };
+        blocking(move || {
+            // The agent first: its last delta goes into the engine.
+            drop(agent);
+            engine.stop();
+            Ok(())
+        })
+        .await?;
+        outcome
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.server.abort();
+    }
+}
+
+/// Runs a collector until `until` completes.
+///
+/// # Errors
+/// As for [`Collector::start`] and [`Running::shutdown`].
+pub async fn run(config: Config, until: impl Future<Output = ()>) -> Result<(), RunError> {
+    let running = Collector::start(config).await?;
+    until.await;
+    tracing::info!("stopping");
+    running.shutdown().await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What a home for ledgers must do: append, fold, scan, retire.
+
+mod epoch;
+mod memory;
+mod redb;
+mod seqs;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weighbridge_wire::{Delta, Epoch, FoldedWindow, RowSet, ServiceId, Window};
+
+pub use epoch::{EpochState, Note};
+pub use memory::MemoryStore;
+pub use redb::{DATABASE_FILE, FORMAT_VERSION, RedbStore};
+pub use seqs::SeqSet;
+
+/// Which start of which producer, within a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EpochId {
+    /// The tenant, from the token.
+    pub tenant: Arc<str>,
+    /// The epoch, from the delta.
+    pub epoch: Epoch,
+}
+
+/// What identifies a delta: sent twice, it counts once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeltaId {
+    /// Which start of which producer.
+    pub epoch: EpochId,
+    /// Which delta of it.
+    pub seq: u64,
+}
+
+/// How the body of a request is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// `Content-Encoding: gzip`.
+    Gzip,
+    /// `Content-Encoding: zstd`.
+    Zstd,
+}
+
+impl Encoding {
+    /// The byte that stands before a stored body.
+    pub(crate) fn to_byte(self) -> u8 {
+        match self {
+            Self::Identity => 0,
+            Self::Gzip => 1,
+            Self::Zstd => 2,
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Identity, Self::Gzip, Self::Zstd]
+            .into_iter()
+            .find(|e| e.to_byte() == byte)
+    }
+}
+
+/// An accepted request, kept as it came until it is folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Which delta it is.
+    pub id: DeltaId,
+    /// How `body` is compressed.
+    pub encoding: Encoding,
+    /// The body of the request.
+    pub body: Bytes,
+}
+
+/// What became of an appended blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is committed now.
+    New,
+    /// The same id had been committed before; nothing changed.
+    Duplicate,
+}
+
+/// Folded rows that are to be merged into the stored ones, and the deltas they came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoldBatch {
+    /// Rows by window and service.
+    pub windows: BTreeMap<(Window, ServiceId), RowSet>,
+    /// One note per delta in `windows`.
+    pub notes: Vec<Note>,
+}
+
+impl FoldBatch {
+    /// Folds one delta in. Returns how many rows or figures had to be folded into `__other__` or cut
+    /// because of a bound.
+    pub(crate) fn add(&mut self, tenant: &Arc<str>, delta: &Delta, rows_max: usize) -> u64 {
+        let note = Note::of(tenant, delta);
+        let rows = self
+            .windows
+            .entry((delta.window, note.service.clone()))
+            .or_default();
+        self.notes.push(note);
+        crate::fold::merge(rows, &delta.rows, rows_max)
+    }
+
+    /// Rows in all windows.
+    pub(crate) fn rows(&self) -> usize {
+        self.windows.values().map(RowSet::len).sum()
+    }
+
+    /// True when there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+}
+
+/// What [`Store::retire`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// Folded windows.
+    pub windows: u64,
+    /// Epoch states.
+    pub epochs: u64,
+}
+
+/// Folded windows in the order (window, service), as they stood when the scan began.
+pub type Scan = Box<dyn Iterator<Item = Result<FoldedWindow, StoreError>> + Send>;
+
+/// A home for ledgers. Every method that changes something is one transaction: all of it or nothing, and
+/// on disk (where there is one) when it returns. There is one writer; readers may come at any time.
+pub trait Store: Send + Sync + 'static {
+    /// Commits blobs. An id that is known, as a blob or as folded, or that stands earlier in `blobs`, is a
+    /// [duplicate](Appended::Duplicate).
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it is unknown which blobs were committed, and the store must be
+    /// [recovered](Self::recover) before it is used again.
+    fn append(&self, blobs: &[Blob]) -> Result<Vec<Appended>, StoreError>;
+
+    /// Merges folded rows into the stored ones, notes their deltas as folded, and deletes their blobs.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError>;
+
+    /// Every folded window that starts in `[since_unix_ns, until_unix_ns)`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn scan(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<Scan, StoreError>;
+
+    /// Visits the states of all epochs. `visit` must not call back into the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError>;
+
+    /// Removes folded windows that start before one instant, and the states of epochs whose last window
+    /// ended before another.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    fn retire(
+        &self,
+        windows_before_unix_ns: u64,
+        epochs_before_unix_ns: u64,
+    ) -> Result<Retired, StoreError>;
+
+    /// Opens the store again if an error broke it, and visits every blob that is not folded.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be opened or read, or what `visit` returned.
+    fn recover(
+        &self,
+        visit: &mut dyn FnMut(Blob) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Why a store could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process holds the directory.
+    #[error(
+        "{path} is held by another process; if that is a running collector, read from it with `--from URL`, \
+         or stop it first"
+    )]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// Written by a later version.
+    #[error(
+        "{path} has data format {found}, and this version reads up to {supported}; use the version of \
+         weighbridge that wrote it, or a later one"
+    )]
+    NewerFormat {
+        /// The database file.
+        path: PathBuf,
+        /// The format found.
+        found: u64,
+        /// The newest format supported.
+        supported: u64,
+    },
+    /// Not a database, or a damaged one.
+    #[error(
+        "{path} is damaged or not a Weighbridge database ({why}); move it aside and restore a backup, or \
+         start with an empty data directory"
+    )]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What the storage engine said.
+        why: String,
+    },
+    /// The directory cannot be used.
+    #[error(
+        "cannot use {path}: {source}; check that the directory exists and may be read and written"
+    )]
+    Directory {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no database.
+    #[error("no ledger in {path}; give the data directory of a collector (its setting `data_dir`)")]
+    Absent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error(
+        "the store failed: {0}; check the disk (space, permissions), it is tried again by itself"
+    )]
+    Failed(String),
+}

@@ -1,0 +1,134 @@
+//! A store in memory, for tests and for reading without a directory.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
+
+use super::{
+    Appended, Blob, DeltaId, EpochId, EpochState, FoldBatch, Retired, Scan, Store, StoreError,
+};
+
+/// Keeps everything in memory; gone with the process.
+#[derive(Debug)]
+pub struct MemoryStore {
+    rows_max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    blobs: BTreeMap<DeltaId, Blob>,
+    windows: BTreeMap<(Window, ServiceId), RowSet>,
+    epochs: BTreeMap<EpochId, EpochState>,
+}
+
+impl MemoryStore {
+    /// An empty store that keeps up to `rows_max` rows per window and service.
+    #[must_use]
+    pub fn new(rows_max: usize) -> Self {
+        Self {
+            rows_max,
+            inner: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn append(&self, blobs: &[Blob]) -> Result<Vec<Appended>, StoreError> {
+        let mut inner = self.lock();
+        Ok(blobs
+            .iter()
+            .map(|blob| {
+                let folded = inner
+                    .epochs
+                    .get(&blob.id.epoch)
+                    .is_some_and(|e| e.contains(blob.id.seq));
+                if folded || inner.blobs.contains_key(&blob.id) {
+                    return Appended::Duplicate;
+                }
+                inner.blobs.insert(blob.id.clone(), blob.clone());
+                Appended::New
+            })
+            .collect())
+    }
+
+    fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        for (key, rows) in &batch.windows {
+            crate::fold::merge(
+                inner.windows.entry(key.clone()).or_default(),
+                rows,
+                self.rows_max,
+            );
+        }
+        for note in &batch.notes {
+            inner
+                .epochs
+                .entry(note.id.epoch.clone())
+                .or_default()
+                .add(note);
+            inner.blobs.remove(&note.id);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<Scan, StoreError> {
+        let found: Vec<_> = self
+            .lock()
+            .windows
+            .iter()
+            .filter(|((window, _), _)| {
+                (since_unix_ns..until_unix_ns).contains(&window.start_unix_ns)
+            })
+            .map(|((window, service), rows)| {
+                Ok(FoldedWindow {
+                    service: service.clone(),
+                    window: *window,
+                    rows: rows.clone(),
+                })
+            })
+            .collect();
+        Ok(Box::new(found.into_iter()))
+    }
+
+    fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
+        self.lock()
+            .epochs
+            .iter()
+            .for_each(|(id, state)| visit(id, state));
+        Ok(())
+    }
+
+    fn retire(
+        &self,
+        windows_before_unix_ns: u64,
+        epochs_before_unix_ns: u64,
+    ) -> Result<Retired, StoreError> {
+        let mut inner = self.lock();
+        let before = (inner.windows.len(), inner.epochs.len());
+        inner
+            .windows
+            .retain(|(window, _), _| window.start_unix_ns >= windows_before_unix_ns);
+        inner
+            .epochs
+            .retain(|_, epoch| epoch.last_end_unix_ns() >= epochs_before_unix_ns);
+        Ok(Retired {
+            windows: (before.0 - inner.windows.len()) as u64,
+            epochs: (before.1 - inner.epochs.len()) as u64,
+        })
+    }
+
+    fn recover(
+        &self,
+        visit: &mut dyn FnMut(Blob) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // Copied first: `visit` may fold.
+        let blobs: Vec<_> = self.lock().blobs.values().cloned().collect();
+        blobs.into_iter().try_for_each(visit)
+    }
+}
