@@ -1,0 +1,47 @@
+//! Builds the document from the model, one file per part.
+
+mod capacity;
+mod conservation;
+mod edges;
+mod entities;
+mod figures;
+mod origins;
+mod quality;
+mod services;
+#[cfg(test)]
+pub(crate) mod tests;
+mod time;
+mod window;
+
+use weighbridge_wire::FoldedRange;
+
+use crate::document::{Document, SCHEMA_VERSION};
+use crate::model::Model;
+use crate::{Options, decide};
+
+pub(crate) use capacity::{ServiceLoad, replicas_for, service_load, whole_cores};
+pub(crate) use entities::{copy_links, place_row};
+pub(crate) use figures::figure as optional;
+
+impl Document {
+    /// The report on a range: the same range and options give the same document, whatever the order of the
+    /// windows in it.
+    #[must_use]
+    pub fn build(range: &FoldedRange, options: &Options) -> Self {
+        let model = Model::new(range);
+        let entities = entities::entities(&model);
+        let recommendations = decide::recommendations(&model, options, &entities);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            window: window::window(&model),
+            services: services::services(&model),
+            origins: origins::origins(&model),
+            edges: edges::edges(&model),
+            entities,
+            conservation: conservation::conservation(&model, options),
+            capacity: capacity::capacity(&model, options),
+            recommendations,
+            quality: quality::quality(&model, options),
+        }
+    }
+}

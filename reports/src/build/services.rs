@@ -1,0 +1,362 @@
+//! Services, processes, owners and operations.
+
+use weighbridge_wire::{OwnerKind, column};
+
+use super::figures::{REQUEST_CPU, WALL, classes, count, figure, plain, quantiles, share};
+use crate::document::{
+    AgentCost, BaseCost, CallerShare, Figure, FigureUnit, InstanceReport, OperationReport,
+    OwnerReport, QualityWord, ServiceReport,
+};
+use crate::model::{
+    CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, ServiceFacts, Sums, Tally, as_f64,
+};
+
+pub(crate) fn services(model: &Model) -> Vec<ServiceReport> {
+    let mut services: Vec<(f64, ServiceReport)> = model
+        .services()
+        .iter()
+        .map(|service| {
+            let cpu = model.service_cpu(service).map_or(0.0, |cpu| cpu.point);
+            (cpu, report(model, service))
+        })
+        .collect();
+    services.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    services.into_iter().map(|(_, service)| service).collect()
+}
+
+fn report(model: &Model, service: &ServiceFacts) -> ServiceReport {
+    let cpu = model.service_cpu(service);
+    let mut accounts = Sums::default();
+    service.accounts().for_each(|sums| accounts.merge(sums));
+    let mut operations: Option<Tally> = None;
+    for facts in service.operations.values() {
+        if let Some(sum) = facts.all.sum_of(&CPU_COLUMNS) {
+            operations.get_or_insert_default().merge_sum(&sum);
+        }
+    }
+    let process = |column, unit| count(&service.process, column, unit);
+    let no_process = "no process row holds it";
+    let cores_limit = model.cores_limit(service);
+    ServiceReport {
+        id: service_row(service),
+        service: service.label.clone(),
+        namespace: service.key.namespace.clone(),
+        environment: service.key.environment.clone(),
+        versions: service.versions.iter().cloned().collect(),
+        instances: instances(model, service),
+        instance_count: plain(
+            model.instances(service),
+            FigureUnit::Count,
+            QualityWord::Measured,
+            no_process,
+        ),
+        windows: service.windows(),
+        cpu_process: figure(
+            model
+                .column(&service.process, column::CPU_PROCESS_NS)
+                .as_ref(),
+            FigureUnit::Ns,
+            no_process,
+        ),
+        cpu_cores: figure(
+            model.service_cores(service).as_ref(),
+            FigureUnit::Cores,
+            "no window is covered",
+        ),
+        cpu_by_class: classes(model, &accounts, FigureUnit::Ns, |e| Some(e.clone())),
+        cpu_operations: figure(
+            model.sum(operations.as_ref()).as_ref(),
+            FigureUnit::Ns,
+            "no operation has a CPU figure",
+        ),
+        owners: owners(model, service, cpu.as_ref()),
+        agent: agent(model, service, cpu.as_ref()),
+        base: base(model, service),
+        rss: figure(
+            model.rss_mean(service).as_ref(),
+            FigureUnit::Bytes,
+            no_process,
+        ),
+        rss_peak: process(column::RSS_PEAK_BYTES, FigureUnit::Bytes),
+        rss_init: process(column::RSS_INIT_BYTES, FigureUnit::Bytes),
+        threads: process(column::THREADS, FigureUnit::Count),
+        cores_limit: plain(
+            cores_limit,
+            FigureUnit::Cores,
+            QualityWord::Measured,
+            no_process,
+        ),
+        message_share: share(model.message_cpu(service).as_ref(), cpu.as_ref()),
+        operations: operation_reports(model, service, cpu.as_ref()),
+    }
+}
+
+/// The row id of a service.
+pub(crate) fn service_row(service: &ServiceFacts) -> String {
+    format!("service:{}", service.label)
+}
+
+/// The row id of an owner.
+pub(crate) fn owner_row(service: &ServiceFacts, kind: &str, name: &str) -> String {
+    format!("owner:{}/{kind}/{name}", service.label)
+}
+
+/// The row id of a process.
+pub(crate) fn instance_row(service: &ServiceFacts, instance: &str, epoch: &str) -> String {
+    format!("instance:{}/{instance}/{epoch}", service.label)
+}
+
+fn instances(model: &Model, service: &ServiceFacts) -> Vec<InstanceReport> {
+    let mut seen = std::collections::BTreeSet::new();
+    service
+        .processes
+        .iter()
+        .map(|(key, sums)| {
+            // The same start may appear twice when its clock was degraded in between.
+            let base = instance_row(service, &key.instance, &key.epoch);
+            let id = if seen.insert(base.clone()) {
+                base
+            } else {
+                format!(
+                    "{base}/{}/{}/{}",
+                    key.host, key.clock_mode, key.agent_version
+                )
+            };
+            let samples = model.column(sums, column::SAMPLES);
+            let rss = model
+                .column(sums, column::RSS_SUM_BYTES)
+                .zip(samples)
+                .and_then(|(sum, samples)| sum.over(&samples));
+            InstanceReport {
+                id,
+                instance: key.instance.to_string(),
+                host: key.host.to_string(),
+                epoch: key.epoch.to_string(),
+                clock_mode: key.clock_mode.to_string(),
+                agent_version: key.agent_version.to_string(),
+                cpu_process: count(sums, column::CPU_PROCESS_NS, FigureUnit::Ns),
+                rss: figure(rss.as_ref(), FigureUnit::Bytes, "no samples"),
+                rss_peak: count(sums, column::RSS_PEAK_BYTES, FigureUnit::Bytes),
+                threads: count(sums, column::THREADS, FigureUnit::Count),
+                cores_limit: plain(
+                    sums.total(column::CORES_MILLI)
+                        .map(|milli| as_f64(milli) / 1e3),
+                    FigureUnit::Cores,
+                    QualityWord::Measured,
+                    "no row holds it",
+                ),
+                windows: sums
+                    .total(column::SAMPLES)
+                    .and_then(|n| u64::try_from(n).ok())
+                    .unwrap_or(0),
+            }
+        })
+        .collect()
+}
+
+fn owners(model: &Model, service: &ServiceFacts, cpu: Option<&Estimate>) -> Vec<OwnerReport> {
+    let mut owners: Vec<(f64, OwnerReport)> = service
+        .owners
+        .iter()
+        .map(|((kind, name), sums)| {
+            let total = model.columns(sums, &CPU_COLUMNS);
+            let report = OwnerReport {
+                id: owner_row(service, kind, name),
+                owner_kind: kind.to_string(),
+                name: name.to_string(),
+                cpu: classes(model, sums, FigureUnit::Ns, |e| Some(e.clone())),
+                share: share(total.as_ref(), cpu),
+            };
+            (total.map_or(0.0, |total| total.point), report)
+        })
+        .collect();
+    owners.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    owners.into_iter().map(|(_, owner)| owner).collect()
+}
+
+fn agent(model: &Model, service: &ServiceFacts, cpu: Option<&Estimate>) -> AgentCost {
+    let owner = service.owners_cpu(|kind, _| kind == OwnerKind::Agent.as_str());
+    let own = model
+        .sum(owner.as_ref())
+        .or_else(|| model.column(&service.process, column::CPU_AGENT_NS));
+    AgentCost {
+        share: share(own.as_ref(), cpu),
+        cpu: figure(own.as_ref(), FigureUnit::Ns, "no owner row of the agent"),
+        clock_readings: count(&service.process, column::CLOCK_READINGS, FigureUnit::Count),
+        note: "The agent's own thread; its hooks run inside requests and are part of their CPU."
+            .to_owned(),
+    }
+}
+
+fn base(model: &Model, service: &ServiceFacts) -> BaseCost {
+    let per_process = model
+        .base_cpu(service)
+        .and_then(|cpu| model.cores(&cpu))
+        .zip(model.instances(service))
+        .map(|(cores, instances)| {
+            cores
+                .scaled(1.0 / instances)
+                .of_quality(QualityWord::Estimated)
+        });
+    BaseCost {
+        cpu: figure(
+            per_process.as_ref(),
+            FigureUnit::Cores,
+            "no owner rows of background, runtime or agent, or no process rows",
+        ),
+        rss: count(&service.process, column::RSS_INIT_BYTES, FigureUnit::Bytes),
+        method: "CPU of the owners background, runtime and agent for each process; memory is the resident set at init."
+            .to_owned(),
+    }
+}
+
+fn operation_reports(
+    model: &Model,
+    service: &ServiceFacts,
+    cpu: Option<&Estimate>,
+) -> Vec<OperationReport> {
+    let mut operations: Vec<(f64, OperationReport)> = service
+        .operations
+        .iter()
+        .map(|(id, facts)| {
+            let total = facts
+                .all
+                .sum_of(&CPU_COLUMNS)
+                .map_or(0.0, |cpu| as_f64(cpu.total));
+            (total, operation(model, service, id, facts, cpu))
+        })
+        .collect();
+    operations.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    operations
+        .into_iter()
+        .map(|(_, operation)| operation)
+        .collect()
+}
+
+fn operation(
+    model: &Model,
+    service: &ServiceFacts,
+    id: &OperationId,
+    facts: &OperationFacts,
+    service_cpu: Option<&Estimate>,
+) -> OperationReport {
+    let nothing_ended = "no request ended, or no row holds it";
+    let ended = model.column(&facts.all, column::ENDED);
+    let per_ended = |column, unit| {
+        figure(
+            model.per_ended(facts, &[column]).as_ref(),
+            unit,
+            nothing_ended,
+        )
+    };
+    let total = model.columns(&facts.all, &CPU_COLUMNS);
+    let in_flight = model.seconds().and_then(|seconds| {
+        Some(
+            model
+                .column(&facts.all, column::IN_FLIGHT_NS)?
+                .scaled(1e-9 / seconds),
+        )
+    });
+    let edge_error = in_flight
+        .as_ref()
+        .zip(ended.as_ref())
+        .and_then(|(n, ended)| n.over(ended));
+    OperationReport {
+        id: id.row(&service.label),
+        component: id.component.to_string(),
+        operation: id.operation.to_string(),
+        class: id.class.to_string(),
+        rate: figure(
+            model.ended_rate(facts).as_ref(),
+            FigureUnit::PerSecond,
+            nothing_ended,
+        ),
+        started: count(&facts.all, column::STARTED, FigureUnit::Count),
+        ended: count(&facts.all, column::ENDED, FigureUnit::Count),
+        errors: count(&facts.all, column::ERRORS, FigureUnit::Count),
+        client_errors: count(&facts.all, column::CLIENT_ERRORS, FigureUnit::Count),
+        cpu_per_request: classes(model, &facts.all, FigureUnit::NsPerRequest, |cpu| {
+            cpu.over(ended.as_ref()?)
+        }),
+        cpu_cores: figure(
+            model.operation_cores(facts).as_ref(),
+            FigureUnit::Cores,
+            "no row holds CPU",
+        ),
+        cpu_share: share(total.as_ref(), service_cpu),
+        edge_error: figure(edge_error.as_ref(), FigureUnit::Ratio, nothing_ended),
+        wall: quantiles(facts.distribution.histogram(WALL)),
+        request_cpu: quantiles(facts.distribution.histogram(REQUEST_CPU)),
+        wait_call: per_ended(column::WAIT_CALL_NS, FigureUnit::NsPerRequest),
+        wait_store: per_ended(column::WAIT_STORE_NS, FigureUnit::NsPerRequest),
+        wait_other: wait_other(model, facts),
+        in_flight: figure(in_flight.as_ref(), FigureUnit::Count, "no row holds it"),
+        in_flight_max: service
+            .series
+            .get(&(id.operation.clone(), id.class.clone()))
+            .map_or_else(
+                || Figure::unknown(FigureUnit::Count, "no series row"),
+                |series| count(series, column::IN_FLIGHT, FigureUnit::Count),
+            ),
+        alloc_bytes: per_ended(column::ALLOC_BYTES, FigureUnit::BytesPerRequest),
+        alloc_count: per_ended(column::ALLOC_COUNT, FigureUnit::PerRequest),
+        peak_live_max: count(&facts.all, column::PEAK_LIVE_BYTES, FigureUnit::Bytes),
+        peak_live_mean: per_ended(column::PEAK_LIVE_SUM_BYTES, FigureUnit::BytesPerRequest),
+        service_time_cs2: plain(
+            model.service_cs2(facts),
+            FigureUnit::Ratio,
+            QualityWord::Measured,
+            "no histogram of request CPU",
+        ),
+        arrival_dispersion: plain(
+            model.dispersion(service, id),
+            FigureUnit::Ratio,
+            QualityWord::Measured,
+            "no series row, or fewer than two slots",
+        ),
+        callers: callers(model, facts, ended.as_ref()),
+    }
+}
+
+/// Wall time that neither CPU nor a known wait explains.
+fn wait_other(model: &Model, facts: &OperationFacts) -> Figure {
+    let wall = model.per_ended(facts, &[column::WALL_NS]);
+    let cpu = model.cpu_per_request(facts);
+    let waits: Vec<Estimate> = [column::WAIT_CALL_NS, column::WAIT_STORE_NS]
+        .iter()
+        .filter_map(|column| model.per_ended(facts, &[*column]))
+        .collect();
+    let other = wall.zip(cpu).map(|(wall, cpu)| {
+        waits
+            .iter()
+            .fold(wall.minus(&cpu), |left, wait| left.minus(wait))
+    });
+    figure(
+        other.as_ref(),
+        FigureUnit::NsPerRequest,
+        "wall time or CPU is not known",
+    )
+}
+
+fn callers(model: &Model, facts: &OperationFacts, ended: Option<&Estimate>) -> Vec<CallerShare> {
+    let mut callers: Vec<(f64, CallerShare)> = facts
+        .by_caller
+        .iter()
+        .filter_map(|(caller, sums)| {
+            let count = model.column(sums, column::ENDED)?;
+            let share = share(Some(&count), ended);
+            let report = CallerShare {
+                service: caller.service.to_string(),
+                operation: caller.operation.to_string(),
+                share,
+            };
+            Some((count.point, report))
+        })
+        .collect();
+    callers.sort_by(|a, b| {
+        let names = |c: &CallerShare| (c.service.clone(), c.operation.clone());
+        b.0.total_cmp(&a.0)
+            .then_with(|| names(&a.1).cmp(&names(&b.1)))
+    });
+    callers.into_iter().map(|(_, caller)| caller).collect()
+}

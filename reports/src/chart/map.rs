@@ -1,0 +1,501 @@
+//! The service map.
+
+use std::collections::BTreeMap;
+
+use super::map_layout::{Placement, Point, Room, place};
+use super::svg::{Caption, Layout, open};
+use crate::html::text::{clip, escape_text};
+
+/// A node of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapNode {
+    /// Its name.
+    pub name: String,
+    /// Lines under the name.
+    pub lines: Vec<String>,
+    /// Identifier of the row that the node leads to; none for what has no row.
+    pub anchor: Option<String>,
+    /// How it is drawn: `service`, `broker`, `outside`.
+    pub kind: &'static str,
+}
+
+/// An edge of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapEdge {
+    /// Index of the calling node.
+    pub from: usize,
+    /// Index of the called node.
+    pub to: usize,
+    /// The figures on it, at most two lines.
+    pub label: Vec<String>,
+    /// What it is, for who rests on it and who does not see it.
+    pub description: String,
+    /// How thick, 0 to 1.
+    pub weight: f64,
+    /// Drawn dashed: the caller does not wait.
+    pub is_async: bool,
+    /// Identifier of the row that the edge leads to.
+    pub anchor: Option<String>,
+}
+
+/// A map of services.
+#[derive(Clone, Debug)]
+pub struct ServiceMap<'a> {
+    /// Title and description.
+    pub caption: Caption<'a>,
+    /// The nodes; ties in the layout go to the earlier one.
+    pub nodes: Vec<MapNode>,
+    /// The edges.
+    pub edges: Vec<MapEdge>,
+}
+
+/// Sizes of one of the two drawings.
+struct Sizes {
+    layout: Layout,
+    node_width: f64,
+    node_height: f64,
+    /// From the start of one layer to the start of the next.
+    step: f64,
+    /// Letters of a name.
+    letters: usize,
+}
+
+impl Sizes {
+    fn new(layout: Layout, layers: usize) -> Self {
+        match layout {
+            Layout::Wide => {
+                let node_width = 132.0;
+                let steps = layers.saturating_sub(1).max(1) as f64;
+                let free = (f64::from(layout.width()) - 2.0 * MARGIN - node_width) / steps;
+                Self {
+                    layout,
+                    node_width,
+                    node_height: 66.0,
+                    step: free.clamp(204.0, 300.0),
+                    letters: 16,
+                }
+            }
+            Layout::Narrow => Self {
+                layout,
+                node_width: 106.0,
+                node_height: 64.0,
+                step: 128.0,
+                letters: 13,
+            },
+        }
+    }
+
+    /// A node's length along the layers.
+    fn along(&self) -> f64 {
+        match self.layout {
+            Layout::Wide => self.node_width,
+            Layout::Narrow => self.node_height,
+        }
+    }
+
+    /// From layers and places to pixels.
+    fn pixel(&self, along: f64, across: f64) -> (f64, f64) {
+        match self.layout {
+            Layout::Wide => (along, across),
+            Layout::Narrow => (across, along),
+        }
+    }
+
+    fn room(layout: Layout) -> Room {
+        match layout {
+            Layout::Wide => Room {
+                node: 66.0,
+                passing: 38.0,
+                gap: 16.0,
+                widest: 7,
+            },
+            Layout::Narrow => Room {
+                node: 106.0,
+                passing: 58.0,
+                gap: 6.0,
+                widest: 3,
+            },
+        }
+    }
+}
+
+/// Around the drawing.
+const MARGIN: f64 = 3.0;
+
+/// Below nodes that call themselves, and for the last labels.
+const FOOT: f64 = 26.0;
+
+/// Draws the map: wide from left to right, narrow from top to bottom.
+#[must_use]
+pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
+    let pairs: Vec<(usize, usize)> = map.edges.iter().map(|e| (e.from, e.to)).collect();
+    let placed = place(map.nodes.len(), &pairs, Sizes::room(layout));
+    let sizes = Sizes::new(layout, placed.layers);
+    let length = sizes.step * placed.layers.saturating_sub(1) as f64 + sizes.along();
+    let (width, height) = sizes.pixel(length, placed.across);
+    let frame = f64::from(layout.width()).max(width + 2.0 * MARGIN);
+    // A narrow map stands in the middle of its column.
+    let shift = match layout {
+        Layout::Wide => MARGIN,
+        Layout::Narrow => (frame - width) / 2.0,
+    };
+    let mut out = open(
+        &map.caption,
+        layout,
+        "group",
+        // Both are positive and some thousand at most.
+        frame.ceil() as u32,
+        (height + 2.0 * MARGIN + FOOT).ceil() as u32,
+    );
+    let arrow = format!("{}-{}-arrow", escape_text(map.caption.id), layout.class());
+    out.push_str(&format!(
+        "<defs><marker id=\"{arrow}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
+         markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
+         <path d=\"M0 0L8 4L0 8z\" class=\"f-muted\"/></marker></defs>\
+         <g transform=\"translate({shift:.0} {MARGIN:.0})\">"
+    ));
+    let mut labels = Labels::default();
+    for point in &placed.nodes {
+        let (x, y) = corner(*point, &sizes);
+        labels
+            .taken
+            .push((x, y, x + sizes.node_width, y + sizes.node_height));
+    }
+    let ports = ports(&pairs, &placed, &sizes);
+    let mut texts = String::new();
+    for (index, edge) in map.edges.iter().enumerate() {
+        let (Some(from), Some(to)) = (placed.nodes.get(edge.from), placed.nodes.get(edge.to))
+        else {
+            continue;
+        };
+        let passing = placed.passing.get(index).map_or(&[][..], Vec::as_slice);
+        let (path, middle) = route(*from, *to, passing, ports[index], &sizes);
+        // Between 1 and 7 pixels.
+        let weight = if edge.weight.is_finite() {
+            edge.weight.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        let dash = if edge.is_async {
+            " stroke-dasharray=\"6 5\""
+        } else {
+            ""
+        };
+        out.push_str(&format!(
+            "<path d=\"{path}\" class=\"edge\" stroke-width=\"{:.1}\"{dash} marker-end=\"url(#{arrow})\">\
+             <title>{}</title></path>",
+            1.0 + 6.0 * weight,
+            escape_text(&clip(&edge.description, 200)),
+        ));
+        texts.push_str(&labels.text(edge, middle));
+    }
+    out.push_str(&texts);
+    for (node, point) in map.nodes.iter().zip(&placed.nodes) {
+        out.push_str(&draw_node(node, corner(*point, &sizes), &sizes));
+    }
+    out.push_str("</g></svg>");
+    out
+}
+
+/// The upper left corner of a node.
+fn corner(point: Point, sizes: &Sizes) -> (f64, f64) {
+    let (x, y) = sizes.pixel(sizes.step * point.layer as f64, point.across);
+    match sizes.layout {
+        Layout::Wide => (x, y - sizes.node_height / 2.0),
+        Layout::Narrow => (x - sizes.node_width / 2.0, y),
+    }
+}
+
+/// Where an edge meets a node.
+struct Port {
+    /// Where it goes from here, across the layers.
+    toward: f64,
+    edge: usize,
+    /// The edge's end; else its start.
+    is_end: bool,
+}
+
+/// How far from the middle of its side each edge leaves its start and reaches its end, so that several at one side
+/// do not lie on each other: in the order of where they go.
+fn ports(edges: &[(usize, usize)], placed: &Placement, sizes: &Sizes) -> Vec<(f64, f64)> {
+    // By node and side.
+    let mut sides: BTreeMap<(usize, bool), Vec<Port>> = BTreeMap::new();
+    for (index, (from, to)) in edges.iter().enumerate() {
+        let (Some(start), Some(end)) = (placed.nodes.get(*from), placed.nodes.get(*to)) else {
+            continue;
+        };
+        let passing = &placed.passing[index];
+        let forward = end.layer > start.layer;
+        let next = passing.first().unwrap_or(end).across;
+        let before = passing.last().unwrap_or(start).across;
+        sides.entry((*from, forward)).or_default().push(Port {
+            toward: next,
+            edge: index,
+            is_end: false,
+        });
+        sides.entry((*to, !forward)).or_default().push(Port {
+            toward: before,
+            edge: index,
+            is_end: true,
+        });
+    }
+    let side = match sizes.layout {
+        Layout::Wide => sizes.node_height,
+        Layout::Narrow => sizes.node_width,
+    };
+    let mut out = vec![(0.0, 0.0); edges.len()];
+    for ends in sides.values_mut() {
+        ends.sort_by(|a, b| {
+            let tie = (a.edge, a.is_end).cmp(&(b.edge, b.is_end));
+            a.toward.total_cmp(&b.toward).then(tie)
+        });
+        let step = ((side - 16.0) / ends.len() as f64).min(18.0);
+        let first = -step * (ends.len() as f64 - 1.0) / 2.0;
+        for (at, port) in ends.iter().enumerate() {
+            let offset = first + step * at as f64;
+            if port.is_end {
+                out[port.edge].1 = offset;
+            } else {
+                out[port.edge].0 = offset;
+            }
+        }
+    }
+    out
+}
+
+/// The path of an edge, and the point its label wants.
+fn route(
+    from: Point,
+    to: Point,
+    passing: &[Point],
+    (start_offset, end_offset): (f64, f64),
+    sizes: &Sizes,
+) -> (String, (f64, f64)) {
+    let along = |layer: usize| sizes.step * layer as f64;
+    let shown = |(x, y): (f64, f64)| format!("{x:.0} {y:.0}");
+    if from.layer == to.layer {
+        // Within a layer, or to itself: a bow on the far side.
+        let base = along(from.layer) + sizes.along();
+        let (a, b) = (
+            from.across + start_offset,
+            to.across + end_offset + if from == to { 12.0 } else { 0.0 },
+        );
+        let path = format!(
+            "M{}C{} {} {}",
+            shown(sizes.pixel(base, a)),
+            shown(sizes.pixel(base + 44.0, a)),
+            shown(sizes.pixel(base + 44.0, b)),
+            shown(sizes.pixel(base, b)),
+        );
+        return (path, sizes.pixel(base + 33.0, f64::midpoint(a, b)));
+    }
+    let forward = to.layer > from.layer;
+    // Where an edge leaves a layer, and where it enters one.
+    let leaves = |layer: usize| along(layer) + if forward { sizes.along() } else { 0.0 };
+    let enters = |layer: usize| along(layer) + if forward { 0.0 } else { sizes.along() };
+    let mut at = (leaves(from.layer), from.across + start_offset);
+    let mut path = format!("M{}", shown(sizes.pixel(at.0, at.1)));
+    let mut middle = None;
+    let ends = passing.iter().map(|p| (p.layer, p.across, true)).chain([(
+        to.layer,
+        to.across + end_offset,
+        false,
+    )]);
+    for (layer, across, passes) in ends {
+        let end = (enters(layer), across);
+        let half = f64::midpoint(at.0, end.0);
+        path.push_str(&format!(
+            "C{} {} {}",
+            shown(sizes.pixel(half, at.1)),
+            shown(sizes.pixel(half, end.1)),
+            shown(sizes.pixel(end.0, end.1)),
+        ));
+        at = end;
+        if passes {
+            let beyond = leaves(layer);
+            // A passing place is as long as a node: the best place for a label.
+            middle.get_or_insert((f64::midpoint(end.0, beyond), across));
+            path.push_str(&format!("L{}", shown(sizes.pixel(beyond, across))));
+            at = (beyond, across);
+        } else if middle.is_none() {
+            middle = Some((half, f64::midpoint(from.across + start_offset, across)));
+        }
+    }
+    let (a, b) = middle.unwrap_or(at);
+    (path, sizes.pixel(a, b))
+}
+
+/// Labels that are placed so far, to keep them off each other and off the nodes.
+#[derive(Default)]
+struct Labels {
+    /// Left, top, right, bottom.
+    taken: Vec<(f64, f64, f64, f64)>,
+}
+
+impl Labels {
+    fn text(&mut self, edge: &MapEdge, (x, middle): (f64, f64)) -> String {
+        let lines: Vec<String> = edge
+            .label
+            .iter()
+            .take(2)
+            .map(|line| clip(line, 22))
+            .collect();
+        let letters = lines
+            .iter()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0);
+        if letters == 0 {
+            return String::new();
+        }
+        // 6.4 pixels a letter at 11 pixels.
+        let half_width = letters as f64 * 3.2 + 2.0;
+        let half_height = 7.0 * lines.len() as f64;
+        let mut y = middle;
+        for attempt in 0..13 {
+            // 0, 8 down, 8 up, 16 down …
+            let distance = f64::from((attempt + 1) / 2) * 8.0;
+            y = middle
+                + if attempt % 2 == 0 {
+                    -distance
+                } else {
+                    distance
+                };
+            let free = self.taken.iter().all(|t| {
+                x + half_width <= t.0
+                    || x - half_width >= t.2
+                    || y + half_height <= t.1
+                    || y - half_height >= t.3
+            });
+            if free {
+                break;
+            }
+            // Nowhere free: where it belongs, on top of something.
+            y = middle;
+        }
+        self.taken.push((
+            x - half_width,
+            y - half_height,
+            x + half_width,
+            y + half_height,
+        ));
+        let mut inner = format!(
+            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\" class=\"f-page\"/>",
+            x - half_width,
+            y - half_height,
+            half_width * 2.0,
+            half_height * 2.0,
+        );
+        for (index, line) in lines.iter().enumerate() {
+            inner.push_str(&format!(
+                "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-text\">{}</text>",
+                y - half_height + 11.0 + 14.0 * index as f64,
+                escape_text(line),
+            ));
+        }
+        link(edge.anchor.as_deref(), &edge.description, &inner)
+    }
+}
+
+fn link(anchor: Option<&str>, label: &str, inner: &str) -> String {
+    match anchor {
+        Some(anchor) => format!(
+            "<a href=\"#{}\" aria-label=\"{}\">{inner}</a>",
+            escape_text(anchor),
+            escape_text(&clip(label, 200)),
+        ),
+        None => inner.to_owned(),
+    }
+}
+
+fn draw_node(node: &MapNode, (x, y): (f64, f64), sizes: &Sizes) -> String {
+    let middle = x + sizes.node_width / 2.0;
+    let mut inner = format!(
+        "<rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" class=\"node {}\"/>",
+        sizes.node_width, sizes.node_height, node.kind,
+    );
+    let lines = node.lines.len().min(2) as f64;
+    let first = y + (sizes.node_height - 16.0 * lines) / 2.0 + 5.0;
+    inner.push_str(&format!(
+        "<text x=\"{middle:.0}\" y=\"{first:.0}\" text-anchor=\"middle\" font-size=\"13\" font-weight=\"600\" \
+         class=\"f-text\">{}</text>",
+        escape_text(&clip(&node.name, sizes.letters)),
+    ));
+    for (index, line) in node.lines.iter().take(2).enumerate() {
+        inner.push_str(&format!(
+            "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-muted\">{}</text>",
+            first + 16.0 * (index + 1) as f64,
+            escape_text(&clip(line, sizes.letters + 4)),
+        ));
+    }
+    link(node.anchor.as_deref(), &node.name, &inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(names: &[&str], edges: &[(usize, usize)]) -> ServiceMap<'static> {
+        ServiceMap {
+            caption: Caption {
+                id: "map",
+                title: "Services",
+                description: "Who calls whom",
+            },
+            nodes: names
+                .iter()
+                .map(|name| MapNode {
+                    name: (*name).to_owned(),
+                    lines: vec!["0.2 cores".to_owned()],
+                    anchor: Some("service-a".to_owned()),
+                    kind: "service",
+                })
+                .collect(),
+            edges: edges
+                .iter()
+                .map(|(from, to)| MapEdge {
+                    from: *from,
+                    to: *to,
+                    label: vec!["12/s".to_owned()],
+                    description: "12 calls in a second".to_owned(),
+                    weight: 0.5,
+                    is_async: false,
+                    anchor: None,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn every_node_and_edge_is_drawn() {
+        let input = map(&["a", "b", "c"], &[(0, 1), (1, 2), (2, 0), (1, 1), (0, 9)]);
+        for layout in [Layout::Wide, Layout::Narrow] {
+            let svg = service_map(&input, layout);
+            assert_eq!(svg.matches("class=\"node service\"").count(), 3);
+            assert_eq!(
+                svg.matches("class=\"edge\"").count(),
+                4,
+                "the edge to nowhere is left out"
+            );
+            assert_eq!(svg, service_map(&input, layout));
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_text() {
+        let long = "x".repeat(4096);
+        let svg = service_map(
+            &map(
+                &["</svg><script>alert(1)</script>", &long, "\"\u{202e}"],
+                &[],
+            ),
+            Layout::Wide,
+        );
+        assert!(!svg.contains("<script") && !svg.contains('\u{202e}') && svg.len() < 6000);
+    }
+
+    #[test]
+    fn an_empty_map_is_an_empty_frame() {
+        assert!(service_map(&map(&[], &[]), Layout::Narrow).ends_with("</svg>"));
+    }
+}

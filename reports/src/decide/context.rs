@@ -1,0 +1,289 @@
+//! What every rule needs: data, settings, sufficiency, and shapes of answers.
+
+use std::collections::BTreeSet;
+
+use weighbridge_wire::column;
+
+use super::Finding;
+use crate::Options;
+use crate::build::{ServiceLoad, service_load};
+use crate::document::{
+    EntityReport, Figure, FigureUnit, Prediction, Subject, SubjectKind, Threshold, Verdict,
+};
+use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
+
+/// A range shorter than a day need not hold a daily peak.
+const DAY_NS: u64 = 86_400_000_000_000;
+
+/// Data and settings.
+pub(crate) struct Context<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) options: &'a Options,
+    pub(crate) entities: &'a [EntityReport],
+}
+
+/// Where a figure lies against a threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The whole interval is above.
+    Above,
+    /// The whole interval is at or below.
+    Below,
+    /// The interval crosses the threshold, or there is none; why.
+    Unclear(String),
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        model: &'a Model,
+        options: &'a Options,
+        entities: &'a [EntityReport],
+    ) -> Self {
+        Self {
+            model,
+            options,
+            entities,
+        }
+    }
+
+    pub(crate) fn service(&self, index: usize) -> &'a ServiceFacts {
+        &self.model.services()[index]
+    }
+
+    pub(crate) fn label(&self, index: usize) -> &'a str {
+        &self.service(index).label
+    }
+
+    /// Are there enough windows, and enough ended requests of each of these operations? Else what is missing.
+    pub(crate) fn sufficient(&self, operations: &BTreeSet<(usize, String)>) -> Result<(), String> {
+        let needs = self.options.sufficiency;
+        let windows = self.model.rollup.windows;
+        if windows < needs.windows {
+            return Err(format!(
+                "{windows} windows were seen; {} are needed. Weigh for longer, or with shorter windows.",
+                needs.windows
+            ));
+        }
+        for (service, operation) in operations {
+            let ended: i64 = self
+                .service(*service)
+                .operations
+                .iter()
+                .filter(|(id, _)| *id.operation == **operation)
+                .filter_map(|(_, facts)| facts.all.total(column::ENDED))
+                .sum();
+            if ended < needs.ended {
+                return Err(format!(
+                    "{ended} requests of {operation} of {} ended; {} are needed. Weigh for longer.",
+                    self.label(*service),
+                    needs.ended
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The operations at both ends of the edges that make up nearly all of a sum: an edge below 5 % of it
+    /// decides nothing.
+    pub(crate) fn deciding_operations(&self, edges: &[&Edge]) -> BTreeSet<(usize, String)> {
+        let cores = |edge: &Edge| {
+            edge.cost
+                .overhead_cores
+                .as_ref()
+                .map_or(0.0, |cores| cores.point)
+        };
+        let total: f64 = edges.iter().map(|edge| cores(edge)).sum();
+        edges
+            .iter()
+            .filter(|edge| cores(edge) * 20.0 >= total)
+            .flat_map(|edge| [&edge.joined.from, &edge.joined.to])
+            .filter_map(|end| Some((end.service?, end.operation.operation.to_string())))
+            // Background work has no requests to count.
+            .filter(|(_, operation)| !operation.is_empty())
+            .collect()
+    }
+
+    /// Adds what holds for every verdict of a short range.
+    pub(crate) fn finding(&self, verdict: Verdict, reason: impl Into<String>) -> Finding {
+        let mut reason = reason.into();
+        if self.model.rollup.seen.len_ns() < DAY_NS && verdict != Verdict::CannotSay {
+            reason
+                .push_str(" This holds at the load seen: the range is too short for daily peaks.");
+        }
+        Finding::new(verdict, reason)
+    }
+
+    pub(crate) fn cannot_say(&self, reason: impl Into<String>) -> Finding {
+        Finding::new(Verdict::CannotSay, reason)
+    }
+
+    pub(crate) fn load(&self, index: usize) -> Option<ServiceLoad> {
+        service_load(self.model, self.service(index))
+    }
+
+    /// Cores of two services together.
+    pub(crate) fn pair_cores(&self, a: usize, b: usize) -> Option<Estimate> {
+        let a = self.model.service_cores(self.service(a))?;
+        let b = self.model.service_cores(self.service(b))?;
+        Some(a.plus(&b))
+    }
+
+    /// All edges between two services, in either direction.
+    pub(crate) fn edges_between(&self, a: usize, b: usize) -> Vec<&'a Edge> {
+        self.model
+            .edges
+            .iter()
+            .filter(|edge| {
+                edge.between_services()
+                    .is_some_and(|(x, y)| (x, y) == (a, b) || (x, y) == (b, a))
+            })
+            .collect()
+    }
+
+    /// Pairs of services that are joined by edges, each once, the lower index first.
+    pub(crate) fn pairs(&self) -> BTreeSet<(usize, usize)> {
+        self.model
+            .edges
+            .iter()
+            .filter_map(Edge::between_services)
+            .map(|(a, b)| (a.min(b), a.max(b)))
+            .collect()
+    }
+
+    pub(crate) fn service_subject(&self, index: usize) -> Subject {
+        Subject {
+            kind: SubjectKind::Service,
+            service: self.label(index).to_owned(),
+            name: String::new(),
+            row: format!("service:{}", self.label(index)),
+        }
+    }
+
+    pub(crate) fn operation_subject(&self, index: usize, id: &OperationId) -> Subject {
+        Subject {
+            kind: SubjectKind::Operation,
+            service: self.label(index).to_owned(),
+            name: id.shown(),
+            row: id.row(self.label(index)),
+        }
+    }
+
+    /// CPU and memory as money in an hour, when there are prices.
+    pub(crate) fn money(
+        &self,
+        cores: (Option<&Estimate>, Option<&Estimate>),
+        bytes: (Option<f64>, Option<f64>),
+    ) -> Option<Prediction> {
+        let prices = self.options.prices.as_ref()?;
+        let price = |cores: &Estimate, bytes: f64| {
+            let gib = bytes / (1024.0 * 1024.0 * 1024.0);
+            cores
+                .clone()
+                .map(|c| c * prices.core_hour + gib * prices.gib_hour)
+        };
+        let before = price(cores.0?, bytes.0?);
+        let after = price(cores.1?, bytes.1?);
+        let what = format!("cores and memory used, {} in an hour", prices.currency);
+        Some(predict(
+            &what,
+            FigureUnit::MoneyPerHour,
+            Some(&before),
+            Some(&after),
+        ))
+    }
+}
+
+/// Compares a figure with a threshold.
+pub(crate) fn against(estimate: &Estimate, limit: f64, what: &str) -> Against {
+    match (estimate.low(), estimate.high()) {
+        (Some(low), _) if low > limit => Against::Above,
+        (_, Some(high)) if high <= limit => Against::Below,
+        (Some(low), Some(high)) => Against::Unclear(format!(
+            "The interval of {what} ({} to {}) crosses the threshold of {}: weigh for longer.",
+            super::say::number(low),
+            super::say::number(high),
+            super::say::number(limit)
+        )),
+        _ => {
+            let reason = match estimate.interval() {
+                Err(Some(reason)) => reason,
+                _ => "no interval".to_owned(),
+            };
+            Against::Unclear(format!("{what} has no interval: {reason}."))
+        }
+    }
+}
+
+/// One figure before and after; the interval is that of `after`.
+pub(crate) fn predict(
+    figure: &str,
+    unit: FigureUnit,
+    before: Option<&Estimate>,
+    after: Option<&Estimate>,
+) -> Prediction {
+    let after_figure: Option<Figure> = after.map(|after| after.figure(unit));
+    Prediction {
+        figure: figure.to_owned(),
+        unit,
+        before: before.and_then(|before| before.figure(unit).value),
+        after: after_figure.as_ref().and_then(|f| f.value),
+        low: after_figure.as_ref().and_then(|f| f.low),
+        high: after_figure.as_ref().and_then(|f| f.high),
+        interval_absent_reason: match &after_figure {
+            None => Some("the figure after the change is not known".to_owned()),
+            Some(f) if f.low.is_none() => Some(
+                f.interval_absent_reason
+                    .clone()
+                    .unwrap_or_else(|| "computed from constants".to_owned()),
+            ),
+            Some(_) => None,
+        },
+    }
+}
+
+/// As [`predict`], for plain numbers.
+pub(crate) fn predict_plain(
+    figure: &str,
+    unit: FigureUnit,
+    before: Option<f64>,
+    after: Option<f64>,
+    reason: &str,
+) -> Prediction {
+    let finite = |x: Option<f64>| x.filter(|x| x.is_finite());
+    Prediction {
+        figure: figure.to_owned(),
+        unit,
+        before: finite(before),
+        after: finite(after),
+        low: None,
+        high: None,
+        interval_absent_reason: Some(reason.to_owned()),
+    }
+}
+
+/// A threshold and what was found.
+pub(crate) fn threshold(name: &str, limit: f64, found: Option<f64>, unit: FigureUnit) -> Threshold {
+    Threshold {
+        name: name.to_owned(),
+        limit,
+        found: found.filter(|x| x.is_finite()),
+        unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::QualityWord;
+
+    #[test]
+    fn a_threshold_is_not_passed_by_its_middle_alone() {
+        let exact = |x| Estimate::exact(x, QualityWord::Measured);
+        assert_eq!(against(&exact(0.6), 0.5, "share"), Against::Above);
+        assert_eq!(against(&exact(0.5), 0.5, "share"), Against::Below);
+        let vague = Estimate::without_interval(0.9, QualityWord::Measured, "3 windows");
+        assert!(
+            matches!(against(&vague, 0.5, "share"), Against::Unclear(why) if why.contains("3 windows"))
+        );
+    }
+}

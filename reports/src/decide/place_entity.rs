@@ -1,0 +1,360 @@
+//! Where an entity should live: copies kept in step by messages, or reads from the owner.
+
+use std::collections::BTreeSet;
+
+use weighbridge_wire::{access, column};
+
+use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::{Finding, Rule, say};
+use crate::build::{copy_links, optional};
+use crate::document::{
+    CopyFinding, EntityReport, Evidence, FigureUnit, QualityWord, Recommendation,
+    RecommendationKind, Subject, SubjectKind, Verdict,
+};
+use crate::model::{Edge, Estimate};
+
+/// Thresholds of the rule.
+#[derive(Clone, Debug)]
+pub(crate) struct PlaceEntity {
+    /// Cost of reading from the owner ÷ cost of the copies, below which the copies lose.
+    pub(crate) remote_ratio_min: f64,
+}
+
+impl Default for PlaceEntity {
+    fn default() -> Self {
+        Self {
+            remote_ratio_min: 1.0,
+        }
+    }
+}
+
+/// An entity with copies.
+pub(crate) struct Copied<'a> {
+    report: &'a EntityReport,
+    /// Services that hold copies.
+    holders: BTreeSet<usize>,
+    /// Edges that keep them in step.
+    links: Vec<&'a Edge>,
+    /// Reads of the copies in a second.
+    reads: Option<Estimate>,
+    /// Messages in a second.
+    changes: Option<Estimate>,
+    /// Cores that keep the copies in step: carrying and applying.
+    keep: Option<Estimate>,
+    /// Cores that reading from the owner would take.
+    remote: Option<Estimate>,
+    /// What a synchronous call costs in this system, ns.
+    call: Option<Estimate>,
+}
+
+impl Rule for PlaceEntity {
+    /// Index of the entity.
+    type Candidate = usize;
+
+    fn candidates(&self, context: &Context<'_>) -> Vec<usize> {
+        (0..context.entities.len())
+            .filter(|at| context.entities[*at].finding == CopyFinding::Copies)
+            .collect()
+    }
+
+    fn check(&self, context: &Context<'_>, at: &usize) -> Option<Finding> {
+        let copied = Copied::new(context, &context.entities[*at]);
+        let applying: BTreeSet<(usize, String)> = copied
+            .links
+            .iter()
+            .filter_map(|edge| {
+                Some((
+                    edge.joined.to.service?,
+                    edge.joined.to.operation.operation.to_string(),
+                ))
+            })
+            .collect();
+        if let Err(missing) = context.sufficient(&applying) {
+            return Some(context.cannot_say(missing));
+        }
+        let (Some(keep), Some(remote)) = (&copied.keep, &copied.remote) else {
+            return Some(context.cannot_say(
+                "What a read from the owner would cost is not known: no synchronous call between services was seen to price it by. What the copies cost stands in the evidence.",
+            ));
+        };
+        let Some(ratio) = remote.over(keep) else {
+            return Some(context.cannot_say("The copies were not changed in this range."));
+        };
+        let figures = format!(
+            "keeping the copies in step takes {}, reading from the owner would take {}",
+            say::with_interval(keep, say::cores),
+            say::with_interval(remote, say::cores)
+        );
+        Some(
+            match against(&ratio, self.remote_ratio_min, "remote reads ÷ copies") {
+                Against::Above => context.finding(
+                    Verdict::Leave,
+                    format!("The copies are cheaper: {figures}."),
+                ),
+                Against::Below => context.finding(
+                    Verdict::Try,
+                    format!("The copies are dearer than what they replace: {figures}."),
+                ),
+                Against::Unclear(why) => context.cannot_say(why),
+            },
+        )
+    }
+
+    fn explain(&self, context: &Context<'_>, at: &usize, finding: Finding) -> Recommendation {
+        let report = &context.entities[*at];
+        let copied = Copied::new(context, report);
+        let entity = &report.entity;
+        let owner = report.owner.clone().unwrap_or_default();
+        let holders: Vec<String> = copied
+            .holders
+            .iter()
+            .map(|index| context.label(*index).to_owned())
+            .collect();
+        let saving = copied
+            .keep
+            .as_ref()
+            .zip(copied.remote.as_ref())
+            .map(|(keep, remote)| keep.minus(remote).of_quality(QualityWord::Estimated));
+        let mut subjects = vec![Subject {
+            kind: SubjectKind::Entity,
+            service: String::new(),
+            name: entity.clone(),
+            row: report.id.clone(),
+        }];
+        subjects.extend(
+            copied
+                .holders
+                .iter()
+                .map(|index| context.service_subject(*index)),
+        );
+        Recommendation {
+            id: format!("rec:place_entity:{entity}"),
+            kind: RecommendationKind::PlaceEntity,
+            verdict: finding.verdict,
+            verdict_reason: finding.reason,
+            title: match finding.verdict {
+                Verdict::Do | Verdict::Try => format!(
+                    "Read {entity} from its owner {owner} in place of the copies in {}.",
+                    say::list(&holders)
+                ),
+                Verdict::Leave => format!(
+                    "Leave {entity} where it is: owned by {owner}, copied to {}.",
+                    say::list(&holders)
+                ),
+                Verdict::CannotSay => {
+                    format!("Where {entity} should live cannot be judged yet.")
+                }
+            },
+            subjects,
+            gain: optional(saving.as_ref(), FigureUnit::Cores, "the price of a remote read is not known"),
+            evidence: copied.evidence(),
+            prediction: copied.predictions(),
+            downsides: vec![
+                "Without copies every read waits for the owner, and fails with it.".to_owned(),
+                "With copies, data may be older than the owner's, and each consumer carries code that applies changes.".to_owned(),
+            ],
+            falsify: vec![
+                format!("Count the reads of {entity} in one holder and the changes for a day: at the break-even ratio below, the verdict turns."),
+                "After a change, weigh again: storage, messages and the cores of the applying operations must be gone, and the calls to the owner cost no more than predicted.".to_owned(),
+            ],
+            first_step: format!(
+                "In the holder with the fewest reads, read {entity} from {owner} behind a switch, for one operation."
+            ),
+            rule: "Compare what copies cost (changes · (carrying + applying)) with what reading from the owner would cost (reads · a synchronous call).".to_owned(),
+            thresholds: vec![threshold(
+                "remote reads ÷ copies, in cores",
+                self.remote_ratio_min,
+                copied
+                    .remote
+                    .as_ref()
+                    .zip(copied.keep.as_ref())
+                    .and_then(|(remote, keep)| remote.over(keep))
+                    .map(|ratio| ratio.point),
+                FigureUnit::Ratio,
+            )],
+        }
+    }
+}
+
+impl<'a> Copied<'a> {
+    fn new(context: &Context<'a>, report: &'a EntityReport) -> Self {
+        let model = context.model;
+        let links = copy_links(model, &report.entity);
+        let copies: BTreeSet<&str> = report
+            .places
+            .iter()
+            .filter(|place| place.copy)
+            .map(|place| place.service.as_str())
+            .collect();
+        let holders: BTreeSet<usize> = (0..model.services().len())
+            .filter(|index| copies.contains(context.label(*index)))
+            .collect();
+        let links: Vec<&Edge> = links.into_iter().map(|link| link.edge).collect();
+        let add = |f: &dyn Fn(&Edge) -> Option<Estimate>| {
+            links
+                .iter()
+                .filter_map(|edge| f(edge))
+                .reduce(|a, b| a.plus(&b))
+        };
+        let carry = add(&|edge| edge.cost.overhead_cores.clone());
+        let apply = add(&|edge| edge.cost.work_cores.clone());
+        let keep = carry.into_iter().chain(apply).reduce(|a, b| a.plus(&b));
+        let reads = holders
+            .iter()
+            .flat_map(|index| context.service(*index).entities.iter())
+            .filter(|((_, name), _)| **name == *report.entity)
+            .flat_map(|(_, facts)| facts.uses.iter())
+            // A consumer reads what it is about to write: without copies that read is gone too.
+            .filter(|((id, how), _)| {
+                &**how == access::READ
+                    && !links
+                        .iter()
+                        .any(|edge| edge.joined.to.operation.operation == id.operation)
+            })
+            .filter_map(|(_, sums)| model.column(sums, column::STATEMENTS))
+            .reduce(|a, b| a.plus(&b))
+            .or_else(|| (!holders.is_empty()).then(Estimate::zero))
+            .and_then(|reads| model.rate(&reads));
+        let call = synchronous_call(context);
+        let remote = reads.as_ref().zip(call.as_ref()).map(|(reads, call)| {
+            reads
+                .times(call)
+                .scaled(1e-9)
+                .of_quality(QualityWord::Estimated)
+        });
+        Self {
+            report,
+            holders,
+            reads,
+            changes: add(&|edge| edge.cost.rate.clone()),
+            keep,
+            remote,
+            call,
+            links,
+        }
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        let report = self.report;
+        let mut evidence: Vec<Evidence> = report
+            .evidence
+            .iter()
+            .map(|e| Evidence {
+                sentence: e.sentence.clone(),
+                rows: vec![e.edge.clone()],
+            })
+            .collect();
+        if let Some(cost) = &report.cost {
+            let value = |figure: &crate::document::Figure, say: fn(f64) -> String| {
+                figure.value.map_or_else(|| "not known".to_owned(), say)
+            };
+            evidence.push(Evidence {
+                sentence: format!(
+                    "{} copies of {}: {} of storage, {} messages, {} to carry them and {} to apply them.",
+                    cost.copies,
+                    report.entity,
+                    value(&cost.storage, say::bytes),
+                    value(&cost.messages, say::rate),
+                    value(&cost.message_cpu, say::cores),
+                    value(&cost.apply_cpu, say::cores),
+                ),
+                rows: std::iter::once(report.id.clone())
+                    .chain(report.places.iter().map(|place| place.id.clone()))
+                    .collect(),
+            });
+        }
+        if let Some((reads, changes)) = self.reads.as_ref().zip(self.changes.as_ref()) {
+            evidence.push(Evidence {
+                sentence: format!(
+                    "The copies are read {} and changed {}.",
+                    say::rate(reads.point),
+                    say::rate(changes.point)
+                ),
+                rows: report
+                    .places
+                    .iter()
+                    .filter(|p| p.copy)
+                    .map(|p| p.id.clone())
+                    .collect(),
+            });
+        }
+        evidence
+    }
+
+    fn predictions(&self) -> Vec<crate::document::Prediction> {
+        let cost = self.report.cost.as_ref();
+        let mut figures = vec![
+            predict(
+                "cores: copies in step (before), reads from the owner (after)",
+                FigureUnit::Cores,
+                self.keep.as_ref(),
+                self.remote.as_ref(),
+            ),
+            predict_plain(
+                "bytes of copies",
+                FigureUnit::Bytes,
+                cost.and_then(|cost| cost.storage.value),
+                Some(0.0),
+                "from gauges of table sizes",
+            ),
+            predict(
+                "messages that keep copies in step",
+                FigureUnit::PerSecond,
+                self.changes.as_ref(),
+                Some(&Estimate::zero()),
+            ),
+            predict_plain(
+                "mean age of a change when it is applied",
+                FigureUnit::Ns,
+                cost.and_then(|cost| cost.staleness.value),
+                Some(0.0),
+                "without copies there is nothing to be late",
+            ),
+        ];
+        let each = self
+            .keep
+            .as_ref()
+            .zip(self.changes.as_ref())
+            .and_then(|(keep, changes)| Some(keep.over(changes)?.scaled(1e9)));
+        let break_even = each
+            .zip(self.call.as_ref())
+            .and_then(|(each, call)| each.over(call));
+        let now = self
+            .reads
+            .as_ref()
+            .zip(self.changes.as_ref())
+            .and_then(|(reads, changes)| reads.over(changes));
+        if let Some(break_even) = &break_even {
+            figures.push(predict(
+                "reads for each change: seen (before), at break-even (after)",
+                FigureUnit::Count,
+                now.as_ref(),
+                Some(break_even),
+            ));
+        }
+        figures
+    }
+}
+
+/// Mean message overhead of a synchronous call between services here, ns.
+fn synchronous_call(context: &Context<'_>) -> Option<Estimate> {
+    let edges = context
+        .model
+        .edges
+        .iter()
+        .filter(|edge| edge.is_sync() && edge.between_services().is_some());
+    let mut cores: Option<Estimate> = None;
+    let mut rate: Option<Estimate> = None;
+    for edge in edges {
+        if let Some((mine, calls)) = edge
+            .cost
+            .overhead_cores
+            .as_ref()
+            .zip(edge.cost.rate.as_ref())
+        {
+            cores = Some(cores.map_or_else(|| mine.clone(), |sum| sum.plus(mine)));
+            rate = Some(rate.map_or_else(|| calls.clone(), |sum| sum.plus(calls)));
+        }
+    }
+    Some(cores?.over(&rate?)?.scaled(1e9))
+}

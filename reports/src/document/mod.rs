@@ -1,0 +1,66 @@
+//! The document: what `report.json` holds and what every other format is a view of.
+//!
+//! Rules that all parts keep:
+//! - A figure that is not known is absent, with the reason; it is never zero.
+//! - Every row has an `id` that is unique in the document and stable between runs; evidence refers to it.
+//! - Lists are sorted, so that the same rollup gives the same bytes.
+
+mod capacity;
+mod conservation;
+mod edges;
+mod entities;
+mod figure;
+mod origins;
+mod quality;
+mod recommendations;
+mod services;
+mod window;
+
+use serde::{Deserialize, Serialize};
+
+pub use capacity::{CapacityPoint, CapacityReport, ServiceCapacity};
+pub use conservation::{
+    AccountRow, ConservationReport, EdgeConservation, LossRow, ProcessConservation,
+    ServiceConservation,
+};
+pub use edges::{EdgeEnd, EdgeReport, EdgeSideCpu, EdgeTraffic, MessagePrice};
+pub use entities::{CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse};
+pub use figure::{ClassFigures, Figure, FigureUnit, QualityShare, QualityWord, Quantiles};
+pub use origins::{MessageOverhead, OriginOperation, OriginReport, OriginService};
+pub use quality::{ClockNote, Formula, QualityReport, UnknownKind};
+pub use recommendations::{
+    Evidence, Prediction, Recommendation, RecommendationKind, Subject, SubjectKind, Threshold,
+    Verdict,
+};
+pub use services::{
+    AgentCost, BaseCost, CallerShare, InstanceReport, OperationReport, OwnerReport, ServiceReport,
+};
+pub use window::WindowReport;
+
+/// The version of the document's layout. It rises when a reader of the one before could misread.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A report on one range of windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The range and how well it is covered.
+    pub window: WindowReport,
+    /// What each service and each of its operations costs; sorted by process CPU, largest first.
+    pub services: Vec<ServiceReport>,
+    /// What a request costs over all services, by the operation at which it entered; dearest first.
+    pub origins: Vec<OriginReport>,
+    /// Who calls whom, and what the messages cost; largest overhead first.
+    pub edges: Vec<EdgeReport>,
+    /// Which data stands where; by name.
+    pub entities: Vec<EntityReport>,
+    /// Does everything add up.
+    pub conservation: ConservationReport,
+    /// Cores needed at today's load and beyond.
+    pub capacity: CapacityReport,
+    /// What to change and what to leave; what is worth doing first, then by gain.
+    pub recommendations: Vec<Recommendation>,
+    /// How the figures came about, and their limits.
+    pub quality: QualityReport,
+}

@@ -1,0 +1,525 @@
+//! One CSV file per table.
+
+use crate::Document;
+use crate::document::{ClassFigures, Figure, FigureUnit};
+
+/// One table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvTable {
+    /// Name of the table; a file name without its ending.
+    pub name: &'static str,
+    /// RFC 4180, with a header line.
+    pub text: String,
+}
+
+/// All tables. Times are in nanoseconds, memory in bytes, shares from 0 to 1; an unknown figure is an empty
+/// cell. A cell that a spreadsheet could take for a formula (beginning with `=`, `+`, `-`, `@`, a tab or a
+/// carriage return, and not a number) gets an apostrophe in front.
+#[must_use]
+pub fn csv(document: &Document) -> Vec<CsvTable> {
+    vec![
+        services(document),
+        operations(document),
+        owners(document),
+        origins(document),
+        edges(document),
+        entities(document),
+        capacity(document),
+        conservation(document),
+        recommendations(document),
+    ]
+}
+
+struct Table {
+    name: &'static str,
+    text: String,
+}
+
+impl Table {
+    fn new(name: &'static str, header: &[&str]) -> Self {
+        let mut table = Self {
+            name,
+            text: String::new(),
+        };
+        table.row(
+            &header
+                .iter()
+                .map(|cell| (*cell).to_owned())
+                .collect::<Vec<_>>(),
+        );
+        table
+    }
+
+    fn row(&mut self, cells: &[String]) {
+        let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
+        self.text.push_str(&cells.join(","));
+        self.text.push_str("\r\n");
+    }
+
+    fn done(self) -> CsvTable {
+        CsvTable {
+            name: self.name,
+            text: self.text,
+        }
+    }
+}
+
+fn quoted(cell: &str) -> String {
+    let formula =
+        cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let cell = if formula {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    };
+    if formula || cell.contains([',', '"', '\n', '\r', '\t']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn value(figure: &Figure) -> String {
+    number(figure.value)
+}
+
+fn interval(figure: &Figure) -> [String; 3] {
+    [value(figure), number(figure.low), number(figure.high)]
+}
+
+fn classes(cpu: &ClassFigures) -> Vec<String> {
+    std::iter::once(&cpu.total)
+        .chain(cpu.each().map(|(_, figure)| figure))
+        .map(value)
+        .collect()
+}
+
+fn services(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "services",
+        &[
+            "service",
+            "instances",
+            "cores",
+            "cores_low",
+            "cores_high",
+            "cpu_process_ns",
+            "message_share",
+            "agent_share",
+            "base_cores",
+            "rss_bytes",
+            "rss_peak_bytes",
+            "threads",
+            "cores_limit",
+        ],
+    );
+    for s in &document.services {
+        let [cores, low, high] = interval(&s.cpu_cores);
+        table.row(&[
+            s.service.clone(),
+            value(&s.instance_count),
+            cores,
+            low,
+            high,
+            value(&s.cpu_process),
+            value(&s.message_share),
+            value(&s.agent.share),
+            value(&s.base.cpu),
+            value(&s.rss),
+            value(&s.rss_peak),
+            value(&s.threads),
+            value(&s.cores_limit),
+        ]);
+    }
+    table.done()
+}
+
+fn operations(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "operations",
+        &[
+            "service",
+            "component",
+            "operation",
+            "class",
+            "ended",
+            "rate_per_s",
+            "errors",
+            "client_errors",
+            "cpu_ns_per_request",
+            "handler_ns",
+            "encode_ns",
+            "decode_ns",
+            "protocol_ns",
+            "io_ns",
+            "store_ns",
+            "cpu_low_ns",
+            "cpu_high_ns",
+            "wall_p50_ns",
+            "wall_p95_ns",
+            "wall_p99_ns",
+            "alloc_bytes_per_request",
+            "peak_live_bytes",
+            "service_time_cs2",
+            "arrival_dispersion",
+        ],
+    );
+    for s in &document.services {
+        for o in &s.operations {
+            let mut row = vec![
+                s.service.clone(),
+                o.component.clone(),
+                o.operation.clone(),
+                o.class.clone(),
+                value(&o.ended),
+                value(&o.rate),
+                value(&o.errors),
+                value(&o.client_errors),
+            ];
+            row.extend(classes(&o.cpu_per_request));
+            row.extend([
+                number(o.cpu_per_request.total.low),
+                number(o.cpu_per_request.total.high),
+                value(&o.wall.p50),
+                value(&o.wall.p95),
+                value(&o.wall.p99),
+                value(&o.alloc_bytes),
+                value(&o.peak_live_max),
+                value(&o.service_time_cs2),
+                value(&o.arrival_dispersion),
+            ]);
+            table.row(&row);
+        }
+    }
+    table.done()
+}
+
+fn owners(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "owners",
+        &[
+            "service",
+            "owner_kind",
+            "name",
+            "cpu_ns",
+            "share_of_process",
+        ],
+    );
+    for s in &document.services {
+        for o in &s.owners {
+            table.row(&[
+                s.service.clone(),
+                o.owner_kind.clone(),
+                o.name.clone(),
+                value(&o.cpu.total),
+                value(&o.share),
+            ]);
+        }
+    }
+    table.done()
+}
+
+fn origins(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "origins",
+        &[
+            "service",
+            "operation",
+            "rate_per_s",
+            "cpu_ns_per_request",
+            "handler_ns",
+            "encode_ns",
+            "decode_ns",
+            "protocol_ns",
+            "io_ns",
+            "store_ns",
+            "cpu_low_ns",
+            "cpu_high_ns",
+            "cores",
+            "share",
+            "overhead_ns_per_request",
+            "overhead_share",
+            "wall_p50_ns",
+            "wall_p95_ns",
+            "wall_p99_ns",
+        ],
+    );
+    for o in &document.origins {
+        let mut row = vec![o.service.clone(), o.operation.clone(), value(&o.rate)];
+        row.extend(classes(&o.unit_cost));
+        row.extend([
+            number(o.unit_cost.total.low),
+            number(o.unit_cost.total.high),
+            value(&o.cores),
+            value(&o.share),
+            value(&o.message_overhead.total),
+            value(&o.message_overhead.share),
+            value(&o.wall.p50),
+            value(&o.wall.p95),
+            value(&o.wall.p99),
+        ]);
+        table.row(&row);
+    }
+    table.done()
+}
+
+fn edges(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "edges",
+        &[
+            "from_service",
+            "from_operation",
+            "to_service",
+            "to_operation",
+            "transport",
+            "mode",
+            "target",
+            "broker",
+            "calls",
+            "rate_per_s",
+            "calls_per_request",
+            "overhead_ns_per_call",
+            "overhead_low_ns",
+            "overhead_high_ns",
+            "caller_ns_per_call",
+            "callee_ns_per_call",
+            "broker_ns_per_message",
+            "work_ns_per_call",
+            "overhead_share",
+            "overhead_cores",
+            "request_messages_sent",
+            "request_messages_received",
+            "request_body_bytes_sent",
+            "request_body_bytes_received",
+            "response_messages_sent",
+            "response_messages_received",
+            "response_body_bytes_sent",
+            "response_body_bytes_received",
+            "wait_ns_per_call",
+            "lag_ns_per_message",
+            "errors",
+        ],
+    );
+    for e in &document.edges {
+        let [overhead, low, high] = interval(&e.overhead);
+        let t = &e.traffic;
+        table.row(&[
+            e.from.service.clone(),
+            e.from.operation.clone(),
+            e.to.service.clone(),
+            e.to.operation.clone(),
+            e.transport.clone(),
+            e.mode.clone(),
+            e.target.clone(),
+            e.broker.clone().unwrap_or_default(),
+            value(&e.calls),
+            value(&e.rate),
+            value(&e.calls_per_request),
+            overhead,
+            low,
+            high,
+            value(&e.caller_cpu.total),
+            value(&e.callee_cpu.total),
+            e.broker_cpu.as_ref().map_or_else(String::new, value),
+            value(&e.work),
+            value(&e.overhead_share),
+            value(&e.overhead_cores),
+            value(&t.request_messages_sent),
+            value(&t.request_messages_received),
+            value(&t.request_body_bytes_sent),
+            value(&t.request_body_bytes_received),
+            value(&t.response_messages_sent),
+            value(&t.response_messages_received),
+            value(&t.response_body_bytes_sent),
+            value(&t.response_body_bytes_received),
+            value(&e.wait),
+            value(&e.lag),
+            value(&e.errors),
+        ]);
+    }
+    table.done()
+}
+
+fn entities(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "entities",
+        &[
+            "entity",
+            "service",
+            "database",
+            "copy",
+            "rows",
+            "size_bytes",
+            "operation",
+            "access",
+            "statements",
+            "statements_per_request",
+            "rows_touched",
+            "cpu_store_ns",
+        ],
+    );
+    for e in &document.entities {
+        for p in &e.places {
+            let place = vec![
+                e.entity.clone(),
+                p.service.clone(),
+                p.database.clone(),
+                p.copy.to_string(),
+                value(&p.rows),
+                value(&p.size),
+            ];
+            if p.uses.is_empty() {
+                let mut row = place.clone();
+                row.resize(12, String::new());
+                table.row(&row);
+            }
+            for u in &p.uses {
+                let mut row = place.clone();
+                row.extend([
+                    u.operation.clone(),
+                    u.access.clone(),
+                    value(&u.statements),
+                    value(&u.statements_per_request),
+                    value(&u.rows),
+                    value(&u.cpu_store),
+                ]);
+                table.row(&row);
+            }
+        }
+    }
+    table.done()
+}
+
+fn capacity(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "capacity",
+        &[
+            "service",
+            "load_factor",
+            "cores",
+            "cores_low",
+            "cores_high",
+            "utilisation",
+            "replicas",
+            "wait_ns",
+            "extrapolated",
+            "saturated",
+        ],
+    );
+    for s in &document.capacity.services {
+        for p in &s.points {
+            let [cores, low, high] = interval(&p.cores);
+            table.row(&[
+                s.service.clone(),
+                p.load_factor.to_string(),
+                cores,
+                low,
+                high,
+                value(&p.utilisation),
+                value(&p.replicas),
+                value(&p.wait),
+                p.extrapolated.to_string(),
+                p.saturated.to_string(),
+            ]);
+        }
+    }
+    table.done()
+}
+
+fn conservation(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "conservation",
+        &["service", "kind", "name", "cpu_ns", "share_of_process"],
+    );
+    for s in &document.conservation.services {
+        for a in &s.accounts {
+            table.row(&[
+                s.service.clone(),
+                a.kind.clone(),
+                a.name.clone(),
+                a.cpu_ns.to_string(),
+                value(&a.share),
+            ]);
+        }
+        for (kind, ns) in [
+            ("in progress", s.in_progress_ns),
+            ("sum", s.sum_ns),
+            ("process by the kernel", s.process_cpu_ns),
+            ("difference", s.difference_ns),
+        ] {
+            let ns = ns.map_or_else(String::new, |ns| ns.to_string());
+            table.row(&[
+                s.service.clone(),
+                kind.to_owned(),
+                String::new(),
+                ns,
+                String::new(),
+            ]);
+        }
+    }
+    table.done()
+}
+
+fn recommendations(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "recommendations",
+        &[
+            "id",
+            "kind",
+            "verdict",
+            "title",
+            "reason",
+            "gain_cores",
+            "figure",
+            "unit",
+            "before",
+            "after",
+            "low",
+            "high",
+        ],
+    );
+    for r in &document.recommendations {
+        let gain = if r.gain.unit == FigureUnit::Cores {
+            value(&r.gain)
+        } else {
+            String::new()
+        };
+        for p in &r.prediction {
+            table.row(&[
+                r.id.clone(),
+                r.kind.as_str().to_owned(),
+                r.verdict.as_str().to_owned(),
+                r.title.clone(),
+                r.verdict_reason.clone(),
+                gain.clone(),
+                p.figure.clone(),
+                p.unit.as_str().to_owned(),
+                number(p.before),
+                number(p.after),
+                number(p.low),
+                number(p.high),
+            ]);
+        }
+    }
+    table.done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_taken_for_a_formula() {
+        assert_eq!(quoted("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
+        assert_eq!(quoted("+1+cmd"), "\"'+1+cmd\"");
+        assert_eq!(quoted("@x"), "\"'@x\"");
+        assert_eq!(quoted("-x"), "\"'-x\"");
+        assert_eq!(quoted("-12.5"), "-12.5", "a number stays a number");
+        assert_eq!(quoted("a,b"), "\"a,b\"");
+        assert_eq!(quoted("plain"), "plain");
+    }
+}

@@ -1,0 +1,248 @@
+//! A summary in Markdown, for a pull request or a terminal.
+
+use std::fmt::Write as _;
+
+use crate::Document;
+use crate::decide::say;
+use crate::document::{Figure, FigureUnit, Recommendation};
+
+/// A summary: verdicts, origins, dearest edges, capacity, sum check. Names are escaped, so that none of them
+/// becomes markup.
+#[must_use]
+pub fn markdown(document: &Document) -> String {
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _ = write(&mut text, document);
+    text
+}
+
+fn write(out: &mut String, d: &Document) -> std::fmt::Result {
+    let w = &d.window;
+    writeln!(out, "# Weighbridge report\n")?;
+    writeln!(
+        out,
+        "{} to {}, {} windows, {} services.\n",
+        w.start,
+        w.end,
+        w.windows,
+        d.services.len()
+    )?;
+    for note in &w.notes {
+        writeln!(out, "- {}", escape(note))?;
+    }
+    writeln!(out, "\n## Verdicts\n")?;
+    if d.recommendations.is_empty() {
+        writeln!(out, "No candidate for a change was found.\n")?;
+    } else {
+        writeln!(out, "| verdict | kind | what | why |\n|---|---|---|---|")?;
+        for r in &d.recommendations {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                r.verdict.as_str(),
+                r.kind.as_str(),
+                escape(&r.title),
+                escape(&r.verdict_reason)
+            )?;
+        }
+        writeln!(out)?;
+        for r in &d.recommendations {
+            recommendation(out, r)?;
+        }
+    }
+    origins(out, d)?;
+    edges(out, d)?;
+    capacity(out, d)?;
+    conservation(out, d)
+}
+
+fn recommendation(out: &mut String, r: &Recommendation) -> std::fmt::Result {
+    writeln!(out, "### {}\n", escape(&r.title))?;
+    for e in &r.evidence {
+        writeln!(out, "- {}", escape(&e.sentence))?;
+    }
+    if !r.prediction.is_empty() {
+        writeln!(
+            out,
+            "\n| figure | before | after | 90 % interval |\n|---|---:|---:|---|"
+        )?;
+        for p in &r.prediction {
+            let show =
+                |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, p.unit));
+            let interval = match (p.low, p.high) {
+                (Some(low), Some(high)) => {
+                    format!("{} to {}", shown(low, p.unit), shown(high, p.unit))
+                }
+                _ => escape(p.interval_absent_reason.as_deref().unwrap_or("none")),
+            };
+            writeln!(
+                out,
+                "| {} | {} | {} | {interval} |",
+                escape(&p.figure),
+                show(p.before),
+                show(p.after)
+            )?;
+        }
+    }
+    writeln!(out, "\nWhat gets worse: {}", escape(&r.downsides.join(" ")))?;
+    writeln!(
+        out,
+        "\nHow to prove it wrong: {}",
+        escape(&r.falsify.join(" "))
+    )?;
+    writeln!(out, "\nFirst step: {}\n", escape(&r.first_step))
+}
+
+fn origins(out: &mut String, d: &Document) -> std::fmt::Result {
+    writeln!(out, "## Cost per origin\n")?;
+    writeln!(
+        out,
+        "| origin | rate | CPU per request | messages | share |\n|---|---:|---:|---:|---:|"
+    )?;
+    for o in &d.origins {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} |",
+            escape(&format!("{} {}", o.service, o.operation)),
+            figure(&o.rate),
+            figure(&o.unit_cost.total),
+            figure(&o.message_overhead.share),
+            figure(&o.share)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn edges(out: &mut String, d: &Document) -> std::fmt::Result {
+    writeln!(out, "## Edges, largest message overhead first\n")?;
+    writeln!(
+        out,
+        "| edge | calls | per request | overhead | work | cores for messages |\n|---|---:|---:|---:|---:|---:|"
+    )?;
+    for e in d.edges.iter().take(20) {
+        let name = format!(
+            "{} {} → {} {}",
+            e.from.service, e.from.operation, e.to.service, e.to.operation
+        );
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            escape(&name),
+            figure(&e.rate),
+            figure(&e.calls_per_request),
+            figure(&e.overhead),
+            figure(&e.work),
+            figure(&e.overhead_cores)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn capacity(out: &mut String, d: &Document) -> std::fmt::Result {
+    writeln!(out, "## Capacity\n")?;
+    let factors: Vec<String> = d
+        .capacity
+        .load_factors
+        .iter()
+        .map(|f| format!("{}× load", say::factor(*f)))
+        .collect();
+    if factors.is_empty() {
+        return writeln!(out, "No load factors were asked for.\n");
+    }
+    writeln!(out, "| service | {} |", factors.join(" | "))?;
+    writeln!(out, "|---|{}", "---:|".repeat(factors.len()))?;
+    for s in &d.capacity.services {
+        let cells: Vec<String> = s
+            .points
+            .iter()
+            .map(|p| {
+                let mark = match (p.saturated, p.extrapolated) {
+                    (true, _) => " (saturated)",
+                    (false, true) => " (extrapolated)",
+                    (false, false) => "",
+                };
+                format!("{}{mark}", figure(&p.cores))
+            })
+            .collect();
+        writeln!(out, "| {} | {} |", escape(&s.service), cells.join(" | "))?;
+    }
+    writeln!(out)
+}
+
+fn conservation(out: &mut String, d: &Document) -> std::fmt::Result {
+    writeln!(out, "## Sum check\n")?;
+    writeln!(
+        out,
+        "| service | process CPU | accounts + in progress | difference | unexplained |\n|---|---:|---:|---:|---:|"
+    )?;
+    for s in &d.conservation.services {
+        let ns = |x: Option<i64>| x.map_or_else(|| "not known".to_owned(), |x| format!("{x} ns"));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} |",
+            escape(&s.service),
+            ns(s.process_cpu_ns),
+            ns(s.sum_ns),
+            ns(s.difference_ns),
+            figure(&s.unexplained_share)
+        )?;
+    }
+    Ok(())
+}
+
+fn figure(figure: &Figure) -> String {
+    figure
+        .value
+        .map_or_else(|| "not known".to_owned(), |value| shown(value, figure.unit))
+}
+
+fn shown(value: f64, unit: FigureUnit) -> String {
+    match unit {
+        FigureUnit::Ns
+        | FigureUnit::NsPerRequest
+        | FigureUnit::NsPerCall
+        | FigureUnit::NsPerMessage => say::ns(value),
+        FigureUnit::Bytes | FigureUnit::BytesPerRequest | FigureUnit::BytesPerMessage => {
+            say::bytes(value)
+        }
+        FigureUnit::Ratio => say::share(value),
+        FigureUnit::PerSecond => say::rate(value),
+        FigureUnit::Cores => say::cores(value),
+        FigureUnit::Count | FigureUnit::PerRequest => say::factor(value),
+        FigureUnit::NsPerByte | FigureUnit::BytesPerSecond | FigureUnit::MoneyPerHour => {
+            format!("{} {}", say::number(value), unit.as_str())
+        }
+    }
+}
+
+/// Makes a name plain text: no table cell, link, HTML or line ends where it ends.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_become_markup() {
+        assert_eq!(escape("a|b"), "a\\|b");
+        assert_eq!(escape("<img src=x>"), "&lt;img src=x&gt;");
+        assert_eq!(escape("a\nb"), "a b");
+        assert_eq!(escape("[x](y)"), "\\[x\\](y)");
+    }
+}

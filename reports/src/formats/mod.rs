@@ -1,0 +1,9 @@
+//! Other forms of the document: JSON, CSV, Markdown. The HTML page is in [`crate::html`].
+
+mod csv;
+mod json;
+mod markdown;
+
+pub use csv::{CsvTable, csv};
+pub use json::json;
+pub use markdown::markdown;

@@ -1,0 +1,222 @@
+//! Identifiers of rows in the page, and links to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::markup::Markup;
+use super::text::{clip, escape_text, name};
+use crate::document::Document;
+
+/// Most characters of an identifier that come from the row's own id.
+const SLUG_CHARACTERS: usize = 56;
+
+/// What the page knows of a row: where it is, and what to call it.
+struct Target {
+    slug: String,
+    label: String,
+}
+
+/// All rows of a document.
+pub(crate) struct Anchors {
+    targets: BTreeMap<String, Target>,
+    used: BTreeSet<String>,
+}
+
+impl Anchors {
+    /// Collects the rows in the document's order.
+    pub(crate) fn of(document: &Document) -> Self {
+        let mut anchors = Self {
+            targets: BTreeMap::new(),
+            used: BTreeSet::new(),
+        };
+        for service in &document.services {
+            let of = |what: &str| format!("{} {what}", name(&service.service));
+            anchors.add(&service.id, name(&service.service));
+            for operation in &service.operations {
+                anchors.add(
+                    &operation.id,
+                    of(&operation_name(&operation.operation, &operation.class)),
+                );
+            }
+            for owner in &service.owners {
+                anchors.add(&owner.id, of(&name(&owner.name)));
+            }
+            for instance in &service.instances {
+                anchors.add(
+                    &instance.id,
+                    format!("instance {}", clip(&instance.instance, 24)),
+                );
+            }
+        }
+        for origin in &document.origins {
+            anchors.add(&origin.id, format!("origin {}", name(&origin.operation)));
+        }
+        for edge in &document.edges {
+            anchors.add(
+                &edge.id,
+                format!(
+                    "{} → {} {}",
+                    name(&edge.from.service),
+                    name(&edge.to.service),
+                    name(&edge.target)
+                ),
+            );
+        }
+        for entity in &document.entities {
+            anchors.add(&entity.id, format!("entity {}", name(&entity.entity)));
+            for place in &entity.places {
+                anchors.add(
+                    &place.id,
+                    format!("{} in {}", name(&entity.entity), name(&place.service)),
+                );
+            }
+        }
+        for service in &document.capacity.services {
+            anchors.add(
+                &service.id,
+                format!("capacity of {}", name(&service.service)),
+            );
+        }
+        for service in &document.conservation.services {
+            anchors.add(
+                &service.id,
+                format!("sum check of {}", name(&service.service)),
+            );
+        }
+        for recommendation in &document.recommendations {
+            anchors.add(&recommendation.id, clip(&recommendation.title, 60));
+        }
+        anchors
+    }
+
+    fn add(&mut self, id: &str, label: String) {
+        if self.targets.contains_key(id) {
+            return;
+        }
+        let (mut slug, whole) = slug(id);
+        if !whole || self.used.contains(&slug) {
+            slug = format!("{slug}-{}", short_hash(id));
+        }
+        while !self.used.insert(slug.clone()) {
+            slug.push('x');
+        }
+        self.targets.insert(id.to_owned(), Target { slug, label });
+    }
+
+    /// The identifier of a row; empty for one that the document does not hold.
+    pub(crate) fn slug(&self, id: &str) -> &str {
+        self.targets.get(id).map_or("", |target| &target.slug)
+    }
+
+    /// A link to a row under its own name; nothing for a row that the document does not hold.
+    pub(crate) fn link(&self, id: &str) -> Option<Markup> {
+        let target = self.targets.get(id)?;
+        Some(Markup::composed(format!(
+            "<a href=#{}>{}</a>",
+            target.slug,
+            escape_text(&target.label)
+        )))
+    }
+
+    /// A link to a row under another name; the bare name where there is no such row.
+    pub(crate) fn link_as(&self, id: &str, label: &str) -> Markup {
+        match self.targets.get(id) {
+            Some(target) => Markup::composed(format!(
+                "<a href=#{}>{}</a>",
+                target.slug,
+                escape_text(&name(label))
+            )),
+            None => Markup::text(&name(label)),
+        }
+    }
+}
+
+/// An operation with its declared class.
+pub(crate) fn operation_name(operation: &str, class: &str) -> String {
+    if class.is_empty() {
+        name(operation)
+    } else {
+        format!("{} ({})", name(operation), name(class))
+    }
+}
+
+/// Lower-case letters and digits joined by hyphens, and whether that holds the whole id.
+fn slug(id: &str) -> (String, bool) {
+    let mut out = String::new();
+    let mut whole = true;
+    for c in id.chars() {
+        if out.len() >= SLUG_CHARACTERS {
+            whole = false;
+            break;
+        }
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else {
+            // The arrow stands in ids of edges and says nothing more than a hyphen.
+            whole &= c.is_ascii_graphic() || c == ' ' || c == '→';
+            if !out.is_empty() && !out.ends_with('-') {
+                out.push('-');
+            }
+        }
+    }
+    let trimmed = out.trim_end_matches('-').to_owned();
+    if trimmed.is_empty() {
+        ("row".to_owned(), false)
+    } else {
+        (trimmed, whole)
+    }
+}
+
+fn short_hash(id: &str) -> String {
+    Sha256::digest(id.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_plain() {
+        assert_eq!(
+            slug("operation:store/GET /orders/{id}"),
+            ("operation-store-get-orders-id".to_owned(), true)
+        );
+        assert_eq!(slug("service:\u{202e}"), ("service".to_owned(), false));
+        assert_eq!(slug("\"><").0, "row");
+        assert!(slug(&"a".repeat(4096)).0.len() <= SLUG_CHARACTERS);
+    }
+
+    #[test]
+    fn different_rows_never_share_an_identifier() {
+        let mut anchors = Anchors {
+            targets: BTreeMap::new(),
+            used: BTreeSet::new(),
+        };
+        let long = "service:".to_owned() + &"a".repeat(4096);
+        let ids = [
+            "service:a b",
+            "service:a-b",
+            "service:a/b",
+            &long,
+            &(long.clone() + "b"),
+            "service:ä",
+            "service:ö",
+        ];
+        for id in ids {
+            anchors.add(id, id.to_owned());
+        }
+        let slugs: BTreeSet<&str> = ids.iter().map(|id| anchors.slug(id)).collect();
+        assert_eq!(slugs.len(), ids.len());
+        assert!(
+            slugs
+                .iter()
+                .all(|s| s.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        );
+        assert!(anchors.link("service:nobody").is_none());
+    }
+}

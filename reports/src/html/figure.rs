@@ -1,0 +1,294 @@
+//! Figures as people read them: three digits, the exact value in an attribute, and what is not known said so.
+
+use super::format::{self, Quantity, significant};
+use super::markup::Markup;
+use super::text::escape_text;
+use crate::document::{Figure, FigureUnit, QualityShare, QualityWord};
+
+/// How a figure is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// In the unit that fits its size.
+    Plain,
+    /// Without the unit, which the column's head names.
+    Bare,
+    /// A ratio that is no share: `1.7`, not `170 %`.
+    Number,
+}
+
+/// Sentences under a table, each once, that its cells point to by number.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    texts: Vec<String>,
+}
+
+impl Notes {
+    /// The number of a note, 1-based.
+    pub(crate) fn number(&mut self, text: &str) -> usize {
+        match self.texts.iter().position(|known| known == text) {
+            Some(index) => index + 1,
+            None => {
+                self.texts.push(text.to_owned());
+                self.texts.len()
+            }
+        }
+    }
+
+    /// The notes in the order of their numbers.
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.texts
+    }
+}
+
+/// A value in its unit.
+pub(crate) fn quantity(value: f64, unit: FigureUnit, show: Show) -> Quantity {
+    let with = |number: String, unit: &'static str| Quantity { number, unit };
+    let mut out = match unit {
+        FigureUnit::Ns
+        | FigureUnit::NsPerRequest
+        | FigureUnit::NsPerCall
+        | FigureUnit::NsPerMessage => format::duration(value),
+        FigureUnit::NsPerByte => with(significant(value, 3), "ns/byte"),
+        FigureUnit::Bytes | FigureUnit::BytesPerRequest | FigureUnit::BytesPerMessage => {
+            format::bytes(value)
+        }
+        FigureUnit::BytesPerSecond => {
+            let size = format::bytes(value);
+            with(size.to_string(), "/s")
+        }
+        FigureUnit::Count => with(format::count(value), ""),
+        FigureUnit::Ratio if show == Show::Number => with(significant(value, 3), ""),
+        FigureUnit::Ratio => with(format::percent(value), ""),
+        FigureUnit::PerSecond => with(significant(value, 3), "/s"),
+        FigureUnit::PerRequest => with(significant(value, 3), ""),
+        FigureUnit::Cores => with(significant(value, 3), "cores"),
+        FigureUnit::MoneyPerHour => with(significant(value, 3), "/h"),
+    };
+    if show == Show::Bare
+        && matches!(
+            unit,
+            FigureUnit::Cores | FigureUnit::PerSecond | FigureUnit::MoneyPerHour
+        )
+    {
+        out.unit = "";
+    }
+    out
+}
+
+/// A figure in running text, `not known` when it is not. Plain text, to be escaped.
+pub(crate) fn sentence(figure: &Figure) -> String {
+    match figure.value {
+        Some(value) => quantity(value, figure.unit, Show::Plain).to_string(),
+        None => "not known".to_owned(),
+    }
+}
+
+/// A cell of a table with a figure.
+pub(crate) fn cell(figure: &Figure, show: Show, notes: &mut Notes) -> Markup {
+    build(figure, show, false, notes)
+}
+
+/// A cell with a figure and, on a second line, its interval or a note that says why there is none.
+pub(crate) fn cell_with_interval(figure: &Figure, show: Show, notes: &mut Notes) -> Markup {
+    build(figure, show, true, notes)
+}
+
+fn build(figure: &Figure, show: Show, interval: bool, notes: &mut Notes) -> Markup {
+    let Some(value) = figure.value else {
+        let reason = figure
+            .unknown_reason
+            .as_deref()
+            .unwrap_or("no data for it in this range");
+        return unknown_cell(reason, notes);
+    };
+    let mut inner = shown_markup(&quantity(value, figure.unit, show));
+    inner.push_str(&quality_mark(&figure.quality));
+    if interval {
+        match (figure.low, figure.high) {
+            (Some(low), Some(high)) => inner.push_str(&format!(
+                "<small>{}</small>",
+                escape_text(&range(low, high, figure.unit, show))
+            )),
+            _ => {
+                if let Some(reason) = &figure.interval_absent_reason {
+                    inner.push_str(&reference(reason, notes));
+                }
+            }
+        }
+    }
+    number_cell(value, &inner)
+}
+
+/// A cell with the exact value in its attribute, unless what it shows is the exact value already.
+///
+/// A page of a hundred services has some thirty thousand of these: the attribute goes without quotes (it is only
+/// digits) and the cell without an end tag, as HTML allows.
+pub(crate) fn number_cell(value: f64, inner: &str) -> Markup {
+    let exact = exact(value);
+    let shown = inner.split(['<', '\u{a0}']).next().unwrap_or_default();
+    let is_scaled =
+        inner.contains("<i>") && !inner.contains("<i>ns</i>") && !inner.contains("<i>B</i>");
+    if shown.replace(',', "") == exact && (value == 0.0 || !is_scaled) && !shown.is_empty() {
+        Markup::composed(format!("<td>{inner}"))
+    } else {
+        Markup::composed(format!("<td data-v={exact}>{inner}"))
+    }
+}
+
+/// Whole numbers to the last digit; others to twelve significant ones, which is more than any clock has.
+fn exact(value: f64) -> String {
+    let rounded: f64 = if value == libm::trunc(value) {
+        value
+    } else {
+        format!("{value:.11e}").parse().unwrap_or(value)
+    };
+    if rounded == libm::trunc(rounded) && rounded.abs() < 1e15 {
+        format!("{rounded:.0}")
+    } else {
+        format!("{rounded:?}")
+    }
+}
+
+/// A cell that says that something is not known, with the reason under the table.
+pub(crate) fn unknown_cell(reason: &str, notes: &mut Notes) -> Markup {
+    Markup::composed(format!("<td class=k>not known{}", reference(reason, notes)))
+}
+
+/// A raised number that leads to a note under the table.
+pub(crate) fn reference(reason: &str, notes: &mut Notes) -> String {
+    format!("<sup>{}</sup>", notes.number(reason))
+}
+
+/// The number, and its unit in an element of its own: the style sheet sets it back.
+pub(crate) fn shown_markup(shown: &Quantity) -> String {
+    let number = escape_text(&shown.number);
+    if shown.unit.is_empty() {
+        number
+    } else if shown.unit.starts_with('/') {
+        format!("{number}<i>{}</i>", shown.unit)
+    } else {
+        format!("{number}\u{a0}<i>{}</i>", shown.unit)
+    }
+}
+
+/// `1.2–1.4 ms`, or with both units where they differ. Plain text, to be escaped.
+pub(crate) fn range(low: f64, high: f64, unit: FigureUnit, show: Show) -> String {
+    let (low, high) = (quantity(low, unit, show), quantity(high, unit, show));
+    if low == high {
+        format!("≈\u{a0}{low}")
+    } else if low.unit == high.unit {
+        format!("{}\u{2009}–\u{2009}{high}", low.number)
+    } else {
+        format!("{low}\u{2009}–\u{2009}{high}")
+    }
+}
+
+/// A short mark where not all of a figure was measured: which other way had the largest part, and how large.
+fn quality_mark(quality: &[QualityShare]) -> String {
+    let other = quality
+        .iter()
+        .filter(|part| part.quality != QualityWord::Measured && part.share >= 0.005)
+        .max_by(|a, b| a.share.total_cmp(&b.share));
+    let Some(other) = other else {
+        return String::new();
+    };
+    let share = if other.share > 0.995 {
+        String::new()
+    } else {
+        format!(" {}", format::percent(other.share))
+    };
+    let class = match other.quality {
+        QualityWord::Estimated | QualityWord::Other => " class=e",
+        _ => "",
+    };
+    format!(
+        "<abbr{class}>{}{}</abbr>",
+        short_quality(other.quality),
+        escape_text(&share)
+    )
+}
+
+/// The word of a quality in three letters.
+pub(crate) fn short_quality(quality: QualityWord) -> &'static str {
+    match quality {
+        QualityWord::Measured => "mea",
+        QualityWord::Sampled => "smp",
+        QualityWord::Apportioned => "app",
+        QualityWord::Estimated => "est",
+        QualityWord::Other => "oth",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(value: Option<f64>, unit: FigureUnit) -> Figure {
+        Figure {
+            value,
+            low: None,
+            high: None,
+            interval_absent_reason: None,
+            unknown_reason: value.is_none().then(|| "the client <hides> it".to_owned()),
+            unit,
+            quality: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn unknown_is_said_with_its_reason_and_never_zero() {
+        let mut notes = Notes::default();
+        let markup = cell(&figure(None, FigureUnit::Ns), Show::Plain, &mut notes);
+        assert_eq!(markup.to_string(), "<td class=k>not known<sup>1</sup>");
+        assert_eq!(notes.into_texts(), ["the client <hides> it"]);
+    }
+
+    #[test]
+    fn zero_is_zero() {
+        let markup = cell(
+            &figure(Some(0.0), FigureUnit::Ns),
+            Show::Plain,
+            &mut Notes::default(),
+        );
+        assert_eq!(markup.to_string(), "<td>0\u{a0}<i>ns</i>");
+    }
+
+    #[test]
+    fn exact_value_interval_and_quality() {
+        let mut shown = figure(Some(1_234_567.0), FigureUnit::NsPerRequest);
+        shown.low = Some(1_200_000.0);
+        shown.high = Some(1_300_000.0);
+        shown.quality = vec![
+            QualityShare {
+                quality: QualityWord::Measured,
+                share: 0.8,
+            },
+            QualityShare {
+                quality: QualityWord::Apportioned,
+                share: 0.2,
+            },
+        ];
+        let markup = cell_with_interval(&shown, Show::Plain, &mut Notes::default());
+        let text = markup.to_string();
+        assert!(text.contains("data-v=1234567>"), "{text}");
+        assert!(text.contains("1.23\u{a0}<i>ms</i>"), "{text}");
+        assert!(text.contains("1.2\u{2009}–\u{2009}1.3\u{a0}ms"), "{text}");
+        assert!(text.contains(">app 20\u{a0}%</abbr>"), "{text}");
+    }
+
+    #[test]
+    fn exact_values_are_short_where_they_can_be() {
+        assert_eq!(exact(35_699.999_999_999_99), "35700");
+        assert_eq!(exact(9_007_199_254_740.0), "9007199254740");
+        assert_eq!(exact(-0.25), "-0.25");
+        assert_eq!(exact(1e300), "1e300");
+    }
+
+    #[test]
+    fn same_reason_same_note() {
+        let mut notes = Notes::default();
+        assert_eq!(notes.number("a"), 1);
+        assert_eq!(notes.number("b"), 2);
+        assert_eq!(notes.number("a"), 1);
+    }
+}

@@ -1,0 +1,221 @@
+//! Capacity: cores and processes at today's load and beyond.
+
+use askama::Template;
+
+use super::rendered;
+use crate::chart::{Caption, Ink, Line, LineChart, LinePoint, Scale, lines};
+use crate::document::{CapacityReport, Document, Figure};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{self, Notes, Show};
+use crate::html::format;
+use crate::html::markup::Markup;
+use crate::html::picture;
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::{self, escape_text, name};
+
+/// Services drawn as lines beside their sum.
+const LINES_SHOWN: usize = 5;
+
+#[derive(Template)]
+#[template(path = "capacity.html")]
+struct Capacity {
+    chart: Markup,
+    table: Markup,
+    terms: Markup,
+    target: String,
+    notes: Vec<String>,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let capacity = &document.capacity;
+    rendered(&Capacity {
+        chart: chart(capacity),
+        table: table(capacity, anchors),
+        terms: terms(capacity, anchors),
+        target: format::percent(capacity.target_utilisation),
+        notes: capacity
+            .notes
+            .iter()
+            .map(|note| text::sentence(note))
+            .collect(),
+    })
+}
+
+fn point(x: f64, figure: &Figure, extrapolated: bool) -> Option<LinePoint> {
+    Some(LinePoint {
+        x,
+        y: figure.value?,
+        band: picture::interval(figure),
+        extrapolated,
+    })
+}
+
+fn chart(capacity: &CapacityReport) -> Markup {
+    if capacity.services.is_empty() || capacity.load_factors.len() < 2 {
+        return Markup::default();
+    }
+    let mut drawn: Vec<Line> = Vec::new();
+    if capacity.services.len() > 1 {
+        drawn.push(Line {
+            label: "all services".to_owned(),
+            ink: Ink::Other,
+            points: capacity
+                .load_factors
+                .iter()
+                .zip(&capacity.total_cores)
+                .filter_map(|(factor, figure)| point(*factor, figure, *factor > 1.0))
+                .collect(),
+        });
+    }
+    for (service, ink) in capacity.services.iter().take(LINES_SHOWN).zip(Ink::SERIES) {
+        drawn.push(Line {
+            label: name(&service.service),
+            ink,
+            points: service
+                .points
+                .iter()
+                .filter_map(|p| point(p.load_factor, &p.cores, p.extrapolated))
+                .collect(),
+        });
+    }
+    let entries: Vec<(Ink, String)> = drawn
+        .iter()
+        .map(|line| (line.ink, line.label.clone()))
+        .collect();
+    let legend_entries: Vec<(Ink, &str)> = entries
+        .iter()
+        .map(|(ink, label)| (*ink, label.as_str()))
+        .collect();
+    let chart = LineChart {
+        caption: Caption {
+            id: "chart-capacity",
+            title: "Cores needed, by load",
+            description: "One line for each service over the load as a multiple of the load seen; dashed where the \
+                          load was not seen and unit costs are assumed to stay as they are.",
+        },
+        lines: drawn,
+        scale: Scale::plain("cores"),
+        x_label: "Load, as a multiple of the load seen",
+        x_suffix: "×",
+    };
+    picture::figure(
+        &chart.caption,
+        &picture::legend(&legend_entries),
+        |layout| lines(&chart, layout),
+    )
+}
+
+fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        figures("Load", "As a multiple of the load seen"),
+        figures("Cores", "Needed, with the 90 % interval"),
+        figures("Utilisation", "Of today’s processes at this load"),
+        figures("Processes", "Needed at the target utilisation"),
+        figures("Wait for a core", "Mean, with today’s processes"),
+        words("Mark", ""),
+    ];
+    let mut rows = Vec::new();
+    for service in &capacity.services {
+        for (index, at) in service.points.iter().enumerate() {
+            let id = if index == 0 {
+                anchors.slug(&service.id)
+            } else {
+                ""
+            };
+            let mut marks = Vec::new();
+            if at.saturated {
+                marks.push("<mark class=strong>beyond saturation</mark>");
+            }
+            if at.extrapolated {
+                marks.push("<mark>extrapolated</mark>");
+            } else {
+                marks.push("seen");
+            }
+            let row = Row::new(id);
+            let row = if index == 0 {
+                row.group_head(&Markup::text(&name(&service.service)), service.points.len())
+            } else {
+                row
+            };
+            rows.push(
+                row.cell(load_cell(at.load_factor))
+                    .interval(&at.cores, Show::Bare, &mut notes)
+                    .figure(&at.utilisation, Show::Plain, &mut notes)
+                    .figure(&at.replicas, Show::Number, &mut notes)
+                    .figure(&at.wait, Show::Plain, &mut notes)
+                    .markup(&Markup::composed(marks.join(" "))),
+            );
+        }
+    }
+    let totals = capacity.load_factors.iter().zip(&capacity.total_cores);
+    for (index, (factor, total)) in totals.enumerate() {
+        let mark = if *factor > 1.0 {
+            "<mark>extrapolated</mark>"
+        } else {
+            "seen"
+        };
+        let row = Row::new("");
+        let row = if index == 0 {
+            row.group_head(&Markup::text("All services"), capacity.total_cores.len())
+        } else {
+            row
+        };
+        rows.push(
+            row.cell(load_cell(*factor))
+                .interval(total, Show::Bare, &mut notes)
+                .empty(3)
+                .markup(&Markup::composed(mark.to_owned()))
+                .strong(),
+        );
+    }
+    Table::new(
+        "t-capacity",
+        "Cores and processes, by service and load",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .markup()
+}
+
+fn load_cell(factor: f64) -> Markup {
+    figure::number_cell(
+        factor,
+        &format!("{}×", escape_text(&format::significant(factor, 3))),
+    )
+}
+
+fn terms(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        figures("Processes", "Running, mean"),
+        figures("Limit", "Cores that one process may use"),
+        figures("Grows with load", "Cores at the load seen"),
+        figures("Does not grow", "Cores"),
+    ];
+    let rows = capacity
+        .services
+        .iter()
+        .map(|service| {
+            Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .figure(&service.instances, Show::Number, &mut notes)
+                .figure(&service.cores_limit, Show::Bare, &mut notes)
+                .interval(&service.cores_variable, Show::Bare, &mut notes)
+                .interval(&service.cores_base, Show::Bare, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-capacity-terms",
+        "What the lines are made of",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}

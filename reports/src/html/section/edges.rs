@@ -1,0 +1,381 @@
+//! The service map, the edges and what their messages cost.
+
+use askama::Template;
+
+use super::rendered;
+use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
+use crate::document::{Document, EdgeEnd, EdgeReport, EdgeSideCpu, Figure};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{Notes, Show};
+use crate::html::format;
+use crate::html::markup::Markup;
+use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::{self, escape_text, name};
+
+/// From this many calls for each request on, an edge is marked.
+pub(super) const MANY_CALLS: f64 = 2.0;
+
+#[derive(Template)]
+#[template(path = "edges.html")]
+struct Edges {
+    map: Markup,
+    map_note: String,
+    chart: Markup,
+    table: Markup,
+    sides: Markup,
+    prices: Markup,
+    notes: Vec<Markup>,
+    any: bool,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let (map, map_note) = super::map_figure::map(document, anchors);
+    let edges = &document.edges;
+    rendered(&Edges {
+        map,
+        map_note,
+        chart: chart(edges),
+        table: table(edges, anchors),
+        sides: sides(edges, anchors),
+        prices: prices(edges, anchors),
+        notes: edges
+            .iter()
+            .flat_map(|edge| {
+                edge.notes.iter().map(|note| {
+                    Markup::composed(format!(
+                        "{}: {}",
+                        anchors.link_as(&edge.id, &short_name(edge)),
+                        escape_text(&text::sentence(note))
+                    ))
+                })
+            })
+            .collect(),
+        any: !edges.is_empty(),
+    })
+}
+
+fn end_name(end: &EdgeEnd) -> String {
+    if end.operation.is_empty() {
+        name(&end.service)
+    } else {
+        format!("{} {}", name(&end.service), name(&end.operation))
+    }
+}
+
+fn short_name(edge: &EdgeReport) -> String {
+    format!("{} → {}", end_name(&edge.from), end_name(&edge.to))
+}
+
+fn chart(edges: &[EdgeReport]) -> Markup {
+    let shown: Vec<&EdgeReport> = edges
+        .iter()
+        .filter(|e| e.overhead.value.is_some())
+        .take(BARS_SHOWN)
+        .collect();
+    if shown.is_empty() {
+        return Markup::default();
+    }
+    let description = format!(
+        "One bar for each edge: the callee’s work for one call, then what carrying it costs on both sides by class, \
+         pools and the broker.{}",
+        picture::shown_of(edges.len())
+    );
+    let bars: Vec<Bar> = shown
+        .iter()
+        .map(|edge| Bar {
+            label: format!("{} → {}", name(&edge.from.service), end_name(&edge.to)),
+            segments: edge_segments(edge),
+            interval: None,
+            value_text: edge.overhead_share.value.map_or_else(
+                || "share not known".to_owned(),
+                |s| format!("{} messages", format::percent(s)),
+            ),
+        })
+        .collect();
+    let max = bars
+        .iter()
+        .map(|bar| bar.segments.iter().map(|s| s.value).sum::<f64>())
+        .fold(0.0, f64::max);
+    let chart = BarChart {
+        caption: Caption {
+            id: "chart-edges",
+            title: "One call: the work it causes and what carrying it costs",
+            description: &description,
+        },
+        bars,
+        scale: Scale::nanoseconds(max),
+        axis_label: "CPU for each call",
+    };
+    let legend = picture::legend(&[
+        (Ink::Handler, "work at the callee"),
+        (Ink::Encode, "encode"),
+        (Ink::Decode, "decode"),
+        (Ink::Protocol, "protocol"),
+        (Ink::Io, "io"),
+        (Ink::Other, "pools and broker"),
+    ]);
+    picture::figure(&chart.caption, &legend, |layout| {
+        stacked_bars(&chart, layout)
+    })
+}
+
+fn edge_segments(edge: &EdgeReport) -> Vec<Segment> {
+    let both = |pick: fn(&EdgeSideCpu) -> &Figure| {
+        pick(&edge.caller_cpu).value.unwrap_or(0.0) + pick(&edge.callee_cpu).value.unwrap_or(0.0)
+    };
+    let broker = edge
+        .broker_cpu
+        .as_ref()
+        .and_then(|f| f.value)
+        .unwrap_or(0.0);
+    [
+        (Ink::Handler, edge.work.value.unwrap_or(0.0)),
+        (Ink::Encode, both(|side| &side.encode)),
+        (Ink::Decode, both(|side| &side.decode)),
+        (Ink::Protocol, both(|side| &side.protocol)),
+        (Ink::Io, both(|side| &side.io)),
+        (Ink::Other, both(|side| &side.pool) + broker),
+    ]
+    .into_iter()
+    .map(|(ink, value)| Segment { ink, value })
+    .collect()
+}
+
+/// Names of both ends, with links, and how they talk.
+fn head(edge: &EdgeReport, anchors: &Anchors) -> Markup {
+    let end = |end: &EdgeEnd| {
+        let label = if end.operation.is_empty() {
+            "(background)"
+        } else {
+            &end.operation
+        };
+        let operation = if end.instrumented {
+            anchors.link_as(&end.row, label)
+        } else {
+            Markup::composed("<em>no agent</em>".to_owned())
+        };
+        format!("<b>{}</b> {operation}", escape_text(&name(&end.service)))
+    };
+    let via = edge
+        .broker
+        .as_ref()
+        .map(|broker| format!(" via {}", escape_text(&name(broker))))
+        .unwrap_or_default();
+    let many = if edge
+        .calls_per_request
+        .value
+        .is_some_and(|n| n >= MANY_CALLS)
+    {
+        " <mark>many calls</mark>"
+    } else {
+        ""
+    };
+    Markup::composed(format!(
+        "{}<br>→ {}<small>{} {}{via}: {}{many}</small>",
+        end(&edge.from),
+        end(&edge.to),
+        escape_text(&name(&edge.mode)),
+        escape_text(&name(&edge.transport)),
+        escape_text(&name(&edge.target)),
+    ))
+}
+
+fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", "Caller operation → callee operation"),
+        figures("Calls/s", "Calls or messages in a second"),
+        figures("Per request", "Calls for each ended request of the caller"),
+        figures(
+            "Overhead",
+            "Message overhead of one call: both sides, pools, broker",
+        ),
+        figures(
+            "Work",
+            "What one call causes at the callee, messages left out",
+        ),
+        figures("Overhead share", "Overhead ÷ (overhead + work)"),
+        figures("Caller", "Overhead of one call on the calling side"),
+        figures("Callee", "Overhead of one call on the answering side"),
+        figures("Broker", "The broker’s CPU for one message"),
+        figures("Cores", "Overhead of all calls"),
+        figures(
+            "Request bytes",
+            "Bodies of all requests in the range, as the receiving side counted; both counts stand under Conservation",
+        ),
+        figures(
+            "Response bytes",
+            "Bodies of all responses in the range, as the receiving side counted",
+        ),
+        figures(
+            "On the wire",
+            "Bytes of both directions, where a socket was ours",
+        ),
+        figures(
+            "Wait",
+            "From the send to the end of the response; for async the time from publishing to consuming",
+        ),
+        figures("Errors", "Calls that ended as errors"),
+        figures(
+            "Again",
+            "Calls made again after a failure, and messages delivered again",
+        ),
+    ];
+    let rows = edges
+        .iter()
+        .map(|edge| {
+            let row = Row::new(anchors.slug(&edge.id))
+                .head(&head(edge, anchors))
+                .figure(&edge.rate, Show::Bare, &mut notes)
+                .figure(&edge.calls_per_request, Show::Plain, &mut notes)
+                .interval(&edge.overhead, Show::Plain, &mut notes)
+                .figure(&edge.work, Show::Plain, &mut notes)
+                .figure(&edge.overhead_share, Show::Plain, &mut notes)
+                .figure(&edge.caller_cpu.total, Show::Plain, &mut notes)
+                .figure(&edge.callee_cpu.total, Show::Plain, &mut notes);
+            let row = match &edge.broker_cpu {
+                Some(broker) => row.figure(broker, Show::Plain, &mut notes),
+                None => row.cell(Markup::composed("<td class=k>no broker".to_owned())),
+            };
+            let row = row
+                .figure(&edge.overhead_cores, Show::Bare, &mut notes)
+                .figure(
+                    counted(
+                        &edge.traffic.request_body_bytes_received,
+                        &edge.traffic.request_body_bytes_sent,
+                    ),
+                    Show::Plain,
+                    &mut notes,
+                )
+                .figure(
+                    counted(
+                        &edge.traffic.response_body_bytes_received,
+                        &edge.traffic.response_body_bytes_sent,
+                    ),
+                    Show::Plain,
+                    &mut notes,
+                )
+                .figure(&edge.traffic.wire_bytes, Show::Plain, &mut notes);
+            let row = if edge.mode == "async" {
+                row.figure(&edge.lag, Show::Plain, &mut notes)
+            } else {
+                row.figure(&edge.wait, Show::Plain, &mut notes)
+            };
+            let again = if edge.broker.is_some() {
+                &edge.redelivered
+            } else {
+                &edge.retries
+            };
+            row.figure(&edge.errors, Show::Plain, &mut notes)
+                .figure(again, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-edges",
+        "Edges, dearest messages first",
+        columns,
+        rows,
+        notes,
+    )
+    .wide_head()
+    .markup()
+}
+
+/// What the receiving side counted, or the sending side where only that one could.
+fn counted<'a>(received: &'a Figure, sent: &'a Figure) -> &'a Figure {
+    if received.value.is_some() {
+        received
+    } else {
+        sent
+    }
+}
+
+fn sides(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", ""),
+        words("Side", ""),
+        figures("encode", "Serialisation"),
+        figures("decode", "Deserialisation"),
+        figures("protocol", "Parsing, framing, TLS"),
+        figures("io", "Socket calls"),
+        figures(
+            "pools, drivers",
+            "Share of the side’s pools and drivers that the classes do not hold",
+        ),
+        figures("Together", ""),
+    ];
+    let rows = edges
+        .iter()
+        .flat_map(|edge| {
+            [
+                (Some(edge), "caller", &edge.caller_cpu),
+                (None, "callee", &edge.callee_cpu),
+            ]
+        })
+        .map(|(edge, side, cpu)| {
+            let row = match edge {
+                Some(edge) => {
+                    Row::new("").group_head(&anchors.link_as(&edge.id, &short_name(edge)), 2)
+                }
+                None => Row::new(""),
+            };
+            row.words(side)
+                .figure(&cpu.encode, Show::Plain, &mut notes)
+                .figure(&cpu.decode, Show::Plain, &mut notes)
+                .figure(&cpu.protocol, Show::Plain, &mut notes)
+                .figure(&cpu.io, Show::Plain, &mut notes)
+                .figure(&cpu.pool, Show::Plain, &mut notes)
+                .figure(&cpu.total, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-edge-sides",
+        "What one call costs on each side",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .markup()
+}
+
+fn prices(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", ""),
+        words("Side", ""),
+        words("Direction", ""),
+        figures("Messages", "In the size classes"),
+        figures("Per message", ""),
+        figures("Per byte", ""),
+        words("How", ""),
+    ];
+    let rows: Vec<Row> = edges
+        .iter()
+        .flat_map(|edge| edge.prices.iter().map(move |price| (edge, price)))
+        .map(|(edge, price)| {
+            Row::new("")
+                .head(&anchors.link_as(&edge.id, &short_name(edge)))
+                .text(&price.side)
+                .text(&price.direction)
+                .number(price.messages)
+                .interval(&price.per_message, Show::Plain, &mut notes)
+                .interval(&price.per_byte, Show::Plain, &mut notes)
+                .words(&text::sentence(&price.note))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        "t-edge-prices",
+        "CPU = per message + per byte × body bytes",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}

@@ -1,0 +1,213 @@
+//! Entities: which data stands where, and what its copies cost.
+
+use askama::Template;
+
+use super::rendered;
+use crate::document::{CopyCost, CopyFinding, Document, EntityReport};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{Notes, Show};
+use crate::html::markup::Markup;
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::{self, escape_text, name};
+
+struct Entity {
+    slug: String,
+    name: String,
+    finding: &'static str,
+    copies: bool,
+    owner: String,
+    cost: Markup,
+    evidence: Vec<Markup>,
+    uses: Markup,
+}
+
+#[derive(Template)]
+#[template(path = "entities.html")]
+struct Entities {
+    table: Markup,
+    entities: Vec<Entity>,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    rendered(&Entities {
+        table: table(document, anchors),
+        entities: document
+            .entities
+            .iter()
+            .enumerate()
+            .map(|(index, entity)| Entity {
+                slug: anchors.slug(&entity.id).to_owned(),
+                name: name(&entity.entity),
+                finding: finding(entity),
+                copies: entity.finding == CopyFinding::Copies,
+                owner: entity.owner.as_deref().map(name).unwrap_or_default(),
+                cost: entity
+                    .cost
+                    .as_ref()
+                    .map(|c| cost(index, c))
+                    .unwrap_or_default(),
+                evidence: entity
+                    .evidence
+                    .iter()
+                    .map(|evidence| {
+                        let edge = anchors
+                            .link(&evidence.edge)
+                            .map_or_else(String::new, |link| {
+                                format!(" <span class=\"rows\">{link}</span>")
+                            });
+                        Markup::composed(format!(
+                            "{}{edge}",
+                            escape_text(&text::sentence(&evidence.sentence))
+                        ))
+                    })
+                    .collect(),
+                uses: uses(index, entity, anchors),
+            })
+            .collect(),
+    })
+}
+
+fn finding(entity: &EntityReport) -> &'static str {
+    match entity.finding {
+        CopyFinding::Single => "in one place",
+        CopyFinding::Copies => "copied",
+        CopyFinding::SameNameOnly => "same name, not shown to be a copy",
+    }
+}
+
+fn table(document: &Document, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Entity", ""),
+        words("Service", ""),
+        words("Database", ""),
+        words(
+            "Place",
+            "Is this the owner’s, a copy of it, or only the same name?",
+        ),
+        figures("Rows", ""),
+        figures("Size", "Bytes that it occupies, indexes included"),
+        figures("Reads/s", "Statements that read it, in a second"),
+        figures("Writes/s", "Statements that write it, in a second"),
+    ];
+    let rows = document
+        .entities
+        .iter()
+        .flat_map(|entity| entity.places.iter().map(move |place| (entity, place)))
+        .map(|(entity, place)| {
+            let role = match entity.finding {
+                CopyFinding::Single => "only place",
+                CopyFinding::SameNameOnly => "same name",
+                CopyFinding::Copies if place.copy => "copy",
+                CopyFinding::Copies if entity.owner.as_deref() == Some(place.service.as_str()) => {
+                    "owner"
+                }
+                CopyFinding::Copies => "same name",
+            };
+            Row::new(anchors.slug(&place.id))
+                .head(&anchors.link_as(&entity.id, &entity.entity))
+                .text(&place.service)
+                .text(&place.database)
+                .words(role)
+                .figure(&place.rows, Show::Plain, &mut notes)
+                .figure(&place.size, Show::Plain, &mut notes)
+                .figure(&place.reads, Show::Bare, &mut notes)
+                .figure(&place.writes, Show::Bare, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-entities",
+        "Where each entity stands",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+fn cost(index: usize, cost: &CopyCost) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![words("What", ""), figures("Cost", "")];
+    let mut rows = vec![
+        Row::new("")
+            .head(&Markup::text("Copies beside the owner’s"))
+            .number(cost.copies),
+    ];
+    for (label, figure) in [
+        ("Storage of the copies", &cost.storage),
+        ("Messages that keep them in step", &cost.messages),
+        ("Their body bytes", &cost.message_bytes),
+        ("CPU of carrying them", &cost.message_cpu),
+        ("CPU of applying them (parallel logic)", &cost.apply_cpu),
+        ("CPU together", &cost.total_cpu),
+        ("CPU for each message applied", &cost.per_message),
+        ("How old a copy may be, mean", &cost.staleness),
+    ] {
+        rows.push(Row::new("").head(&Markup::text(label)).interval(
+            figure,
+            Show::Plain,
+            &mut notes,
+        ));
+    }
+    Table::new(
+        &format!("te{index}c"),
+        "What the copies cost",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .one_of_many(index)
+    .markup()
+}
+
+fn uses(index: usize, entity: &EntityReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Operation", ""),
+        words("Service", ""),
+        words("Access", ""),
+        figures("Statements", "In the range"),
+        figures("Per request", "Statements for each ended request"),
+        figures("Rows", "Touched, where the client shows them"),
+        figures("CPU", "Inside the database client"),
+        figures(
+            "Many keys",
+            "Share of the requests that touched more than one key",
+        ),
+    ];
+    let rows: Vec<Row> = entity
+        .places
+        .iter()
+        .flat_map(|place| place.uses.iter().map(move |used| (place, used)))
+        .map(|(place, used)| {
+            let operation = if used.operation.is_empty() {
+                "(background)"
+            } else {
+                &used.operation
+            };
+            Row::new("")
+                .head(&anchors.link_as(&used.row, operation))
+                .text(&place.service)
+                .text(&used.access)
+                .figure(&used.statements, Show::Plain, &mut notes)
+                .figure(&used.statements_per_request, Show::Plain, &mut notes)
+                .figure(&used.rows, Show::Plain, &mut notes)
+                .figure(&used.cpu_store, Show::Plain, &mut notes)
+                .figure(&used.multi_key_share, Show::Plain, &mut notes)
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        &format!("te{index}u"),
+        "Who reads and writes it",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
+}

@@ -1,0 +1,150 @@
+//! Memory: what requests hold and what processes stand on.
+
+use askama::Template;
+
+use super::rendered;
+use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, bars};
+use crate::document::{Document, OperationReport, ServiceReport};
+use crate::html::anchors::{Anchors, operation_name};
+use crate::html::figure::{Notes, Show, sentence};
+use crate::html::markup::Markup;
+use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::name;
+
+#[derive(Template)]
+#[template(path = "memory.html")]
+struct Memory {
+    chart: Markup,
+    operations: Markup,
+    processes: Markup,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let mut operations: Vec<(&ServiceReport, &OperationReport)> = document
+        .services
+        .iter()
+        .flat_map(|service| {
+            service
+                .operations
+                .iter()
+                .map(move |operation| (service, operation))
+        })
+        .collect();
+    let peak = |o: &OperationReport| o.peak_live_max.value.unwrap_or(-1.0);
+    operations.sort_by(|a, b| peak(b.1).total_cmp(&peak(a.1)));
+    rendered(&Memory {
+        chart: chart(&operations),
+        operations: table(&operations, anchors),
+        processes: processes(document, anchors),
+    })
+}
+
+fn chart(operations: &[(&ServiceReport, &OperationReport)]) -> Markup {
+    let known: Vec<_> = operations
+        .iter()
+        .filter(|(_, o)| o.peak_live_max.value.is_some())
+        .collect();
+    let Some(largest) = known.first().and_then(|(_, o)| o.peak_live_max.value) else {
+        return Markup::default();
+    };
+    let description = format!(
+        "One bar for each operation: the most that one of its requests held at once.{}",
+        picture::shown_of(known.len())
+    );
+    let chart = BarChart {
+        caption: Caption {
+            id: "chart-memory",
+            title: "Most memory that one request held at once",
+            description: &description,
+        },
+        bars: known
+            .iter()
+            .take(BARS_SHOWN)
+            .map(|(service, operation)| Bar {
+                label: format!("{} {}", name(&service.service), name(&operation.operation)),
+                segments: vec![Segment {
+                    ink: Ink::Handler,
+                    value: operation.peak_live_max.value.unwrap_or(0.0),
+                }],
+                interval: None,
+                value_text: sentence(&operation.peak_live_max),
+            })
+            .collect(),
+        scale: Scale::bytes(largest),
+        axis_label: "Bytes held at the peak",
+    };
+    picture::figure(&chart.caption, "", |layout| bars(&chart, layout))
+}
+
+fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Operation", ""),
+        words("Service", ""),
+        figures("Peak, largest", "Most bytes that one request held at once"),
+        figures(
+            "Peak, mean",
+            "Mean over requests of the bytes each held at its peak",
+        ),
+        figures("Allocated", "Bytes allocated by one request"),
+        figures("Allocations", "By one request"),
+        figures("In flight, most", "Most requests at one instant"),
+    ];
+    let rows = operations
+        .iter()
+        .map(|(service, operation)| {
+            Row::new("")
+                .head(&anchors.link_as(
+                    &operation.id,
+                    &operation_name(&operation.operation, &operation.class),
+                ))
+                .text(&service.service)
+                .figure(&operation.peak_live_max, Show::Plain, &mut notes)
+                .figure(&operation.peak_live_mean, Show::Plain, &mut notes)
+                .figure(&operation.alloc_bytes, Show::Plain, &mut notes)
+                .figure(&operation.alloc_count, Show::Plain, &mut notes)
+                .figure(&operation.in_flight_max, Show::Number, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-memory",
+        "Memory of one request, by operation",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+fn processes(document: &Document, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        figures("At init", "Resident set of one process when it began"),
+        figures("Mean", "Resident set of one process"),
+        figures("Peak", "By the kernel"),
+        figures("Base", "What one process holds without any request"),
+    ];
+    let rows = document
+        .services
+        .iter()
+        .map(|service| {
+            Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .figure(&service.rss_init, Show::Plain, &mut notes)
+                .figure(&service.rss, Show::Plain, &mut notes)
+                .figure(&service.rss_peak, Show::Plain, &mut notes)
+                .figure(&service.base.rss, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-rss",
+        "Resident set of one process, by service",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}

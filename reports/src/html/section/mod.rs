@@ -1,0 +1,22 @@
+//! The sections of the page, one file each, in the order in which they are read.
+
+pub(super) mod capacity;
+pub(super) mod conservation;
+pub(super) mod edges;
+pub(super) mod entities;
+pub(super) mod findings;
+pub(super) mod header;
+mod map_figure;
+pub(super) mod memory;
+pub(super) mod method;
+pub(super) mod origins;
+pub(super) mod recommendations;
+pub(super) mod services;
+
+use super::markup::Markup;
+
+/// Renders a template. The compiler has checked it and it writes into a string, so that the error has no way to
+/// come about; an empty section would be its sign.
+fn rendered(template: &impl askama::Template) -> Markup {
+    Markup::composed(template.render().unwrap_or_default())
+}

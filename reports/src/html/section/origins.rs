@@ -1,0 +1,255 @@
+//! Cost per origin: what a request costs over all services.
+
+use askama::Template;
+
+use super::rendered;
+use crate::chart::{Bar, BarChart, Caption, Scale, stacked_bars};
+use crate::document::{Document, OriginReport};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{Notes, Show, sentence};
+use crate::html::format;
+use crate::html::markup::Markup;
+use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
+use crate::html::text::name;
+
+struct Origin {
+    slug: String,
+    operation: String,
+    service: String,
+    cost: String,
+    messages: String,
+    services: Markup,
+    operations: Markup,
+    overhead: Markup,
+}
+
+#[derive(Template)]
+#[template(path = "origins.html")]
+struct Origins {
+    chart: Markup,
+    table: Markup,
+    origins: Vec<Origin>,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let origins = &document.origins;
+    rendered(&Origins {
+        chart: chart(origins),
+        table: table(origins, anchors),
+        origins: origins
+            .iter()
+            .enumerate()
+            .map(|(index, origin)| drill_down(index, origin, anchors))
+            .collect(),
+    })
+}
+
+fn chart(origins: &[OriginReport]) -> Markup {
+    if origins.is_empty() {
+        return Markup::default();
+    }
+    let mut dearest: Vec<&OriginReport> = origins.iter().collect();
+    let unit = |o: &OriginReport| o.unit_cost.total.value.unwrap_or(0.0);
+    dearest.sort_by(|a, b| unit(b).total_cmp(&unit(a)));
+    dearest.truncate(BARS_SHOWN);
+    let max = dearest.first().map_or(0.0, |o| unit(o));
+    let description = format!(
+        "One bar for each origin, made of the classes of work; a line at its end is the 90 % interval.{}",
+        picture::shown_of(origins.len())
+    );
+    let chart = BarChart {
+        caption: Caption {
+            id: "chart-origins",
+            title: "CPU for one request over all services, by class of work",
+            description: &description,
+        },
+        bars: dearest
+            .iter()
+            .map(|origin| Bar {
+                label: origin.operation.clone(),
+                segments: picture::class_segments(&origin.unit_cost),
+                interval: picture::interval(&origin.unit_cost.total),
+                value_text: sentence(&origin.unit_cost.total),
+            })
+            .collect(),
+        scale: Scale::nanoseconds(max),
+        axis_label: "CPU for each request",
+    };
+    picture::figure(&chart.caption, &picture::class_legend(), |layout| {
+        stacked_bars(&chart, layout)
+    })
+}
+
+fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![
+        words("Origin", "The operation at which a chain of requests began"),
+        figures("Requests/s", "Chains that ended, in a second"),
+        figures(
+            "× CPU each",
+            "CPU over all services for one request, with its 90 % interval",
+        ),
+        figures("= Cores", "Rate × unit cost"),
+        figures("Share", "Of the CPU of all origins"),
+        figures(
+            "Messages",
+            "Share of the unit cost that carries messages: both sides, pools, brokers",
+        ),
+        figures("p50", "Half of the requests took at most this long"),
+        figures("p95", "95 % of the requests took at most this long"),
+        figures("p99", "99 % of the requests took at most this long"),
+    ];
+    columns.extend(CLASS_COLUMNS);
+    let rows = origins
+        .iter()
+        .map(|origin| {
+            let mut row = Row::new("")
+                .head(&Markup::composed(format!(
+                    "{}<small>{}</small>",
+                    anchors.link_as(&origin.id, &origin.operation),
+                    Markup::text(&name(&origin.service)),
+                )))
+                .figure(&origin.rate, Show::Bare, &mut notes)
+                .interval(&origin.unit_cost.total, Show::Plain, &mut notes)
+                .figure(&origin.cores, Show::Bare, &mut notes)
+                .figure(&origin.share, Show::Plain, &mut notes)
+                .figure(&origin.message_overhead.share, Show::Plain, &mut notes)
+                .figure(&origin.wall.p50, Show::Plain, &mut notes)
+                .figure(&origin.wall.p95, Show::Plain, &mut notes)
+                .figure(&origin.wall.p99, Show::Plain, &mut notes);
+            for (_, class) in origin.unit_cost.each() {
+                row = row.figure(class, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new(
+        "t-origins",
+        "Cost per origin over all services",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+fn drill_down(index: usize, origin: &OriginReport, anchors: &Anchors) -> Origin {
+    Origin {
+        slug: anchors.slug(&origin.id).to_owned(),
+        operation: name(&origin.operation),
+        service: name(&origin.service),
+        cost: sentence(&origin.unit_cost.total),
+        messages: match origin.message_overhead.share.value {
+            Some(share) => format!("{} messages", format::percent(share)),
+            None => "messages not known".to_owned(),
+        },
+        services: services(index, origin),
+        operations: operations(index, origin, anchors),
+        overhead: overhead(index, origin),
+    }
+}
+
+fn services(index: usize, origin: &OriginReport) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![
+        words("Service", ""),
+        figures(
+            "Requests",
+            "Requests at this service for each request of the origin",
+        ),
+        figures("CPU", "For each request of the origin"),
+        figures("Share", "Of the unit cost"),
+    ];
+    columns.extend(CLASS_COLUMNS);
+    let rows = origin
+        .services
+        .iter()
+        .map(|service| {
+            let mut row = Row::new("")
+                .head(&Markup::text(&name(&service.service)))
+                .figure(&service.requests, Show::Plain, &mut notes)
+                .figure(&service.cpu.total, Show::Plain, &mut notes)
+                .figure(&service.share, Show::Plain, &mut notes);
+            for (_, class) in service.cpu.each() {
+                row = row.figure(class, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new(&format!("to{index}s"), "By service", columns, rows, notes)
+        .one_of_many(index)
+        .markup()
+}
+
+fn operations(index: usize, origin: &OriginReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Operation", ""),
+        figures(
+            "Calls",
+            "Requests of this operation for each request of the origin",
+        ),
+        figures("× CPU each", "CPU of one of its requests"),
+        figures("= CPU", "For each request of the origin"),
+        figures("Share", "Of the unit cost"),
+    ];
+    let rows = origin
+        .operations
+        .iter()
+        .map(|operation| {
+            Row::new("")
+                .head(&Markup::composed(format!(
+                    "{}<small>{}</small>",
+                    anchors.link_as(&operation.row, &operation.operation),
+                    Markup::text(&name(&operation.service)),
+                )))
+                .figure(&operation.calls, Show::Plain, &mut notes)
+                .figure(&operation.cpu_per_call, Show::Plain, &mut notes)
+                .figure(&operation.cpu.total, Show::Plain, &mut notes)
+                .figure(&operation.share, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(&format!("to{index}o"), "By operation", columns, rows, notes)
+        .one_of_many(index)
+        .markup()
+}
+
+fn overhead(index: usize, origin: &OriginReport) -> Markup {
+    let mut notes = Notes::default();
+    let parts = &origin.message_overhead;
+    let columns = vec![
+        words("Where", ""),
+        figures("CPU", "For each request of the origin"),
+    ];
+    let mut rows: Vec<Row> = [
+        ("Calling sides", &parts.caller),
+        ("Answering sides", &parts.callee),
+        ("Client pools and drivers", &parts.pool),
+        ("Brokers", &parts.broker),
+    ]
+    .into_iter()
+    .map(|(label, figure)| {
+        Row::new("")
+            .head(&Markup::text(label))
+            .figure(figure, Show::Plain, &mut notes)
+    })
+    .collect();
+    rows.push(
+        Row::new("")
+            .head(&Markup::text("Together"))
+            .figure(&parts.total, Show::Plain, &mut notes)
+            .strong(),
+    );
+    Table::new(
+        &format!("to{index}m"),
+        "Message overhead",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .one_of_many(index)
+    .markup()
+}

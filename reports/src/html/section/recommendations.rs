@@ -1,0 +1,284 @@
+//! Recommendations as cards.
+
+use askama::Template;
+
+use super::rendered;
+use crate::document::{
+    Document, Evidence, FigureUnit, Prediction, Recommendation, RecommendationKind, Threshold,
+    Verdict,
+};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{self, Notes, Show};
+use crate::html::format;
+use crate::html::markup::Markup;
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::{self, escape_text};
+
+struct Card {
+    slug: String,
+    verdict: &'static str,
+    verdict_words: &'static str,
+    kind: &'static str,
+    title: String,
+    reason: String,
+    gain: String,
+    subjects: Vec<Markup>,
+    evidence: Vec<Markup>,
+    prediction: Markup,
+    downsides: Vec<String>,
+    falsify: Vec<String>,
+    first_step: String,
+    rule: String,
+    thresholds: Markup,
+}
+
+#[derive(Template)]
+#[template(path = "recommendations.html")]
+struct Recommendations {
+    cards: Vec<Card>,
+    counts: Vec<(&'static str, &'static str, usize)>,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let all = &document.recommendations;
+    let counts = [
+        Verdict::Do,
+        Verdict::Try,
+        Verdict::Leave,
+        Verdict::CannotSay,
+    ]
+    .into_iter()
+    .map(|verdict| {
+        let count = all.iter().filter(|r| r.verdict == verdict).count();
+        (verdict.as_str(), verdict_words(verdict), count)
+    })
+    .filter(|(_, _, count)| *count > 0)
+    .collect();
+    rendered(&Recommendations {
+        cards: all
+            .iter()
+            .enumerate()
+            .map(|(index, r)| card(index, r, anchors))
+            .collect(),
+        counts,
+    })
+}
+
+fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Do => "do",
+        Verdict::Try => "try",
+        Verdict::Leave => "leave",
+        Verdict::CannotSay => "cannot say",
+    }
+}
+
+fn kind_words(kind: RecommendationKind) -> &'static str {
+    match kind {
+        RecommendationKind::Merge => "Merge",
+        RecommendationKind::Split => "Split",
+        RecommendationKind::Move => "Move",
+        RecommendationKind::Replicate => "Replicate",
+        RecommendationKind::Shard => "Shard",
+        RecommendationKind::PlaceEntity => "Place an entity",
+        RecommendationKind::Batch => "Batch a call",
+        RecommendationKind::Keep => "Keep",
+    }
+}
+
+fn card(index: usize, recommendation: &Recommendation, anchors: &Anchors) -> Card {
+    Card {
+        slug: anchors.slug(&recommendation.id).to_owned(),
+        verdict: recommendation.verdict.as_str(),
+        verdict_words: verdict_words(recommendation.verdict),
+        kind: kind_words(recommendation.kind),
+        title: text::sentence(&recommendation.title),
+        reason: text::sentence(&recommendation.verdict_reason),
+        gain: gain(recommendation),
+        subjects: recommendation
+            .subjects
+            .iter()
+            .map(|subject| {
+                let label = match (subject.service.is_empty(), subject.name.is_empty()) {
+                    (false, false) => format!("{} {}", subject.service, subject.name),
+                    (true, _) => subject.name.clone(),
+                    (false, true) => subject.service.clone(),
+                };
+                anchors.link_as(&subject.row, &label)
+            })
+            .collect(),
+        evidence: recommendation
+            .evidence
+            .iter()
+            .map(|e| evidence(e, anchors))
+            .collect(),
+        prediction: prediction(index, &recommendation.prediction),
+        downsides: recommendation
+            .downsides
+            .iter()
+            .map(|s| text::sentence(s))
+            .collect(),
+        falsify: recommendation
+            .falsify
+            .iter()
+            .map(|s| text::sentence(s))
+            .collect(),
+        first_step: text::sentence(&recommendation.first_step),
+        rule: text::sentence(&recommendation.rule),
+        thresholds: thresholds(index, &recommendation.thresholds),
+    }
+}
+
+fn gain(recommendation: &Recommendation) -> String {
+    let Some(value) = recommendation.gain.value else {
+        return String::new();
+    };
+    let size = figure::quantity(value.abs(), recommendation.gain.unit, Show::Plain);
+    // A loss is written as what it costs, so its interval changes sides.
+    let (low, high) = match (recommendation.gain.low, recommendation.gain.high) {
+        (Some(low), Some(high)) if value < 0.0 => (Some(-high), Some(-low)),
+        ends => ends,
+    };
+    let range = match (low, high) {
+        (Some(low), Some(high)) if low != high => {
+            format!(
+                " ({})",
+                figure::range(low, high, recommendation.gain.unit, Show::Plain)
+            )
+        }
+        _ => String::new(),
+    };
+    let verb = match (recommendation.verdict, value < 0.0) {
+        (Verdict::Do | Verdict::Try, true) => "costs",
+        (Verdict::Do | Verdict::Try, false) => "saves",
+        (_, true) => "the change would cost",
+        (_, false) => "the change would save",
+    };
+    format!("{verb} {size}{range}")
+}
+
+fn evidence(evidence: &Evidence, anchors: &Anchors) -> Markup {
+    let links: Vec<String> = evidence
+        .rows
+        .iter()
+        .filter_map(|row| anchors.link(row))
+        .map(|link| link.to_string())
+        .collect();
+    let rows = if links.is_empty() {
+        String::new()
+    } else {
+        format!(" <span class=\"rows\">{}</span>", links.join(" · "))
+    };
+    Markup::composed(format!(
+        "{}{rows}",
+        escape_text(&text::sentence(&evidence.sentence))
+    ))
+}
+
+/// The exact value in an attribute, three digits for people; `not known` where there is none.
+fn value_cell(value: Option<f64>, unit: FigureUnit, notes: &mut Notes) -> Markup {
+    match value {
+        Some(value) => figure::number_cell(
+            value,
+            &figure::shown_markup(&figure::quantity(value, unit, Show::Plain)),
+        ),
+        None => figure::unknown_cell("the data of this range does not hold it", notes),
+    }
+}
+
+fn prediction(index: usize, predictions: &[Prediction]) -> Markup {
+    if predictions.is_empty() {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Figure", ""),
+        figures("Before", ""),
+        figures("After", "As predicted"),
+        figures("90 % interval", "Of the figure after the change"),
+        figures("Change", ""),
+    ];
+    let rows = predictions
+        .iter()
+        .map(|p| {
+            let row = Row::new("")
+                .head(&Markup::text(&text::sentence(&p.figure)))
+                .cell(value_cell(p.before, p.unit, &mut notes))
+                .cell(value_cell(p.after, p.unit, &mut notes));
+            let row = match (p.low, p.high) {
+                (Some(low), Some(high)) => row.cell(Markup::composed(format!(
+                    "<td>{}",
+                    escape_text(&figure::range(low, high, p.unit, Show::Plain))
+                ))),
+                _ => {
+                    let reason = p
+                        .interval_absent_reason
+                        .as_deref()
+                        .unwrap_or("no interval was computed");
+                    let reference = figure::reference(reason, &mut notes);
+                    row.cell(Markup::composed(format!("<td class=k>none{reference}")))
+                }
+            };
+            row.cell(change(p))
+        })
+        .collect();
+    Table::new(
+        &format!("tr{index}"),
+        "Before and after, as predicted",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .one_of_many(index)
+    .markup()
+}
+
+fn change(prediction: &Prediction) -> Markup {
+    let text = match (prediction.before, prediction.after) {
+        (Some(before), Some(after)) if before == after => "none".to_owned(),
+        (Some(before), Some(after)) if before > 0.0 && after >= before * 10.0 => {
+            format!("{}\u{a0}×", format::significant(after / before, 2))
+        }
+        (Some(before), Some(after)) if before > 0.0 => {
+            let share = after / before - 1.0;
+            let sign = if share > 0.0 { "+" } else { "" };
+            format!("{sign}{}", format::percent(share))
+        }
+        (Some(0.0), Some(_)) => "new".to_owned(),
+        _ => String::new(),
+    };
+    Markup::composed(format!("<td>{}", escape_text(&text)))
+}
+
+fn thresholds(index: usize, thresholds: &[Threshold]) -> Markup {
+    if thresholds.is_empty() {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("What is compared", ""),
+        figures("Found", ""),
+        figures("Limit", ""),
+    ];
+    let rows = thresholds
+        .iter()
+        .map(|t| {
+            Row::new("")
+                .head(&Markup::text(&text::sentence(&t.name)))
+                .cell(value_cell(t.found, t.unit, &mut notes))
+                .cell(value_cell(Some(t.limit), t.unit, &mut notes))
+        })
+        .collect();
+    Table::new(
+        &format!("tr{index}r"),
+        "Thresholds that decided",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .one_of_many(index)
+    .markup()
+}

@@ -1,0 +1,397 @@
+//! Services, their operations, owners and processes.
+
+use askama::Template;
+
+use super::rendered;
+use crate::chart::{Bar, BarChart, Caption, Scale, Segment, stacked_bars};
+use crate::document::{Document, OperationReport, ServiceReport};
+use crate::html::anchors::{Anchors, operation_name};
+use crate::html::figure::{Notes, Show, sentence};
+use crate::html::markup::Markup;
+use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
+use crate::html::text::{self, name};
+
+struct Service {
+    slug: String,
+    name: String,
+    facts: String,
+    cores: String,
+    open: bool,
+    operations: Markup,
+    load: Markup,
+    accounts: Markup,
+    instances: Markup,
+}
+
+#[derive(Template)]
+#[template(path = "services.html")]
+struct Services {
+    chart: Markup,
+    table: Markup,
+    services: Vec<Service>,
+    notes: Vec<String>,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    rendered(&Services {
+        chart: chart(document),
+        table: table(document, anchors),
+        services: document
+            .services
+            .iter()
+            .enumerate()
+            .map(|(index, service)| Service {
+                slug: anchors.slug(&service.id).to_owned(),
+                name: name(&service.service),
+                facts: facts(service, document.window.windows),
+                cores: sentence(&service.cpu_cores),
+                // One shows what is inside; more would hide what follows.
+                open: index == 0 && document.services.len() < 10,
+                operations: operations(index, service, anchors),
+                load: load(index, service),
+                accounts: accounts_link(document, service, anchors),
+                instances: instances(index, service, anchors),
+            })
+            .collect(),
+        notes: notes(document),
+    })
+}
+
+/// What is said of the agent's own cost and of the base cost, each sentence once.
+fn notes(document: &Document) -> Vec<String> {
+    let mut out = Vec::new();
+    for service in &document.services {
+        for (what, sentence) in [
+            ("Agent", &service.agent.note),
+            ("Base cost", &service.base.method),
+        ] {
+            let note = format!("{what}: {}", text::sentence(sentence));
+            if !sentence.is_empty() && !out.contains(&note) {
+                out.push(note);
+            }
+        }
+    }
+    out
+}
+
+/// What tells the service apart; its windows only where it did not report in all of them.
+fn facts(service: &ServiceReport, windows: u64) -> String {
+    let mut parts = Vec::new();
+    if !service.namespace.is_empty() {
+        parts.push(format!("namespace {}", name(&service.namespace)));
+    }
+    if !service.environment.is_empty() {
+        parts.push(format!("environment {}", name(&service.environment)));
+    }
+    let versions: Vec<String> = service
+        .versions
+        .iter()
+        .filter(|v| !v.is_empty())
+        .map(|v| name(v))
+        .collect();
+    match versions.len() {
+        0 => {}
+        1 => parts.push(format!("version {}", versions[0])),
+        _ => parts.push(format!("versions {}", versions.join(", "))),
+    }
+    if service.windows != windows {
+        parts.push(format!(
+            "{} of {}",
+            service.windows,
+            super::header::plural(windows, "window", "windows")
+        ));
+    }
+    parts.join(" · ")
+}
+
+fn chart(document: &Document) -> Markup {
+    if document.services.is_empty() {
+        return Markup::default();
+    }
+    // ns of CPU in ns of time are cores.
+    let duration = document.window.duration_ns.max(1) as f64;
+    let shown: Vec<&ServiceReport> = document.services.iter().take(BARS_SHOWN).collect();
+    let description = format!(
+        "One bar for each service, made of the classes of work.{}",
+        picture::shown_of(document.services.len())
+    );
+    let chart = BarChart {
+        caption: Caption {
+            id: "chart-services",
+            title: "CPU of each service, by class of work",
+            description: &description,
+        },
+        bars: shown
+            .iter()
+            .map(|service| Bar {
+                label: service.service.clone(),
+                segments: picture::class_segments(&service.cpu_by_class)
+                    .into_iter()
+                    .map(|part| Segment {
+                        value: part.value / duration,
+                        ..part
+                    })
+                    .collect(),
+                interval: None,
+                value_text: sentence(&service.cpu_cores),
+            })
+            .collect(),
+        scale: Scale::plain("cores"),
+        axis_label: "CPU",
+    };
+    picture::figure(&chart.caption, &picture::class_legend(), |layout| {
+        stacked_bars(&chart, layout)
+    })
+}
+
+fn table(document: &Document, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![
+        words("Service", ""),
+        figures("Processes", "Mean number running at once"),
+        figures("Cores", "CPU seconds in a second, as the kernel counts"),
+        figures("CPU", "CPU time of its processes in the range"),
+        figures(
+            "Requests",
+            "CPU of all operations together; the rest has owners of its own",
+        ),
+        figures("Messages", "Share of the CPU that carried messages"),
+        figures("Agent", "Share of the CPU that the agent’s own thread used"),
+        figures("Base", "Cores that one process uses without any request"),
+        figures("Threads", "Most in one process"),
+        figures("Limit", "Cores that one process may use"),
+    ];
+    columns.extend(CLASS_COLUMNS);
+    let rows = document
+        .services
+        .iter()
+        .map(|service| {
+            let mut row = Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .figure(&service.instance_count, Show::Plain, &mut notes)
+                .figure(&service.cpu_cores, Show::Bare, &mut notes)
+                .figure(&service.cpu_process, Show::Plain, &mut notes)
+                .figure(&service.cpu_operations, Show::Plain, &mut notes)
+                .figure(&service.message_share, Show::Plain, &mut notes)
+                .figure(&service.agent.share, Show::Plain, &mut notes)
+                .figure(&service.base.cpu, Show::Bare, &mut notes)
+                .figure(&service.threads, Show::Plain, &mut notes)
+                .figure(&service.cores_limit, Show::Bare, &mut notes);
+            for (_, class) in service.cpu_by_class.each() {
+                row = row.figure(class, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new("t-services", "Services in the range", columns, rows, notes).markup()
+}
+
+fn operation_head(operation: &OperationReport) -> Markup {
+    let label = Markup::text(&operation_name(&operation.operation, &operation.class));
+    if operation.component.is_empty() {
+        label
+    } else {
+        Markup::composed(format!(
+            "{label}<small>component {}</small>",
+            Markup::text(&name(&operation.component))
+        ))
+    }
+}
+
+fn operations(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![
+        words("Operation", ""),
+        figures("Requests/s", "Requests that ended, in a second"),
+        figures(
+            "× CPU each",
+            "CPU of one request here, with its 90 % interval",
+        ),
+        figures("= Cores", "CPU of all its requests"),
+        figures("Share", "Of the CPU of the service"),
+    ];
+    columns.extend(CLASS_COLUMNS);
+    columns.extend([
+        figures("Ended", "Requests that ended in the range"),
+        figures("Errors", "5xx, gRPC errors, transport failures"),
+        figures("4xx", "Answered 4xx, counted apart from errors"),
+    ]);
+    let rows = service
+        .operations
+        .iter()
+        .map(|operation| {
+            let mut row = Row::new(anchors.slug(&operation.id))
+                .head(&operation_head(operation))
+                .figure(&operation.rate, Show::Bare, &mut notes)
+                .interval(&operation.cpu_per_request.total, Show::Plain, &mut notes)
+                .figure(&operation.cpu_cores, Show::Bare, &mut notes)
+                .figure(&operation.cpu_share, Show::Plain, &mut notes);
+            for (_, class) in operation.cpu_per_request.each() {
+                row = row.figure(class, Show::Plain, &mut notes);
+            }
+            row.figure(&operation.ended, Show::Plain, &mut notes)
+                .figure(&operation.errors, Show::Plain, &mut notes)
+                .figure(&operation.client_errors, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        &format!("ts{index}o"),
+        "Operations: CPU for one request",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
+}
+
+fn load(index: usize, service: &ServiceReport) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Operation", ""),
+        figures(
+            "p50",
+            "Wall time: half of the requests took at most this long",
+        ),
+        figures("p95", "Wall time: 95 % took at most this long"),
+        figures("p99", "Wall time: 99 % took at most this long"),
+        figures(
+            "CPU p50",
+            "CPU of the request’s own polls: half used at most this",
+        ),
+        figures(
+            "CPU p99",
+            "CPU of the request’s own polls: 99 % used at most this",
+        ),
+        figures("Waits: calls", "Wall time waiting for calls, mean"),
+        figures("stores", "Wall time waiting for stores, mean"),
+        figures("other", "Wall time waiting otherwise, mean"),
+        figures("In flight", "Mean number at once"),
+        figures("most", "Most at one instant"),
+        figures(
+            "c²",
+            "Squared coefficient of variation of the CPU of a request: 0 constant, 1 exponential",
+        ),
+        figures(
+            "Burstiness",
+            "Variance ÷ mean of arrivals in slots of 100 ms: 1 is Poisson",
+        ),
+        figures(
+            "Edge error",
+            "What requests in flight at the ends of the range may add to the unit cost",
+        ),
+        words("Called by", "Largest share first"),
+    ];
+    let rows = service
+        .operations
+        .iter()
+        .map(|operation| {
+            let callers: Vec<String> = operation
+                .callers
+                .iter()
+                .take(3)
+                .map(|caller| {
+                    let who = match (caller.service.is_empty(), caller.operation.is_empty()) {
+                        (true, _) => "outside".to_owned(),
+                        (false, true) => name(&caller.service),
+                        (false, false) => {
+                            format!("{} {}", name(&caller.service), name(&caller.operation))
+                        }
+                    };
+                    format!("{who} {}", sentence(&caller.share))
+                })
+                .collect();
+            Row::new("")
+                .head(&Markup::text(&operation_name(
+                    &operation.operation,
+                    &operation.class,
+                )))
+                .figure(&operation.wall.p50, Show::Plain, &mut notes)
+                .figure(&operation.wall.p95, Show::Plain, &mut notes)
+                .figure(&operation.wall.p99, Show::Plain, &mut notes)
+                .figure(&operation.request_cpu.p50, Show::Plain, &mut notes)
+                .figure(&operation.request_cpu.p99, Show::Plain, &mut notes)
+                .figure(&operation.wait_call, Show::Plain, &mut notes)
+                .figure(&operation.wait_store, Show::Plain, &mut notes)
+                .figure(&operation.wait_other, Show::Plain, &mut notes)
+                .figure(&operation.in_flight, Show::Number, &mut notes)
+                .figure(&operation.in_flight_max, Show::Number, &mut notes)
+                .figure(&operation.service_time_cs2, Show::Number, &mut notes)
+                .figure(&operation.arrival_dispersion, Show::Number, &mut notes)
+                .figure(&operation.edge_error, Show::Plain, &mut notes)
+                .words(&callers.join("; "))
+        })
+        .collect();
+    Table::new(
+        &format!("ts{index}l"),
+        "Operations: time and load",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
+}
+
+/// Owners stand with the other accounts, where they are summed.
+fn accounts_link(document: &Document, service: &ServiceReport, anchors: &Anchors) -> Markup {
+    let checked = document
+        .conservation
+        .services
+        .iter()
+        .find(|c| c.service == service.service);
+    let Some(checked) = checked else {
+        return Markup::default();
+    };
+    let owners: usize = service.owners.len();
+    Markup::composed(format!(
+        "<p class=small><a href=#{}>CPU that no request caused</a>: {}</p>",
+        anchors.slug(&checked.id),
+        super::header::plural(owners as u64, "owner", "owners"),
+    ))
+}
+
+fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words(
+            "Process",
+            "Instance; two starts of one instance are two processes",
+        ),
+        words("Host", ""),
+        words("Clock", "How CPU time was read"),
+        words("Agent", "Its version"),
+        figures("CPU", "By the kernel, in the range"),
+        figures("RSS", "Resident set, mean"),
+        figures("RSS peak", "By the kernel"),
+        figures("Threads", "Most"),
+        figures("Limit", "Cores that it may use"),
+        figures("Windows", "In which it reported"),
+    ];
+    let rows = service
+        .instances
+        .iter()
+        .map(|instance| {
+            Row::new(anchors.slug(&instance.id))
+                .head(&Markup::composed(format!(
+                    "{}<small>start {}</small>",
+                    Markup::text(&name(&instance.instance)),
+                    Markup::text(&text::clip(&instance.epoch, 9)),
+                )))
+                .text(&instance.host)
+                .text(&instance.clock_mode)
+                .text(&instance.agent_version)
+                .figure(&instance.cpu_process, Show::Plain, &mut notes)
+                .figure(&instance.rss, Show::Plain, &mut notes)
+                .figure(&instance.rss_peak, Show::Plain, &mut notes)
+                .figure(&instance.threads, Show::Plain, &mut notes)
+                .figure(&instance.cores_limit, Show::Bare, &mut notes)
+                .number(instance.windows)
+        })
+        .collect();
+    Table::new(&format!("ts{index}p"), "Processes", columns, rows, notes)
+        .one_of_many(index)
+        .markup()
+}

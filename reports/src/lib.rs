@@ -1,0 +1,20 @@
+//! From a rollup to predictions, verdicts and documents.
+//!
+//! Pure by rule: a [`FoldedRange`](weighbridge_wire::FoldedRange) goes in, a [`Document`] comes out, and the
+//! same input gives the same bytes. No network, no clock, no runtime; random numbers are seeded from the
+//! rollup's own hash.
+
+mod build;
+pub mod chart;
+mod decide;
+pub mod document;
+pub mod formats;
+pub mod html;
+mod model;
+mod options;
+pub mod queue;
+#[cfg(test)]
+mod testing;
+
+pub use document::Document;
+pub use options::{Constraints, Options, Prices, Sufficiency};

@@ -1,0 +1,151 @@
+//! What carries messages without being a request: pools and drivers of clients, connections of servers,
+//! processes of brokers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weighbridge_wire::{OwnerKind, column, mode, side};
+
+use super::edges::{Joined, SideRef};
+use super::rollup::Rollup;
+use super::service::{CPU_COLUMNS, EdgeSideFacts, EdgeSideId};
+use super::tally::Tally;
+use super::{Estimate, Resampler};
+use crate::document::QualityWord;
+
+/// Shares of carriers in calls.
+#[derive(Debug, Default)]
+pub(crate) struct Carriers {
+    /// CPU of pools, drivers and connections that edge rows do not show yet, ns per call of that side.
+    pool: BTreeMap<SideRef, Estimate>,
+    /// Callers' sides whose protocol and io CPU stands in a pool's or driver's owner row.
+    in_owner: BTreeSet<SideRef>,
+    /// CPU of a broker's process, ns per message delivered.
+    broker: BTreeMap<usize, Estimate>,
+}
+
+impl Carriers {
+    pub(crate) fn new(rollup: &Rollup, sampler: &Resampler, joined: &[Joined]) -> Self {
+        let mut carriers = Self::default();
+        for service in 0..rollup.services.len() {
+            carriers.pools_of(rollup, sampler, service);
+        }
+        carriers.brokers(rollup, sampler, joined);
+        carriers
+    }
+
+    pub(crate) fn pool_per_call(&self, side: &SideRef) -> Option<&Estimate> {
+        self.pool.get(side)
+    }
+
+    pub(crate) fn stands_in_owner(&self, side: &SideRef) -> bool {
+        self.in_owner.contains(side)
+    }
+
+    pub(crate) fn broker_per_message(&self, service: usize) -> Option<&Estimate> {
+        self.broker.get(&service)
+    }
+
+    /// Shares out the CPU of each pool, driver and connection, less what edge rows already show, evenly over
+    /// its messages.
+    fn pools_of(&mut self, rollup: &Rollup, sampler: &Resampler, service: usize) {
+        let facts = &rollup.services[service];
+        for ((kind, name), sums) in &facts.owners {
+            let Some(cpu) = sums.sum_of(&CPU_COLUMNS) else {
+                continue;
+            };
+            let sides: Vec<(&EdgeSideId, &EdgeSideFacts)> = facts
+                .edges
+                .iter()
+                .filter(|(id, edge)| carried_by(kind, name, id, edge))
+                .collect();
+            let mut calls = Tally::default();
+            let mut left = cpu;
+            for (id, edge) in &sides {
+                if let Some(messages) = edge.all.get(column::REQUEST_MESSAGES) {
+                    calls.merge_sum(messages);
+                }
+                if &*id.side == side::CALLER {
+                    self.in_owner.insert(SideRef {
+                        service,
+                        id: (*id).clone(),
+                    });
+                    let shown = [column::CPU_PROTOCOL_NS, column::CPU_IO_NS];
+                    if let Some(shown) = edge.all.sum_of(&shown) {
+                        left.merge_sum(&shown.negated());
+                    }
+                }
+            }
+            let left = sampler.estimate(&left).map(|ns| ns.max(0.0));
+            let Some(per_call) = left.over(&sampler.estimate(&calls)) else {
+                continue;
+            };
+            let per_call = per_call.of_quality(QualityWord::Apportioned);
+            for (id, _) in sides {
+                let side = SideRef {
+                    service,
+                    id: id.clone(),
+                };
+                self.pool
+                    .entry(side)
+                    .and_modify(|mine| *mine = mine.plus(&per_call))
+                    .or_insert_with(|| per_call.clone());
+            }
+        }
+    }
+
+    /// A broker's hop: the CPU of its owners, the agent's left out, over the messages it delivered (over
+    /// those published when nobody with an agent consumes).
+    fn brokers(&mut self, rollup: &Rollup, sampler: &Resampler, joined: &[Joined]) {
+        let mut messages: BTreeMap<usize, Tally> = BTreeMap::new();
+        for edge in joined {
+            let Some(broker) = edge.broker else { continue };
+            let side = edge.callee.as_ref().or(edge.caller.as_ref());
+            let count = side
+                .and_then(|s| rollup.services.get(s.service)?.edges.get(&s.id))
+                .and_then(|facts| facts.all.get(column::REQUEST_MESSAGES));
+            if let Some(count) = count {
+                messages.entry(broker).or_default().merge_sum(count);
+            }
+        }
+        for (broker, count) in messages {
+            let cpu = rollup.services[broker]
+                .owners_cpu(|kind, _| kind != OwnerKind::Agent.as_str())
+                .map(|cpu| sampler.estimate(&cpu));
+            if let Some(per_message) = cpu.and_then(|cpu| cpu.over(&sampler.estimate(&count))) {
+                self.broker
+                    .insert(broker, per_message.of_quality(QualityWord::Apportioned));
+            }
+        }
+    }
+}
+
+/// Does this owner carry the messages of this side? Pools and drivers are named `transport peer`: callers'
+/// sides name the peer; a consumer's side is carried by the client that it consumes with. Connections of a
+/// server are named by their protocol (`http1`) and carry what it answers, from outside too.
+fn carried_by(kind: &str, name: &str, id: &EdgeSideId, edge: &EdgeSideFacts) -> bool {
+    let variant = edge.variant();
+    let is_async = &*variant.mode == mode::ASYNC;
+    match OwnerKind::parse(kind) {
+        Some(OwnerKind::Pool | OwnerKind::Driver) => {
+            let (transport, peer) = name.split_once(' ').unwrap_or(("", name));
+            let same_transport = transport.is_empty() || transport == &*variant.transport;
+            let same_peer = *variant.peer == *peer;
+            match &*id.side {
+                side::CALLER => same_transport && same_peer,
+                side::CALLEE if is_async => {
+                    !transport.is_empty()
+                        && same_transport
+                        && (same_peer || variant.peer.is_empty())
+                }
+                _ => false,
+            }
+        }
+        Some(OwnerKind::Connection) => {
+            &*id.side == side::CALLEE
+                && !is_async
+                && !variant.transport.is_empty()
+                && name.starts_with(&*variant.transport)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,109 @@
+//! The model: what a rollup says about demand, messages and base costs, with intervals.
+
+mod carriers;
+mod demand;
+mod edges;
+mod estimate;
+mod price;
+mod rng;
+mod rollup;
+mod service;
+mod tally;
+
+use std::collections::BTreeMap;
+
+use weighbridge_wire::FoldedRange;
+
+pub(crate) use carriers::Carriers;
+pub(crate) use edges::{Edge, End, SideCost, SideRef};
+pub(crate) use estimate::{Estimate, Resampler, as_f64, shares};
+pub(crate) use price::{message_classes, prices};
+pub(crate) use rollup::Rollup;
+pub(crate) use service::{
+    CPU_COLUMNS, EdgeSideFacts, Endpoint, EntityFacts, MESSAGE_COLUMNS, Name, OperationFacts,
+    OperationId, RUNTIME_OR_UNWRAPPED, ServiceFacts, WORK_COLUMNS,
+};
+pub(crate) use tally::{Sums, Tally};
+
+use crate::document::QualityWord;
+
+/// Everything that document and decisions are made from.
+pub(crate) struct Model {
+    pub(crate) rollup: Rollup,
+    pub(crate) sampler: Resampler,
+    /// What pools, drivers and brokers add to calls.
+    pub(crate) carriers: Carriers,
+    /// Joined edges; by caller, call and callee.
+    pub(crate) edges: Vec<Edge>,
+}
+
+impl Model {
+    pub(crate) fn new(range: &FoldedRange) -> Self {
+        let rollup = Rollup::read(range);
+        let sampler = Resampler::new(rollup.slots, rollup.seed);
+        let joined = edges::join(&rollup);
+        let carriers = Carriers::new(&rollup, &sampler, &joined);
+        let edges = edges::cost(&rollup, &sampler, &carriers, joined);
+        Self {
+            rollup,
+            sampler,
+            carriers,
+            edges,
+        }
+    }
+
+    pub(crate) fn services(&self) -> &[ServiceFacts] {
+        &self.rollup.services
+    }
+
+    /// Seconds covered by windows; `None` when there is none.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        let ns = self.rollup.covered_ns;
+        #[allow(clippy::cast_precision_loss)]
+        let seconds = ns as f64 / 1e9;
+        (ns > 0).then_some(seconds)
+    }
+
+    /// A sum over the range.
+    pub(crate) fn sum(&self, tally: Option<&Tally>) -> Option<Estimate> {
+        tally.map(|tally| self.sampler.estimate(tally))
+    }
+
+    /// A column of a set of rows.
+    pub(crate) fn column(&self, sums: &Sums, column: u32) -> Option<Estimate> {
+        self.sum(sums.get(column))
+    }
+
+    /// The sum of columns of a set of rows.
+    pub(crate) fn columns(&self, sums: &Sums, columns: &[u32]) -> Option<Estimate> {
+        self.sum(sums.sum_of(columns).as_ref())
+    }
+
+    /// Things in a second.
+    pub(crate) fn rate(&self, count: &Estimate) -> Option<Estimate> {
+        Some(count.scaled(1.0 / self.seconds()?))
+    }
+
+    /// Nanoseconds over the range as cores.
+    pub(crate) fn cores(&self, ns: &Estimate) -> Option<Estimate> {
+        Some(ns.scaled(1e-9 / self.seconds()?))
+    }
+
+    /// One side of an edge.
+    pub(crate) fn side(&self, side: &SideRef) -> Option<&EdgeSideFacts> {
+        self.services().get(side.service)?.edges.get(&side.id)
+    }
+}
+
+/// Amounts by quality, over all accounts of all services.
+pub(crate) fn cpu_by_quality(services: &[ServiceFacts]) -> BTreeMap<QualityWord, f64> {
+    let mut amounts = BTreeMap::new();
+    for sums in services.iter().flat_map(ServiceFacts::accounts) {
+        if let Some(cpu) = sums.sum_of(&CPU_COLUMNS) {
+            for (quality, amount) in &cpu.by_quality {
+                *amounts.entry(*quality).or_insert(0.0) += as_f64(*amount);
+            }
+        }
+    }
+    amounts
+}

@@ -1,0 +1,215 @@
+//! Reads a folded range into facts per service, in one canonical order.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use weighbridge_wire::{FoldedRange, FoldedWindow, RowKind, ServiceId, Window};
+
+use super::service::{ServiceFacts, ServiceKey};
+
+/// Most slots that resampling distinguishes; longer ranges put several windows into a slot.
+const SLOTS_MAX: u64 = 96;
+
+/// A range, read.
+pub(crate) struct Rollup {
+    /// From the first window's start to the last one's end; the range asked for when there is no window.
+    pub(crate) seen: Window,
+    /// Time covered by at least one window, ns.
+    pub(crate) covered_ns: u64,
+    /// The most common length of a window.
+    pub(crate) window_ns: Option<u64>,
+    /// Number of distinct windows.
+    pub(crate) windows: u64,
+    /// Number of slots.
+    pub(crate) slots: u32,
+    /// From the hash of everything that was read.
+    pub(crate) seed: u64,
+    /// Sorted by label.
+    pub(crate) services: Vec<ServiceFacts>,
+    /// Rows of kinds that are not known here.
+    pub(crate) unknown_kinds: BTreeMap<u32, u64>,
+}
+
+impl Rollup {
+    /// The order in which windows come does not matter; the same window twice is merged.
+    pub(crate) fn read(range: &FoldedRange) -> Self {
+        let mut windows: BTreeMap<(Window, &ServiceId), Cow<'_, FoldedWindow>> = BTreeMap::new();
+        for folded in &range.windows {
+            windows
+                .entry((folded.window, &folded.service))
+                .and_modify(|mine| mine.to_mut().rows.merge(&folded.rows))
+                .or_insert(Cow::Borrowed(folded));
+        }
+
+        let spans: BTreeSet<Window> = windows.keys().map(|(window, _)| *window).collect();
+        let seen = spans
+            .iter()
+            .copied()
+            .reduce(Window::cover)
+            .unwrap_or(range.window);
+        let starts: BTreeSet<u64> = spans.iter().map(|w| w.start_unix_ns).collect();
+        let slot_of: BTreeMap<u64, u32> = slots_of(&starts);
+        let slots = slot_of.values().max().map_or(0, |last| last + 1);
+
+        let mut hash = Sha256::new();
+        hash.update(range.window.start_unix_ns.to_be_bytes());
+        hash.update(range.window.end_unix_ns.to_be_bytes());
+        let mut services: BTreeMap<ServiceKey, ServiceFacts> = BTreeMap::new();
+        let mut unknown_kinds: BTreeMap<u32, u64> = BTreeMap::new();
+        for ((window, id), folded) in &windows {
+            hash.update(folded.encode());
+            let slot = slot_of.get(&window.start_unix_ns).copied().unwrap_or(0);
+            services
+                .entry(ServiceKey::of(id))
+                .or_insert_with_key(|key| ServiceFacts::new(key.clone()))
+                .read(id, slot, *window, &folded.rows);
+            for (key, _) in folded.rows.iter() {
+                if RowKind::from_wire(key.kind).is_none() {
+                    *unknown_kinds.entry(key.kind).or_default() += 1;
+                }
+            }
+        }
+        let digest = hash.finalize();
+        let mut first = [0u8; 8];
+        first
+            .iter_mut()
+            .zip(digest.iter())
+            .for_each(|(to, from)| *to = *from);
+
+        let mut services: Vec<ServiceFacts> = services.into_values().collect();
+        label(&mut services);
+        services.sort_by(|a, b| a.label.cmp(&b.label).then_with(|| a.key.cmp(&b.key)));
+
+        Self {
+            seen,
+            covered_ns: covered(&spans),
+            window_ns: most_common_length(&spans),
+            windows: u64::try_from(starts.len()).unwrap_or(u64::MAX),
+            slots,
+            seed: u64::from_be_bytes(first),
+            services,
+            unknown_kinds,
+        }
+    }
+
+    /// The service that another one calls by this name: in its own namespace and environment first, else
+    /// the only one of that name.
+    pub(crate) fn resolve(&self, from: usize, name: &str) -> Option<usize> {
+        let home = &self.services.get(from)?.key;
+        let named = |i: &usize| self.services[*i].key.service == name;
+        let near = (0..self.services.len()).filter(named).find(|i| {
+            let key = &self.services[*i].key;
+            (&key.tenant, &key.namespace, &key.environment)
+                == (&home.tenant, &home.namespace, &home.environment)
+        });
+        near.or_else(|| {
+            let mut all = (0..self.services.len())
+                .filter(named)
+                .filter(|i| self.services[*i].key.tenant == home.tenant);
+            match (all.next(), all.next()) {
+                (Some(only), None) => Some(only),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Evenly groups the windows' starts into at most [`SLOTS_MAX`] slots.
+fn slots_of(starts: &BTreeSet<u64>) -> BTreeMap<u64, u32> {
+    let n = u64::try_from(starts.len()).unwrap_or(u64::MAX).max(1);
+    let slots = n.min(SLOTS_MAX);
+    (0u64..)
+        .zip(starts)
+        .map(|(i, start)| (*start, u32::try_from(i * slots / n).unwrap_or(u32::MAX)))
+        .collect()
+}
+
+/// Length of the union of the windows.
+fn covered(spans: &BTreeSet<Window>) -> u64 {
+    let mut covered = 0u64;
+    let mut end = 0u64;
+    // In order of their starts.
+    for span in spans {
+        let start = span.start_unix_ns.max(end);
+        covered += span.end_unix_ns.saturating_sub(start);
+        end = end.max(span.end_unix_ns);
+    }
+    covered
+}
+
+fn most_common_length(spans: &BTreeSet<Window>) -> Option<u64> {
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for span in spans {
+        *counts.entry(span.len_ns()).or_default() += 1;
+    }
+    // The shorter one when two are equally common.
+    counts
+        .into_iter()
+        .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
+        .map(|(length, _)| length)
+}
+
+/// A service is shown by its name alone where that is unambiguous.
+fn label(services: &mut [ServiceFacts]) {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for service in services.iter() {
+        *counts.entry(service.key.service.clone()).or_default() += 1;
+    }
+    for service in services.iter_mut() {
+        let key = &service.key;
+        service.label = if counts.get(&key.service).copied().unwrap_or(0) > 1 {
+            [&key.tenant, &key.namespace, &key.environment, &key.service]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("/")
+        } else {
+            key.service.clone()
+        };
+    }
+    // Parts that are empty in different places can still look alike.
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for service in services {
+        let mut label = service.label.clone();
+        let mut n = 2;
+        while !taken.insert(label.clone()) {
+            label = format!("{} ({n})", service.label);
+            n += 1;
+        }
+        service.label = label;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: u64, end: u64) -> Window {
+        Window {
+            start_unix_ns: start,
+            end_unix_ns: end,
+        }
+    }
+
+    #[test]
+    fn coverage_counts_overlaps_once() {
+        let spans = [span(0, 10), span(0, 5), span(8, 12), span(20, 30)].into();
+        assert_eq!(covered(&spans), 22);
+        assert_eq!(most_common_length(&spans), Some(10));
+        assert_eq!(most_common_length(&BTreeSet::new()), None);
+    }
+
+    #[test]
+    fn many_windows_share_slots_evenly() {
+        let starts: BTreeSet<u64> = (0..960).collect();
+        let slots = slots_of(&starts);
+        let mut sizes = BTreeMap::<u32, u32>::new();
+        slots
+            .values()
+            .for_each(|slot| *sizes.entry(*slot).or_default() += 1);
+        assert_eq!(sizes.len(), 96);
+        assert!(sizes.values().all(|size| *size == 10));
+    }
+}

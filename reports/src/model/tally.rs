@@ -1,0 +1,176 @@
+//! Sums over rows that remember when and how they came about.
+
+use std::collections::BTreeMap;
+
+use weighbridge_wire::{Merge, Quality, RowValue};
+
+use crate::document::QualityWord;
+
+/// One column over a set of rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// The column over the whole range, merged by its own rule.
+    pub(crate) total: i64,
+    /// Sum columns: what fell into each slot, ascending by slot. Sparse.
+    slots: Vec<(u32, i64)>,
+    /// Absolute amounts by how they came about.
+    pub(crate) by_quality: BTreeMap<QualityWord, i64>,
+}
+
+impl Tally {
+    fn add(&mut self, merge: Merge, slot: u32, quality: QualityWord, value: i64, first: bool) {
+        self.total = if first {
+            value
+        } else {
+            merge.apply(self.total, value)
+        };
+        let amount = self.by_quality.entry(quality).or_default();
+        match merge {
+            Merge::Sum => {
+                *amount = amount.saturating_add(value.saturating_abs());
+                // Windows are read in order, so the slot is nearly always the last one.
+                match self.slots.last_mut() {
+                    Some((last, sum)) if *last == slot => *sum = sum.saturating_add(value),
+                    _ => self.insert(slot, value),
+                }
+            }
+            Merge::Max | Merge::Min => *amount = (*amount).max(value.saturating_abs()),
+        }
+    }
+
+    fn insert(&mut self, slot: u32, value: i64) {
+        match self.slots.binary_search_by_key(&slot, |(s, _)| *s) {
+            Ok(at) => self.slots[at].1 = self.slots[at].1.saturating_add(value),
+            Err(at) => self.slots.insert(at, (slot, value)),
+        }
+    }
+
+    /// The slots in which something fell, ascending.
+    pub(crate) fn slots(&self) -> &[(u32, i64)] {
+        &self.slots
+    }
+
+    /// Adds another tally of the same sum column.
+    pub(crate) fn merge_sum(&mut self, other: &Self) {
+        self.total = self.total.saturating_add(other.total);
+        for (slot, value) in &other.slots {
+            self.insert(*slot, *value);
+        }
+        for (quality, amount) in &other.by_quality {
+            let mine = self.by_quality.entry(*quality).or_default();
+            *mine = mine.saturating_add(*amount);
+        }
+    }
+
+    /// The same with every value's sign changed.
+    pub(crate) fn negated(&self) -> Self {
+        let mut negated = self.clone();
+        negated.total = -negated.total;
+        negated
+            .slots
+            .iter_mut()
+            .for_each(|(_, value)| *value = -*value);
+        negated
+    }
+}
+
+/// All columns over a set of rows. A column that no row had is unknown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sums {
+    columns: BTreeMap<u32, Tally>,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, slot: u32, quality: Quality, value: &RowValue) {
+        let quality = quality_word(quality);
+        for (column, figure) in value.columns() {
+            let first = !self.columns.contains_key(&column);
+            let tally = self.columns.entry(column).or_default();
+            tally.add(Merge::of(column), slot, quality, figure, first);
+        }
+    }
+
+    pub(crate) fn get(&self, column: u32) -> Option<&Tally> {
+        self.columns.get(&column)
+    }
+
+    pub(crate) fn total(&self, column: u32) -> Option<i64> {
+        self.columns.get(&column).map(|tally| tally.total)
+    }
+
+    /// The sum of several sum columns; `None` when none of them is known.
+    pub(crate) fn sum_of(&self, columns: &[u32]) -> Option<Tally> {
+        let mut sum: Option<Tally> = None;
+        for tally in columns.iter().filter_map(|column| self.columns.get(column)) {
+            sum.get_or_insert_default().merge_sum(tally);
+        }
+        sum
+    }
+
+    /// Adds all columns of another set; gauges by their own rule.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (column, theirs) in &other.columns {
+            match (self.columns.get_mut(column), Merge::of(*column)) {
+                (None, _) => {
+                    self.columns.insert(*column, theirs.clone());
+                }
+                (Some(mine), Merge::Sum) => mine.merge_sum(theirs),
+                (Some(mine), merge) => {
+                    mine.total = merge.apply(mine.total, theirs.total);
+                    for (quality, amount) in &theirs.by_quality {
+                        let slot = mine.by_quality.entry(*quality).or_default();
+                        *slot = (*slot).max(*amount);
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn quality_word(quality: Quality) -> QualityWord {
+    match quality {
+        Quality::Measured => QualityWord::Measured,
+        Quality::Sampled => QualityWord::Sampled,
+        Quality::Apportioned => QualityWord::Apportioned,
+        Quality::Estimated => QualityWord::Estimated,
+        Quality::Other(_) => QualityWord::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_wire::column;
+
+    use super::*;
+
+    #[test]
+    fn sums_add_and_gauges_take_the_larger() {
+        let mut sums = Sums::default();
+        let row = |ended, rss| {
+            RowValue::new()
+                .with(column::ENDED, ended)
+                .with(column::RSS_BYTES, rss)
+        };
+        sums.add(0, Quality::Measured, &row(3, 10));
+        sums.add(4, Quality::Estimated, &row(5, 7));
+        sums.add(4, Quality::Measured, &row(1, 2));
+        assert_eq!(sums.total(column::ENDED), Some(9));
+        assert_eq!(sums.total(column::RSS_BYTES), Some(10));
+        assert_eq!(sums.total(column::WALL_NS), None, "unknown is not zero");
+        let ended = sums.get(column::ENDED).unwrap();
+        assert_eq!(ended.slots(), [(0, 3), (4, 6)]);
+        assert_eq!(ended.by_quality[&QualityWord::Estimated], 5);
+        assert_eq!(ended.by_quality[&QualityWord::Measured], 4);
+    }
+
+    #[test]
+    fn a_first_negative_gauge_is_not_lifted_to_zero() {
+        let mut sums = Sums::default();
+        sums.add(
+            0,
+            Quality::Measured,
+            &RowValue::new().with(column::RSS_BYTES, -5),
+        );
+        assert_eq!(sums.total(column::RSS_BYTES), Some(-5));
+    }
+}

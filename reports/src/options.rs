@@ -1,0 +1,105 @@
+//! What a report may be told: targets, prices, constraints.
+
+/// Settings of a report. [`Default`] is what the command line uses when nothing is said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Utilisation up to which a process is planned to be used, 0 to 1. Default 0.7.
+    pub target_utilisation: f64,
+    /// Load factors of the capacity tables; 1 is the load seen. Default 1, 2, 5. The largest is the load at
+    /// which replicas are compared.
+    pub load_factors: Vec<f64>,
+    /// What cores and memory cost. Default: no prices, figures in cores and bytes only.
+    pub prices: Option<Prices>,
+    /// What may not be changed.
+    pub constraints: Constraints,
+    /// How much data a verdict needs.
+    pub sufficiency: Sufficiency,
+    /// CPU of a call that stays inside the process, ns: what is left of a message when an edge becomes local.
+    /// Default 1 000, an assumption that is subtracted from every saving.
+    pub local_call_ns: f64,
+    /// Share of a service's CPU in `unattributed` and `runtime or unwrapped` above which its attribution is
+    /// called incomplete. Default 0.2.
+    pub unexplained_limit: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            target_utilisation: 0.7,
+            load_factors: vec![1.0, 2.0, 5.0],
+            prices: None,
+            constraints: Constraints::default(),
+            sufficiency: Sufficiency::default(),
+            local_call_ns: 1_000.0,
+            unexplained_limit: 0.2,
+        }
+    }
+}
+
+impl Options {
+    /// The largest load factor.
+    pub(crate) fn design_load(&self) -> f64 {
+        self.load_factors
+            .iter()
+            .copied()
+            .filter(|f| f.is_finite())
+            .fold(1.0, f64::max)
+    }
+
+    /// The target utilisation, within what makes sense.
+    pub(crate) fn target(&self) -> f64 {
+        let default = Self::default().target_utilisation;
+        if self.target_utilisation.is_finite() {
+            self.target_utilisation.clamp(0.05, 1.0)
+        } else {
+            default
+        }
+    }
+}
+
+/// Prices in one currency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prices {
+    /// Price of a core for an hour.
+    pub core_hour: f64,
+    /// Price of a GiB of memory for an hour.
+    pub gib_hour: f64,
+    /// Name of the currency.
+    pub currency: String,
+}
+
+/// What may not be changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Constraints {
+    /// Pairs of services that may not share a process (owners, compliance, languages).
+    pub cannot_link: Vec<(String, String)>,
+    /// Fewest processes of a service, for availability. 0 counts as 1.
+    pub min_replicas: u32,
+}
+
+impl Constraints {
+    /// True when these two may not share a process.
+    pub(crate) fn forbids(&self, a: &str, b: &str) -> bool {
+        self.cannot_link
+            .iter()
+            .any(|(x, y)| (x == a && y == b) || (x == b && y == a))
+    }
+}
+
+/// How much data a verdict needs (DESIGN §2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sufficiency {
+    /// Fewest windows. Default 30.
+    pub windows: u64,
+    /// Fewest ended requests of each operation involved. Default 400.
+    pub ended: i64,
+}
+
+impl Default for Sufficiency {
+    fn default() -> Self {
+        Self {
+            windows: 30,
+            ended: 400,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Queue formulas: how long work waits for a server (here: a core).
+//!
+//! Every function takes rates and times in one unit of time (seconds unless said otherwise), returns
+//! `None` where the formula has no answer (saturation, no servers, figures that are not finite), and never
+//! returns a number that is not finite. Sources and limits stand in `docs/decisions.md`.
+
+mod erlang;
+mod laws;
+mod mixture;
+mod wait;
+
+pub use erlang::{erlang_b, erlang_c};
+pub use laws::{mean_in_system, utilisation, window_edge_error};
+pub use mixture::{ClassLoad, Mixture};
+pub use wait::{MmcStation, allen_cunneen_wait, sakasegawa_wait};
+
+/// Passes a finite, non-negative number.
+fn finite(x: f64) -> Option<f64> {
+    (x.is_finite() && x >= 0.0).then_some(x)
+}

@@ -1,0 +1,306 @@
+//! Documents to look at and to test the page with: an ERP of three services and a broker, and any number of services.
+//!
+//! The figures are invented but hang together: unit cost × rate = cores, parts sum to totals.
+
+mod advice;
+mod figures;
+mod rows;
+
+use weighbridge_reports::document::*;
+
+use advice::*;
+pub(crate) use figures::*;
+use rows::*;
+
+/// The ERP of the demo.
+pub(crate) fn erp() -> Document {
+    let reserve = [62.0, 21.0, 18.0, 33.0, 29.0, 48.0];
+    let order = [310.0, 96.0, 88.0, 210.0, 170.0, 190.0];
+    let search = [880.0, 120.0, 4.0, 41.0, 30.0, 310.0];
+    let close = [41_000.0, 30.0, 4.0, 40.0, 31.0, 9_400.0];
+    let balance = [55.0, 19.0, 2.0, 30.0, 26.0, 70.0];
+    let export = [5_200.0, 2_900.0, 3.0, 60.0, 410.0, 3_300.0];
+    let apply = [14.0, 0.0, 13.0, 9.0, 12.0, 41.0];
+    let book = [75.0, 4.0, 22.0, 12.0, 13.0, 88.0];
+    let owners = [
+        ("runtime", "runtime or unwrapped", 310.0),
+        ("unattributed", "", 122.0),
+        ("agent", "agent", 41.0),
+        ("pool", "http client", 96.0),
+        ("driver", "mqtt", 130.0),
+        ("connection", "http", 71.0),
+        ("background", "stock check", 60.0),
+    ];
+    let (store, store_check) = service(
+        "store",
+        &[
+            op("POST /orders", 22.0, order, 14.0, 190e3),
+            op("GET /search", 31.0, search, 4.1, 320e3),
+            op(
+                "GET /orders/{id}",
+                18.0,
+                [44.0, 17.0, 2.0, 29.0, 26.0, 51.0],
+                0.9,
+                21e3,
+            ),
+            op("CONSUME product.changed", 2.0, apply, 0.6, 9e3),
+        ],
+        &owners,
+    );
+    let (warehouse, warehouse_check) = service(
+        "warehouse",
+        &[
+            op("POST /reservations", 132.0, reserve, 1.1, 17e3),
+            op(
+                "PUT /products/{id}",
+                2.0,
+                [48.0, 16.0, 15.0, 30.0, 25.0, 62.0],
+                1.2,
+                15e3,
+            ),
+        ],
+        &owners[..6],
+    );
+    let (accounting, accounting_check) = service(
+        "accounting",
+        &[
+            op("POST /closing/{month}", 0.2, close, 61.0, 2.1e6),
+            op("GET /balance/{account}", 20.0, balance, 3.8, 12e3),
+            op("GET /export/{year}", 0.1, export, 40.0, 48e6),
+            op("CONSUME order.placed", 22.0, book, 0.8, 11e3),
+            op("CONSUME product.changed", 2.0, apply, 0.6, 9e3),
+        ],
+        &owners[..5],
+    );
+    let (broker, broker_check) = service(
+        "broker",
+        &[],
+        &[
+            ("background", "rumqttd", 210.0),
+            ("runtime", "runtime or unwrapped", 44.0),
+            ("agent", "agent", 20.0),
+        ],
+    );
+    let mut services = vec![store, warehouse, accounting, broker];
+    services.sort_by(|a, b| known(&b.cpu_process).total_cmp(&known(&a.cpu_process)));
+    let all: f64 = services.iter().map(|s| known(&s.cpu_cores)).sum();
+    let six = reserve.map(|us| us * 6.0);
+    let place = std::array::from_fn(|i| order[i] + six[i] + book[i]);
+    let origins = vec![
+        origin(
+            "store",
+            "POST /orders",
+            22.0,
+            place,
+            [410.0, 505.0, 96.0, 38.0],
+            all,
+            &[
+                ("warehouse", "POST /reservations", 6.0, reserve),
+                ("store", "POST /orders", 1.0, order),
+                ("accounting", "CONSUME order.placed", 1.0, book),
+            ],
+        ),
+        origin(
+            "store",
+            "GET /search",
+            31.0,
+            search,
+            [0.0; 4],
+            all,
+            &[("store", "GET /search", 1.0, search)],
+        ),
+        origin(
+            "accounting",
+            "POST /closing/{month}",
+            0.2,
+            close,
+            [0.0; 4],
+            all,
+            &[("accounting", "POST /closing/{month}", 1.0, close)],
+        ),
+        origin(
+            "accounting",
+            "GET /balance/{account}",
+            20.0,
+            balance,
+            [0.0; 4],
+            all,
+            &[("accounting", "GET /balance/{account}", 1.0, balance)],
+        ),
+        origin(
+            "accounting",
+            "GET /export/{year}",
+            0.1,
+            export,
+            [0.0; 4],
+            all,
+            &[("accounting", "GET /export/{year}", 1.0, export)],
+        ),
+    ];
+    let edges = vec![
+        edge(
+            ("store", "POST /orders"),
+            ("warehouse", "POST /reservations"),
+            "http",
+            132.0,
+            6.0,
+            [14.0, 13.0, 31.0, 27.0],
+            [21.0, 18.0, 33.0, 29.0],
+            110.0,
+            (86.0, 41.0),
+        ),
+        edge(
+            ("store", "POST /orders"),
+            ("accounting", "CONSUME order.placed"),
+            "mqtt",
+            22.0,
+            1.0,
+            [12.0, 0.0, 14.0, 16.0],
+            [4.0, 22.0, 12.0, 13.0],
+            163.0,
+            (1_420.0, 0.0),
+        ),
+        edge(
+            ("warehouse", "PUT /products/{id}"),
+            ("store", "CONSUME product.changed"),
+            "mqtt",
+            2.0,
+            1.0,
+            [9.0, 0.0, 12.0, 14.0],
+            [0.0, 13.0, 9.0, 12.0],
+            55.0,
+            (310.0, 0.0),
+        ),
+        edge(
+            ("warehouse", "PUT /products/{id}"),
+            ("accounting", "CONSUME product.changed"),
+            "mqtt",
+            2.0,
+            1.0,
+            [9.0, 0.0, 12.0, 14.0],
+            [0.0, 13.0, 9.0, 12.0],
+            55.0,
+            (310.0, 0.0),
+        ),
+    ];
+    Document {
+        schema_version: SCHEMA_VERSION,
+        window: WindowReport {
+            start_unix_ns: 1_795_406_400_000_000_000,
+            end_unix_ns: 1_795_406_400_000_000_000 + DURATION_NS,
+            start: "2026-11-23T04:00:00.000Z".to_owned(),
+            end: "2026-11-23T04:01:00.000Z".to_owned(),
+            duration_ns: DURATION_NS,
+            window_ns: Some(1_000_000_000),
+            windows: 60,
+            at_the_load_seen: true,
+            notes: vec!["accounting reported in 59 of 60 windows.".to_owned()],
+        },
+        capacity: capacity(&services),
+        conservation: ConservationReport {
+            cpu_exact: true,
+            edges_exact: true,
+            services: vec![store_check, warehouse_check, accounting_check, broker_check],
+            edges: edges.iter().flat_map(edge_checks).collect(),
+            losses: Vec::new(),
+        },
+        services,
+        origins,
+        edges,
+        entities: entities(),
+        recommendations: recommendations(),
+        quality: quality(),
+    }
+}
+
+/// A document about nothing.
+pub(crate) fn empty() -> Document {
+    let mut document = erp();
+    document.services.clear();
+    document.origins.clear();
+    document.edges.clear();
+    document.entities.clear();
+    document.recommendations.clear();
+    document.conservation.services.clear();
+    document.conservation.edges.clear();
+    document.capacity.services.clear();
+    document.capacity.total_cores.clear();
+    document.window.window_ns = None;
+    document.window.windows = 0;
+    document.window.notes.clear();
+    document.quality.cpu_shares.clear();
+    document.quality.clocks.clear();
+    document.quality.unexplained_share = unknown("no CPU was booked", FigureUnit::Ratio);
+    document.quality.agent_share = unknown("no CPU was booked", FigureUnit::Ratio);
+    document
+}
+
+/// `count` services in chains, each with three operations.
+pub(crate) fn many(count: usize) -> Document {
+    let mut document = empty();
+    document.window = erp().window;
+    document.quality = erp().quality;
+    let us = [62.0, 21.0, 18.0, 33.0, 29.0, 48.0];
+    for n in 0..count {
+        let name = format!("service-{n:03}");
+        let rate = 5.0 + (n % 17) as f64;
+        let (report, check) = service(
+            &name,
+            &[
+                op("GET /items/{id}", rate, us, 1.1, 17e3),
+                op("POST /items", rate / 3.0, us.map(|v| v * 1.7), 2.0, 29e3),
+                op(
+                    "CONSUME item.changed",
+                    rate / 5.0,
+                    us.map(|v| v * 0.4),
+                    0.6,
+                    9e3,
+                ),
+            ],
+            &[
+                ("runtime", "runtime or unwrapped", 31.0),
+                ("unattributed", "", 12.0),
+                ("agent", "agent", 4.0),
+                ("pool", "http client", 9.0),
+            ],
+        );
+        document.services.push(report);
+        document.conservation.services.push(check);
+        if n > 0 {
+            let from = format!("service-{:03}", n / 2);
+            document.edges.push(edge(
+                (&from, "POST /items"),
+                (&name, "GET /items/{id}"),
+                "http",
+                rate,
+                1.5,
+                [14.0, 13.0, 31.0, 27.0],
+                [21.0, 18.0, 33.0, 29.0],
+                110.0,
+                (86.0, 41.0),
+            ));
+        }
+        if n % 3 == 0 {
+            document.origins.push(origin(
+                &name,
+                "POST /items",
+                rate / 3.0,
+                us.map(|v| v * 4.0),
+                [60.0, 70.0, 9.0, 0.0],
+                10.0,
+                &[
+                    (&name, "POST /items", 1.0, us.map(|v| v * 1.7)),
+                    (
+                        &format!("service-{:03}", (n * 2).min(count - 1)),
+                        "GET /items/{id}",
+                        1.5,
+                        us,
+                    ),
+                ],
+            ));
+        }
+    }
+    document.conservation.edges = document.edges.iter().flat_map(edge_checks).collect();
+    document.capacity = capacity(&document.services);
+    document
+}
