@@ -1,0 +1,344 @@
+//! All children of one run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::process::{ChildProcess, Spawn};
+use crate::child::protocol::{
+    ChildConfig, CollectorConfig, Command, Ended, LoadConfig, Reply, ServiceConfig, Status,
+};
+use crate::kernel;
+use crate::placement::{Component, Placement};
+
+/// How long the broker may take to deliver what is left when the load has ended.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is asked whether it has.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// What the children of a run have in common.
+pub(crate) struct Started {
+    pub(crate) placement_text: String,
+    pub(crate) placement: Placement,
+    /// Length of the agents' windows.
+    pub(crate) window_ms: u64,
+    pub(crate) logs: PathBuf,
+    pub(crate) databases: PathBuf,
+    pub(crate) collector_data: PathBuf,
+}
+
+/// One service's last word.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceEnd {
+    pub(crate) service: String,
+    pub(crate) instance: String,
+    pub(crate) ended: Ended,
+}
+
+/// The running children.
+pub(crate) struct Fleet {
+    common: Started,
+    collector: ChildProcess,
+    broker: Option<ChildProcess>,
+    /// With the name of their process in the placement.
+    services: Vec<(String, ChildProcess)>,
+    targets: BTreeMap<Component, Vec<String>>,
+    memory_peak_bytes: u64,
+}
+
+impl Fleet {
+    /// Starts collector, broker and services, each when those that it needs are ready.
+    pub(crate) async fn start(common: Started) -> anyhow::Result<Self> {
+        let collector = start_collector(&common, "127.0.0.1:0").await?;
+        let mut fleet = Self {
+            common,
+            collector,
+            broker: None,
+            services: Vec::new(),
+            targets: BTreeMap::new(),
+            memory_peak_bytes: 0,
+        };
+        if fleet.common.placement.needs_broker() {
+            let environment = fleet.environment("broker", 1)?;
+            fleet.broker = Some(
+                ChildProcess::start(Spawn {
+                    role: "broker",
+                    name: "broker",
+                    config: &ChildConfig::Broker,
+                    environment: &environment,
+                    logs: &fleet.common.logs,
+                })
+                .await?,
+            );
+        }
+        let placement = fleet.common.placement.clone();
+        for process in placement.start_order() {
+            for instance in 1..=process.replicas {
+                fleet.start_service(&process.name, instance).await?;
+            }
+            let addresses: Vec<String> = fleet
+                .services
+                .iter()
+                .filter(|(name, _)| *name == process.name)
+                .filter_map(|(_, child)| child.address.as_ref())
+                .map(|address| format!("http://{address}"))
+                .collect();
+            for component in &process.components {
+                fleet.targets.insert(*component, addresses.clone());
+            }
+        }
+        Ok(fleet)
+    }
+
+    async fn start_service(&mut self, process: &str, instance: usize) -> anyhow::Result<()> {
+        let name = format!("{process}-{instance}");
+        let config = ChildConfig::Service(ServiceConfig {
+            placement: self.common.placement_text.clone(),
+            process: process.to_owned(),
+            instance,
+            core_turn: self.services.len(),
+            databases: self.common.databases.clone(),
+            broker: self
+                .broker
+                .as_ref()
+                .and_then(|broker| broker.address.clone()),
+            peers: self.targets.clone(),
+        });
+        let environment = self.environment(process, instance)?;
+        let child = ChildProcess::start(Spawn {
+            role: "service",
+            name: &name,
+            config: &config,
+            environment: &environment,
+            logs: &self.common.logs,
+        })
+        .await?;
+        self.services.push((process.to_owned(), child));
+        Ok(())
+    }
+
+    fn environment(
+        &self,
+        service: &str,
+        instance: usize,
+    ) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let collector = self
+            .collector
+            .address
+            .as_deref()
+            .context("a collector without address")?;
+        Ok(vec![
+            ("OTEL_SERVICE_NAME", service.to_owned()),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                format!(
+                    "service.namespace=demo,service.instance.id={service}-{instance},\
+                     deployment.environment.name=demo"
+                ),
+            ),
+            ("WEIGHBRIDGE_ENDPOINT", format!("http://{collector}")),
+            window(&self.common),
+            arenas(),
+        ])
+    }
+
+    /// Starts the load; it waits for its command.
+    pub(crate) async fn start_load(&self, seed: u64, seconds: u64) -> anyhow::Result<ChildProcess> {
+        let targets = self.targets.clone();
+        ChildProcess::start(Spawn {
+            role: "load",
+            name: "load",
+            config: &ChildConfig::Load(LoadConfig {
+                seed,
+                seconds,
+                targets,
+            }),
+            environment: &[arenas()],
+            logs: &self.common.logs,
+        })
+        .await
+    }
+
+    /// Sees that everybody lives, and how much memory all of them hold together.
+    pub(crate) fn watch(&mut self, load: &mut ChildProcess) -> anyhow::Result<()> {
+        let broker = self.broker.iter_mut();
+        let services = self.services.iter_mut().map(|(_, child)| child);
+        let mut memory_bytes = kernel::memory_bytes(std::process::id()).unwrap_or(0);
+        for child in [&mut self.collector, load]
+            .into_iter()
+            .chain(broker)
+            .chain(services)
+        {
+            child.check_alive()?;
+            memory_bytes += kernel::memory_bytes(child.pid).unwrap_or(0);
+        }
+        self.memory_peak_bytes = self.memory_peak_bytes.max(memory_bytes);
+        Ok(())
+    }
+
+    /// Most memory that all processes held at one instant; `None` where the kernel does not tell.
+    pub(crate) fn memory_peak_bytes(&self) -> Option<u64> {
+        (self.memory_peak_bytes > 0).then_some(self.memory_peak_bytes)
+    }
+
+    /// Kills the collector and starts it again on the same directory and port.
+    pub(crate) async fn restart_collector(&mut self) -> anyhow::Result<()> {
+        let address = self
+            .collector
+            .address
+            .clone()
+            .context("a collector without address")?;
+        self.collector.kill().await?;
+        self.collector = start_collector(&self.common, &address).await?;
+        Ok(())
+    }
+
+    /// Waits until every message that was published has been applied by everybody who subscribed to it.
+    pub(crate) async fn drain(&mut self) -> anyhow::Result<()> {
+        let polls = DRAIN_PATIENCE.as_millis() / DRAIN_POLL.as_millis();
+        let mut open = String::new();
+        for _ in 0..polls {
+            let mut statuses: Vec<(String, Status)> = Vec::new();
+            for (process, child) in &mut self.services {
+                match child.ask(Command::Status).await? {
+                    Reply::Status(status) => statuses.push((process.clone(), status)),
+                    other => bail!(
+                        "`{}` answered {other:?} to a question for status",
+                        child.name
+                    ),
+                }
+            }
+            match undelivered(&statuses) {
+                None => return Ok(()),
+                Some(text) => open = text,
+            }
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        bail!(
+            "messages were not delivered within {} s: {open}",
+            DRAIN_PATIENCE.as_secs()
+        )
+    }
+
+    /// Ends everybody in the order in which nobody loses a peer that it still needs: services, broker,
+    /// collector.
+    pub(crate) async fn stop(self) -> anyhow::Result<Vec<ServiceEnd>> {
+        let mut ends = Vec::new();
+        // Callers were started after their callees, so they end before them.
+        for (service, child) in self.services.into_iter().rev() {
+            let instance = child.name.clone();
+            ends.push(ServiceEnd {
+                service,
+                instance,
+                ended: child.stop().await?,
+            });
+        }
+        if let Some(broker) = self.broker {
+            let instance = format!("{}-1", broker.name);
+            let service = broker.name.clone();
+            ends.push(ServiceEnd {
+                service,
+                instance,
+                ended: broker.stop().await?,
+            });
+        }
+        self.collector.stop().await?;
+        Ok(ends)
+    }
+}
+
+/// Windows of one length everywhere: the collector weighs itself too.
+fn window(common: &Started) -> (&'static str, String) {
+    ("WEIGHBRIDGE_WINDOW", format!("{}ms", common.window_ms))
+}
+
+/// glibc keeps an arena per thread; two are plenty and keep eight processes within a small machine.
+fn arenas() -> (&'static str, String) {
+    ("MALLOC_ARENA_MAX", "2".to_owned())
+}
+
+async fn start_collector(common: &Started, listen: &str) -> anyhow::Result<ChildProcess> {
+    let config = ChildConfig::Collector(CollectorConfig {
+        data: common.collector_data.clone(),
+        listen: listen.to_owned(),
+    });
+    ChildProcess::start(Spawn {
+        role: "collector",
+        name: "collector",
+        config: &config,
+        environment: &[
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "service.namespace=demo".to_owned(),
+            ),
+            window(common),
+            arenas(),
+        ],
+        logs: &common.logs,
+    })
+    .await
+}
+
+/// What is still on its way, in words: per topic, everything published must be consumed by each process that
+/// consumes the topic at all.
+fn undelivered(statuses: &[(String, Status)]) -> Option<String> {
+    let mut published: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut consumed: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (process, status) in statuses {
+        for (topic, count) in &status.published {
+            *published.entry(topic).or_default() += count;
+        }
+        for (topic, count) in &status.consumed {
+            *consumed.entry((process, topic)).or_default() += count;
+        }
+    }
+    consumed.into_iter().find_map(|((process, topic), count)| {
+        let sent = published.get(topic).copied().unwrap_or(0);
+        (count < sent).then(|| format!("`{process}` applied {count} of {sent} `{topic}`"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(published: &[(&str, u64)], consumed: &[(&str, u64)]) -> Status {
+        let map = |pairs: &[(&str, u64)]| {
+            pairs
+                .iter()
+                .map(|(topic, count)| ((*topic).to_owned(), *count))
+                .collect()
+        };
+        Status {
+            published: map(published),
+            consumed: map(consumed),
+        }
+    }
+
+    #[test]
+    fn drained_means_that_every_subscriber_has_everything() {
+        let store = ("store".to_owned(), status(&[("changed", 5)], &[]));
+        let half = ("warehouse".to_owned(), status(&[], &[("changed", 4)]));
+        let all = ("accounting".to_owned(), status(&[], &[("changed", 5)]));
+        assert_eq!(
+            undelivered(&[store.clone(), half, all.clone()]).as_deref(),
+            Some("`warehouse` applied 4 of 5 `changed`")
+        );
+        assert_eq!(undelivered(&[store, all]), None);
+    }
+
+    #[test]
+    fn replicas_share_what_was_published() {
+        let a = (
+            "store".to_owned(),
+            status(&[("changed", 3)], &[("changed", 1)]),
+        );
+        let b = (
+            "store".to_owned(),
+            status(&[("changed", 2)], &[("changed", 4)]),
+        );
+        assert_eq!(undelivered(&[a, b]), None);
+    }
+}
