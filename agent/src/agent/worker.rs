@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use weighbridge_wire::{Class, OwnerKind, Window};
+use weighbridge_wire::{Class, OwnerKind, Window, limits};
 
 use super::process::{ForeignThreads, Process};
 use super::table::Table;
@@ -143,18 +143,26 @@ impl Worker {
     }
 }
 
-/// The smallest span of whole windows that holds these instants.
+/// The smallest span of whole windows that holds these instants. When that is longer than the wire carries,
+/// the clock was set (or the host slept for days): the window is then the one that ends now.
 fn aligned(begin_unix_ns: u64, now_unix_ns: u64, window_ns: u64) -> Window {
-    let start = begin_unix_ns.min(now_unix_ns) / window_ns * window_ns;
-    // A rotation a moment after its boundary ends the window before it.
-    let end = now_unix_ns
-        .max(begin_unix_ns)
-        .saturating_sub(window_ns / 4)
-        .max(start + 1);
-    Window {
-        start_unix_ns: start,
-        end_unix_ns: end.div_ceil(window_ns) * window_ns,
+    let span = |first: u64, last: u64| {
+        let start = first / window_ns * window_ns;
+        // A rotation a moment after its boundary ends the window before it.
+        let end = last.saturating_sub(window_ns / 4).max(start + 1);
+        Window {
+            start_unix_ns: start,
+            end_unix_ns: end.div_ceil(window_ns) * window_ns,
+        }
+    };
+    let whole = span(
+        begin_unix_ns.min(now_unix_ns),
+        begin_unix_ns.max(now_unix_ns),
+    );
+    if whole.len_ns() <= limits::WINDOW_NS_MAX {
+        return whole;
     }
+    span(now_unix_ns, now_unix_ns)
 }
 
 fn print(table: Option<&Table>, service: &str) {
@@ -235,5 +243,15 @@ mod tests {
             (1_000, 1_500),
             "a clock that was set back"
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_by_days_makes_no_window_that_is_refused() {
+        const DAY_NS: u64 = 86_400_000_000_000;
+        let (old, new) = (1_000, 20_000 * DAY_NS + 1_050);
+        let now = (new / 100 * 100, new / 100 * 100 + 100);
+        assert_eq!(span(old, new), now, "set forward");
+        assert_eq!(span(new, old), (1_000, 1_100), "set back");
+        assert_eq!(span(1_000, DAY_NS).1, DAY_NS, "a day is one window still");
     }
 }

@@ -12,8 +12,8 @@ use hyper_util::rt::TokioTimer;
 
 use super::connection::{Connector, PoolExecutor, pool_owner, resolve};
 use super::{
-    BODY_BYTES_MAX, ClientError, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RequestBuilder,
-    TIMEOUT_DEFAULT,
+    BODY_BYTES_MAX, CONNECT_TIMEOUT, ClientError, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT,
+    RequestBuilder, TIMEOUT_DEFAULT,
 };
 use crate::account::OwnerRef;
 use crate::ledger::{EdgeId, ServiceName, ledger};
@@ -204,8 +204,12 @@ impl Client {
         {
             return trusted;
         }
-        // A name that cannot be resolved is not trusted; the call will fail and say so.
-        let addresses = resolve(&self.shared.base).await.unwrap_or_default();
+        // A name that cannot be resolved is not trusted; the call will fail and say so. That is not remembered:
+        // a peer that comes up later than we do is trusted from its first answer on.
+        let resolving = tokio::time::timeout(CONNECT_TIMEOUT, resolve(&self.shared.base));
+        let Ok(Ok(addresses)) = resolving.await else {
+            return false;
+        };
         let trust = state::trust();
         let trusted = !addresses.is_empty()
             && addresses

@@ -156,6 +156,10 @@ impl Drop for CallRecord {
         let Some((ended_ns, carried)) = self.ended else {
             return;
         };
+        // Dropped while it waited: timed out, or cancelled.
+        if let Some(since) = self.waiting_since_ns.take() {
+            self.waited_ns += ended_ns.saturating_sub(since);
+        }
         if let Some(bill) = &self.bill {
             bill.add_wait(WaitKind::Call, self.waited_ns);
         }

@@ -13,7 +13,9 @@ use super::names::Resolved;
 use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCell, Shard};
 use super::{Ledger, WindowLedger};
 use crate::{account, clock};
-use rows::{write_distributions, write_edges, write_entities, write_owners, write_series};
+use rows::{
+    bound_figures, write_distributions, write_edges, write_entities, write_owners, write_series,
+};
 
 /// What the kernel says of the process at the end of a window. `None` means unknown.
 #[derive(Clone, Debug)]
@@ -86,6 +88,11 @@ impl Rotation {
         write_series(&mut rows, &merged, &names, length_ns);
         write_edges(&mut rows, &merged.edges, &names);
         write_entities(&mut rows, &merged, &names);
+        let bounded = bound_figures(&mut rows);
+        if bounded > 0 {
+            let figures = merged.losses.entry(("agent.figures", "out of range"));
+            *figures.or_default() += bounded;
+        }
         for ((place, reason), n) in &merged.losses {
             let key = LossKey {
                 place: (*place).into(),

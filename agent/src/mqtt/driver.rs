@@ -29,6 +29,7 @@ pub(super) async fn drive(
     mut event_loop: EventLoop,
     arrived: mpsc::Sender<Arrived>,
 ) {
+    let _down = Down(link.clone());
     let mut backoff = Backoff::default();
     let mut failing = false;
     loop {
@@ -62,6 +63,16 @@ pub(super) async fn drive(
                 tokio::time::sleep(backoff.next(None, false)).await;
             }
         }
+    }
+}
+
+/// Tells publishers that nobody drives the connection any more, also when the consumer was dropped: the link
+/// outlives the driver with its clients.
+struct Down(Arc<Link>);
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        self.0.disconnected(|| {});
     }
 }
 

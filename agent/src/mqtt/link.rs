@@ -179,6 +179,8 @@ impl Link {
         let mut state = lock(&self.state);
         discard();
         state.connected = false;
+        // What is acknowledged from now on would reach the next connection, where the id means another message.
+        state.generation += 1;
         state.unconfirmed = 0;
         self.publish_status(&state);
         let mut failed: Vec<Publishing> = state.unwritten.drain(..).collect();

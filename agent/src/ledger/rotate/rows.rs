@@ -4,13 +4,54 @@ use std::sync::Arc;
 
 use weighbridge_wire::{
     DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OTHER, OwnerKey, Quality,
-    RowSet, SeriesKey, column, scope,
+    RowSet, RowValue, SeriesKey, column, limits, scope,
 };
 
 use super::Merged;
 use crate::ledger::edge::signed;
+use crate::ledger::limits::cut;
 use crate::ledger::names::Resolved;
 use crate::ledger::shard::{EdgeCell, EdgeRow, SLOT_NS, SizeCell};
+
+/// A name given by the host, cut: the collector refuses a delta with a longer one as a whole.
+fn short(name: &Arc<str>) -> Arc<str> {
+    match cut(name) {
+        whole if whole.len() == name.len() => name.clone(),
+        shorter => shorter.into(),
+    }
+}
+
+/// Brings figures beyond the bounds of the wire back to them, and returns how many there were: the collector
+/// refuses a delta with one of them as a whole. A hundred streams that were open for a day and end together
+/// are enough, and so is a host that reports a size of `u64::MAX`.
+pub(super) fn bound_figures(rows: &mut RowSet) -> i64 {
+    let bounded = |column: u32, value: i64| {
+        let max = limits::column_max(column);
+        value.clamp(-max, max)
+    };
+    let beyond: Vec<_> = rows
+        .iter()
+        .filter(|(_, row)| row.columns().any(|(n, value)| bounded(n, value) != value))
+        .map(|(key, row)| (key.clone(), row.clone()))
+        .collect();
+    let mut figures = 0;
+    for (key, row) in beyond {
+        let mut within = RowValue::new();
+        for (column, value) in row.columns() {
+            let kept = bounded(column, value);
+            figures += i64::from(kept != value);
+            within.add(column, kept);
+        }
+        for (column, histogram) in row.histograms() {
+            within.histogram_mut(column).merge(histogram);
+        }
+        for (column, sketch) in row.sketches() {
+            within.add_sketch(column, sketch);
+        }
+        *rows.row_mut(key) = within;
+    }
+    figures
+}
 
 pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
     for (id, cost) in &merged.owners {
@@ -109,8 +150,8 @@ pub(super) fn write_edges(rows: &mut RowSet, edges: &[(EdgeRow, EdgeCell)], name
             peer_service: id.peer_service.clone(),
             peer_operation: id.peer_operation.clone(),
             call_id: id.call_id.clone(),
-            peer: id.peer.clone(),
-            target: id.target.clone(),
+            peer: short(&id.peer),
+            target: short(&id.target),
             origin_service,
             origin_operation,
         };
@@ -183,7 +224,7 @@ pub(super) fn write_entities(rows: &mut RowSet, merged: &Merged, names: &Resolve
             component,
             operation,
             class,
-            database: entity.database.clone(),
+            database: short(&entity.database),
             entity: entity.entity.clone(),
             access: entity.access.into(),
         };

@@ -1,0 +1,160 @@
+//! The command line. One struct per subcommand; what they do is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// What each kind of request really costs, across every service that it touches.
+#[derive(Debug, Parser)]
+#[command(name = "weighbridge", version, about, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 budget breached, \
+                        4 not enough data.\nData goes to standard output, the rest to standard error."
+)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a small ERP with planted truths, weigh it, and check what the report says
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// One process of the demo; started by it
+    #[cfg(feature = "demo")]
+    #[command(hide = true, disable_help_flag = true)]
+    DemoChild(DemoChildArgs),
+    /// Run the collector: take in ledgers, fold and keep them, serve reports
+    Collect(CollectArgs),
+    /// Make a report of what was collected
+    Report(ReportArgs),
+    /// Say what is missing for services of this environment to be weighed
+    Doctor(DoctorArgs),
+    /// Read the collector's configuration and say whether it is right
+    CheckConfig(CollectArgs),
+    /// Print the collector's configuration as it would be used, without secrets
+    PrintConfig(CollectArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `demo`.
+#[cfg(feature = "demo")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Seconds of load
+    #[arg(long, value_name = "N", default_value_t = weighbridge_demo::Options::SECONDS_DEFAULT)]
+    pub(crate) seconds: u64,
+    /// Seed of data and load: the same seed asks the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Where data, logs and the report go
+    #[arg(long, value_name = "DIR", default_value = "weighbridge-demo-out")]
+    pub(crate) out: PathBuf,
+    /// Which component runs in which process (TOML); the default is three services
+    #[arg(long, value_name = "FILE")]
+    pub(crate) placement: Option<PathBuf>,
+    /// Run the merged placement too, and compare what was predicted with what the kernel measures
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Open the report in a browser at the end
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Kill the collector after so many seconds of load and start it again: nothing may be lost
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub(crate) kill_collector_at: Option<u64>,
+}
+
+/// `demo-child`: the demo reads these itself.
+#[cfg(feature = "demo")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoChildArgs {
+    /// What the demo passes on
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// `collect`, `check-config`, `print-config`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CollectArgs {
+    /// Configuration file (TOML); flags go before environment, environment before file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of the collector's data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen_http: Option<String>,
+    /// Any setting of the configuration file by its key; print-config lists them. Can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .ok_or_else(|| "write KEY=VALUE, like limits.body=4MiB".to_owned())
+}
+
+/// `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// A collector's data directory, or the URL of a running collector
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) from: String,
+    /// Begin of the range: a time (RFC 3339) or an age such as 15m; whole windows. Default: the earliest
+    #[arg(long, value_name = "TIME|AGE")]
+    pub(crate) since: Option<String>,
+    /// End of the range: a time or an age; whole windows. Default: now
+    #[arg(long, value_name = "TIME|AGE")]
+    pub(crate) until: Option<String>,
+    /// Where report.html, report.json, report.md and the tables go
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Formats, separated by commas. Without --out: one format, on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
+    pub(crate) format: Vec<Format>,
+}
+
+/// `doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// The collector to ask; default: WEIGHBRIDGE_ENDPOINT
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+}
+
+/// `completions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Formats of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Format {
+    /// One file for a browser; no network
+    Html,
+    /// The document itself
+    Json,
+    /// Tables, one file each
+    Csv,
+    /// A summary to read in a terminal
+    Md,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_valid() {
+        super::Args::command().debug_assert();
+    }
+}

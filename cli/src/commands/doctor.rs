@@ -1,0 +1,38 @@
+//! `doctor`: run with a service's environment, it says what keeps that service from being weighed.
+
+mod collector;
+mod environment;
+mod finding;
+mod itself;
+
+use crate::args::DoctorArgs;
+use crate::exit::{Exit, Stop};
+use crate::output;
+
+use finding::State;
+
+/// Looks at the environment, at this machine, and at the collector.
+pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Stop> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let endpoint = args
+        .endpoint
+        .clone()
+        .or_else(|| env("WEIGHBRIDGE_ENDPOINT"));
+    let mut findings = environment::look(&env);
+    findings.extend(itself::look());
+    findings.extend(collector::look(
+        endpoint.as_deref(),
+        env("WEIGHBRIDGE_TOKEN").as_deref(),
+    )?);
+    output::data(&output::visible(&finding::render(&findings)))?;
+    let broken = findings
+        .iter()
+        .filter(|finding| finding.state == State::Broken)
+        .count();
+    if broken == 0 {
+        output::note("a service with this environment is weighed");
+        return Ok(Exit::Ok);
+    }
+    output::note(&format!("{broken} broken; each line says what to do"));
+    Ok(Exit::Failure)
+}

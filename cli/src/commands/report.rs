@@ -1,0 +1,127 @@
+//! `report`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+use weighbridge_collector::{Clock, SERVICE, Span, fetch_range, read_range};
+use weighbridge_reports::{Document, Options, formats, html};
+use weighbridge_wire::FoldedRange;
+
+use crate::args::{Format, ReportArgs};
+use crate::exit::{Exit, Stop};
+use crate::{output, runtime};
+
+/// Makes a report.
+pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
+    let mut wanted: BTreeSet<Format> = args.format.iter().copied().collect();
+    if wanted.is_empty() {
+        wanted = match args.out {
+            Some(_) => BTreeSet::from([Format::Html, Format::Json]),
+            None => BTreeSet::from([Format::Md]),
+        };
+    }
+    if args.out.is_none() && (wanted.len() > 1 || wanted.contains(&Format::Csv)) {
+        return Err(Stop::usage(
+            "several files need a directory: give --out DIR, or one of html, json, md with --format",
+        ));
+    }
+    let range = range(args)?;
+    refuse_empty(&range, args)?;
+    let document = Document::build(&range, &Options::default());
+    for format in wanted {
+        let files = files(&document, format)?;
+        match &args.out {
+            Some(out) => write(&files, out)?,
+            None => print(&files, format)?,
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// To standard output. What a person reads there holds names from outside.
+fn print(files: &[(String, String)], format: Format) -> Result<(), Stop> {
+    for (_, text) in files {
+        match format {
+            Format::Md => output::data(&output::visible(text))?,
+            Format::Html | Format::Json | Format::Csv => output::data(text)?,
+        }
+    }
+    Ok(())
+}
+
+fn range(args: &ReportArgs) -> Result<FoldedRange, Stop> {
+    let (since, until) = (args.since.as_deref(), args.until.as_deref());
+    // Read here even when the collector reads it again: a wrong range is wrong usage.
+    let span = Span::parse(since, until, Clock::system().now_unix_ns()).map_err(Stop::usage)?;
+    if args.from.contains("://") {
+        let token = std::env::var("WEIGHBRIDGE_TOKEN")
+            .ok()
+            .filter(|token| !token.is_empty());
+        let fetch = fetch_range(&args.from, token.as_deref(), since, until);
+        return Ok(runtime::current_thread()?
+            .block_on(fetch)
+            .map_err(anyhow::Error::new)?);
+    }
+    Ok(read_range(Path::new(&args.from), span).map_err(anyhow::Error::new)?)
+}
+
+fn refuse_empty(range: &FoldedRange, args: &ReportArgs) -> Result<(), Stop> {
+    // A collector weighs itself: that alone is no data.
+    if range
+        .windows
+        .iter()
+        .any(|window| window.service.service != SERVICE && !window.rows.is_empty())
+    {
+        return Ok(());
+    }
+    let asked = match (&args.since, &args.until) {
+        (None, None) => String::new(),
+        (since, until) => format!(
+            " between {} and {}",
+            since.as_deref().unwrap_or("the beginning"),
+            until.as_deref().unwrap_or("now")
+        ),
+    };
+    Err(Stop::not_enough_data(format!(
+        "{} holds no service's ledger{asked}: give the services load and wait for a window to end (10 s), ask for a longer \
+         range, or see with `weighbridge doctor` why nothing arrives",
+        args.from
+    )))
+}
+
+fn write(files: &[(String, String)], out: &Path) -> Result<(), Stop> {
+    std::fs::create_dir_all(out).with_context(|| {
+        format!(
+            "cannot make the directory {}; choose one that can be written with --out",
+            out.display()
+        )
+    })?;
+    for (name, text) in files {
+        let path = out.join(name);
+        std::fs::write(&path, text).with_context(|| {
+            format!(
+                "cannot write {}; see its permissions and the free space",
+                path.display()
+            )
+        })?;
+        output::data(&output::visible(&format!("{}\n", path.display())))?;
+    }
+    Ok(())
+}
+
+/// The files of a format: name and contents.
+fn files(document: &Document, format: Format) -> Result<Vec<(String, String)>, Stop> {
+    Ok(match format {
+        Format::Html => vec![("report.html".into(), html::render(document))],
+        Format::Json => {
+            let json = formats::json(document).context("the document cannot be written as JSON")?;
+            vec![("report.json".into(), json)]
+        }
+        Format::Csv => formats::csv(document)
+            .into_iter()
+            .map(|table| (format!("{}.csv", table.name), table.text))
+            .collect(),
+        Format::Md => vec![("report.md".into(), formats::markdown(document))],
+    })
+}

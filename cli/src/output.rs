@@ -1,0 +1,75 @@
+//! The one place in this program that prints. Data goes to standard output, everything else to standard
+//! error, and names from outside are shown with their control characters escaped.
+#![allow(
+    clippy::print_stderr,
+    reason = "a command line talks to people; everything that it says goes through here"
+)]
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// Writes data to standard output. A reader that went away (`| head`) is no error.
+///
+/// # Errors
+/// When standard output cannot be written, for example because its disk is full.
+pub(crate) fn data(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Says something beside the data.
+pub(crate) fn note(text: &str) {
+    eprintln!("{}", visible(text));
+}
+
+/// Says what went wrong.
+pub(crate) fn error(text: &str) {
+    let text = visible(text);
+    if colored() {
+        eprintln!("\u{1b}[1;31merror:\u{1b}[0m {text}");
+    } else {
+        eprintln!("error: {text}");
+    }
+}
+
+/// True when standard error may be coloured: a terminal, and `NO_COLOR` is not set.
+pub(crate) fn colored() -> bool {
+    std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The text with what could steer a terminal made visible: control characters, and characters that
+/// change the direction of writing. Line breaks and tabulators stay.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let steers = (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if steers {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(
+            visible("GET /a\u{1b}[2J\r\u{7}"),
+            "GET /a\\u{1b}[2J\\r\\u{7}"
+        );
+        assert_eq!(visible("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(visible("line\n\tnext Größe 漢"), "line\n\tnext Größe 漢");
+    }
+}

@@ -1,0 +1,8 @@
+//! Integration tests: what needs several parts at once. One binary, for the time that linking takes.
+
+mod bad_input;
+mod collector_kill;
+mod demo;
+mod harness;
+mod readme;
+mod weigh;

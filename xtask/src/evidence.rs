@@ -1,0 +1,162 @@
+//! `evidence`: the long forms of checks, run when their part changes.
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::clock::Stopwatch;
+use crate::context::Context;
+use crate::say;
+
+/// A long form.
+struct Evidence {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Context) -> Result<()>,
+}
+
+const ALL: &[Evidence] = &[
+    Evidence {
+        name: "build",
+        what: "build of the quick start from an empty cache in a target directory of its own (about 6 minutes)",
+        run: build,
+    },
+    Evidence {
+        name: "demo",
+        what: "the demo at its full length, twice with one seed, on the release build (about 4 minutes)",
+        run: demo,
+    },
+    Evidence {
+        name: "kills",
+        what: "the collector killed and restarted 100 times under load (about 10 minutes)",
+        run: kills,
+    },
+    Evidence {
+        name: "properties",
+        what: "all property tests with 5000 cases each",
+        run: properties,
+    },
+    Evidence {
+        name: "bench",
+        what: "the benches; copy what they print to benches/RESULTS.md with machine and commit",
+        run: bench,
+    },
+];
+
+/// Runs one, or lists them.
+pub(crate) fn run(context: &Context, name: Option<&str>) -> Result<()> {
+    let Some(name) = name else {
+        for evidence in ALL {
+            say::line(&format!("{:<12} {}", evidence.name, evidence.what));
+        }
+        return Ok(());
+    };
+    let evidence = ALL
+        .iter()
+        .find(|evidence| evidence.name == name)
+        .with_context(|| {
+            let names: Vec<&str> = ALL.iter().map(|evidence| evidence.name).collect();
+            format!(
+                "there is no evidence named `{name}`; there are: {}",
+                names.join(", ")
+            )
+        })?;
+    let watch = Stopwatch::start();
+    (evidence.run)(context)?;
+    say::line(&format!(
+        "{name}: held, {:.0} s",
+        watch.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+fn build(context: &Context) -> Result<()> {
+    let target = context.target.join("evidence").join("build");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)?;
+    }
+    let alone = Context {
+        root: context.root.clone(),
+        target: target.clone(),
+        strict: context.strict,
+    };
+    let watch = Stopwatch::start();
+    let mut cargo = context.cargo();
+    cargo.env("CARGO_TARGET_DIR", &target).args([
+        "build",
+        "--release",
+        "--locked",
+        "--timings",
+        "--package",
+        "weighbridge",
+    ]);
+    context.run(&mut cargo)?;
+    let took = watch.elapsed().as_secs_f64();
+    let bytes = std::fs::metadata(alone.binary("release"))?.len();
+    say::line(&format!(
+        "built in {took:.0} s; the binary has {:.1} MiB",
+        bytes as f64 / f64::from(1 << 20)
+    ));
+    if took > 360.0 {
+        bail!(
+            "more than 360 s; {} shows which crates to put behind a feature",
+            target.join("cargo-timings").display()
+        );
+    }
+    Ok(())
+}
+
+fn demo(context: &Context) -> Result<()> {
+    crate::release::build(context)?;
+    integration(context, "demo::", &[("WEIGHBRIDGE_TEST_LONG", "1")])
+}
+
+fn kills(context: &Context) -> Result<()> {
+    integration(
+        context,
+        "collector_kill::",
+        &[("WEIGHBRIDGE_TEST_KILLS", "100")],
+    )
+}
+
+fn properties(context: &Context) -> Result<()> {
+    let mut cargo = context.cargo();
+    cargo.env("PROPTEST_CASES", "5000").args([
+        "test",
+        "--locked",
+        "--package",
+        "weighbridge-wire",
+        "--package",
+        "weighbridge-agent",
+        "--package",
+        "weighbridge-collector",
+        "--package",
+        "weighbridge-reports",
+    ]);
+    context.run(&mut cargo)
+}
+
+fn bench(context: &Context) -> Result<()> {
+    context.run(
+        context
+            .cargo()
+            .args(["bench", "--locked", "--package", "weighbridge-benches"]),
+    )
+}
+
+fn integration(context: &Context, filter: &str, settings: &[(&str, &str)]) -> Result<()> {
+    let mut cargo = context.cargo();
+    cargo
+        .envs(settings.iter().copied())
+        .env("WEIGHBRIDGE_TEST_BINARY", context.binary("release"))
+        .args([
+            "test",
+            "--locked",
+            "--package",
+            "weighbridge-tests",
+            "--test",
+            "it",
+            "--",
+            "--nocapture",
+            filter,
+        ]);
+    context.run(&mut cargo)
+}

@@ -1,0 +1,113 @@
+//! `test` and `ci`: the same steps, in the order in which their build caches help each other.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::steps::Steps;
+use crate::{browser, checks, regenerate, release};
+
+/// All tests.
+pub(crate) fn test(context: &Context) -> Result<()> {
+    let mut steps = Steps::new(context.strict);
+    add_tests(&mut steps, context);
+    steps.finish()
+}
+
+/// The gate. The format comes first since it takes no build; the quick start's build comes next, so
+/// that it is timed from an empty cache on a new machine; its binary then runs the demo in the tests.
+pub(crate) fn ci(context: &Context) -> Result<()> {
+    let mut steps = Steps::new(context.strict);
+    steps.run("format", |_| {
+        context.run(context.cargo().args(["fmt", "--all", "--check"]))
+    });
+    checks::add(&mut steps, context);
+    add_tests(&mut steps, context);
+    steps.run("generated code is current", |_| {
+        regenerate::check_by_cargo(context)
+    });
+    steps.run("clippy", |_| {
+        context.run(context.cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    });
+    steps.run("features alone", |_| features_alone(context));
+    steps.run("docs", |_| {
+        let mut cargo = context.cargo();
+        cargo.env("RUSTDOCFLAGS", "--deny warnings").args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--quiet",
+        ]);
+        context.run(&mut cargo)
+    });
+    steps.finish()
+}
+
+fn add_tests(steps: &mut Steps, context: &Context) {
+    steps.run("build of the quick start", |_| release::build(context));
+    steps.run("build of the tests", |_| {
+        context.run(context.cargo().args([
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-run",
+            "--quiet",
+        ]))
+    });
+    let report = browser::report_dir(context);
+    steps.run("tests", |tests| {
+        // The browser looks at the report that the demo test leaves; an old one must not stand in for it.
+        if report.exists() {
+            std::fs::remove_dir_all(&report)?;
+        }
+        let mut cargo = context.cargo();
+        cargo
+            .env("WEIGHBRIDGE_TEST_BINARY", context.binary("release"))
+            .env("WEIGHBRIDGE_TEST_REPORT_DIR", &report)
+            .args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        context.run_lines(&mut cargo, |line| tests.read_line(line))
+    });
+    steps.run_or_skip("the demo's report in a browser", |_| {
+        browser::check(context, &report.join("report.html"))
+    });
+}
+
+/// Services choose features of the agent one by one, and a shipped binary leaves the demo out: each must
+/// compile without what the rest of the workspace switches on.
+fn features_alone(context: &Context) -> Result<()> {
+    for feature in [
+        "",
+        "axum-0_8",
+        "hyper-util-0_1",
+        "rumqttc-0_25",
+        "rusqlite-0_42",
+    ] {
+        context.run(context.cargo().args([
+            "check",
+            "--quiet",
+            "--locked",
+            "--package",
+            "weighbridge-agent",
+            "--no-default-features",
+            "--features",
+            feature,
+        ]))?;
+    }
+    context.run(context.cargo().args([
+        "check",
+        "--quiet",
+        "--locked",
+        "--package",
+        "weighbridge",
+        "--no-default-features",
+    ]))
+}

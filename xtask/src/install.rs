@@ -1,0 +1,88 @@
+//! Installs what a task needs from Debian, where that may be done.
+
+use anyhow::Result;
+
+use crate::context::{Context, installed};
+use crate::say;
+
+/// A program that a step needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    /// Names under which it may be found in `PATH`.
+    programs: &'static [&'static str],
+    /// The Debian package that holds it.
+    package: &'static str,
+}
+
+/// The browser that looks at reports.
+pub(crate) const CHROMIUM: Tool = Tool {
+    programs: &["chromium", "chromium-browser"],
+    package: "chromium",
+};
+/// Runs the script that drives the browser.
+pub(crate) const NODE: Tool = Tool {
+    programs: &["node"],
+    package: "nodejs",
+};
+/// Fetches what that script needs.
+pub(crate) const NPM: Tool = Tool {
+    programs: &["npm"],
+    package: "npm",
+};
+
+impl Tool {
+    fn present(self) -> bool {
+        self.programs.iter().any(|program| installed(program))
+    }
+}
+
+/// Sees to it that all tools are there. What is missing is installed when that needs no question
+/// (root, and apt is there). Returns the names of those that are still missing.
+pub(crate) fn ensure(context: &Context, tools: &[Tool]) -> Result<Vec<&'static str>> {
+    let missing: Vec<Tool> = tools
+        .iter()
+        .copied()
+        .filter(|tool| !tool.present())
+        .collect();
+    if !missing.is_empty() && may_install() {
+        let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+        say::line(&format!("installing {} from Debian", packages.join(", ")));
+        let apt = |args: &[&str]| {
+            let mut command = context.command("apt-get");
+            command
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+                .args(args);
+            context.run(&mut command)
+        };
+        // A failure shows in what is still missing afterwards, with the reason printed above it.
+        let installed_now = apt(&["update"]).and_then(|()| {
+            let mut args = vec!["install", "--yes", "--no-install-recommends"];
+            args.extend(&packages);
+            apt(&args)
+        });
+        if let Err(error) = installed_now {
+            say::line(&format!("cannot install: {error:#}"));
+        }
+    }
+    Ok(tools
+        .iter()
+        .filter(|tool| !tool.present())
+        .map(|tool| tool.package)
+        .collect())
+}
+
+/// True for root on a machine with apt.
+fn may_install() -> bool {
+    installed("apt-get") && is_root()
+}
+
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:"))
+            .and_then(|ids| ids.split_whitespace().nth(1))
+            .is_some_and(|effective| effective == "0")
+    })
+}
