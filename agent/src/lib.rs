@@ -14,7 +14,9 @@
 //!         .route("/orders/{id}", get(|| async { "one order" }))
 //!         .layer(weighbridge_agent::layer()); // after the routes
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//!     weighbridge_agent::serve(listener, app).await // axum::serve plus the cost of the connection
+//!     weighbridge_agent::serve(listener, app) // axum::serve plus the cost of the connection
+//!         .with_graceful_shutdown(weighbridge_agent::shutdown_signal())
+//!         .await
 //! }
 //! # }
 //! ```
@@ -83,7 +85,7 @@ pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};
 #[doc(hidden)]
 pub use runtime::macro_support;
 pub use runtime::runtime;
-pub use serve::{Listener, Serve, serve};
+pub use serve::{Listener, Serve, serve, shutdown_signal};
 pub use state::is_enabled;
 pub use tasks::{Scope, background, driver, job, local_call, pool, spawn, spawn_blocking};
 pub use trust::{Network, Trust, TrustError, TrustKey};

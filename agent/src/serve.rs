@@ -11,6 +11,7 @@ mod io;
 mod listener;
 mod run;
 mod service;
+mod signal;
 
 use std::future::{Future, IntoFuture};
 use std::io::Result;
@@ -22,6 +23,7 @@ use tower_service::Service;
 
 pub(crate) use connection::Served;
 pub use listener::Listener;
+pub use signal::shutdown_signal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -79,27 +79,10 @@ async fn work_until_input_ends() {
     wait.await.unwrap();
 }
 
+/// Sends SIGUSR1 once the agent listens for it. Before that the process would die of it: asks until the kernel
+/// says that the signal is caught.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_signal_prints_the_table_and_the_process_goes_on() {
-    if is_subject("signal") {
-        return work_until_input_ends();
-    }
-    let mut child = subject(
-        "signal",
-        "a_signal_prints_the_table_and_the_process_goes_on",
-    )
-    .stdin(Stdio::piped())
-    .stderr(Stdio::piped())
-    .stdout(Stdio::null())
-    .spawn()
-    .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    lines.find(|line| line == "ready").unwrap();
-    // The agent's thread may not have come to its signals yet, and would then die of this one: ask until the
-    // kernel says that the signal is caught.
+fn ask_for_the_table(child: &std::process::Child) {
     let status = format!("/proc/{}/status", child.id());
     let caught = || {
         let text = std::fs::read_to_string(&status).unwrap();
@@ -123,6 +106,53 @@ fn a_signal_prints_the_table_and_the_process_goes_on() {
             .unwrap()
             .success()
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn with_a_collector_the_signal_harms_nobody() {
+    if is_subject("signal with endpoint") {
+        return work_until_input_ends();
+    }
+    let mut child = subject(
+        "signal with endpoint",
+        "with_a_collector_the_signal_harms_nobody",
+    )
+    .env("WEIGHBRIDGE_ENDPOINT", "http://127.0.0.1:1")
+    .stdin(Stdio::piped())
+    .stderr(Stdio::piped())
+    .stdout(Stdio::null())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    lines.find(|line| line == "ready").unwrap();
+    ask_for_the_table(&child);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_prints_the_table_and_the_process_goes_on() {
+    if is_subject("signal") {
+        return work_until_input_ends();
+    }
+    let mut child = subject(
+        "signal",
+        "a_signal_prints_the_table_and_the_process_goes_on",
+    )
+    .stdin(Stdio::piped())
+    .stderr(Stdio::piped())
+    .stdout(Stdio::null())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    lines.find(|line| line == "ready").unwrap();
+    ask_for_the_table(&child);
     lines
         .find(|line| line.starts_with("JOB once"))
         .expect("the table");

@@ -72,7 +72,7 @@ async fn run(mut worker: Worker, mut inbox: mpsc::Receiver<Command>) {
     }
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut signals = Signals::new(table.is_some());
+    let mut signals = Signals::new();
     let mut begin_unix_ns = clock::wall_unix_ns();
     loop {
         let now = clock::wall_unix_ns();
@@ -180,17 +180,14 @@ struct Signals(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Signals {
     #[cfg(unix)]
-    fn new(wanted: bool) -> Self {
+    fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self(
-            wanted
-                .then(|| signal(SignalKind::user_defined1()).ok())
-                .flatten(),
-        )
+        // Also where no table is kept: who asks for one must not end the service by the signal's default.
+        Self(signal(SignalKind::user_defined1()).ok())
     }
 
     #[cfg(not(unix))]
-    fn new(_wanted: bool) -> Self {
+    fn new() -> Self {
         Self()
     }
 

@@ -311,6 +311,55 @@ fn a_bill_that_nobody_ends_is_ended_by_its_drop() {
 }
 
 #[test]
+fn beyond_the_limit_of_entities_statements_stay_whole() {
+    use crate::ledger::{EntityFigures, record_entity};
+    let mut books = Books::open();
+    let limits = ledger().limits();
+    ledger().set_limits(crate::ledger::Limits {
+        entities_max: 2,
+        ..limits
+    });
+    on_thread(|| {
+        for n in 0..50 {
+            let figures = EntityFigures {
+                statements: 1,
+                ..EntityFigures::default()
+            };
+            let entity = format!("entity {n}").into();
+            record_entity(None, &"limits".into(), &entity, "limited", figures);
+        }
+    });
+    ledger().set_limits(limits);
+    books.rotate();
+    let rows: Vec<_> = books
+        .rows
+        .of_kind(RowKind::Entity)
+        .filter(|(key, _)| &*key.parts[5] == "limited")
+        .map(|(_, row)| figure(row, column::STATEMENTS))
+        .collect();
+    assert_eq!(rows.iter().sum::<i64>(), 50);
+    assert!(rows.len() <= 3, "{} rows", rows.len());
+    assert!(books.lost("agent.entities") >= 47);
+}
+
+#[test]
+fn only_the_first_end_counts_while_the_socket_is_open() {
+    let mut books = Books::open();
+    let bill = Bill::start(Start {
+        operation: "ended twice",
+        socket: true,
+        ..Start::default()
+    });
+    bill.end(Outcome::Error);
+    bill.end(Outcome::Ok);
+    bill.socket_done();
+    books.rotate();
+    let row = books.operation("ended twice", "");
+    let figures = [column::ENDED, column::ERRORS].map(|c| figure(&row, c));
+    assert_eq!(figures, [1, 1]);
+}
+
+#[test]
 fn beyond_the_limits_totals_stay_whole() {
     let mut books = Books::open();
     let limits = ledger().limits();

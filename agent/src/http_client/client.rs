@@ -219,3 +219,20 @@ impl Client {
         trusted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_yet_is_asked_again() {
+        // Longer than a label of the DNS may be: refused before anybody is asked.
+        let base = format!("http://{}:1", "x".repeat(64));
+        let client = Client::new("c-later", &base).unwrap();
+        assert!(!client.is_trusted().await);
+        assert_eq!(*lock(&client.shared.trusted), None);
+        let known = Client::new("c-known", "http://127.0.0.1:1").unwrap();
+        known.is_trusted().await;
+        assert!(lock(&known.shared.trusted).is_some(), "an answer is kept");
+    }
+}

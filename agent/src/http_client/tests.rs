@@ -12,10 +12,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use weighbridge_wire::column;
 
 use super::*;
 use crate::ledger::{Direction, EdgeFigures, EdgeId};
 use crate::propagation::{BAGGAGE, HOP, TRACEPARENT, extract};
+use crate::tasks::job;
+use crate::testing::{Books, figure};
 use crate::trust::Trust;
 
 static SEEN: Mutex<Vec<(EdgeId, EdgeFigures)>> = Mutex::new(Vec::new());
@@ -300,6 +303,23 @@ async fn a_silent_peer_is_left_after_the_timeout() {
     let (_, figures) = recorded("t-silent", 1).await.remove(0);
     assert_eq!((figures.request_messages, figures.errors), (1, 1));
     assert!(figures.wait_ns.unwrap() >= 900_000_000);
+}
+
+#[tokio::test]
+async fn a_request_waited_for_the_call_that_it_gave_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::new("t-gave-up", &base).unwrap();
+    let mut books = Books::open();
+    // Dropped without another poll, as by a client that went away.
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        _ = job("gives a call up", client.get("/x").send()) => unreachable!("nobody answers"),
+    }
+    books.rotate();
+    let row = books.operation("JOB gives a call up", "");
+    assert!(figure(&row, column::WAIT_CALL_NS) >= 150_000_000, "{row:?}");
 }
 
 #[tokio::test]

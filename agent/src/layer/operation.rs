@@ -21,9 +21,13 @@ pub(super) fn name(
     extensions: &Extensions,
 ) -> (String, &'static str) {
     if is_grpc(headers) {
-        // `/package.Service/Method` is the template. Unknown methods reach the layer too, so the interner
-        // bounds them.
-        return (uri.path().trim_start_matches('/').to_owned(), "grpc");
+        // `/package.Service/Method` is the template, but only where a route took it: otherwise any client could
+        // fill the table with paths. What a route's service does not know is bounded by the interner.
+        let name = match template(extensions) {
+            Some(_) => uri.path().trim_start_matches('/').to_owned(),
+            None => UNMATCHED.to_owned(),
+        };
+        return (name, "grpc");
     }
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE"
@@ -101,18 +105,16 @@ mod tests {
     #[test]
     fn grpc_is_named_by_its_method() {
         let grpc = ("shop.Cart/Add".to_owned(), "grpc");
+        let route = Some("/shop.Cart/{*method}");
+        for content_type in ["application/grpc", "application/grpc+proto"] {
+            assert_eq!(
+                named("POST", "/shop.Cart/Add", Some(content_type), route),
+                grpc
+            );
+        }
         assert_eq!(
-            named("POST", "/shop.Cart/Add", Some("application/grpc"), None),
-            grpc
-        );
-        assert_eq!(
-            named(
-                "POST",
-                "/shop.Cart/Add",
-                Some("application/grpc+proto"),
-                None
-            ),
-            grpc
+            named("POST", "/any.Thing/1", Some("application/grpc"), None),
+            ("<unmatched>".into(), "grpc")
         );
         assert_eq!(
             named("POST", "/x", Some("application/grpc-web"), None).1,

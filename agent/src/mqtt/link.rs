@@ -291,4 +291,18 @@ mod tests {
         assert_eq!(link.topic_name("c/1/2"), "c/#");
         assert_eq!(link.topic_name("elsewhere"), weighbridge_wire::OTHER);
     }
+
+    #[test]
+    fn a_message_of_a_lost_connection_is_not_acknowledged_before_the_next_one() {
+        let (requests, _event_loop) = AsyncClient::new(MqttOptions::new("c", "localhost", 1), 10);
+        let link = Link::new("m-generations", requests, 1);
+        link.connected(Vec::new());
+        let arrived = link.generation();
+        link.disconnected(|| {});
+        assert_ne!(
+            link.generation(),
+            arrived,
+            "an acknowledgement made now waits in the queue for the next connection"
+        );
+    }
 }

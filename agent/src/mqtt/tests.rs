@@ -322,6 +322,28 @@ async fn disconnecting_ends_the_consumer() {
 }
 
 #[tokio::test]
+async fn publishers_are_told_when_the_consumer_is_dropped() {
+    let broker = Broker::start().await;
+    let options = MqttOptions::new("m-dropped", "127.0.0.1", broker.port());
+    let (client, consumer) = connect("m-dropped", options, 8);
+    let running = tokio::spawn(consumer.run(|_| async {}));
+    client.ready(PATIENCE).await.unwrap();
+    running.abort();
+    let mut status = client.link_for_tests().status();
+    let gone = status.wait_for(|status| !status.connected);
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("the link knows that nobody drives it")
+        .unwrap();
+    let payload = Bytes::from_static(b"x");
+    let error = client.publish("t", QoS::AtLeastOnce, payload).await;
+    assert!(
+        matches!(error, Err(MqttError::NotConnected { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_chain_is_only_told_to_a_broker_that_is_trusted() {
     let broker = Broker::start().await;
     let (client, _messages) = start("m-trust", &broker);

@@ -249,3 +249,61 @@ pub(super) fn write_entities(rows: &mut RowSet, merged: &Merged, names: &Resolve
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_wire::{Delta, EntitySizeKey, Epoch, Identity, Totals, Window, mode, side};
+
+    use super::*;
+    use crate::ledger::{EdgeFigures, EdgeId, record_edge};
+    use crate::testing::Books;
+
+    #[test]
+    fn no_figure_and_no_name_of_the_host_makes_a_delta_that_is_refused() {
+        let mut books = Books::open();
+        crate::entity_size("db-bounds", "huge", Some(u64::MAX), Some(7));
+        let long: Arc<str> = "t".repeat(limits::STRING_BYTES_MAX + 1).into();
+        let edge = EdgeId {
+            side: side::CALLER,
+            mode: mode::SYNC,
+            transport: "http",
+            peer_service: "".into(),
+            peer_operation: "".into(),
+            call_id: "b0".into(),
+            peer: long.clone(),
+            target: long,
+        };
+        let figures = EdgeFigures {
+            request_messages: 1,
+            wait_ns: Some(u64::MAX / 4),
+            ..EdgeFigures::default()
+        };
+        record_edge(None, &edge, &figures);
+        let rows = books.rotate().rows;
+        let delta = Delta {
+            identity: Identity {
+                service: "bounds".into(),
+                instance: "1".into(),
+                ..Identity::default()
+            },
+            epoch: Epoch([1; 16]),
+            seq: 0,
+            window: Window {
+                start_unix_ns: 0,
+                end_unix_ns: 1,
+            },
+            rows,
+            cumulative: Totals::default(),
+            tombstones: Vec::new(),
+        };
+        let decoded = Delta::decode(&delta.encode()).expect("a delta that is taken");
+        let key = EntitySizeKey {
+            database: "db-bounds".into(),
+            entity: "huge".into(),
+        };
+        let size = decoded.rows.get(&key.row_key(Quality::Measured)).unwrap();
+        assert_eq!(size.get(column::ROW_COUNT), Some(limits::GAUGE_MAX));
+        assert_eq!(size.get(column::SIZE_BYTES), Some(7), "the others stay");
+        assert!(books.lost("agent.figures") >= 2, "and it is counted");
+    }
+}
