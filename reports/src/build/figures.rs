@@ -116,3 +116,29 @@ pub(crate) fn share(part: Option<&Estimate>, whole: Option<&Estimate>) -> Figure
 pub(crate) const WALL: u32 = column::HIST_WALL_NS;
 /// The request-CPU histogram's column.
 pub(crate) const REQUEST_CPU: u32 = column::HIST_REQUEST_CPU_NS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::System;
+
+    #[test]
+    fn a_class_that_no_row_holds_is_unknown_and_not_zero() {
+        let model = Model::new(&System::new(40).range());
+        let none = Sums::default();
+        let known = classes(&model, &none, FigureUnit::Ns, |cpu| Some(cpu.clone()));
+        assert!(
+            known
+                .each()
+                .iter()
+                .all(|(_, figure)| figure.value.is_none())
+        );
+        assert_eq!(known.total.value, None);
+        let mut one = vec![None; 6];
+        one[Class::Io as usize] = Some(Estimate::exact(7.0, QualityWord::Measured));
+        let known = class_figures(&one, FigureUnit::Ns);
+        assert_eq!((known.io.value, known.total.value), (Some(7.0), Some(7.0)));
+        assert_eq!(known.handler.value, None);
+        assert!(known.handler.unknown_reason.is_some());
+    }
+}

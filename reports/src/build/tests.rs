@@ -263,12 +263,34 @@ fn origins_hold_every_request_and_carrier() {
     assert!((value(&m.callee) / (12.0 * 120_000.0 + 10_000.0) - 1.0).abs() < 1e-6);
     assert!((value(&m.caller) / (12.0 * 120_000.0 + 40_000.0) - 1.0).abs() < 1e-6);
     assert!((value(&m.broker) / broker - 1.0).abs() < 1e-9);
+    let sum: f64 = [&m.caller, &m.callee, &m.pool, &m.broker]
+        .map(value)
+        .iter()
+        .sum();
+    assert!((value(&m.total) / sum - 1.0).abs() < 1e-9);
     let calls = o
         .operations
         .iter()
         .find(|op| op.operation == "POST /b")
         .unwrap();
     assert!((value(&calls.calls) - 12.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_call_inside_one_process_is_no_message_overhead() {
+    let mut s = System::new(40);
+    s.root("front", "POST /a", 20, [100_000; 6]);
+    s.http(
+        ("front", "POST /a"),
+        ("front", "POST /b"),
+        20,
+        12,
+        240_000,
+        60_000,
+    )
+    .transport = "local";
+    let m = &build(&s.range()).origins[0].message_overhead;
+    assert_eq!((m.caller.value, m.callee.value), (None, None));
 }
 
 #[test]
@@ -302,6 +324,8 @@ fn a_servers_connections_carry_what_it_answers() {
     assert!((after - before - want).abs() < 1e-6);
     let unit = |d: &Document| d.origins[0].unit_cost.total.value.unwrap();
     assert!((unit(&with) - unit(&without) - 12.0 * want).abs() < 1e-3);
+    let carried = |d: &Document| d.origins[0].message_overhead.pool.value.unwrap();
+    assert!((carried(&with) - carried(&without) - 12.0 * want).abs() < 1e-3);
 }
 
 #[test]

@@ -281,6 +281,25 @@ mod tests {
         let exact = |x| Estimate::exact(x, QualityWord::Measured);
         assert_eq!(against(&exact(0.6), 0.5, "share"), Against::Above);
         assert_eq!(against(&exact(0.5), 0.5, "share"), Against::Below);
+        let wide = {
+            use crate::model::{Resampler, Sums};
+            let mut sums = Sums::default();
+            for slot in 0..40 {
+                let ended = if slot < 20 { 0 } else { 200 };
+                let row = weighbridge_wire::RowValue::new().with(column::ENDED, ended);
+                sums.add(slot, weighbridge_wire::Quality::Measured, &row);
+            }
+            Resampler::new(40, 7).estimate(sums.get(column::ENDED).unwrap())
+        };
+        let (low, high) = wide.interval().unwrap();
+        assert!(low < wide.point - 1.0 && wide.point + 1.0 < high);
+        assert_eq!(against(&wide, low - 1.0, "share"), Against::Above);
+        assert_eq!(against(&wide, high, "share"), Against::Below);
+        for limit in [wide.point - 1.0, wide.point + 1.0] {
+            assert!(
+                matches!(against(&wide, limit, "share"), Against::Unclear(why) if why.contains("crosses"))
+            );
+        }
         let vague = Estimate::without_interval(0.9, QualityWord::Measured, "3 windows");
         assert!(
             matches!(against(&vague, 0.5, "share"), Against::Unclear(why) if why.contains("3 windows"))

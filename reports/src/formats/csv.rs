@@ -513,6 +513,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_known_is_an_empty_cell() {
+        use crate::document::{FigureUnit, QualityWord};
+        assert_eq!(value(&Figure::unknown(FigureUnit::Ns, "no row")), "");
+        let zero = Figure::exact(0.0, FigureUnit::Ns, QualityWord::Measured);
+        assert_eq!(value(&zero), "0");
+    }
+
+    #[test]
     fn no_cell_is_taken_for_a_formula() {
         assert_eq!(quoted("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
         assert_eq!(quoted("+1+cmd"), "\"'+1+cmd\"");

@@ -239,6 +239,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_known_is_said_and_not_zero() {
+        let unknown = Figure::unknown(FigureUnit::Ns, "no row");
+        assert_eq!(figure(&unknown), "not known");
+    }
+
+    #[test]
     fn names_do_not_become_markup() {
         assert_eq!(escape("a|b"), "a\\|b");
         assert_eq!(escape("<img src=x>"), "&lt;img src=x&gt;");

@@ -244,6 +244,11 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_says_what_is_not_known() {
+        assert_eq!(sentence(&figure(None, FigureUnit::Ns)), "not known");
+    }
+
+    #[test]
     fn zero_is_zero() {
         let markup = cell(
             &figure(Some(0.0), FigureUnit::Ns),
