@@ -22,13 +22,13 @@ impl OutDirectory {
         let advice = || format!("cannot write to {}; choose another --out", root.display());
         fs::create_dir_all(root).with_context(advice)?;
         let run = root.join(RUN);
+        if !root.join(MARK).exists() && fs::read_dir(root).with_context(advice)?.next().is_some() {
+            bail!(
+                "{} is not empty and was not made by a demo; choose another --out",
+                root.display()
+            );
+        }
         if run.exists() {
-            if !root.join(MARK).exists() {
-                bail!(
-                    "{} exists and was not made by a demo; choose another --out",
-                    run.display()
-                );
-            }
             fs::remove_dir_all(&run).with_context(advice)?;
         }
         fs::write(
@@ -84,11 +84,13 @@ mod tests {
     #[test]
     fn a_foreign_directory_is_left_alone() {
         let directory = tempfile::tempdir().expect("a directory");
-        fs::create_dir(directory.path().join(RUN)).expect("made");
+        let mine = directory.path().join("report.html");
+        fs::write(&mine, "somebody's").expect("written");
         let error = OutDirectory::prepare(directory.path())
             .expect_err("refused")
             .to_string();
         assert!(error.contains("choose another --out"), "{error}");
-        assert!(directory.path().join(RUN).exists());
+        assert_eq!(fs::read_to_string(mine).expect("still there"), "somebody's");
+        assert!(!directory.path().join(RUN).exists());
     }
 }
