@@ -211,9 +211,15 @@ fn operations(index: usize, origin: &OriginReport, anchors: &Anchors) -> Markup 
                 .figure(&operation.share, Show::Plain, &mut notes)
         })
         .collect();
-    Table::new(&format!("to{index}o"), "By operation", columns, rows, notes)
-        .one_of_many(index)
-        .markup()
+    Table::new(
+        &format!("to{index}o"),
+        "By operation; pools, connections and brokers stand under message overhead",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
 }
 
 fn overhead(index: usize, origin: &OriginReport) -> Markup {
