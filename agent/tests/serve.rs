@@ -33,6 +33,7 @@ async fn server() -> Server {
     let (tell, wait) = (entered.clone(), go_on.clone());
     let app = Router::new()
         .route("/small", get(|| async { "small" }))
+        .route("/wordy", get(|| async { "read it all" }))
         .route("/large", get(|| async { vec![b'x'; LARGE_BYTES] }))
         .route(
             "/panic",
@@ -120,6 +121,23 @@ fn a_connection_works_for_its_request_until_the_flush() {
         .unwrap();
     runtime.block_on(weighbridge_agent::background("test", async {
         let Server { address, stop, ended: server_ended, entered, go_on } = server().await;
+
+        // Reading and parsing a head is the request's own cost, though there is no request yet. A connection that
+        // stays open keeps little for itself.
+        let mut wordy = Connection::open(address).await;
+        let head = (0..80).fold("GET /wordy HTTP/1.1".to_owned(), |head, n| {
+            format!("{head}\r\nx-word-{n}: {}", "w".repeat(300))
+        });
+        assert_eq!(wordy.ask(&head, b"").await.body, b"read it all");
+        ended(&agent, &ledger, "GET /wordy", 1).await;
+        let connections = || ledger.select(RowKind::Owner, &[(0, "connection")]).cpu_ns();
+        let before = connections();
+        for _ in 0..100 {
+            wordy.ask(&head, b"").await;
+        }
+        let row = ended(&agent, &ledger, "GET /wordy", 101).await;
+        let (heads, idle) = (figure(&row, column::CPU_PROTOCOL_NS), connections() - before);
+        assert!(heads > 2 * idle, "{heads} ns for heads, {idle} ns for connections");
 
         // A slow reader keeps the bill open: the bytes are not on their way yet.
         let mut slow = Connection::open(address).await;
