@@ -8,12 +8,14 @@ mod baggage;
 mod call_id;
 mod headers;
 mod hop;
+mod outgoing;
 mod text;
 mod traceparent;
 
 pub(crate) use call_id::{CallId, CallSite};
 pub(crate) use headers::{HeadersOut, Inbound, extract, extract_properties, inject, strip};
 pub(crate) use hop::{Hop, Mode};
+pub(crate) use outgoing::Outgoing;
 pub(crate) use traceparent::TraceContext;
 
 use std::sync::Arc;

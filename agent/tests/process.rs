@@ -6,7 +6,7 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use support::burn;
@@ -79,10 +79,26 @@ async fn work_until_input_ends() {
     wait.await.unwrap();
 }
 
+/// Starts a subject whose input stays open, and waits until its agent runs. Returns what it prints after that.
+#[cfg(target_os = "linux")]
+fn start(mut command: Command) -> (Child, impl Iterator<Item = String>) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    lines.find(|line| line == "ready").unwrap();
+    (child, lines)
+}
+
 /// Sends SIGUSR1 once the agent listens for it. Before that the process would die of it: asks until the kernel
 /// says that the signal is caught.
 #[cfg(target_os = "linux")]
-fn ask_for_the_table(child: &std::process::Child) {
+fn ask_for_the_table(child: &Child) {
     let status = format!("/proc/{}/status", child.id());
     let caught = || {
         let text = std::fs::read_to_string(&status).unwrap();
@@ -114,20 +130,13 @@ fn with_a_collector_the_signal_harms_nobody() {
     if is_subject("signal with endpoint") {
         return work_until_input_ends();
     }
-    let mut child = subject(
+    let mut command = subject(
         "signal with endpoint",
         "with_a_collector_the_signal_harms_nobody",
-    )
-    .env("WEIGHBRIDGE_ENDPOINT", "http://127.0.0.1:1")
-    .stdin(Stdio::piped())
-    .stderr(Stdio::piped())
-    .stdout(Stdio::null())
-    .spawn()
-    .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    lines.find(|line| line == "ready").unwrap();
+    );
+    command.env("WEIGHBRIDGE_ENDPOINT", "http://127.0.0.1:1");
+    // The lines are kept, so that the pipe stays open.
+    let (mut child, _lines) = start(command);
     ask_for_the_table(&child);
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
@@ -139,19 +148,10 @@ fn a_signal_prints_the_table_and_the_process_goes_on() {
     if is_subject("signal") {
         return work_until_input_ends();
     }
-    let mut child = subject(
+    let (mut child, mut lines) = start(subject(
         "signal",
         "a_signal_prints_the_table_and_the_process_goes_on",
-    )
-    .stdin(Stdio::piped())
-    .stderr(Stdio::piped())
-    .stdout(Stdio::null())
-    .spawn()
-    .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    lines.find(|line| line == "ready").unwrap();
+    ));
     ask_for_the_table(&child);
     lines
         .find(|line| line.starts_with("JOB once"))

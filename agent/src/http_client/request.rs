@@ -18,9 +18,8 @@ use super::template::{fill, push_query};
 use super::{Client, ClientError, Response};
 use crate::account;
 use crate::bill::Bill;
-use crate::ledger::ledger;
-use crate::propagation::{CallId, HeadersOut, Hop, Mode, Party, TraceContext, inject, strip};
-use crate::{clock, state};
+use crate::propagation::{CallId, Mode, Outgoing, inject, strip};
+use crate::state;
 
 /// A request in the making. Mistakes show when it is sent.
 #[derive(Debug)]
@@ -193,37 +192,9 @@ impl RequestBuilder {
 
 /// Puts our headers on a call of this request, or of background work.
 fn inject_for(bill: Option<&Bill>, call_id: CallId, headers: &mut HeaderMap) {
-    let service = ledger().service().service;
-    let (operation, origin, trace) = match bill {
-        Some(bill) => {
-            let (service, operation) = bill.origin();
-            let origin = Party {
-                service: service.clone(),
-                operation: operation.clone(),
-            };
-            (bill.operation().clone(), origin, bill.trace())
-        }
-        None => {
-            let origin = Party {
-                service: service.clone(),
-                operation: "".into(),
-            };
-            ("".into(), origin, TraceContext::new_root())
-        }
-    };
-    let hop = Hop {
-        caller: Party { service, operation },
-        call_id,
-        mode: Mode::Sync,
-        sent_unix_us: clock::wall_unix_ns() / 1_000,
-    };
     inject(
         headers,
-        &HeadersOut {
-            trace,
-            origin: &origin,
-            hop: &hop,
-        },
+        &Outgoing::new(bill, call_id, Mode::Sync).headers(),
         &state::trust(),
     );
 }

@@ -16,7 +16,7 @@ use super::publishing::Publishing;
 use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
 use crate::bill::{Bill, WaitKind};
 use crate::ledger::{EdgeId, ledger};
-use crate::propagation::{CallId, CallSite, HeadersOut, Hop, Mode, Party, TraceContext};
+use crate::propagation::{CallId, CallSite, Mode, Outgoing};
 use crate::{account, clock, state};
 
 /// Publishes over a connection. Cheap to clone.
@@ -214,36 +214,8 @@ impl Client {
         if !self.link.is_trusted() {
             return None;
         }
-        let service = ledger().service().service;
-        let (operation, origin, trace) = match bill {
-            Some(bill) => {
-                let (service, operation) = bill.origin();
-                let origin = Party {
-                    service: service.clone(),
-                    operation: operation.clone(),
-                };
-                (bill.operation().clone(), origin, bill.trace())
-            }
-            None => {
-                let origin = Party {
-                    service: service.clone(),
-                    operation: "".into(),
-                };
-                ("".into(), origin, TraceContext::new_root())
-            }
-        };
-        let hop = Hop {
-            caller: Party { service, operation },
-            call_id,
-            mode: Mode::Async,
-            sent_unix_us: clock::wall_unix_ns() / 1_000,
-        };
-        let out = HeadersOut {
-            trace,
-            origin: &origin,
-            hop: &hop,
-        };
-        let pairs = out.properties(&state::trust());
+        let out = Outgoing::new(bill, call_id, Mode::Async);
+        let pairs = out.headers().properties(&state::trust());
         Some(PublishProperties {
             user_properties: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
             ..PublishProperties::default()
