@@ -23,6 +23,8 @@ struct Thread {
     /// CPU by class since the thread started.
     total_ns: [Cell<i64>; CLASSES],
     readings: Cell<u64>,
+    /// What the thread had allocated when it last booked.
+    counted: Cell<alloc::Counts>,
     slot: OnceCell<Arc<Slot>>,
     shard: Cell<usize>,
 }
@@ -38,6 +40,7 @@ thread_local! {
             spent_ns: [const { Cell::new(0) }; CLASSES],
             total_ns: [const { Cell::new(0) }; CLASSES],
             readings: Cell::new(0),
+            counted: Cell::new(alloc::Counts::NONE),
             slot: OnceCell::new(),
             shard: Cell::new(NO_SHARD),
         }
@@ -77,7 +80,7 @@ impl Thread {
             }
         } else {
             self.spent_ns.iter().for_each(|spent| spent.set(0));
-            let _ = alloc::take();
+            self.counted.set(alloc::restart_peak());
             // Registering takes locks and memory, before the owner's first piece begins.
             self.slot();
         }
@@ -90,14 +93,15 @@ impl Thread {
         for (sum, spent) in cost.cpu_ns.iter_mut().zip(&self.spent_ns) {
             *sum = spent.replace(0);
         }
-        let counts = alloc::take();
-        cost.alloc_bytes = counts.alloc_bytes;
-        cost.alloc_count = counts.alloc_count;
-        cost.freed_bytes = counts.freed_bytes;
+        let now = alloc::restart_peak();
+        let before = self.counted.replace(now);
+        cost.alloc_bytes = now.alloc_bytes - before.alloc_bytes;
+        cost.alloc_count = now.alloc_count - before.alloc_count;
+        cost.freed_bytes = now.freed_bytes - before.freed_bytes;
         Spent {
             cost,
-            net_bytes: counts.net_bytes,
-            net_max_bytes: counts.net_max_bytes,
+            net_bytes: now.net_bytes() - before.net_bytes(),
+            net_max_bytes: now.net_peak_bytes - before.net_bytes(),
         }
     }
 
