@@ -14,6 +14,12 @@ pub(crate) use counting::{Counts, restart_peak, set_counting, snapshot};
 
 use counting::{on_alloc, on_free};
 
+/// Whether [`Alloc`] is the process's allocator: known on a thread that has allocated while counting was on,
+/// as the agent's own has at the end of a window.
+pub(crate) fn is_installed() -> bool {
+    snapshot().alloc_count > 0
+}
+
 /// An allocator that counts for the agent and otherwise is the one it wraps.
 ///
 /// Inert until [`init`](crate::init): one relaxed load per call. After that it keeps, per thread, bytes

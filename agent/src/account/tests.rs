@@ -323,6 +323,32 @@ fn cpu_in_progress_is_told_and_taken_back() {
 }
 
 #[test]
+fn memory_that_nobody_counts_is_unknown_and_not_zero() {
+    let mut books = Books::open();
+    on_thread(|| drop(enter(named("uncounted", Class::Handler))));
+    let bill = Bill::start(Start {
+        operation: "UNCOUNTED",
+        ..Start::default()
+    });
+    bill.end(Outcome::Ok);
+    drop(bill);
+    books.rotate();
+    let operation = books.operation("UNCOUNTED", "");
+    assert_eq!(figure(&operation, column::ENDED), 1);
+    for row in [operation, books.owner(OwnerKind::Background, "uncounted")] {
+        // The tests of this crate run on the bare allocator.
+        for column in [
+            column::ALLOC_BYTES,
+            column::ALLOC_COUNT,
+            column::FREED_BYTES,
+            column::PEAK_LIVE_BYTES,
+        ] {
+            assert_eq!(row.get(column), None, "{column}");
+        }
+    }
+}
+
+#[test]
 fn a_bill_is_freed_when_nobody_holds_it() {
     let _books = Books::open();
     let bill = Bill::start(Start {

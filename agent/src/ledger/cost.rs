@@ -47,14 +47,16 @@ impl Cost {
         self.freed_bytes += sign * other.freed_bytes;
     }
 
-    /// Writes the columns of the row.
-    pub(crate) fn write(&self, row: &mut RowValue) {
+    /// Writes the columns of the row; those of memory only where it is counted: unknown is not zero.
+    pub(crate) fn write(&self, row: &mut RowValue, memory: bool) {
         for class in ALL_CLASSES {
             row.add(class.column(), self.class_ns(class));
         }
-        row.add(column::ALLOC_BYTES, self.alloc_bytes);
-        row.add(column::ALLOC_COUNT, self.alloc_count);
-        row.add(column::FREED_BYTES, self.freed_bytes);
+        if memory {
+            row.add(column::ALLOC_BYTES, self.alloc_bytes);
+            row.add(column::ALLOC_COUNT, self.alloc_count);
+            row.add(column::FREED_BYTES, self.freed_bytes);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use weighbridge_wire::{
 use super::names::Resolved;
 use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCell, Shard};
 use super::{Ledger, WindowLedger};
-use crate::{account, clock};
+use crate::{account, alloc, clock};
 use rows::{
     bound_figures, write_distributions, write_edges, write_entities, write_owners, write_series,
 };
@@ -177,6 +177,7 @@ impl Rotation {
             .copied()
             .filter(|id| !cells.contains_key(id))
             .collect();
+        let memory = alloc::is_installed();
         let idle = OperationCell::default();
         for (id, cell) in cells.iter().chain(carried.iter().map(|id| (id, &idle))) {
             let Some(name) = names.row(*id) else { continue };
@@ -199,7 +200,7 @@ impl Rotation {
                 origin_operation: name.origin.operation.clone(),
             };
             let row = rows.row_mut(key.row_key(Quality::Measured));
-            cell.cost.write(row);
+            cell.cost.write(row, memory);
             row.add(column::STARTED, cell.started);
             row.add(column::ENDED, cell.ended);
             row.add(column::ERRORS, cell.errors);
@@ -212,8 +213,10 @@ impl Rotation {
             row.add(column::WAIT_CALL_NS, cell.wait_call_ns);
             row.add(column::WAIT_STORE_NS, cell.wait_store_ns);
             row.add(column::LATE_CPU_NS, cell.late_cpu_ns);
-            row.add(column::PEAK_LIVE_BYTES, cell.peak_live_bytes);
-            row.add(column::PEAK_LIVE_SUM_BYTES, cell.peak_live_sum_bytes);
+            if memory {
+                row.add(column::PEAK_LIVE_BYTES, cell.peak_live_bytes);
+                row.add(column::PEAK_LIVE_SUM_BYTES, cell.peak_live_sum_bytes);
+            }
         }
         (
             u64::try_from(started).unwrap_or(0),

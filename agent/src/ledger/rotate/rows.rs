@@ -8,6 +8,7 @@ use weighbridge_wire::{
 };
 
 use super::Merged;
+use crate::alloc;
 use crate::ledger::edge::signed;
 use crate::ledger::limits::cut;
 use crate::ledger::names::Resolved;
@@ -54,6 +55,7 @@ pub(super) fn bound_figures(rows: &mut RowSet) -> i64 {
 }
 
 pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+    let memory = alloc::is_installed();
     for (id, cost) in &merged.owners {
         let Some(owner) = names.owners.get(*id as usize) else {
             continue;
@@ -65,7 +67,7 @@ pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved)
             owner_kind: owner.kind.as_str().into(),
             name: owner.name.clone(),
         };
-        cost.write(rows.row_mut(key.row_key(Quality::Measured)));
+        cost.write(rows.row_mut(key.row_key(Quality::Measured)), memory);
     }
 }
 
