@@ -20,6 +20,7 @@ pub(crate) use thread::{
     on_park, runtime_owner, shard_here, start_here,
 };
 
+use crate::alloc::Holder;
 use crate::bill::Bill;
 use crate::ledger::{OwnerId, ledger};
 
@@ -33,6 +34,15 @@ pub(crate) enum OwnerRef {
 }
 
 impl OwnerRef {
+    /// To whom memory belongs that is allocated for this owner.
+    #[inline]
+    pub(crate) fn holder(&self) -> Holder {
+        match self {
+            Self::Bill(bill) => Holder::Operation(bill.name_id()),
+            Self::Named(id) => Holder::Named(id.0),
+        }
+    }
+
     /// True when both are the same request or the same named owner.
     pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {

@@ -7,17 +7,36 @@
 #![allow(unsafe_code)]
 
 mod counting;
+mod live;
+mod retained;
+mod sampling;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-pub(crate) use counting::{Counts, restart_peak, set_counting, snapshot};
+pub(crate) use counting::{Counts, restart_peak, set_counting, set_owner, snapshot};
+pub use live::RETAINED_SAMPLES_MAX;
+pub(crate) use retained::{Holder, Retained, retained};
+pub(crate) use sampling::{Estimate, start as start_sampling, stop as stop_sampling};
+pub use sampling::{RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 
-use counting::{on_alloc, on_free};
+use counting::{LOOK, on_alloc, on_free};
+use live::{LIVE, Sample};
 
-/// Whether [`Alloc`] is the process's allocator: known on a thread that has allocated while counting was on,
-/// as the agent's own has at the end of a window.
+/// Forgets an address that is about to be freed or moved.
+#[inline]
+fn forget(ptr: *mut u8) -> Option<Sample> {
+    if counting::mode() & LOOK != 0 && LIVE.may_hold(ptr as u64) {
+        LIVE.remove(ptr as u64)
+    } else {
+        None
+    }
+}
+
+/// Whether [`Alloc`] is the process's allocator: told by an allocation, while counting is on.
 pub(crate) fn is_installed() -> bool {
-    snapshot().alloc_count > 0
+    let before = snapshot().alloc_count;
+    drop(std::hint::black_box(Box::new(0_u8)));
+    snapshot().alloc_count != before
 }
 
 /// An allocator that counts for the agent and otherwise is the one it wraps.
@@ -61,7 +80,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
         // SAFETY: the caller keeps `alloc`'s contract, which is the same for the wrapped allocator.
         let ptr = unsafe { self.inner.alloc(layout) };
         if !ptr.is_null() {
-            on_alloc(layout.size());
+            on_alloc(ptr, layout.size());
         }
         ptr
     }
@@ -69,6 +88,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         on_free(layout.size());
+        forget(ptr);
         // SAFETY: the caller got `ptr` from this allocator with this layout, so the wrapped one made it.
         unsafe { self.inner.dealloc(ptr, layout) };
     }
@@ -78,18 +98,22 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
         // SAFETY: as for `alloc`.
         let ptr = unsafe { self.inner.alloc_zeroed(layout) };
         if !ptr.is_null() {
-            on_alloc(layout.size());
+            on_alloc(ptr, layout.size());
         }
         ptr
     }
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // Before, because once it is moved the old address can be somebody else's.
+        let sample = forget(ptr);
         // SAFETY: the caller got `ptr` from this allocator with this layout and keeps `realloc`'s contract.
         let new = unsafe { self.inner.realloc(ptr, layout, new_size) };
         if !new.is_null() {
             on_free(layout.size());
-            on_alloc(new_size);
+            on_alloc(new, new_size);
+        } else if let Some(sample) = sample {
+            LIVE.insert(ptr as u64, sample);
         }
         new
     }

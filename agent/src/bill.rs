@@ -8,12 +8,14 @@ mod close;
 mod start;
 mod waiting;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use start::Start;
 pub(crate) use waiting::sweep;
 
 use crate::account::{self, OwnerRef};
+use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{Cost, EdgeFigures, EdgeId, OperationRow, Place, Shard, Spent, ledger};
@@ -53,6 +55,8 @@ pub(crate) struct Bill {
     /// True when the chain of requests began here.
     root: bool,
     start_ns: u64,
+    /// Id of the operation's name, for whoever can take no lock.
+    name_id: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -92,6 +96,12 @@ impl Bill {
     /// The operation.
     pub(crate) fn operation(&self) -> &Arc<str> {
         &self.operation
+    }
+
+    /// Id of the operation's name.
+    #[inline]
+    pub(crate) fn name_id(&self) -> u32 {
+        self.name_id.load(Ordering::Relaxed)
     }
 
     /// Service and operation at which the chain began.
@@ -181,6 +191,7 @@ impl Bill {
             state.row.name.leave();
             row.name.arrive();
         }
+        self.name_id.store(row.name.id, Ordering::Relaxed);
         state.row = row;
     }
 
@@ -260,6 +271,7 @@ pub fn class(name: &'static str) {
     const { assert!(CLASSES_PER_OPERATION_MAX == 8) };
     if let Some(bill) = Bill::current() {
         bill.declare_class(name);
+        alloc::set_owner(Holder::Operation(bill.name_id()).tag());
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) trust: Trust,
     /// The clock that was asked for, by its name.
     pub(crate) clock: Option<String>,
+    /// One sample of retained memory in so many bytes; `None`: none.
+    pub(crate) retained_mean_bytes: Option<usize>,
     /// Largest number of windows in the spool.
     pub(crate) spool_windows_max: usize,
     /// Largest size of the spool.
@@ -66,6 +68,8 @@ impl Settings {
                 .secret("WEIGHBRIDGE_TRUST", Trust::parse)
                 .unwrap_or_default(),
             clock: env.text("WEIGHBRIDGE_CLOCK"),
+            retained_mean_bytes: env
+                .retained("WEIGHBRIDGE_RETAINED", "WEIGHBRIDGE_RETAINED_MEAN_BYTES"),
             spool_windows_max: env.limit("WEIGHBRIDGE_SPOOL_WINDOWS_MAX", SPOOL_WINDOWS_MAX),
             spool_bytes_max: env.limit("WEIGHBRIDGE_SPOOL_BYTES_MAX", SPOOL_BYTES_MAX),
         }

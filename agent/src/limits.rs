@@ -4,6 +4,9 @@
 //! Limits that name a variable are adjustable by it and by the [`Builder`](crate::Builder)'s setter of the
 //! same name.
 
+pub use crate::alloc::{
+    RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN, RETAINED_SAMPLES_MAX,
+};
 pub use crate::config::{WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN};
 pub use crate::export::{
     CONNECT_TIMEOUT, REQUEST_TIMEOUT, RESPONSE_BYTES_MAX, SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX,

@@ -131,6 +131,15 @@ columns! {
     /// Sum over ended requests of the bytes each held at its peak.
     PEAK_LIVE_SUM_BYTES = sum(24), Bytes;
 
+    /// Bytes alive that this account allocated, estimated by sampling at the end of a window (gauge: the largest).
+    RETAINED_BYTES = max(25), Bytes;
+    /// Sum over windows of `RETAINED_BYTES` at their end, for a mean over `SAMPLES`.
+    RETAINED_SUM_BYTES = sum(26), Bytes;
+    /// Sum over windows of the standard error of `RETAINED_BYTES`: an upper bound of the sum's own.
+    RETAINED_ERROR_SUM_BYTES = sum(27), Bytes;
+    /// Bytes allocated per sample, on average: the setting of the sampler.
+    RETAINED_MEAN_BYTES = max(28), Bytes;
+
     // Edges. On the caller's side requests are sent and responses received, on the callee's the reverse.
     /// Request messages (for a broker: messages published, or consumed).
     REQUEST_MESSAGES = sum(30), Count;

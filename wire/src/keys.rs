@@ -121,7 +121,8 @@ row_kinds! {
         name,
     } columns [
         CPU_HANDLER_NS, CPU_ENCODE_NS, CPU_DECODE_NS, CPU_PROTOCOL_NS, CPU_IO_NS, CPU_STORE_NS,
-        ALLOC_BYTES, ALLOC_COUNT, FREED_BYTES
+        ALLOC_BYTES, ALLOC_COUNT, FREED_BYTES, RETAINED_BYTES, RETAINED_SUM_BYTES,
+        RETAINED_ERROR_SUM_BYTES, RETAINED_MEAN_BYTES, SAMPLES
     ]
     /// One side of an edge. Figures are "of which": they stand in operation or owner rows too.
     Edge = 3, "edge", EdgeKey {
@@ -248,7 +249,7 @@ row_kinds! {
     } columns [
         WALL_NS, COUNT
     ]
-    /// Histograms of an operation.
+    /// Histograms of an operation (quality `measured`), and what it retains (quality `sampled`).
     Distribution = 11, "distribution", DistributionKey {
         /// The component.
         component,
@@ -259,7 +260,8 @@ row_kinds! {
         /// `all` requests, or `root`: only those at which a chain began.
         scope,
     } columns [
-        HIST_REQUEST_CPU_NS, HIST_WALL_NS
+        HIST_REQUEST_CPU_NS, HIST_WALL_NS, RETAINED_BYTES, RETAINED_SUM_BYTES,
+        RETAINED_ERROR_SUM_BYTES, RETAINED_MEAN_BYTES, SAMPLES
     ]
     /// Totals and gauges of one process.
     Process = 12, "process", ProcessKey {

@@ -7,6 +7,7 @@ use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 
 use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
+use crate::alloc::Holder;
 use crate::bill::Bill;
 use crate::ledger::{Cost, Spent, ledger};
 use crate::{alloc, clock, state};
@@ -144,6 +145,10 @@ impl Thread {
                 }
             }
         }
+        let holder = next
+            .as_ref()
+            .map_or(Holder::Nobody, |next| next.owner.holder());
+        alloc::set_owner(holder.tag());
         self.current.set(next);
         previous
     }

@@ -9,6 +9,7 @@ use super::Place;
 use super::handle::{Agent, Handle};
 use super::process::{ForeignThreads, Process};
 use super::worker::{self, Worker};
+use crate::alloc::{self, RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 use crate::config::{ConfigProblem, Endpoint, Env, Settings, Token, WINDOW_MAX, WINDOW_MIN};
 use crate::export::{ExportConfig, Exporter, HttpTarget, Sink, Target};
 use crate::ledger::limits::{
@@ -194,6 +195,24 @@ impl Builder {
         self
     }
 
+    /// Estimates how many bytes each operation and owner retains, by sampling; off by default. Needs
+    /// [`Alloc`](crate::Alloc) as the global allocator, and costs every allocation and every free some ns.
+    #[must_use]
+    pub fn retained(mut self, on: bool) -> Self {
+        let mean_bytes = self.settings.retained_mean_bytes;
+        self.settings.retained_mean_bytes = on.then(|| mean_bytes.unwrap_or(RETAINED_MEAN_BYTES));
+        self
+    }
+
+    /// One sample in so many allocated bytes, on average: 512 KiB by default, 16 KiB to 64 MiB. Switches
+    /// sampling on.
+    #[must_use]
+    pub fn retained_mean_bytes(mut self, mean: usize) -> Self {
+        self.settings.retained_mean_bytes =
+            Some(mean.clamp(RETAINED_MEAN_BYTES_MIN, RETAINED_MEAN_BYTES_MAX));
+        self
+    }
+
     /// Books the CPU of threads that the agent does not run on, such as an embedded broker's, to an owner: of
     /// all threads whose name begins so. Their clocks are read at the end of each window; what a thread spent
     /// between its last reading and its end is `unattributed`.
@@ -312,6 +331,15 @@ impl Builder {
 
         state::start_measuring();
         account::start_here();
+        if let Some(mean_bytes) = settings.retained_mean_bytes {
+            if alloc::is_installed() {
+                alloc::start_sampling(mean_bytes, identity::random_u64());
+            } else {
+                tracing::warn!(
+                    "retained bytes are unknown: make `weighbridge_agent::Alloc` the global allocator"
+                );
+            }
+        }
         let rotation = Rotation::begin(ledger(), process_key(&names, epoch));
         let worker = Worker {
             rotation,

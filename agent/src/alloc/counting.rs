@@ -1,13 +1,39 @@
-//! What each thread has allocated.
+//! What each thread has allocated, and when its next allocation is a sample.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-static COUNTING: AtomicBool = AtomicBool::new(false);
+use super::sampling;
+
+/// Threads count what they allocate and free.
+pub(super) const COUNT: u8 = 1;
+/// Allocations are sampled.
+pub(super) const SAMPLE: u8 = 2;
+/// Freed addresses are looked up among the samples. Once set it stays: a sample that is freed unseen would
+/// be held for alive.
+pub(super) const LOOK: u8 = 4;
+
+/// What is done at an allocation; nothing until `init`.
+static MODE: AtomicU8 = AtomicU8::new(0);
 
 /// Switches counting on or off for all threads.
 pub(crate) fn set_counting(on: bool) {
-    COUNTING.store(on, Ordering::Relaxed);
+    set(COUNT, on);
+}
+
+/// Sets or clears bits of the mode. One store for all bits: whoever sees an allocation that was sampled also
+/// sees that freed addresses are looked up.
+pub(super) fn set(bits: u8, on: bool) {
+    if on {
+        MODE.fetch_or(bits, Ordering::SeqCst);
+    } else {
+        MODE.fetch_and(!bits, Ordering::SeqCst);
+    }
+}
+
+#[inline]
+pub(super) fn mode() -> u8 {
+    MODE.load(Ordering::Relaxed)
 }
 
 /// What one thread has allocated since it started, while counting was on. Nothing here ever falls but the
@@ -39,13 +65,19 @@ impl Counts {
     }
 }
 
-/// One cache line of a thread, so that counting touches one.
+/// The state of one thread: one cache line, so that an allocation touches one.
 #[repr(align(64))]
-struct Cells {
+pub(super) struct Cells {
     alloc_bytes: Cell<i64>,
     alloc_count: Cell<i64>,
     freed_bytes: Cell<i64>,
     net_peak_bytes: Cell<i64>,
+    /// The byte, counted as `alloc_bytes` is, whose allocation is the next sample.
+    pub(super) next_sample: Cell<i64>,
+    /// State of the thread's random numbers; 0 until the first draw.
+    pub(super) random: Cell<u64>,
+    /// To whom samples belong.
+    pub(super) owner: Cell<u32>,
 }
 
 impl Cells {
@@ -67,6 +99,9 @@ thread_local! {
             alloc_count: Cell::new(0),
             freed_bytes: Cell::new(0),
             net_peak_bytes: Cell::new(0),
+            next_sample: Cell::new(0),
+            random: Cell::new(0),
+            owner: Cell::new(0),
         }
     };
 }
@@ -89,15 +124,23 @@ pub(crate) fn restart_peak() -> Counts {
         .unwrap_or_default()
 }
 
+/// Says to whom what this thread allocates from now on belongs; 0 is nobody.
+#[inline]
+pub(crate) fn set_owner(owner: u32) {
+    let _ = CELLS.try_with(|cells| cells.owner.set(owner));
+}
+
 #[inline]
 fn bytes(size: usize) -> i64 {
     // A layout's size is at most isize::MAX.
     size as i64
 }
 
+/// An allocation has succeeded.
 #[inline]
-pub(super) fn on_alloc(size: usize) {
-    if COUNTING.load(Ordering::Relaxed) {
+pub(super) fn on_alloc(ptr: *mut u8, size: usize) {
+    let mode = mode();
+    if mode & COUNT != 0 {
         let _ = CELLS.try_with(|cells| {
             let allocated = cells.alloc_bytes.get().wrapping_add(bytes(size));
             cells.alloc_bytes.set(allocated);
@@ -108,13 +151,17 @@ pub(super) fn on_alloc(size: usize) {
             if net > cells.net_peak_bytes.get() {
                 cells.net_peak_bytes.set(net);
             }
+            if mode & SAMPLE != 0 && cells.next_sample.get() < allocated {
+                sampling::passed(cells, ptr, size, allocated);
+            }
         });
     }
 }
 
+/// An allocation is about to be freed, or was moved.
 #[inline]
 pub(super) fn on_free(size: usize) {
-    if COUNTING.load(Ordering::Relaxed) {
+    if mode() & COUNT != 0 {
         let _ = CELLS.try_with(|cells| {
             cells
                 .freed_bytes

@@ -1,5 +1,6 @@
 //! How a bill begins.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use super::{Bill, State};
@@ -61,6 +62,7 @@ impl Bill {
             caller,
             trace: start.trace.unwrap_or_else(TraceContext::new_root),
             start_ns,
+            name_id: AtomicU32::new(row.name.id),
             state: Mutex::new(State {
                 row,
                 arrival_slot: arrival.0,

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::{WINDOW_DEFAULT, WINDOW_MAX, WINDOW_MIN, parse_duration};
+use crate::alloc::{RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 
 /// Longest text of a setting that is repeated in a message.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -125,6 +126,19 @@ impl<'a> Env<'a> {
             format!("{window:?} is out of range; take {WINDOW_MIN:?} to {WINDOW_MAX:?}"),
         );
         window.clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// Whether retained memory is sampled, and how often.
+    pub(crate) fn retained(&mut self, switch: &str, mean: &str) -> Option<usize> {
+        let asked = self.limit(mean, RETAINED_MEAN_BYTES);
+        let mean_bytes = asked.clamp(RETAINED_MEAN_BYTES_MIN, RETAINED_MEAN_BYTES_MAX);
+        if mean_bytes != asked {
+            self.problem(
+                mean,
+                format!("{asked} is out of range; take {RETAINED_MEAN_BYTES_MIN} to {RETAINED_MEAN_BYTES_MAX}"),
+            );
+        }
+        self.flag(switch).unwrap_or(false).then_some(mean_bytes)
     }
 
     /// The size of a bounded thing: a whole number above zero.

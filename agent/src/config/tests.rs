@@ -46,6 +46,27 @@ fn either_switch_turns_everything_off() {
 }
 
 #[test]
+fn retained_memory_is_sampled_when_asked_and_within_bounds() {
+    use crate::alloc::{RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MIN};
+    let mean = |pairs: &[(&str, &str)]| {
+        let (settings, problems) = read(pairs);
+        (settings.retained_mean_bytes, problems.len())
+    };
+    let (switch, size) = ("WEIGHBRIDGE_RETAINED", "WEIGHBRIDGE_RETAINED_MEAN_BYTES");
+    assert_eq!(mean(&[]), (None, 0));
+    assert_eq!(mean(&[(size, "65536")]), (None, 0));
+    assert_eq!(mean(&[(switch, "true")]), (Some(RETAINED_MEAN_BYTES), 0));
+    assert_eq!(
+        mean(&[(switch, "true"), (size, "65536")]),
+        (Some(65_536), 0)
+    );
+    assert_eq!(
+        mean(&[(switch, "true"), (size, "7")]),
+        (Some(RETAINED_MEAN_BYTES_MIN), 1)
+    );
+}
+
+#[test]
 fn bad_values_warn_and_leave_the_default() {
     let (settings, problems) = read(&[
         ("WEIGHBRIDGE_ENABLED", "perhaps"),

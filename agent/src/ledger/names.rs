@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use weighbridge_wire::{OTHER, OwnerKind};
 
 use super::limits::{CLASSES_PER_OPERATION_MAX, FORGET_AFTER_NS, Limits, cut};
+use crate::alloc::Holder;
 use crate::sync::{read, write};
 use table::{Entry, Table};
 
@@ -334,6 +335,19 @@ impl Names {
                 kind,
                 name: name.into(),
             }));
+        }
+    }
+
+    /// Counts these operations as asked for: what they allocated is alive, so their ids must keep their meaning.
+    pub(crate) fn keep<'a>(&self, holders: impl Iterator<Item = &'a Holder>) {
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        let tables = read(&self.tables);
+        for holder in holders {
+            if let Holder::Operation(id) = *holder
+                && let Some(name) = tables.operations.get(id)
+            {
+                name.used_ns.store(now_ns, Ordering::Relaxed);
+            }
         }
     }
 

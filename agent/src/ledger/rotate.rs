@@ -1,5 +1,6 @@
 //! The end of a window: all shards are swapped at one instant, and their contents become rows.
 
+mod retained;
 mod rows;
 
 use std::collections::HashMap;
@@ -68,6 +69,10 @@ impl Rotation {
         // The agent's own costs until here belong to this window.
         account::flush_here();
         let end_ns = clock::monotonic_ns();
+        let retained = alloc::retained();
+        if let Some(retained) = &retained {
+            ledger.names.keep(retained.by_holder.keys());
+        }
         let (shards, noted, names) = swap(ledger, end_ns);
         let in_progress_ns = account::in_progress(&noted);
         let process_cpu_ns = clock::process_cpu_ns();
@@ -88,6 +93,10 @@ impl Rotation {
         write_series(&mut rows, &merged, &names, length_ns);
         write_edges(&mut rows, &merged.edges, &names);
         write_entities(&mut rows, &merged, &names);
+        if let Some(retained) = &retained {
+            retained::write_retained(&mut rows, retained, &names);
+            merged.lose(("agent.retained", "table full"), retained.lost);
+        }
         let bounded = bound_figures(&mut rows);
         if bounded > 0 {
             let figures = merged.losses.entry(("agent.figures", "out of range"));
@@ -269,6 +278,13 @@ struct Merged {
 }
 
 impl Merged {
+    fn lose(&mut self, at: (&'static str, &'static str), n: u64) {
+        if n > 0 {
+            let lost = self.losses.entry(at).or_default();
+            *lost = lost.saturating_add(super::edge::signed(n));
+        }
+    }
+
     fn add(&mut self, shard: Shard) {
         for (id, cell) in shard.operations {
             let sum = self.operations.entry(id).or_default();

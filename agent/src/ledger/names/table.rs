@@ -43,6 +43,11 @@ impl<T> Table<T> {
         self.by_hash.get(&hash)?.iter().find(|entry| same(entry))
     }
 
+    pub(super) fn get(&self, id: u32) -> Option<&Arc<T>> {
+        let (_, entry) = self.all.get(id as usize)?.as_ref()?;
+        Some(entry)
+    }
+
     pub(super) fn insert(&mut self, hash: u64, make: impl FnOnce(u32) -> T) -> Arc<T> {
         // The tables are bounded by limits far below u32::MAX.
         let id = self.free.pop().unwrap_or_else(|| {

@@ -1,0 +1,85 @@
+//! Rows of what operations and owners retain: of the quality `sampled`, with columns of memory only, so that
+//! they stand beside the measured rows and change no sum of CPU.
+
+use std::sync::Arc;
+
+use weighbridge_wire::{
+    DistributionKey, OwnerKey, OwnerKind, Quality, RowKey, RowSet, column, scope,
+};
+
+use crate::alloc::{Estimate, Holder, Retained};
+use crate::ledger::names::{OperationName, Resolved};
+
+/// One row for each known operation and owner, also when it retains nothing: that is an observation, and means
+/// are taken over observations.
+pub(super) fn write_retained(rows: &mut RowSet, retained: &Retained, names: &Resolved) {
+    let estimate = |holder| retained.by_holder.get(&holder).copied().unwrap_or_default();
+    for name in names.operations() {
+        write(
+            rows,
+            operation_key(name),
+            estimate(Holder::Operation(name.id)),
+            retained,
+        );
+    }
+    for (id, owner) in names.owners.iter().enumerate() {
+        let holder = Holder::Named(u32::try_from(id).unwrap_or(u32::MAX));
+        write(
+            rows,
+            owner_key(owner.kind, &owner.name),
+            estimate(holder),
+            retained,
+        );
+    }
+    let unknown = |holder: &Holder| match *holder {
+        Holder::Nobody => true,
+        Holder::Operation(id) => names.operation(id).is_none(),
+        Holder::Named(id) => names.owners.get(id as usize).is_none(),
+    };
+    let mut rest = Estimate::default();
+    for (_, estimate) in retained
+        .by_holder
+        .iter()
+        .filter(|(holder, _)| unknown(holder))
+    {
+        rest.bytes += estimate.bytes;
+        rest.variance += estimate.variance;
+    }
+    let key = owner_key(OwnerKind::Unattributed, &"unattributed".into());
+    write(rows, key, rest, retained);
+}
+
+fn operation_key(name: &OperationName) -> RowKey {
+    DistributionKey {
+        component: name.component.clone(),
+        operation: name.operation.clone(),
+        class: name.class.clone(),
+        scope: scope::ALL.into(),
+    }
+    .row_key(Quality::Sampled)
+}
+
+fn owner_key(kind: OwnerKind, name: &Arc<str>) -> RowKey {
+    OwnerKey {
+        owner_kind: kind.as_str().into(),
+        name: name.clone(),
+    }
+    .row_key(Quality::Sampled)
+}
+
+fn write(rows: &mut RowSet, key: RowKey, estimate: Estimate, retained: &Retained) {
+    // Below 2^53: the table has room for 16 384 samples, and a size is an address range.
+    let bytes = estimate.bytes.round() as i64;
+    let row = rows.row_mut(key);
+    row.add(column::RETAINED_BYTES, bytes);
+    row.add(column::RETAINED_SUM_BYTES, bytes);
+    row.add(
+        column::RETAINED_ERROR_SUM_BYTES,
+        estimate.variance.sqrt().round() as i64,
+    );
+    row.add(
+        column::RETAINED_MEAN_BYTES,
+        retained.mean_bytes.round() as i64,
+    );
+    row.add(column::SAMPLES, 1);
+}

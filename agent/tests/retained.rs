@@ -1,0 +1,199 @@
+//! Retained bytes: who holds what, found by sampling, against sets that the test knows.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+
+use support::{Ledger, PATIENCE, assert_conserved, figure};
+use weighbridge_agent::wire::{Delta, DistributionKey, Quality, RowKind, RowValue, column};
+use weighbridge_agent::{Alloc, background, class, job};
+
+#[global_allocator]
+static ALLOC: Alloc = Alloc::system();
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+/// The densest: the estimates below are then good to a few per cent.
+const MEAN_BYTES: usize = 16 * KIB;
+
+type Held = Vec<Box<[u8]>>;
+
+/// What operations leave behind.
+static HELD: Mutex<Vec<(&str, Held)>> = Mutex::new(Vec::new());
+
+fn hold(name: &'static str, held: Held) {
+    HELD.lock().unwrap().push((name, held));
+}
+
+fn pieces(count: usize, size: usize) -> Held {
+    (0..count)
+        .map(|_| black_box(vec![1; size].into_boxed_slice()))
+        .collect()
+}
+
+/// The row in which an operation's retained bytes stand in one delta.
+fn row(delta: &Delta, operation: &str, class: &str) -> Option<RowValue> {
+    delta
+        .rows
+        .of_kind(RowKind::Distribution)
+        .find_map(|(row_key, row)| {
+            let key = DistributionKey::read(row_key)?;
+            (row_key.quality == Quality::Sampled
+                && *key.operation == *operation
+                && *key.class == *class)
+                .then(|| row.clone())
+        })
+}
+
+/// The estimate is within five standard errors: wrong in one of two million runs.
+fn assert_retains(delta: &Delta, operation: &str, class: &str, expected: usize) {
+    let row = row(delta, operation, class).unwrap();
+    let expected = i64::try_from(expected).unwrap();
+    let told = figure(&row, column::RETAINED_BYTES);
+    let error = figure(&row, column::RETAINED_ERROR_SUM_BYTES);
+    // What the agent itself keeps for the operation, and the vector of boxes, are small.
+    let slack = i64::try_from(200 * KIB).unwrap();
+    assert!(
+        (told - expected).abs() <= 5 * error + slack,
+        "{operation}: {told} ± {error}, holds {expected}"
+    );
+    assert!(
+        expected == 0 || error < expected / 10,
+        "{operation}: ± {error}"
+    );
+    assert_eq!(
+        row.get(column::RETAINED_SUM_BYTES),
+        Some(told),
+        "one window"
+    );
+    assert_eq!(figure(&row, column::SAMPLES), 1);
+    assert_eq!(
+        figure(&row, column::RETAINED_MEAN_BYTES),
+        i64::try_from(MEAN_BYTES).unwrap()
+    );
+}
+
+#[test]
+fn what_an_operation_left_behind_is_found_by_sampling() {
+    let ledger = Ledger::new();
+    let agent = weighbridge_agent::builder()
+        .service("retains")
+        .window(std::time::Duration::from_secs(3_600))
+        .retained_mean_bytes(MEAN_BYTES)
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        job("small", async {
+            hold("small", pieces(16 * KIB, KIB));
+        })
+        .await;
+        job("large", async {
+            hold("large", pieces(20, MIB));
+        })
+        .await;
+        job("frees", async { drop(pieces(32 * KIB, KIB)) }).await;
+        job("grows", async {
+            let mut all = Vec::new();
+            for _ in 0..64 {
+                // Each growth is a realloc, in place or not; only the last is alive.
+                let mut grown = Vec::new();
+                for _ in 0..64 {
+                    grown.extend_from_slice(&[1_u8; KIB]);
+                }
+                all.push(grown.into_boxed_slice());
+            }
+            hold("grows", all);
+        })
+        .await;
+        job("hands over", async {
+            hold("hands over", pieces(16 * KIB, KIB));
+        })
+        .await;
+        job("classed", async {
+            class("bulk");
+            hold("classed", pieces(8 * KIB, KIB));
+        })
+        .await;
+        background("owner", async {
+            hold("owner", pieces(8 * KIB, KIB));
+        })
+        .await;
+    });
+    // Freed by a thread that never allocated any of it.
+    let mut handed = HELD.lock().unwrap();
+    let position = handed
+        .iter()
+        .position(|(name, _)| *name == "hands over")
+        .unwrap();
+    let (_, freed) = handed.swap_remove(position);
+    drop(handed);
+    std::thread::spawn(move || drop(freed)).join().unwrap();
+
+    assert!(agent.flush(PATIENCE));
+    let delta = last(&ledger);
+    assert_conserved(&delta);
+    assert_retains(&delta, "JOB small", "", 16 * MIB);
+    assert_retains(&delta, "JOB large", "", 20 * MIB);
+    assert_retains(&delta, "JOB grows", "", 4 * MIB);
+    assert_retains(&delta, "JOB classed", "bulk", 8 * MIB);
+    assert_retains(&delta, "JOB classed", "", 0);
+    for gone in ["JOB frees", "JOB hands over"] {
+        assert_retains(&delta, gone, "", 0);
+    }
+    let owner = delta
+        .rows
+        .of_kind(RowKind::Owner)
+        .find(|(key, _)| key.quality == Quality::Sampled && &*key.parts[1] == "owner")
+        .map(|(_, row)| figure(row, column::RETAINED_BYTES))
+        .unwrap();
+    assert!((owner - 8 * MIB as i64).abs() < 2 * MIB as i64, "{owner}");
+    let lost = delta
+        .rows
+        .of_kind(RowKind::Loss)
+        .any(|(key, _)| &*key.parts[0] == "agent.retained");
+    assert!(!lost, "the table had room");
+
+    // All is freed: the next window says so, for operations that did nothing in it too.
+    HELD.lock().unwrap().clear();
+    assert!(agent.flush(PATIENCE));
+    let delta = last(&ledger);
+    for gone in ["JOB small", "JOB large", "JOB grows"] {
+        assert_retains(&delta, gone, "", 0);
+    }
+
+    // More than the table holds: what has no room is lost and counted, the rest stays right.
+    runtime.block_on(job("floods", async {
+        hold("floods", pieces(32 * KIB, 16 * KIB));
+    }));
+    assert!(agent.flush(PATIENCE));
+    let delta = last(&ledger);
+    let lost: i64 = delta
+        .rows
+        .of_kind(RowKind::Loss)
+        .filter(|(key, _)| &*key.parts[0] == "agent.retained")
+        .map(|(_, row)| figure(row, column::LOST))
+        .sum();
+    let expected = 32.0 * 1024.0 * (1.0 - (-1.0_f64).exp());
+    let kept = figure(
+        &row(&delta, "JOB floods", "").unwrap(),
+        column::RETAINED_BYTES,
+    ) as f64
+        / (16_384.0 / (1.0 - (-1.0_f64).exp()));
+    assert!(lost > 0);
+    assert!(
+        (kept + lost as f64 - expected).abs() < 0.05 * expected,
+        "{kept:.0} kept, {lost} lost of {expected:.0}"
+    );
+    agent.shutdown();
+}
+
+fn last(ledger: &Arc<Ledger>) -> Delta {
+    ledger.deltas().pop().unwrap()
+}
