@@ -118,3 +118,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
         new
     }
 }
+
+#[cfg(test)]
+mod tests;

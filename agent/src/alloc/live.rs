@@ -179,4 +179,17 @@ impl Live {
 }
 
 #[cfg(test)]
+impl Live {
+    pub(super) fn is_empty(&self) -> bool {
+        let mut live = 0;
+        self.for_each(|_| live += 1);
+        live == 0
+            && self
+                .filter
+                .iter()
+                .all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+}
+
+#[cfg(test)]
 mod tests;
