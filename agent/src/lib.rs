@@ -45,6 +45,9 @@
 mod account;
 mod agent;
 mod alloc;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod bill;
 mod clock;
 mod codec;

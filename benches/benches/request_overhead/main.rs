@@ -1,0 +1,62 @@
+//! What the agent adds to a request: CPU of the server's process from the kernel, load from this process.
+//!
+//! Two ways, for two questions. *Against itself switched off*, by toggling inside one process in short
+//! off-on-on-off blocks: resolves a tenth of a microsecond. *Against peers*, each in a process of its own,
+//! in interleaved blocks and fresh processes each round, so that what a process's layout adds averages out:
+//! resolves about a microsecond.
+//!
+//! `--quick` runs a short form.
+
+mod peers;
+mod toggled;
+
+use std::io;
+use std::process::ExitCode;
+
+use weighbridge_benches::{Report, say};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// Fresh processes per case that is toggled, and off-on-on-offs in each.
+    toggled_processes: usize,
+    toggled_pairs: usize,
+    /// Rounds of fresh peers, and blocks of each peer in a round.
+    rounds: usize,
+    blocks: usize,
+}
+
+const WHOLE: Extent = Extent {
+    toggled_processes: 3,
+    toggled_pairs: 30,
+    rounds: 8,
+    blocks: 8,
+};
+
+const QUICK: Extent = Extent {
+    toggled_processes: 2,
+    toggled_pairs: 6,
+    rounds: 5,
+    blocks: 2,
+};
+
+fn main() -> ExitCode {
+    let extent = if std::env::args().any(|argument| argument == "--quick") {
+        QUICK
+    } else {
+        WHOLE
+    };
+    let mut report = Report::new("request_overhead");
+    match measure(extent, &mut report) {
+        Ok(()) => report.finish(),
+        Err(error) => {
+            say::note(&format!("the bench broke off: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
+    toggled::measure(extent, report)?;
+    peers::measure(extent, report)
+}

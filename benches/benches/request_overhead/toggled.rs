@@ -1,0 +1,93 @@
+//! The agent against itself switched off, inside one process.
+
+use std::io;
+use std::path::Path;
+
+use weighbridge_benches::blocks::{Pair, differences, in_turns};
+use weighbridge_benches::child::Server;
+use weighbridge_benches::interval::average;
+use weighbridge_benches::load::http1::{self, Http1};
+use weighbridge_benches::load::{self, Load};
+use weighbridge_benches::{Figure, Interval, Report, server};
+
+use super::Extent;
+
+/// What a calling service that is weighed too sends along.
+const CALLER: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n\
+    baggage: weighbridge.origin=store;POST%20%2Forders\r\n\
+    weighbridge-hop: 1;store;POST%20%2Forders;00000000000000ab;s;1764000000000000\r\n";
+
+struct Case {
+    name: &'static str,
+    connections: usize,
+    request: Vec<u8>,
+    /// Requests of a block: about a tenth of a second.
+    requests: u64,
+    limit_us: Option<f64>,
+}
+
+pub(crate) fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
+    let hello = |name, connections, limit_us| Case {
+        name,
+        connections,
+        request: http1::get("/hello", ""),
+        requests: 4_000,
+        limit_us: Some(limit_us),
+    };
+    let cases = [
+        hello("hello, 16 connections", 16, 0.6),
+        hello("hello, 64 connections", 64, 0.6),
+        Case {
+            requests: 2_000,
+            ..hello("hello, 2 connections", 2, 2.5)
+        },
+        Case {
+            request: http1::get("/hello", CALLER),
+            ..hello("hello from a weighed caller, 16 connections", 16, 0.6)
+        },
+        Case {
+            name: "echo of 50 items in JSON, 16 connections",
+            connections: 16,
+            request: http1::post_json("/echo", &serde_json::to_vec(&server::items(50))?),
+            requests: 1_000,
+            limit_us: None,
+        },
+    ];
+    for case in cases {
+        let pairs = pairs(&case, extent)?;
+        let off: Vec<f64> = pairs.iter().map(|pair| pair.off).collect();
+        let mut figure = Figure::of(
+            format!("added: {}", case.name),
+            Interval::of_mean(&differences(&pairs)),
+            "µs/request",
+        )
+        .note(format!(
+            "over {:.1} µs switched off, from {} blocks of {} requests",
+            average(&off),
+            pairs.len() * 4,
+            case.requests
+        ));
+        if let Some(limit) = case.limit_us {
+            figure = figure.at_most(limit);
+        }
+        report.push(figure);
+    }
+    Ok(())
+}
+
+fn pairs(case: &Case, extent: Extent) -> io::Result<Vec<Pair>> {
+    let mut pairs = Vec::new();
+    for _ in 0..extent.toggled_processes {
+        let mut server = Server::start(Path::new(env!("CARGO_BIN_EXE_serve_weighed")), &[])?;
+        let mut load = Http1::connect(server.address, case.connections, case.request.clone())?;
+        // Caches, allocator and the agent's tables are warm after these.
+        load.run(case.requests * 3)?;
+        pairs.extend(in_turns(extent.toggled_pairs, |on| {
+            server.switch(on)?;
+            // The first requests after a switch meet threads whose stamps are stale.
+            load.run(case.connections as u64)?;
+            load::block(&mut server, &mut load, case.requests)
+        })?);
+    }
+    Ok(pairs)
+}
