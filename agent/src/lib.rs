@@ -53,6 +53,7 @@ mod clock;
 mod codec;
 mod config;
 mod export;
+pub mod hooks;
 #[cfg(feature = "hyper-util-0_1")]
 pub mod http_client;
 mod identity;
@@ -87,10 +88,13 @@ pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate,
 pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};
 #[doc(hidden)]
 pub use runtime::macro_support;
-pub use runtime::runtime;
+pub use runtime::{block_on, runtime, runtime_current_thread};
 pub use serve::{Listener, Serve, serve, shutdown_signal};
 pub use state::is_enabled;
-pub use tasks::{Scope, background, driver, job, local_call, pool, spawn, spawn_blocking};
+pub use tasks::{
+    InScope, JoinSet, Scope, background, driver, job, local_call, pool, spawn, spawn_blocking,
+    spawn_blocking_on, spawn_local, spawn_on,
+};
 pub use trust::{Network, Trust, TrustError, TrustKey};
 pub use weighbridge_agent_macros::main;
 pub use weighbridge_wire as wire;

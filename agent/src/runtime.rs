@@ -1,36 +1,60 @@
-//! A runtime whose scheduler has an account.
+//! Runtimes whose scheduler has an account.
 
 use std::future::Future;
 
+use tokio::runtime::{Builder, Runtime};
 use weighbridge_wire::{Class, OwnerKind};
 
-use crate::account::{self, Account, InAccount, owner};
+use crate::account::{Account, InAccount, OwnerRef, enter, owner};
+use crate::hooks;
 
 /// A builder of a multi-threaded Tokio runtime with everything enabled, whose threads book what no account
-/// claims to the owner `runtime or unwrapped`: the scheduler, and on stable Tokio also tasks that nothing
-/// wrapped.
+/// claims to the runtime: the scheduler, waiting for sockets and timers, and on stable Tokio also tasks that
+/// nothing wrapped (the row is then named `runtime or unwrapped`).
 ///
-/// Setting `on_thread_start`, `on_thread_stop`, `on_thread_park` or `on_thread_unpark` on it replaces our
-/// hooks; that time is then `unattributed`.
+/// Setting `on_thread_start` and its kin on it replaces our hooks; [`hooks`](crate::hooks) has the ways to
+/// keep both.
 #[must_use]
-pub fn runtime() -> tokio::runtime::Builder {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    hook(&mut builder);
+pub fn runtime() -> Builder {
+    weighed(Builder::new_multi_thread())
+}
+
+/// The same for a runtime that runs its tasks on the thread that calls `block_on`.
+///
+/// That thread is not started by the runtime: use [`block_on`] to have all of its time booked. With the
+/// runtime's own `block_on` it is seen from its first sleep on, and counts as the runtime's until it ends.
+#[must_use]
+pub fn runtime_current_thread() -> Builder {
+    weighed(Builder::new_current_thread())
+}
+
+fn weighed(mut builder: Builder) -> Builder {
+    hooks::chain().install(&mut builder).enable_all();
     builder
 }
 
-fn hook(builder: &mut tokio::runtime::Builder) {
-    builder
-        .enable_all()
-        .on_thread_start(account::become_runtime_thread)
-        .on_thread_park(account::on_park)
-        .on_thread_stop(account::leave_thread);
+/// The owner of the program's root future.
+pub(crate) fn root_owner() -> OwnerRef {
+    owner(OwnerKind::Background, "main")
+}
+
+/// Runs a future to its end on a runtime: the future's costs belong to the owner `background main`, what the
+/// scheduler does on this thread meanwhile to the runtime. Afterwards the thread's account is what it was.
+///
+/// # Panics
+/// As [`Runtime::block_on`] does, inside another runtime.
+pub fn block_on<F: Future>(runtime: &Runtime, future: F) -> F::Output {
+    let _runtime = enter(Account::new(hooks::scheduler_owner(), Class::Handler));
+    runtime.block_on(InAccount::new(
+        Account::new(root_owner(), Class::Handler),
+        future,
+    ))
 }
 
 /// What the attribute [`main`](crate::main) expands to.
 #[doc(hidden)]
 pub mod macro_support {
-    use super::{Account, Class, Future, InAccount, OwnerKind, account, hook, owner};
+    use super::Future;
 
     /// Which scheduler runs the tasks.
     #[derive(Clone, Copy, Debug)]
@@ -51,20 +75,16 @@ pub mod macro_support {
     pub fn block_on<F: Future>(flavor: Flavor, future: F) -> std::io::Result<F::Output> {
         let mut builder = match flavor {
             Flavor::MultiThread { worker_threads } => {
-                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                let mut builder = super::runtime();
                 if let Some(n) = worker_threads {
                     builder.worker_threads(n.max(1));
                 }
                 builder
             }
-            Flavor::CurrentThread => tokio::runtime::Builder::new_current_thread(),
+            Flavor::CurrentThread => super::runtime_current_thread(),
         };
-        hook(&mut builder);
         let runtime = builder.build()?;
-        account::become_runtime_thread();
-        let main = Account::new(owner(OwnerKind::Background, "main"), Class::Handler);
-        let output = runtime.block_on(InAccount::new(main, future));
-        drop(runtime);
-        Ok(output)
+        crate::account::become_runtime_thread();
+        Ok(super::block_on(&runtime, future))
     }
 }

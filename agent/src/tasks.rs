@@ -1,12 +1,16 @@
 //! Work beside the request's own future: children, background work, jobs, drivers, calls inside the process.
 
+mod join_set;
 mod local;
 mod scope;
 mod spawn;
 
+pub use join_set::JoinSet;
 pub use local::local_call;
-pub use scope::Scope;
-pub use spawn::{spawn, spawn_blocking};
+pub use scope::{InScope, Scope};
+#[cfg(tokio_unstable)]
+pub(crate) use spawn::child_account;
+pub use spawn::{spawn, spawn_blocking, spawn_blocking_on, spawn_local, spawn_on};
 
 use std::future::Future;
 
@@ -14,29 +18,43 @@ use weighbridge_wire::{Class, OwnerKind};
 
 use crate::account::{Account, InAccount, owner};
 use crate::bill::{Bill, Outcome, Start};
+use crate::hooks;
 
 /// Runs a future that no request asked for: its CPU belongs to the owner `background` under this name.
-pub async fn background<F: Future>(name: &'static str, future: F) -> F::Output {
-    owned(OwnerKind::Background, name, future).await
+pub fn background<F: Future>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    owned(OwnerKind::Background, name, future)
 }
 
 /// Runs the driver of a client (a connection's task, an event loop): its CPU belongs to the owner `driver`
 /// under this name, never to the request that happened to open it.
-pub async fn driver<F: Future>(name: &str, future: F) -> F::Output {
-    owned(OwnerKind::Driver, name, future).await
+pub fn driver<F: Future>(name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
+    owned(OwnerKind::Driver, name, future)
 }
 
 /// Runs work on pooled connections: its CPU belongs to the owner `pool` under this name.
-pub async fn pool<F: Future>(name: &str, future: F) -> F::Output {
-    owned(OwnerKind::Pool, name, future).await
+pub fn pool<F: Future>(name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
+    owned(OwnerKind::Pool, name, future)
 }
 
-fn owned<F: Future>(kind: OwnerKind, name: &str, future: F) -> InAccount<F> {
-    InAccount::new(Account::new(owner(kind, name), Class::Handler), future)
+fn owned<F: Future>(
+    kind: OwnerKind,
+    name: &str,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    // Made now, so that a future dropped before its first poll is dropped in its account too.
+    let future = InAccount::new(Account::new(owner(kind, name), Class::Handler), future);
+    async move {
+        hooks::detach_current();
+        future.await
+    }
 }
 
 /// Runs a job as a request of its own: operation `JOB <name>`, origin of whatever it calls.
 pub async fn job<F: Future>(name: &'static str, future: F) -> F::Output {
+    hooks::detach_current();
     let bill = Bill::start(Start {
         operation: &format!("JOB {name}"),
         ..Start::default()

@@ -35,6 +35,11 @@ const ALL: &[Evidence] = &[
         run: properties,
     },
     Evidence {
+        name: "hooks",
+        what: "the agent's tests with `--cfg tokio_unstable`, in a target directory of its own (about 2 minutes)",
+        run: hooks,
+    },
+    Evidence {
         name: "bench",
         what: "the benches; copy what they print to benches/RESULTS.md with machine and commit",
         run: bench,
@@ -102,6 +107,32 @@ fn build(context: &Context) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn hooks(context: &Context) -> Result<()> {
+    let mut cargo = context.cargo();
+    cargo
+        .env("RUSTFLAGS", "--cfg tokio_unstable")
+        .env(
+            "CARGO_TARGET_DIR",
+            context.target.join("evidence").join("hooks"),
+        )
+        .args([
+            "test",
+            "--locked",
+            "--package",
+            "weighbridge-agent",
+            "--features",
+            "axum-0_8,hyper-util-0_1",
+            "--lib",
+            "--test",
+            "hooks",
+            "--test",
+            "shapes",
+            "--test",
+            "conservation",
+        ]);
+    context.run(&mut cargo)
 }
 
 fn demo(context: &Context) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
 use std::cell::{Cell, OnceCell};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 
@@ -53,6 +53,13 @@ impl Thread {
         let account = self.current.take();
         self.current.set(account.clone());
         account
+    }
+
+    fn is_nobodys(&self) -> bool {
+        let account = self.current.take();
+        let none = account.is_none();
+        self.current.set(account);
+        none
     }
 
     fn shard(&self) -> usize {
@@ -233,12 +240,33 @@ pub(crate) fn start_here() {
     flush_here();
 }
 
-/// The name under which scheduler time is shown: on stable Tokio it contains tasks that nothing wrapped.
-pub(crate) const RUNTIME_NAME: &str = "runtime or unwrapped";
+/// The name of scheduler time where it contains tasks that nothing wrapped.
+pub(crate) const RUNTIME_OR_UNWRAPPED: &str = "runtime or unwrapped";
+/// Its name where the poll hooks see each task.
+#[cfg(tokio_unstable)]
+pub(crate) const RUNTIME: &str = "runtime";
 
-/// The owner of scheduler time.
+/// The owner of scheduler time on threads where tasks may run unseen.
 pub(crate) fn runtime_owner() -> OwnerRef {
-    owner(OwnerKind::Runtime, RUNTIME_NAME)
+    static OWNER: LazyLock<OwnerRef> =
+        LazyLock::new(|| owner(OwnerKind::Runtime, RUNTIME_OR_UNWRAPPED));
+    OWNER.clone()
+}
+
+/// The owner of scheduler time on threads where the poll hooks see each task.
+#[cfg(tokio_unstable)]
+pub(crate) fn seen_runtime_owner() -> OwnerRef {
+    static OWNER: LazyLock<OwnerRef> = LazyLock::new(|| owner(OwnerKind::Runtime, RUNTIME));
+    OWNER.clone()
+}
+
+/// True for the owners of scheduler time.
+pub(crate) fn is_runtime(named: &OwnerRef) -> bool {
+    #[cfg(tokio_unstable)]
+    if named.same(&seen_runtime_owner()) {
+        return true;
+    }
+    named.same(&runtime_owner())
 }
 
 /// Makes everything outside accounts on this thread the runtime's.
@@ -247,9 +275,40 @@ pub(crate) fn become_runtime_thread() {
     let _ = THREAD.try_with(|thread| drop(thread.cross(Some(runtime))));
 }
 
+/// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.
+#[cfg(tokio_unstable)]
+pub(crate) fn become_seen_runtime_thread() {
+    let _ = THREAD.try_with(|thread| {
+        let unseen = match thread.peek() {
+            Some(account) => account.owner.same(&runtime_owner()),
+            None => true,
+        };
+        if unseen {
+            let seen = Account::new(seen_runtime_owner(), Class::Handler);
+            drop(thread.cross(Some(seen)));
+        }
+    });
+}
+
 /// A runtime thread is about to sleep: its sums go to the tables, so that an idle thread holds nothing back.
+/// A thread that drives a runtime without having been started by it has no account so far.
 pub(crate) fn on_park() {
-    flush_here();
+    let _ = THREAD.try_with(|thread| {
+        if thread.is_nobodys() {
+            become_runtime_thread();
+        } else {
+            thread.flush_now();
+        }
+    });
+}
+
+/// A runtime thread woke up.
+pub(crate) fn on_unpark() {
+    let _ = THREAD.try_with(|thread| {
+        if thread.is_nobodys() {
+            become_runtime_thread();
+        }
+    });
 }
 
 /// A runtime thread ends.

@@ -23,6 +23,12 @@ pub const NAME_BYTES_MAX: usize = 200;
 pub const THREADS_MAX: usize = 4_096;
 /// Ended requests that wait for their children. Not adjustable.
 pub const WAITING_BILLS_MAX: usize = 16_384;
+/// Places in the code whose tasks are owners under the place's name. Not adjustable.
+pub const SPAWN_SITES_MAX: usize = 48;
+/// Rules of the program's own that tell whose a task is. Not adjustable.
+pub const TASK_RULES_MAX: usize = 64;
+/// Living tasks that the poll hooks know. Not adjustable.
+pub const TASKS_MAX: usize = 262_144;
 /// How long an ended request waits for its children before its bill closes, in ns.
 pub const CHILD_PATIENCE_NS: u64 = 10_000_000_000;
 
