@@ -19,11 +19,10 @@ pub(crate) use thread::{
     become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, is_runtime,
     leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
 };
-
-use crate::alloc::Holder;
 #[cfg(tokio_unstable)]
 pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};
 
+use crate::alloc::Holder;
 use crate::bill::Bill;
 use crate::ledger::{OwnerId, ledger};
 

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 use weighbridge_wire::{Class, OwnerKind, column};
@@ -33,8 +33,71 @@ enum Step {
     Panic(usize, Vec<Step>),
     /// A request that ends.
     Request(Vec<Step>),
+    /// A future in an account that does the first steps in its first poll and the others in its second, and
+    /// holds something that burns in its drop.
+    Future(usize, Vec<Step>, Vec<Step>, Fate),
+    /// Two futures polled side by side until one is ready; the other is dropped where it stands.
+    Select(usize, usize, Vec<Step>, Vec<Step>),
     Burn(u8),
     Flush,
+}
+
+/// What becomes of a future.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Ends,
+    /// Dropped after its first poll.
+    Cancelled,
+    /// Dropped before its first poll.
+    NeverPolled,
+    /// Its second poll panics.
+    Panics,
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        Just(Fate::Ends),
+        Just(Fate::Cancelled),
+        Just(Fate::NeverPolled),
+        Just(Fate::Panics)
+    ]
+}
+
+struct BurnsInDrop;
+
+impl Drop for BurnsInDrop {
+    fn drop(&mut self) {
+        burn(5_000);
+    }
+}
+
+fn in_two_polls<'a>(
+    name: &str,
+    first: &'a [Step],
+    then: &'a [Step],
+    names: &'a [String],
+    request: &'a str,
+    fate: Fate,
+) -> InAccount<impl Future<Output = ()> + 'a> {
+    let held = BurnsInDrop;
+    let future = async move {
+        let _held = held;
+        perform(first, names, request);
+        let mut waited = false;
+        poll_fn(|_| {
+            if std::mem::replace(&mut waited, true) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        perform(then, names, request);
+        if matches!(fate, Fate::Panics) {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    };
+    InAccount::new(named(name, Class::Handler), future)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -45,7 +108,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             (0..3usize, inner.clone()).prop_map(|(n, steps)| Step::Owner(n, steps)),
             (0..6usize, inner.clone()).prop_map(|(n, steps)| Step::Class(n, steps)),
             (0..3usize, inner.clone()).prop_map(|(n, steps)| Step::Panic(n, steps)),
-            inner.prop_map(Step::Request),
+            inner.clone().prop_map(Step::Request),
+            (0..3usize, inner.clone(), inner.clone(), fates())
+                .prop_map(|(n, first, then, fate)| Step::Future(n, first, then, fate)),
+            (0..3usize, 0..3usize, inner.clone(), inner)
+                .prop_map(|(n, m, left, right)| Step::Select(n, m, left, right)),
         ]
     });
     prop::collection::vec(step, 1..8)
@@ -80,6 +147,32 @@ fn perform(steps: &[Step], names: &[String], request: &str) {
                 perform(inner, names, request);
                 drop(entered);
                 bill.end(Outcome::Ok);
+            }
+            Step::Future(n, first, then, fate) => {
+                let future = in_two_polls(&names[*n], first, then, names, request, *fate);
+                let mut future = Box::pin(future);
+                let mut context = Context::from_waker(Waker::noop());
+                match fate {
+                    Fate::NeverPolled => {}
+                    Fate::Cancelled => {
+                        assert!(future.as_mut().poll(&mut context).is_pending());
+                    }
+                    Fate::Ends => while future.as_mut().poll(&mut context).is_pending() {},
+                    Fate::Panics => {
+                        assert!(future.as_mut().poll(&mut context).is_pending());
+                        let again = AssertUnwindSafe(|| future.as_mut().poll(&mut context));
+                        assert!(catch_unwind(again).is_err());
+                    }
+                }
+                drop(future);
+            }
+            Step::Select(n, m, left, right) => {
+                let left = in_two_polls(&names[*n], left, &[], names, request, Fate::Ends);
+                let right = in_two_polls(&names[*m], right, right, names, request, Fate::Ends);
+                let both = futures_util::future::select(Box::pin(left), Box::pin(right));
+                let mut both = std::pin::pin!(both);
+                let mut context = Context::from_waker(Waker::noop());
+                while both.as_mut().poll(&mut context).is_pending() {}
             }
             Step::Burn(us) => burn(i64::from(*us) * 1_000),
             Step::Flush => flush_here(),
