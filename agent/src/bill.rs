@@ -8,7 +8,7 @@ mod close;
 mod start;
 mod waiting;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use start::Start;
@@ -18,7 +18,9 @@ use crate::account::{self, OwnerRef};
 use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
-use crate::ledger::{Cost, EdgeFigures, EdgeId, OperationRow, Place, Shard, Spent, ledger};
+use crate::ledger::{
+    Cost, EdgeFigures, EdgeId, OperationRow, Place, Shard, Spent, frame_weight, ledger,
+};
 use crate::propagation::TraceContext;
 use crate::sync::lock;
 
@@ -57,6 +59,8 @@ pub(crate) struct Bill {
     start_ns: u64,
     /// Id of the operation's name, for whoever can take no lock.
     name_id: AtomicU32,
+    /// True when the request ended in the layer without an answer. Something outside may still have given one.
+    unanswered: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -82,6 +86,29 @@ struct State {
     closed: bool,
     /// The callee's side of the edge over which the request came, recorded when the bill closes.
     callee: Option<(EdgeId, EdgeFigures)>,
+    /// Present on HTTP/2.
+    http2: Option<Http2Weight>,
+}
+
+/// What a request's frames weigh on the HTTP/2 connection that it shares.
+#[derive(Debug, Default)]
+struct Http2Weight {
+    trailers: u64,
+    /// Added to rows so far.
+    booked: i64,
+}
+
+impl State {
+    /// The weight since the last call, to be added to the row.
+    fn take_http2_weight(&mut self) -> i64 {
+        let (Some(http2), Some((_, figures))) = (&mut self.http2, &self.callee) else {
+            return 0;
+        };
+        let heads = figures.request_messages + figures.response_messages + http2.trailers;
+        let bytes = figures.request_body_bytes + figures.response_body_bytes;
+        let weight = frame_weight(heads, bytes);
+        weight - std::mem::replace(&mut http2.booked, weight)
+    }
 }
 
 impl Bill {
@@ -152,8 +179,10 @@ impl Bill {
             .max(state.live_bytes + spent.net_max_bytes);
         state.live_bytes += spent.net_bytes;
         let mut shard = ledger().shard(shard);
+        let weight = state.take_http2_weight();
         let cell = shard.operation(&state.row);
         cell.cost.add(&spent.cost);
+        cell.http2_weight += weight;
         if state.closed {
             cell.late_cpu_ns += spent.cost.total_ns();
         }
@@ -175,11 +204,14 @@ impl Bill {
         let mut shard = ledger().shard(account::shard_here());
         let start = shard.offset_ns(self.start_ns);
         let old = shard.operation(&state.row);
+        let weight = state.http2.as_ref().map_or(0, |http2| http2.booked);
         old.cost.subtract(&state.cost);
+        old.http2_weight -= weight;
         old.started -= 1;
         old.instants_ns -= start;
         let new = shard.operation(&row);
         new.cost.add(&state.cost);
+        new.http2_weight += weight;
         new.started += 1;
         new.instants_ns += start;
         if shard.begin_ns == state.arrival_window_ns {
@@ -216,6 +248,39 @@ impl Bill {
             }
         }
         self.try_close(now);
+    }
+
+    /// Counts a frame of trailers.
+    pub(crate) fn count_trailers(&self) {
+        if let Some(http2) = &mut lock(&self.state).http2 {
+            http2.trailers += 1;
+        }
+    }
+
+    /// The request ends without an answer of its own, as [`end`](Self::end) does.
+    pub(crate) fn end_unanswered(self: &Arc<Self>, outcome: Outcome) {
+        self.unanswered.store(true, Ordering::Relaxed);
+        self.end(outcome);
+    }
+
+    /// True when the request ended in the layer without an answer.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// Something outside the layer (a timeout, a catcher of panics) gave the answer after all.
+    pub(crate) fn answered_outside(&self, outcome: Outcome, body_bytes: u64) {
+        let mut state = lock(&self.state);
+        if state.closed || !self.unanswered.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        if let Some((_, ended)) = &mut state.ended {
+            *ended = outcome;
+        }
+        if let Some((_, figures)) = &mut state.callee {
+            figures.response_messages = 1;
+            figures.response_body_bytes += body_bytes;
+        }
     }
 
     /// True when the response body has ended.

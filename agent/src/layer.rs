@@ -23,6 +23,7 @@ mod service;
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
 pub use operation::RouteTemplate;
+pub(crate) use outcome::of_head as outcome_of_head;
 pub use service::Weigh;
 
 /// A tower layer that weighs each request. Made by [`layer`].

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock};
 use weighbridge_wire::{OwnerKind, RowSet, Window};
 
 pub(crate) use cost::{Cost, Spent};
-pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures};
+pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
 pub(crate) use names::{Folded, Names, OperationName, OperationRow, OwnerId, Place};
 pub(crate) use rotate::{ProcessGauges, Rotation};
@@ -22,6 +22,10 @@ pub(crate) use shard::{EdgeRow, Shard};
 use crate::bill::Bill;
 use crate::sync::{lock, read, write};
 use shard::EntityRow;
+
+/// The owner `connection` of what the streams of an HTTP/2 connection share. Its protocol and io are apportioned
+/// when a window ends.
+pub(crate) const HTTP2_CONNECTION: &str = "http2";
 
 /// How many tables share the work.
 const SHARDS: usize = 8;

@@ -18,6 +18,7 @@ pub use crate::ledger::limits::{
     SPAWN_SITES_MAX, TASK_RULES_MAX, TASKS_MAX, THREADS_MAX, WAITING_BILLS_MAX,
 };
 pub use crate::propagation::{BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP_BYTES_MAX};
+pub use crate::serve::HEADER_READ_TIMEOUT;
 #[cfg(feature = "rusqlite-0_42")]
 pub use crate::sql::{SQL_BYTES_MAX, SQL_CACHED_BYTES_MAX, SQL_CACHED_MAX, SQL_ENTITIES_MAX};
 pub use crate::trust::{KEY_BYTES_MIN, NETWORKS_MAX};

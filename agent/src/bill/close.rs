@@ -61,7 +61,9 @@ pub(super) fn close(recorded: bool, root: bool, start_ns: u64, state: &mut State
     let edges_max = ledger().limits().edges_max;
     let mut shard = ledger().shard(account::shard_here());
     let end = shard.offset_ns(ended_ns);
+    let weight = state.take_http2_weight();
     let cell = shard.operation(&state.row);
+    cell.http2_weight += weight;
     cell.ended += 1;
     cell.instants_ns -= end;
     match outcome {
@@ -89,6 +91,11 @@ pub(super) fn close(recorded: bool, root: bool, start_ns: u64, state: &mut State
         if state.socket_seen {
             figures.protocol_ns = Some(state.cost.class_ns(Class::Protocol));
             figures.io_ns = Some(state.cost.class_ns(Class::Io));
+        }
+        if let Some(http2) = &state.http2 {
+            // Its socket calls are the connection's.
+            figures.io_ns = None;
+            figures.http2_weight = http2.booked;
         }
         if outcome == Outcome::Error {
             figures.errors = figures.errors.max(1);

@@ -1,9 +1,9 @@
 //! How a bill begins.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 
-use super::{Bill, State};
+use super::{Bill, Http2Weight, State};
 use crate::ledger::{Cost, EdgeFigures, EdgeId, ledger};
 use crate::propagation::TraceContext;
 use crate::{account, clock, state};
@@ -26,6 +26,8 @@ pub(crate) struct Start<'a> {
     pub(crate) callee: Option<(EdgeId, EdgeFigures)>,
     /// True when [`Bill::socket_done`] will be called.
     pub(crate) socket: bool,
+    /// True when protocol and io are those of an HTTP/2 connection that other requests share.
+    pub(crate) http2: bool,
 }
 
 impl Bill {
@@ -63,6 +65,7 @@ impl Bill {
             trace: start.trace.unwrap_or_else(TraceContext::new_root),
             start_ns,
             name_id: AtomicU32::new(row.name.id),
+            unanswered: AtomicBool::new(false),
             state: Mutex::new(State {
                 row,
                 arrival_slot: arrival.0,
@@ -79,6 +82,7 @@ impl Bill {
                 waiting: false,
                 closed: false,
                 callee: start.callee,
+                http2: start.http2.then(Http2Weight::default),
             }),
         })
     }

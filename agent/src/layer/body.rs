@@ -65,6 +65,8 @@ impl<B: Body> Body for RequestBody<B> {
                     if let (Some(bill), Some(data)) = (&this.bill, frame.data_ref()) {
                         let bytes = data.remaining() as u64;
                         bill.with_callee(|figures| figures.request_body_bytes += bytes);
+                    } else if let Some(bill) = &this.bill {
+                        bill.count_trailers();
                     }
                 }
                 // After the end or an error there is no rest to count.
@@ -91,8 +93,8 @@ pin_project! {
         inner: Option<B>,
         bill: Option<Arc<Bill>>,
         outcome: Outcome,
-        // Nobody asked for a frame yet: normal for HEAD and for empty bodies.
-        untouched: bool,
+        // Nobody needs to poll on: no frame was asked for yet (HEAD, empty bodies), or the trailers have come.
+        may_end: bool,
         // Stays true when a poll unwinds: a panic in the body.
         polling: bool,
     }
@@ -110,7 +112,7 @@ pin_project! {
             drop(entered);
             bill.end(if *this.polling {
                 Outcome::Error
-            } else if complete || *this.untouched || *this.outcome != Outcome::Ok {
+            } else if complete || *this.may_end || *this.outcome != Outcome::Ok {
                 *this.outcome
             } else {
                 // The client went away in the middle.
@@ -130,7 +132,7 @@ impl<B: Body> ResponseBody<B> {
             inner: Some(inner),
             bill,
             outcome,
-            untouched: true,
+            may_end: true,
             polling: false,
         }
     }
@@ -149,7 +151,7 @@ impl<B: Body> Body for ResponseBody<B> {
             return Poll::Ready(None);
         };
         let entered = this.bill.as_ref().map(|bill| enter(account(bill)));
-        *this.untouched = false;
+        *this.may_end = false;
         *this.polling = true;
         let poll = inner.poll_frame(cx);
         *this.polling = false;
@@ -166,10 +168,12 @@ impl<B: Body> Body for ResponseBody<B> {
                         let bytes = data.remaining() as u64;
                         bill.with_callee(|figures| figures.response_body_bytes += bytes);
                     }
-                    if let Some(trailers) = frame.trailers_ref()
-                        && let Some(outcome) = outcome::of_grpc(trailers)
-                    {
-                        *this.outcome = outcome;
+                    if let Some(trailers) = frame.trailers_ref() {
+                        *this.may_end = true;
+                        bill.count_trailers();
+                        if let Some(outcome) = outcome::of_grpc(trailers) {
+                            *this.outcome = outcome;
+                        }
                     }
                 }
                 false

@@ -32,7 +32,7 @@ pin_project! {
                 this.inner.set(None);
                 drop(entered);
                 // Dropped before there was a response: the handler panicked, or the client went away.
-                bill.end(if *this.polling { Outcome::Error } else { Outcome::ClientError });
+                bill.end_unanswered(if *this.polling { Outcome::Error } else { Outcome::ClientError });
             }
         }
     }
@@ -84,7 +84,7 @@ where
             }
             Err(error) => {
                 if let Some(bill) = bill {
-                    bill.end(Outcome::Error);
+                    bill.end_unanswered(Outcome::Error);
                 }
                 Err(error)
             }

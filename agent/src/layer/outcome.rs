@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use crate::bill::Outcome;
 
 /// By status of the response's head, and `grpc-status` where it stands there.
-pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
+pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
     if status.is_server_error() {
         return Outcome::Error;
     }

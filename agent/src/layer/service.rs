@@ -103,6 +103,7 @@ fn open<B>(request: &mut Request<B>) -> std::sync::Arc<Bill> {
             },
         )),
         socket: served.is_some(),
+        http2: served.as_ref().is_some_and(Served::is_http2),
     });
     if let Some(served) = served {
         served.begin(&bill);

@@ -77,6 +77,20 @@ pub(crate) struct EdgeFigures {
     /// The body size of each message, for the size classes. Encoding is shared out over the messages that
     /// this side sent and decoding over those it received; protocol and io over all, by bytes.
     pub(crate) sizes: Vec<(Direction, u64)>,
+    /// What HTTP/2 carried of it, by [`frame_weight`]; 0 where protocol and io are measured.
+    pub(crate) http2_weight: i64,
+}
+
+/// What a header frame weighs when the cost of an HTTP/2 connection is apportioned; a byte of a body weighs 1.
+const HEADER_FRAME_WEIGHT: u64 = 50;
+
+/// The weight of frames that an HTTP/2 connection carried.
+pub(crate) fn frame_weight(header_frames: u64, body_bytes: u64) -> i64 {
+    signed(
+        header_frames
+            .saturating_mul(HEADER_FRAME_WEIGHT)
+            .saturating_add(body_bytes),
+    )
 }
 
 /// Figures of one statement on an entity.

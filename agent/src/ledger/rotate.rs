@@ -1,5 +1,6 @@
 //! The end of a window: all shards are swapped at one instant, and their contents become rows.
 
+mod apportion;
 mod retained;
 mod rows;
 
@@ -12,7 +13,7 @@ use weighbridge_wire::{
 
 use super::names::Resolved;
 use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCell, Shard};
-use super::{Ledger, WindowLedger};
+use super::{Ledger, OperationRow, WindowLedger};
 use crate::{account, alloc, clock};
 use rows::{
     bound_figures, write_distributions, write_edges, write_entities, write_owners, write_series,
@@ -84,6 +85,8 @@ impl Rotation {
             merged.add(shard);
         }
         let mut rows = RowSet::new();
+        let shares = apportion::http2(&mut merged, &names);
+        shares.write_operations(&mut rows, &names);
         for (kind, name, cpu_ns) in &gauges.foreign {
             add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
         }
@@ -91,7 +94,7 @@ impl Rotation {
         write_owners(&mut rows, &merged, &names);
         write_distributions(&mut rows, &merged, &names);
         write_series(&mut rows, &merged, &names, length_ns);
-        write_edges(&mut rows, &merged.edges, &names);
+        write_edges(&mut rows, &merged.edges, &shares, &names);
         write_entities(&mut rows, &merged, &names);
         if let Some(retained) = &retained {
             retained::write_retained(&mut rows, retained, &names);
@@ -199,16 +202,7 @@ impl Rotation {
             ended += cell.ended;
             // carry·W + Σ(W1 − start) − Σ(W1 − end), with instants counted from W0.
             let in_flight_ns = i128::from(left) * i128::from(length_ns) - cell.instants_ns;
-            let key = OperationKey {
-                component: name.name.component.clone(),
-                operation: name.name.operation.clone(),
-                class: name.name.class.clone(),
-                caller_service: name.caller.service.clone(),
-                caller_operation: name.caller.operation.clone(),
-                origin_service: name.origin.service.clone(),
-                origin_operation: name.origin.operation.clone(),
-            };
-            let row = rows.row_mut(key.row_key(Quality::Measured));
+            let row = rows.row_mut(operation_key(name).row_key(Quality::Measured));
             cell.cost.write(row, memory);
             row.add(column::STARTED, cell.started);
             row.add(column::ENDED, cell.ended);
@@ -231,6 +225,18 @@ impl Rotation {
             u64::try_from(started).unwrap_or(0),
             u64::try_from(ended).unwrap_or(0),
         )
+    }
+}
+
+fn operation_key(row: &OperationRow) -> OperationKey {
+    OperationKey {
+        component: row.name.component.clone(),
+        operation: row.name.operation.clone(),
+        class: row.name.class.clone(),
+        caller_service: row.caller.service.clone(),
+        caller_operation: row.caller.operation.clone(),
+        origin_service: row.origin.service.clone(),
+        origin_operation: row.origin.operation.clone(),
     }
 }
 
@@ -300,6 +306,7 @@ impl Merged {
             sum.peak_live_bytes = sum.peak_live_bytes.max(cell.peak_live_bytes);
             sum.peak_live_sum_bytes += cell.peak_live_sum_bytes;
             sum.instants_ns += cell.instants_ns;
+            sum.http2_weight += cell.http2_weight;
         }
         for (id, cost) in shard.owners {
             self.owners.entry(id).or_default().add(&cost);

@@ -28,6 +28,8 @@ pub(crate) struct OperationCell {
     pub(crate) peak_live_sum_bytes: i64,
     /// Σ over starts − Σ over ends of the instant, relative to the begin of the window.
     pub(crate) instants_ns: i128,
+    /// Of what HTTP/2 carried, by [`frame_weight`](super::edge::frame_weight).
+    pub(crate) http2_weight: i64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,8 @@ pub(crate) struct EdgeCell {
     pub(crate) retries: i64,
     pub(crate) redelivered: i64,
     pub(crate) sizes: Vec<SizeCell>,
+    /// Of the requests that closed, as in [`OperationCell`].
+    pub(crate) http2_weight: i64,
 }
 
 impl EdgeCell {
@@ -98,6 +102,7 @@ impl EdgeCell {
         self.errors += signed(f.errors);
         self.retries += signed(f.retries);
         self.redelivered += signed(f.redelivered);
+        self.http2_weight += f.http2_weight;
         self.add_sizes(caller, f);
     }
 

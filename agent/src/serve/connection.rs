@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use weighbridge_wire::Class;
+use weighbridge_wire::{Class, OwnerKind};
 
-use crate::account::{self, Account, OwnerRef, enter};
+use crate::account::{self, Account, OwnerRef, enter, owner};
 use crate::bill::Bill;
+use crate::ledger::HTTP2_CONNECTION;
 use crate::sync::lock;
 
 /// What the layer, the socket and the connection's future know of each other. Among a request's extensions.
@@ -20,23 +22,106 @@ pub(crate) struct Served(Arc<State>);
 #[derive(Debug)]
 struct State {
     peer: SocketAddr,
-    /// The owner `connection`.
-    owner: OwnerRef,
-    /// The request in flight, until the flush after its response.
+    owners: Owners,
+    /// A [`Phase`].
+    phase: AtomicU8,
+    /// The request in flight, until the flush after its response. On HTTP/2 each stream has its own.
     open: Mutex<Option<Arc<Bill>>>,
 }
 
+/// The owners `connection`.
+#[derive(Clone, Debug)]
+pub(super) struct Owners {
+    pub(super) http1: OwnerRef,
+    pub(super) http2: OwnerRef,
+}
+
+impl Owners {
+    pub(super) fn new() -> Self {
+        Self {
+            http1: owner(OwnerKind::Connection, "http1"),
+            http2: owner(OwnerKind::Connection, HTTP2_CONNECTION),
+        }
+    }
+}
+
+/// What a connection is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// It has begun, or a part of a request's head has come.
+    Head,
+    /// Between the head of a request and the end of its response.
+    Request,
+    /// Keep-alive: nothing of the next head has come.
+    Idle,
+    /// HTTP/2, for good.
+    Http2,
+}
+
 impl Served {
-    pub(super) fn new(peer: SocketAddr, owner: OwnerRef) -> Self {
+    pub(super) fn new(peer: SocketAddr, owners: Owners) -> Self {
+        Self::with_phase(peer, owners, Phase::Head)
+    }
+
+    fn with_phase(peer: SocketAddr, owners: Owners, phase: Phase) -> Self {
         Self(Arc::new(State {
             peer,
-            owner,
+            owners,
+            phase: AtomicU8::new(phase as u8),
             open: Mutex::new(None),
         }))
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    pub(super) fn is(&self, phase: Phase) -> bool {
+        self.0.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// Changes the phase if it is `from`.
+    pub(super) fn pass(&self, from: Phase, to: Phase) {
+        if self.is(from) {
+            self.0.phase.store(to as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's head has been read: from the socket, or from what was read with the request before it.
+    pub(super) fn head_is_complete(&self) {
+        self.pass(Phase::Head, Phase::Request);
+        self.pass(Phase::Idle, Phase::Request);
+    }
+
+    /// True when the connection speaks HTTP/2: its protocol and io are apportioned, not measured by request.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is(Phase::Http2)
+    }
+
+    /// The connection speaks HTTP/2 from here on.
+    #[cfg(feature = "http2")]
+    pub(super) fn become_http2(&self) {
+        self.0.phase.store(Phase::Http2 as u8, Ordering::Relaxed);
+        account::replace_current(self.account());
+    }
+
+    /// What a request's extensions hold: requests on HTTP/2 are many at a time.
+    pub(super) fn of_request(&self) -> Self {
+        if self.is_http2() {
+            Self::with_phase(self.0.peer, self.0.owners.clone(), Phase::Http2)
+        } else {
+            self.clone()
+        }
+    }
+
+    /// The owner of what no request asked for.
+    pub(super) fn owner(&self) -> &OwnerRef {
+        if self.is_http2() {
+            &self.0.owners.http2
+        } else {
+            &self.0.owners.http1
+        }
     }
 
     fn open(&self) -> Option<Arc<Bill>> {
@@ -47,7 +132,7 @@ impl Served {
     /// parsing its head.
     pub(crate) fn begin(&self, bill: &Arc<Bill>) {
         let before = lock(&self.0.open).replace(bill.clone());
-        if account::current().is_some_and(|account| account.owner.same(&self.0.owner)) {
+        if account::current().is_some_and(|account| account.owner.same(self.owner())) {
             account::book_spent_here_to(bill);
         }
         if let Some(before) = before {
@@ -59,18 +144,18 @@ impl Served {
     fn account(&self) -> Account {
         let owner = self
             .open()
-            .map_or_else(|| self.0.owner.clone(), OwnerRef::Bill);
+            .map_or_else(|| self.owner().clone(), OwnerRef::Bill);
         Account::new(owner, Class::Protocol)
     }
 
-    /// Makes the rest of the poll the open request's, if one has just begun.
-    pub(super) fn follow(&self) {
-        if let Some(bill) = self.open() {
-            let owner = OwnerRef::Bill(bill);
-            if !account::current().is_some_and(|account| account.owner.same(&owner)) {
-                account::replace_current(Account::new(owner, Class::Protocol));
-            }
+    /// Makes the rest of the poll the open request's, if one has just begun. Returns it.
+    pub(super) fn follow(&self) -> Option<Arc<Bill>> {
+        let bill = self.open()?;
+        let owner = OwnerRef::Bill(bill.clone());
+        if !account::current().is_some_and(|account| account.owner.same(&owner)) {
+            account::replace_current(Account::new(owner, Class::Protocol));
         }
+        Some(bill)
     }
 
     /// Everything written so far has left for the socket. If the response has ended, the request is done.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weighbridge_wire::Class;
 
 use super::Served;
+use super::connection::Phase;
 use crate::account::enter_class;
 
 /// Books socket calls to class io of the current account, and tells the connection when it is flushed.
@@ -15,11 +16,48 @@ use crate::account::enter_class;
 pub(super) struct WeighedIo<T> {
     inner: T,
     served: Served,
+    /// What was read to tell the protocol, and is still to be handed on.
+    #[cfg(feature = "http2")]
+    ahead: Vec<u8>,
 }
 
 impl<T> WeighedIo<T> {
     pub(super) fn new(inner: T, served: Served) -> Self {
-        Self { inner, served }
+        Self {
+            inner,
+            served,
+            #[cfg(feature = "http2")]
+            ahead: Vec::new(),
+        }
+    }
+}
+
+#[cfg(feature = "http2")]
+impl<T: AsyncRead + Unpin> WeighedIo<T> {
+    /// Reads until it is clear whether the client speaks HTTP/2: its first bytes are a fixed text then. What was
+    /// read will be read again.
+    pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        // Large enough for the head of most requests: telling the protocol must not cost another socket call.
+        const READ_BYTES: usize = 2_048;
+        loop {
+            let seen = self.ahead.len().min(PREFACE.len());
+            if self.ahead[..seen] != PREFACE[..seen] {
+                return Poll::Ready(Ok(false));
+            }
+            if seen == PREFACE.len() {
+                return Poll::Ready(Ok(true));
+            }
+            let mut bytes = [0; READ_BYTES];
+            let mut buf = ReadBuf::new(&mut bytes);
+            let _io = enter_class(Class::Io);
+            std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                // The end, which HTTP/1 knows how to take.
+                return Poll::Ready(Ok(false));
+            }
+            self.ahead.extend_from_slice(buf.filled());
+        }
     }
 }
 
@@ -29,8 +67,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for WeighedIo<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        #[cfg(feature = "http2")]
+        if !self.ahead.is_empty() {
+            let n = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..n]);
+            self.ahead.drain(..n);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
         let _io = enter_class(Class::Io);
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.served.pass(Phase::Idle, Phase::Head);
+        }
+        poll
     }
 }
 

@@ -2,41 +2,49 @@
 
 use std::future::{Future, poll_fn};
 use std::io::Result;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service;
-use weighbridge_wire::{Class, OwnerKind};
+use weighbridge_wire::Class;
 
-use super::connection::Weighed;
+use super::connection::{Owners, Weighed};
+use super::head_timer::HeadTimer;
 use super::io::WeighedIo;
 use super::service::AppService;
-use super::{BoxError, BoxFuture, Listener, Served, accept};
-use crate::account::{Account, InAccount, OwnerRef, owner};
+use super::{BoxError, Listener, Serve, Served, accept};
+use crate::account::{Account, InAccount};
 
-/// The owner of what no request asked for on a connection.
-const CONNECTION: &str = "http1";
-
-pub(super) async fn run<L, S, B>(listener: L, app: S, shutdown: Option<BoxFuture<()>>) -> Result<()>
+pub(super) async fn run<L, S, B>(serve: Serve<L, S>) -> Result<()>
 where
     L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError> + Send,
     B: http_body::Body + Send + 'static,
-    B::Data: Send,
+    B::Data: Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let owner = owner(OwnerKind::Connection, CONNECTION);
+    let Serve {
+        listener,
+        app,
+        shutdown,
+        head_patience,
+    } = serve;
+    let owners = Owners::new();
+    // Accepting comes before any protocol; what is accepted speaks HTTP/1 until it shows otherwise.
+    let accounts = Account::new(owners.http1.clone(), Class::Io);
     // Each connection holds a receiver: the sender sees when the last one is gone.
     let (stop, stopping) = watch::channel(false);
-    let accepting = accept_all(listener, app, owner.clone(), &stopping);
-    InAccount::new(Account::new(owner, Class::Io), async {
+    let accepting = accept_all(listener, app, owners, head_patience, &stopping);
+    InAccount::new(accounts, async {
         match shutdown {
             None => accepting.await,
             Some(shutdown) => {
@@ -57,7 +65,8 @@ where
 async fn accept_all<L, S, B>(
     mut listener: L,
     app: S,
-    owner: OwnerRef,
+    owners: Owners,
+    head_patience: Option<Duration>,
     stopping: &watch::Receiver<bool>,
 ) where
     L: Listener,
@@ -65,51 +74,133 @@ async fn accept_all<L, S, B>(
     S::Future: Send + 'static,
     S::Error: Into<BoxError> + Send,
     B: http_body::Body + Send + 'static,
-    B::Data: Send,
+    B::Data: Send + 'static,
     B::Error: Into<BoxError>,
 {
     loop {
         let (io, peer) = accept::accept(&mut listener).await;
-        let served = Served::new(peer, owner.clone());
-        let connection = connection(io, peer, served.clone(), app.clone(), stopping.clone());
+        let served = Served::new(peer, owners.clone());
+        let driver = Driver {
+            stopping: stopping.clone(),
+            timer: HeadTimer::new(head_patience),
+            served: served.clone(),
+        };
+        let connection = connection(io, driver, app.clone());
         tokio::spawn(Weighed::new(connection, served));
     }
 }
 
-async fn connection<I, S, B>(
-    io: I,
-    peer: SocketAddr,
-    served: Served,
-    app: S,
-    mut stopping: watch::Receiver<bool>,
-) where
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+async fn connection<I, S, B>(io: I, mut driver: Driver, app: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError> + Send,
     B: http_body::Body + Send + 'static,
-    B::Data: Send,
+    B::Data: Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let io = TokioIo::new(WeighedIo::new(io, served.clone()));
+    let served = driver.served.clone();
+    #[cfg_attr(not(feature = "http2"), allow(unused_mut))]
+    let mut io = WeighedIo::new(io, served.clone());
+    #[cfg(feature = "http2")]
+    {
+        match driver.tell_protocol(&mut io).await {
+            Some(true) => {
+                // Boxed: connections of the other kind shall not carry its room.
+                Box::pin(driver.http2(io, app)).await;
+                return;
+            }
+            Some(false) => {}
+            None => return,
+        }
+    }
     let connection = http1::Builder::new()
-        .serve_connection(io, AppService { app, served })
+        .serve_connection(TokioIo::new(io), AppService { app, served })
         .with_upgrades();
-    let mut connection = pin!(connection);
-    let result = {
+    driver
+        .drive(connection, http1::UpgradeableConnection::graceful_shutdown)
+        .await;
+}
+
+/// Drives a connection until it ends, is told to stop, or is too slow.
+pub(super) struct Driver {
+    stopping: watch::Receiver<bool>,
+    timer: HeadTimer,
+    pub(super) served: Served,
+}
+
+impl Driver {
+    pub(super) async fn drive<C, E>(&mut self, connection: C, shut_down: impl Fn(Pin<&mut C>))
+    where
+        C: Future<Output = std::result::Result<(), E>>,
+        E: std::fmt::Display,
+    {
+        let Self {
+            stopping,
+            timer,
+            served,
+        } = self;
+        let mut connection = pin!(connection);
         let mut stopped = pin!(stopping.wait_for(|stop| *stop));
         let mut told = false;
-        poll_fn(|cx| {
+        let result = poll_fn(|cx| {
             if !told && stopped.as_mut().poll(cx).is_ready() {
                 told = true;
-                connection.as_mut().graceful_shutdown();
+                shut_down(connection.as_mut());
             }
-            connection.as_mut().poll(cx)
+            within(cx, timer, served, |cx| connection.as_mut().poll(cx))
+        })
+        .await;
+        let peer = served.peer();
+        match result {
+            Some(Ok(())) => {}
+            // A peer that goes away in the middle is no news to the host.
+            Some(Err(error)) => tracing::debug!(%peer, %error, "connection ended with an error"),
+            None => slow(served),
+        }
+    }
+
+    /// Whether the client speaks HTTP/2; `None` when it is not worth to go on.
+    #[cfg(feature = "http2")]
+    async fn tell_protocol<I: AsyncRead + Unpin>(&mut self, io: &mut WeighedIo<I>) -> Option<bool> {
+        let Self {
+            stopping,
+            timer,
+            served,
+        } = self;
+        let mut stopped = pin!(stopping.wait_for(|stop| *stop));
+        poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                // Nothing was asked yet.
+                return Poll::Ready(None);
+            }
+            within(cx, timer, served, |cx| io.poll_is_http2(cx)).map(|told| match told {
+                Some(Ok(http2)) => Some(http2),
+                Some(Err(_)) => None,
+                None => {
+                    slow(served);
+                    None
+                }
+            })
         })
         .await
-    };
-    if let Err(error) = result {
-        // A peer that goes away in the middle is no news to the host.
-        tracing::debug!(%peer, %error, "connection ended with an error");
     }
+}
+
+/// Polls, and is ready with `None` when the head of a request took too long.
+fn within<T>(
+    cx: &mut Context<'_>,
+    timer: &mut HeadTimer,
+    served: &Served,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Option<T>> {
+    match poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll(cx, served).map(|()| None),
+    }
+}
+
+fn slow(served: &Served) {
+    tracing::debug!(peer = %served.peer(), "connection closed: the head of a request took too long");
 }

@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Served;
+use super::connection::Phase;
+use crate::layer::outcome_of_head;
 
 /// Hands requests to the app and then follows the account of the request that began.
 #[derive(Clone, Debug)]
@@ -21,20 +24,23 @@ pub(super) struct AppService<S> {
 impl<S, B> hyper::service::Service<Request<Incoming>> for AppService<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    B: Body,
 {
-    type Response = Response<B>;
+    type Response = Response<Answer<B>>;
     type Error = S::Error;
     type Future = Call<S, S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.served.peer());
-        request.extensions_mut().insert(self.served.clone());
+        let served = self.served.of_request();
+        served.head_is_complete();
+        request.extensions_mut().insert(served.peer());
+        request.extensions_mut().insert(served.clone());
         Call {
             state: State::Waiting {
                 app: self.app.clone(),
                 request: Some(request),
             },
-            served: self.served.clone(),
+            served: Some(served),
         }
     }
 }
@@ -44,7 +50,7 @@ pin_project! {
     pub(super) struct Call<S, F> {
         #[pin]
         state: State<S, F>,
-        served: Served,
+        served: Option<Served>,
     }
 }
 
@@ -59,8 +65,9 @@ pin_project! {
 impl<S, B> Future for Call<S, S::Future>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
 {
-    type Output = Result<Response<B>, S::Error>;
+    type Output = Result<Response<Answer<B>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -80,11 +87,62 @@ where
                 StateProj::Running { future } => {
                     let poll = future.poll(cx);
                     // The layer's account is left; framing and writing are the request's too.
-                    this.served.follow();
-                    return poll;
+                    let bill = this.served.as_ref().and_then(Served::follow);
+                    let Poll::Ready(result) = poll else {
+                        return Poll::Pending;
+                    };
+                    return Poll::Ready(result.map(|response| {
+                        if let Some(bill) = bill
+                            && bill.is_unanswered()
+                        {
+                            let outcome = outcome_of_head(response.status(), response.headers());
+                            let bytes = response.body().size_hint().exact().unwrap_or(0);
+                            bill.answered_outside(outcome, bytes);
+                        }
+                        let served = this.served.take();
+                        response.map(|inner| Answer { inner, served })
+                    }));
                 }
             };
             this.state.set(State::Running { future });
         }
+    }
+}
+
+pin_project! {
+    /// A response's body, whose end lets the connection wait for the next head.
+    #[derive(Debug)]
+    pub(super) struct Answer<B> {
+        #[pin]
+        inner: B,
+        served: Option<Served>,
+    }
+
+    impl<B> PinnedDrop for Answer<B> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(served) = &this.served {
+                served.pass(Phase::Request, Phase::Idle);
+            }
+        }
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

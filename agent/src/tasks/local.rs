@@ -66,6 +66,7 @@ pub async fn local_call<F: Future>(
         trace: caller.as_ref().map(|bill| bill.trace()),
         callee: Some((callee_edge, empty.clone())),
         socket: false,
+        http2: false,
     });
     let caller_edge = EdgeId {
         side: side::CALLER,

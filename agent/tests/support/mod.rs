@@ -186,6 +186,11 @@ impl Connection {
         self.answer().await
     }
 
+    /// Waits until the server closes the connection; false when it sends something instead.
+    pub async fn ended(&mut self) -> bool {
+        self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0
+    }
+
     async fn more(&mut self) {
         let n = self.stream.read_buf(&mut self.buffer).await.unwrap();
         assert!(n > 0, "the server closed the connection");

@@ -8,8 +8,9 @@ use weighbridge_wire::{
 };
 
 use super::Merged;
+use super::apportion::{Http2Shares, largest_remainder};
 use crate::alloc;
-use crate::ledger::edge::signed;
+use crate::ledger::edge::{frame_weight, signed};
 use crate::ledger::limits::cut;
 use crate::ledger::names::Resolved;
 use crate::ledger::shard::{EdgeCell, EdgeRow, SLOT_NS, SizeCell};
@@ -134,7 +135,12 @@ fn operation_names(names: &Resolved, id: u32) -> [Arc<str>; 3] {
     }
 }
 
-pub(super) fn write_edges(rows: &mut RowSet, edges: &[(EdgeRow, EdgeCell)], names: &Resolved) {
+pub(super) fn write_edges(
+    rows: &mut RowSet,
+    edges: &[(EdgeRow, EdgeCell)],
+    shares: &Http2Shares,
+    names: &Resolved,
+) {
     for (edge, cell) in edges {
         let [component, operation, class] = operation_names(names, edge.operation);
         let (origin_service, origin_operation) = match names.origin(edge.origin) {
@@ -157,6 +163,12 @@ pub(super) fn write_edges(rows: &mut RowSet, edges: &[(EdgeRow, EdgeCell)], name
             origin_service,
             origin_operation,
         };
+        let http2 = shares.of_edge(cell);
+        if let Some([protocol_ns, io_ns]) = http2 {
+            let row = rows.row_mut(key.clone().row_key(Quality::Apportioned));
+            row.add(column::CPU_PROTOCOL_NS, protocol_ns);
+            row.add(column::CPU_IO_NS, io_ns);
+        }
         let row = rows.row_mut(key.row_key(Quality::Measured));
         for (column, value) in [
             (column::REQUEST_MESSAGES, Some(cell.request_messages)),
@@ -178,13 +190,33 @@ pub(super) fn write_edges(rows: &mut RowSet, edges: &[(EdgeRow, EdgeCell)], name
                 row.add(column, value);
             }
         }
-        cell.sizes
-            .iter()
-            .for_each(|size| write_size(rows, edge, &operation, size));
+        let http2 = http2.map(|[protocol, io]| [protocol, io].map(|ns| by_size(ns, &cell.sizes)));
+        for (n, size) in cell.sizes.iter().enumerate() {
+            let of_http2 = http2
+                .as_ref()
+                .map(|columns| columns.each_ref().map(|c| c[n]));
+            write_size(rows, edge, &operation, size, of_http2);
+        }
     }
 }
 
-fn write_size(rows: &mut RowSet, edge: &EdgeRow, operation: &Arc<str>, size: &SizeCell) {
+/// A cost of an HTTP/2 connection over the messages of an edge, by what their frames weigh.
+fn by_size(ns: i64, sizes: &[SizeCell]) -> Vec<i64> {
+    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+    let weights: Vec<i64> = sizes
+        .iter()
+        .map(|size| frame_weight(unsigned(size.messages), unsigned(size.body_bytes)))
+        .collect();
+    largest_remainder(ns, &weights)
+}
+
+fn write_size(
+    rows: &mut RowSet,
+    edge: &EdgeRow,
+    operation: &Arc<str>,
+    size: &SizeCell,
+    http2: Option<[i64; 2]>,
+) {
     let id = &edge.id;
     let key = EdgeSizeKey {
         side: id.side.into(),
@@ -211,6 +243,8 @@ fn write_size(rows: &mut RowSet, edge: &EdgeRow, operation: &Arc<str>, size: &Si
     for (column, value) in [
         (column::CPU_PROTOCOL_NS, size.protocol_ns),
         (column::CPU_IO_NS, size.io_ns),
+        (column::CPU_PROTOCOL_NS, http2.map(|[protocol, _]| protocol)),
+        (column::CPU_IO_NS, http2.map(|[_, io]| io)),
     ] {
         if let Some(value) = value {
             rows.row_mut(key.clone().row_key(Quality::Apportioned))
