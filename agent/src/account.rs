@@ -14,7 +14,7 @@ use std::sync::Arc;
 use weighbridge_wire::{Class, OwnerKind};
 
 pub(crate) use future::InAccount;
-pub(crate) use registry::{InProgress, in_progress, registered_threads, snapshot};
+pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use thread::{
     become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, is_runtime,
     leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use start::Start;
-pub(crate) use waiting::sweep;
+pub(crate) use waiting::{Held, hold, sweep};
 
 use crate::account::{self, OwnerRef};
 use crate::alloc::{self, Holder};
@@ -47,8 +47,9 @@ pub(crate) enum WaitKind {
 /// One request.
 #[derive(Debug)]
 pub(crate) struct Bill {
-    /// False when nothing is measured; the names still serve propagation.
-    recorded: bool,
+    /// The stretch of measuring in which it began; 0 when nothing was measured, and the names only serve
+    /// propagation.
+    generation: u32,
     component: Arc<str>,
     operation: Arc<str>,
     origin: Arc<Place>,
@@ -112,6 +113,12 @@ impl State {
 }
 
 impl Bill {
+    /// True while the stretch of measuring lasts in which the request began: another agent's tables never
+    /// saw it start, so it must not end there.
+    fn is_recorded(&self) -> bool {
+        self.generation != 0 && self.generation == crate::state::generation()
+    }
+
     /// The bill of the request that runs on this thread.
     pub(crate) fn current() -> Option<Arc<Self>> {
         match account::current()?.owner {
@@ -166,7 +173,7 @@ impl Bill {
 
     /// Books a cost. `booked` runs with the shard locked.
     pub(crate) fn book(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
-        if !self.recorded {
+        if !self.is_recorded() {
             // Measuring began in the middle of the request: its cost stays unattributed.
             booked(&mut ledger().shard(shard));
             return;
@@ -192,7 +199,7 @@ impl Bill {
     /// Declares the request's class. What was booked so far moves with it, so that `started`, `ended` and the
     /// cost stand in one row; the arrival moves too while its window lasts. Without effect once closed.
     pub(crate) fn declare_class(&self, class: &str) {
-        if !self.recorded {
+        if !self.is_recorded() {
             return;
         }
         let name = ledger().operation(&self.component, &self.operation, class);
@@ -243,7 +250,7 @@ impl Bill {
                 return;
             }
             state.ended = Some((now, outcome));
-            if self.recorded {
+            if self.generation != 0 {
                 state.row.name.leave();
             }
         }
@@ -312,6 +319,7 @@ impl Drop for Child {
 impl Drop for Bill {
     fn drop(&mut self) {
         // Whoever held the request vanished without ending it, e.g. a runtime that was shut down.
+        let recorded = self.is_recorded();
         let state = self
             .state
             .get_mut()
@@ -319,11 +327,11 @@ impl Drop for Bill {
         if !state.closed {
             if state.ended.is_none() {
                 state.ended = Some((clock::monotonic_ns(), Outcome::ClientError));
-                if self.recorded {
+                if self.generation != 0 {
                     state.row.name.leave();
                 }
             }
-            close::close(self.recorded, self.root, self.start_ns, state);
+            close::close(recorded, self.root, self.start_ns, state);
         }
     }
 }

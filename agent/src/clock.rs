@@ -5,6 +5,10 @@
 
 #![allow(unsafe_code)]
 
+mod process;
+
+pub(crate) use process::{Usage, at_exit, at_fork, usage};
+
 /// How CPU time is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

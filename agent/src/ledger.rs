@@ -8,7 +8,7 @@ mod rotate;
 mod shard;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use weighbridge_wire::{OwnerKind, RowSet, Window};
 
@@ -75,7 +75,30 @@ pub(crate) fn ledger() -> &'static Ledger {
     &LEDGER
 }
 
+/// Keeps all tables locked over a fork.
+pub(crate) struct Held {
+    _shards: Vec<MutexGuard<'static, Shard>>,
+    names: names::Held<'static>,
+    _service: RwLockWriteGuard<'static, ServiceName>,
+}
+
+impl Held {
+    /// In a forked child: the requests in flight are the parent's.
+    pub(crate) fn forget_requests(&mut self) {
+        self.names.forget_requests();
+    }
+}
+
 impl Ledger {
+    /// Locks everything, in the order in which rotation does.
+    pub(crate) fn hold(&'static self) -> Held {
+        Held {
+            _shards: (0..SHARDS).map(|n| self.shard(n)).collect(),
+            names: self.names.hold(),
+            _service: write(&self.service),
+        }
+    }
+
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.names.set_limits(limits);
     }

@@ -1,7 +1,7 @@
 //! What holds for the whole process: whether the agent measures, and whom it trusts.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, RwLock};
+use std::sync::{Arc, LazyLock, RwLock, RwLockWriteGuard};
 
 use crate::sync::{read, write};
 use crate::trust::Trust;
@@ -45,6 +45,16 @@ static TRUST: LazyLock<RwLock<Arc<Trust>>> = LazyLock::new(RwLock::default);
 /// Whose headers are believed, and to whom ours are sent. Holds also while nothing is measured.
 pub(crate) fn trust() -> Arc<Trust> {
     read(&TRUST).clone()
+}
+
+/// Keeps the rule locked over a fork.
+pub(crate) struct Held(
+    #[expect(dead_code, reason = "only held")] RwLockWriteGuard<'static, Arc<Trust>>,
+);
+
+/// Locks what stands here.
+pub(crate) fn hold() -> Held {
+    Held(write(&TRUST))
 }
 
 pub(crate) fn set_trust(trust: Trust) {

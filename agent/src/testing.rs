@@ -50,15 +50,9 @@ impl Books {
             start_unix_ns: 0,
             end_unix_ns: 1,
         };
-        let gauges = || ProcessGauges {
-            rss_init_bytes: None,
-            rss_bytes: None,
-            rss_peak_bytes: None,
-            threads: None,
-            cores_milli: None,
-            foreign: Vec::new(),
-        };
-        let ended = self.rotation.rotate(ledger(), window, gauges);
+        let ended = self
+            .rotation
+            .rotate(ledger(), window, ProcessGauges::default);
         self.rows.merge(&ended.rows);
         ended
     }

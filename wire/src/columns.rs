@@ -226,6 +226,33 @@ columns! {
     /// Length of the windows.
     OBSERVED_NS = sum(84), Nanoseconds;
 
+    /// CPU time of the process in user mode, in this window. With `CPU_SYSTEM_NS` it is the CPU time of the
+    /// process at nearly the same instant; the split is the kernel's estimate.
+    CPU_USER_NS = sum(110), Nanoseconds;
+    /// CPU time of the process in the kernel, in this window.
+    CPU_SYSTEM_NS = sum(111), Nanoseconds;
+    /// Times a thread of the process gave its core away because it had to wait.
+    SWITCHES_VOLUNTARY = sum(112), Count;
+    /// Times a thread of the process had its core taken away.
+    SWITCHES_INVOLUNTARY = sum(113), Count;
+    /// CPU quota of the process's control groups, the tightest; absent when there is none.
+    QUOTA_MILLI = max(114), MilliCores;
+    /// Time in which threads of the process's control group wanted to run and its quota was used up, over all
+    /// its cores; absent when there is no quota.
+    THROTTLED_NS = sum(115), Nanoseconds;
+    /// Cores of the machine, as the process sees it.
+    HOST_CORES = max(116), Count;
+    /// CPU time that the machine spent on anything, over all its cores. It is the same for all processes of
+    /// one machine, so it is never added up over them; so are the other `HOST_` columns.
+    HOST_BUSY_NS = sum(117), Nanoseconds;
+    /// CPU time of the machine in soft interrupts: where packets from a network are received.
+    HOST_SOFTIRQ_NS = sum(118), Nanoseconds;
+    /// Time that the hypervisor gave to others while the machine wanted to run.
+    HOST_STEAL_NS = sum(119), Nanoseconds;
+    /// CPU time that crossings of account boundaries cost in the host's threads, estimated: clock readings ×
+    /// what a crossing was measured to cost at init. It stands in the accounts crossed, so it is an "of which".
+    CPU_HOOKS_NS = sum(120), Nanoseconds;
+
     // Regions and shapes.
     /// CPU of a region with its children.
     CPU_INCLUSIVE_NS = sum(90), Nanoseconds;

@@ -1,7 +1,7 @@
 //! Which threads book, and how far each has booked: what rotation needs to tell CPU in progress.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::clock::{self, ThreadId};
 use crate::ledger::limits::THREADS_MAX;
@@ -14,7 +14,8 @@ const IDLE: i64 = i64::MIN;
 /// One thread that books.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) thread: ThreadId,
+    /// Its kernel id, which changes when it forks and lives on in the child.
+    thread: AtomicI32,
     /// Its clock up to which everything is in the tables; [`IDLE`] without a current account.
     booked_ns: AtomicI64,
     /// Its clock at its end; [`IDLE`] while it lives.
@@ -26,7 +27,7 @@ static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
 impl Slot {
     pub(crate) fn register() -> Arc<Self> {
         let slot = Arc::new(Self {
-            thread: clock::thread_id(),
+            thread: AtomicI32::new(clock::thread_id()),
             booked_ns: AtomicI64::new(IDLE),
             ended_ns: AtomicI64::new(IDLE),
         });
@@ -38,6 +39,10 @@ impl Slot {
             loss("agent.threads", "table full", 1);
         }
         slot
+    }
+
+    pub(crate) fn thread(&self) -> ThreadId {
+        self.thread.load(Ordering::Relaxed)
     }
 
     /// Everything up to this reading is in the tables. Called with the shard locked.
@@ -53,6 +58,27 @@ impl Slot {
     pub(crate) fn end(self: &Arc<Self>, now_ns: i64) {
         self.ended_ns.store(now_ns, Ordering::Release);
         lock(&SLOTS).retain(|slot| !Arc::ptr_eq(slot, self));
+    }
+}
+
+/// Keeps the list locked over a fork.
+pub(crate) struct Held(MutexGuard<'static, Vec<Arc<Slot>>>);
+
+/// Locks the list.
+pub(crate) fn hold() -> Held {
+    Held(lock(&SLOTS))
+}
+
+impl Held {
+    /// In a forked child: this thread is the only one, under a new id.
+    pub(crate) fn forget_other_threads(&mut self) {
+        let own = super::thread::slot_here();
+        self.0
+            .retain(|slot| own.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot)));
+        if let Some(own) = own {
+            own.thread.store(clock::thread_id(), Ordering::Relaxed);
+            own.idle();
+        }
     }
 }
 
@@ -81,7 +107,7 @@ pub(crate) fn in_progress(noted: &InProgress) -> i64 {
         .0
         .iter()
         .map(|(slot, booked)| {
-            let clock = clock::other_thread_cpu_ns(slot.thread);
+            let clock = clock::other_thread_cpu_ns(slot.thread());
             let ended = slot.ended_ns.load(Ordering::Acquire);
             let now = if ended == IDLE { clock } else { Some(ended) };
             now.map_or(0, |now| now - booked)
@@ -91,5 +117,5 @@ pub(crate) fn in_progress(noted: &InProgress) -> i64 {
 
 /// Ids of the threads that book themselves.
 pub(crate) fn registered_threads() -> Vec<ThreadId> {
-    lock(&SLOTS).iter().map(|slot| slot.thread).collect()
+    lock(&SLOTS).iter().map(|slot| slot.thread()).collect()
 }

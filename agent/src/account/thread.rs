@@ -209,6 +209,14 @@ pub(crate) fn class_totals_here() -> [i64; CLASSES] {
         .unwrap_or_default()
 }
 
+/// The entry of this thread among those that book, if it has one.
+pub(super) fn slot_here() -> Option<Arc<Slot>> {
+    THREAD
+        .try_with(|thread| thread.slot.get().cloned())
+        .ok()
+        .flatten()
+}
+
 /// The shard that this thread adds to.
 pub(crate) fn shard_here() -> usize {
     THREAD.try_with(Thread::shard).unwrap_or(0)

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use weighbridge_wire::{Epoch, Identity, OwnerKind, ProcessKey};
 
-use super::Place;
-use super::handle::{Agent, Handle};
+use super::handle::Agent;
 use super::process::{ForeignThreads, Process};
 use super::worker::{self, Worker};
+use super::{Place, life};
 use crate::alloc::{self, RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 use crate::config::{ConfigProblem, Endpoint, Env, Settings, Token, WINDOW_MAX, WINDOW_MIN};
 use crate::export::{ExportConfig, Exporter, HttpTarget, Sink, Target};
@@ -351,7 +351,10 @@ impl Builder {
             service: names.service.clone(),
         };
         match worker::spawn(worker) {
-            Ok((commands, thread)) => Ok(Agent::running(names, place, Handle { commands, thread })),
+            Ok((handle, thread)) => {
+                life::begin(handle.last.clone(), thread);
+                Ok(Agent::running(names, place, handle))
+            }
             Err(error) => {
                 state::stop_measuring();
                 Err(InitError::Thread(error))

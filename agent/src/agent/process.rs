@@ -1,38 +1,127 @@
-//! What the kernel says of the process.
+//! What the kernel says of the process, and of the machine under it.
 
-use std::collections::HashMap;
+mod foreign;
+mod host;
+mod quota;
+
 use std::fs;
 
-use weighbridge_wire::OwnerKind;
+use weighbridge_wire::column;
 
-use crate::account::registered_threads;
-use crate::clock::{self, ThreadId};
-use crate::ledger::ProcessGauges;
+pub(super) use foreign::ForeignThreads;
 
-/// Gauges of the process. What cannot be read is unknown.
+use crate::clock::{self, Usage};
+use host::Host;
+use quota::Quota;
+
+/// Reads the columns of the process row that the kernel knows. What cannot be read is absent.
 #[derive(Debug)]
 pub(super) struct Process {
     rss_init_bytes: Option<u64>,
+    usage: Option<Usage>,
+    host: Option<Host>,
+    throttled_ns: Option<u64>,
 }
 
 impl Process {
-    /// Call at init: the resident set then is what the process weighs empty.
+    /// Call at init: the resident set then is what the process weighs empty, and what was spent before is not
+    /// ours to tell.
     pub(super) fn new() -> Self {
         Self {
             rss_init_bytes: Status::read().rss_bytes,
+            usage: clock::usage(),
+            host: Host::read(),
+            throttled_ns: Quota::read().throttled_ns,
         }
     }
 
-    pub(super) fn read(&mut self) -> ProcessGauges {
-        let status = Status::read();
-        ProcessGauges {
-            rss_init_bytes: self.rss_init_bytes,
-            rss_bytes: status.rss_bytes,
-            rss_peak_bytes: status.rss_peak_bytes,
-            threads: status.threads,
-            cores_milli: cores_milli(status.cores_allowed),
-            foreign: Vec::new(),
+    /// The gauges now, and the counters since the last call.
+    pub(super) fn read(&mut self) -> Vec<(u32, i64)> {
+        let (status, quota, host) = (Status::read(), Quota::read(), Host::read());
+        let mut columns = Columns::default();
+        columns.gauge(column::RSS_INIT_BYTES, self.rss_init_bytes);
+        columns.gauge(column::RSS_BYTES, status.rss_bytes);
+        columns.gauge(column::RSS_PEAK_BYTES, status.rss_peak_bytes);
+        columns.gauge(column::THREADS, status.threads);
+        columns.gauge(
+            column::CORES_MILLI,
+            cores_milli(status.cores_allowed, quota.milli),
+        );
+        columns.gauge(column::QUOTA_MILLI, quota.milli);
+        columns.counter(
+            column::THROTTLED_NS,
+            std::mem::replace(&mut self.throttled_ns, quota.throttled_ns),
+            quota.throttled_ns,
+        );
+        columns.gauge(column::HOST_CORES, host.map(|host| host.cores));
+        let before = std::mem::replace(&mut self.host, host);
+        for (column, before, now) in [
+            (
+                column::HOST_BUSY_NS,
+                before.map(|h| h.busy_ns),
+                host.map(|h| h.busy_ns),
+            ),
+            (
+                column::HOST_SOFTIRQ_NS,
+                before.map(|h| h.softirq_ns),
+                host.map(|h| h.softirq_ns),
+            ),
+            (
+                column::HOST_STEAL_NS,
+                before.map(|h| h.steal_ns),
+                host.map(|h| h.steal_ns),
+            ),
+        ] {
+            columns.counter(column, before, now);
         }
+        let usage = clock::usage();
+        let before = std::mem::replace(&mut self.usage, usage);
+        for (column, before, now) in [
+            (
+                column::CPU_USER_NS,
+                before.map(|u| u.user_ns),
+                usage.map(|u| u.user_ns),
+            ),
+            (
+                column::CPU_SYSTEM_NS,
+                before.map(|u| u.system_ns),
+                usage.map(|u| u.system_ns),
+            ),
+            (
+                column::SWITCHES_VOLUNTARY,
+                before.map(|u| u.voluntary_switches),
+                usage.map(|u| u.voluntary_switches),
+            ),
+            (
+                column::SWITCHES_INVOLUNTARY,
+                before.map(|u| u.involuntary_switches),
+                usage.map(|u| u.involuntary_switches),
+            ),
+        ] {
+            columns.counter(column, before, now);
+        }
+        columns.0
+    }
+}
+
+/// Columns of which the value is known.
+#[derive(Debug, Default)]
+struct Columns(Vec<(u32, i64)>);
+
+impl Columns {
+    fn gauge(&mut self, column: u32, value: Option<u64>) {
+        if let Some(value) = value.and_then(|value| i64::try_from(value).ok()) {
+            self.0.push((column, value));
+        }
+    }
+
+    /// What was added since the last reading. A counter that went back began anew (the process was moved to
+    /// another group, say): what it gained is unknown.
+    fn counter(&mut self, column: u32, before: Option<u64>, now: Option<u64>) {
+        let gained = now
+            .zip(before)
+            .and_then(|(now, before)| now.checked_sub(before));
+        self.gauge(column, gained);
     }
 }
 
@@ -80,7 +169,7 @@ fn count_list(list: &str) -> Option<u64> {
 }
 
 /// Cores that the process may use: those it may run on, or its quota where that is less.
-fn cores_milli(allowed: Option<u64>) -> Option<u64> {
+fn cores_milli(allowed: Option<u64>, quota_milli: Option<u64>) -> Option<u64> {
     let allowed = allowed
         .or_else(|| {
             std::thread::available_parallelism()
@@ -88,113 +177,7 @@ fn cores_milli(allowed: Option<u64>) -> Option<u64> {
                 .and_then(|n| u64::try_from(n.get()).ok())
         })
         .map(|cores| cores.saturating_mul(1_000));
-    [allowed, quota_milli()].into_iter().flatten().min()
-}
-
-/// The smallest `cpu.max` from our control group (version 2) upwards.
-fn quota_milli() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mut group = groups
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))?
-        .trim_end_matches('/')
-        .to_owned();
-    let mut smallest = None;
-    // A control group is a few levels deep.
-    for _ in 0..32 {
-        if let Ok(text) = fs::read_to_string(format!("/sys/fs/cgroup{group}/cpu.max")) {
-            smallest = [smallest, parse_quota(&text)].into_iter().flatten().min();
-        }
-        let Some(parent) = group.rfind('/') else {
-            break;
-        };
-        group.truncate(parent);
-    }
-    smallest
-}
-
-/// Thousandths of a core of a line such as `150000 100000`; `max` means no quota.
-fn parse_quota(text: &str) -> Option<u64> {
-    let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-    quota.checked_mul(1_000)?.checked_div(period)
-}
-
-/// Threads that do not book themselves, by the prefix of their name.
-#[derive(Debug)]
-pub(super) struct ForeignThreads {
-    rules: Vec<(String, OwnerKind, String)>,
-    /// Clock of each such thread at the last reading.
-    seen_ns: HashMap<ThreadId, i64>,
-}
-
-impl ForeignThreads {
-    pub(super) fn new(rules: Vec<(String, OwnerKind, String)>) -> Self {
-        let mut threads = Self {
-            rules,
-            seen_ns: HashMap::new(),
-        };
-        // What they spent before init is not ours to tell.
-        threads.read();
-        threads
-    }
-
-    /// CPU by owner since the last call.
-    pub(super) fn read(&mut self) -> Vec<(OwnerKind, String, i64)> {
-        if self.rules.is_empty() {
-            return Vec::new();
-        }
-        let ours = registered_threads();
-        let mut seen = HashMap::new();
-        let mut spent: Vec<(OwnerKind, String, i64)> = Vec::new();
-        for thread in thread_ids().filter(|thread| !ours.contains(thread)) {
-            let Ok(name) = fs::read_to_string(format!("/proc/self/task/{thread}/comm")) else {
-                continue;
-            };
-            let Some((_, kind, owner)) = self
-                .rules
-                .iter()
-                .find(|(prefix, ..)| matches(&name, prefix))
-            else {
-                continue;
-            };
-            let Some(now) = clock::other_thread_cpu_ns(thread) else {
-                continue;
-            };
-            let before = self
-                .seen_ns
-                .get(&thread)
-                .copied()
-                .filter(|before| *before <= now)
-                .unwrap_or(0);
-            seen.insert(thread, now);
-            match spent
-                .iter_mut()
-                .find(|(k, name, _)| k == kind && name == owner)
-            {
-                Some((.., sum)) => *sum += now - before,
-                None => spent.push((*kind, owner.clone(), now - before)),
-            }
-        }
-        self.seen_ns = seen;
-        spent
-    }
-}
-
-/// The kernel keeps 15 bytes of a name.
-fn matches(name: &str, prefix: &str) -> bool {
-    const KERNEL_BYTES_MAX: usize = 15;
-    let prefix = prefix.as_bytes();
-    name.trim_end()
-        .as_bytes()
-        .starts_with(&prefix[..prefix.len().min(KERNEL_BYTES_MAX)])
-}
-
-fn thread_ids() -> impl Iterator<Item = ThreadId> {
-    fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    [allowed, quota_milli].into_iter().flatten().min()
 }
 
 #[cfg(test)]
@@ -219,43 +202,34 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_thousandths_of_a_core() {
-        assert_eq!(parse_quota("150000 100000\n"), Some(1_500));
-        assert_eq!(parse_quota("max 100000\n"), None);
-        assert_eq!(parse_quota("5 0"), None);
+    fn counters_tell_what_was_gained_and_what_is_unknown_stays_absent() {
+        let mut columns = Columns::default();
+        columns.counter(4, Some(5), Some(7));
+        columns.counter(8, Some(7), Some(5));
+        columns.counter(12, None, Some(5));
+        columns.counter(16, Some(5), None);
+        columns.gauge(20, None);
+        assert_eq!(columns.0, [(4, 2)]);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn threads_by_name_are_read_from_their_own_clocks() {
-        let (begun, wait_begun) = std::sync::mpsc::sync_channel(0);
-        let (end, wait_end) = std::sync::mpsc::sync_channel::<()>(0);
-        let mut foreign = ForeignThreads::new(vec![(
-            "foreign-worker-of".into(),
-            OwnerKind::Driver,
-            "broker".into(),
-        )]);
-        let thread = std::thread::Builder::new()
-            .name("foreign-worker-of-a-test".into())
-            .spawn(move || {
-                let start = clock::thread_cpu_ns();
-                while clock::thread_cpu_ns() - start < 10_000_000 {}
-                begun.send(()).unwrap();
-                wait_end.recv().unwrap();
-            })
-            .unwrap();
-        wait_begun.recv().unwrap();
-        let first = foreign.read();
-        assert_eq!(first.len(), 1);
-        assert_eq!(
-            (first[0].0, first[0].1.as_str()),
-            (OwnerKind::Driver, "broker")
-        );
-        assert!(first[0].2 >= 10_000_000, "{first:?}");
-        let second = foreign.read();
-        assert!(second[0].2 < 10_000_000, "only what is new: {second:?}");
-        end.send(()).unwrap();
-        thread.join().unwrap();
-        assert!(foreign.read().is_empty());
+    fn a_window_of_work_shows_in_the_counters_of_the_process_and_its_machine() {
+        let mut process = Process::new();
+        process.read();
+        crate::testing::burn(60_000_000);
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+        let columns = process.read();
+        let get = |wanted: u32| {
+            let found = columns.iter().find(|(column, _)| *column == wanted);
+            found.map(|(_, value)| *value)
+        };
+        let cpu = get(column::CPU_USER_NS).unwrap() + get(column::CPU_SYSTEM_NS).unwrap();
+        assert!(cpu >= 59_000_000, "{cpu}");
+        assert!(get(column::SWITCHES_VOLUNTARY).unwrap() >= 1);
+        assert!(get(column::HOST_BUSY_NS).unwrap() >= 40_000_000);
+        assert!(get(column::HOST_CORES).unwrap() * 1_000 >= get(column::CORES_MILLI).unwrap());
+        assert!(get(column::RSS_PEAK_BYTES).unwrap() >= get(column::RSS_BYTES).unwrap());
+        assert!(get(column::HOST_STEAL_NS).is_some() && get(column::HOST_SOFTIRQ_NS).is_some());
     }
 }

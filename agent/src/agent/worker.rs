@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::thread::JoinHandle;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weighbridge_wire::{Class, OwnerKind, Window, limits};
 
+use super::handle::{Handle, Last};
 use super::process::{ForeignThreads, Process};
 use super::table::Table;
 use crate::account::{Account, enter, owner};
@@ -22,19 +23,21 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most commands that wait; more are refused.
 const COMMANDS_MAX: usize = 16;
 
-/// What the host asks of the thread.
+/// Most threads that look up the collector's name: a resolver that hangs must not gather threads.
+const LOOKUP_THREADS_MAX: usize = 2;
+
+/// The host wants the window ended and everything sent.
 #[derive(Debug)]
-pub(super) enum Command {
-    /// End the window and send everything.
-    Flush {
-        patience: Duration,
-        reply: SyncSender<bool>,
-    },
-    /// The same, and end.
-    Shutdown {
-        patience: Duration,
-        reply: SyncSender<bool>,
-    },
+pub(super) struct Command {
+    pub(super) patience: Duration,
+    pub(super) reply: SyncSender<bool>,
+}
+
+/// The same, and the thread ends.
+#[derive(Debug)]
+pub(super) struct Shutdown {
+    pub(super) patience: Duration,
+    pub(super) reply: SyncSender<bool>,
 }
 
 /// State of the thread.
@@ -48,10 +51,14 @@ pub(super) struct Worker {
     pub(super) service: String,
 }
 
-pub(super) fn spawn(worker: Worker) -> std::io::Result<(mpsc::Sender<Command>, JoinHandle<()>)> {
+/// Starts the thread.
+pub(super) fn spawn(worker: Worker) -> std::io::Result<(Handle, ThreadId)> {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    // The guard and the end of the process may both ask.
+    let (last, ending) = mpsc::channel(2);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(LOOKUP_THREADS_MAX)
         .build()?;
     let thread = std::thread::Builder::new()
         .name(THREAD_NAME.to_owned())
@@ -60,12 +67,17 @@ pub(super) fn spawn(worker: Worker) -> std::io::Result<(mpsc::Sender<Command>, J
                 owner(OwnerKind::Agent, THREAD_NAME),
                 Class::Handler,
             ));
-            runtime.block_on(run(worker, inbox));
+            runtime.block_on(run(worker, inbox, ending));
         })?;
-    Ok((commands, thread))
+    let last = Last(last);
+    Ok((Handle { commands, last }, thread.thread().id()))
 }
 
-async fn run(mut worker: Worker, mut inbox: mpsc::Receiver<Command>) {
+async fn run(
+    mut worker: Worker,
+    mut inbox: mpsc::Receiver<Command>,
+    mut ending: mpsc::Receiver<Shutdown>,
+) {
     let mut table = worker.print_table.then(Table::new);
     if let Some(exporter) = worker.exporter.clone() {
         tokio::spawn(async move { exporter.pump().await });
@@ -88,50 +100,50 @@ async fn run(mut worker: Worker, mut inbox: mpsc::Receiver<Command>) {
                 begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
                 print(table.as_ref(), &worker.service);
             }
-            command = inbox.recv() => {
+            shutdown = ending.recv() => {
+                bill::sweep(clock::monotonic_ns());
+                worker.end_window(begin_unix_ns, table.as_mut());
+                // `None`: the guard is gone without a word, e.g. by a panic in its drop.
+                if let Some(Shutdown { patience, reply }) = shutdown {
+                    let sent = worker.flush(patience).await;
+                    print(table.as_ref(), &worker.service);
+                    let _ = reply.try_send(sent);
+                }
+                return;
+            }
+            Some(Command { patience, reply }) = inbox.recv() => {
                 bill::sweep(clock::monotonic_ns());
                 begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
-                match command {
-                    Some(Command::Flush { patience, reply }) => {
-                        let exporter = worker.exporter.clone();
-                        tokio::spawn(async move {
-                            let sent = match exporter {
-                                Some(exporter) => exporter.flush(patience).await,
-                                None => false,
-                            };
-                            // Who asked may have lost patience.
-                            let _ = reply.try_send(sent);
-                        });
-                    }
-                    Some(Command::Shutdown { patience, reply }) => {
-                        let sent = match &worker.exporter {
-                            Some(exporter) => exporter.flush(patience).await,
-                            None => false,
-                        };
-                        print(table.as_ref(), &worker.service);
-                        let _ = reply.try_send(sent);
-                        return;
-                    }
-                    // The guard is gone without a word, e.g. by a panic in its drop.
-                    None => return,
-                }
+                let flushed = worker.flush(patience);
+                tokio::spawn(async move {
+                    // Who asked may have lost patience.
+                    let _ = reply.try_send(flushed.await);
+                });
             }
         }
     }
 }
 
 impl Worker {
+    /// Sends everything. False when there is nobody to send to, or it takes longer than this.
+    fn flush(&self, patience: Duration) -> impl Future<Output = bool> + use<> {
+        let exporter = self.exporter.clone();
+        async move {
+            match exporter {
+                Some(exporter) => exporter.flush(patience).await,
+                None => false,
+            }
+        }
+    }
+
     /// Ends the window that began at `begin`; returns where the next one begins.
     fn end_window(&mut self, begin_unix_ns: u64, table: Option<&mut Table>) -> u64 {
         let now = clock::wall_unix_ns();
         let window = aligned(begin_unix_ns, now, self.window_ns);
         let (process, foreign) = (&mut self.process, &mut self.foreign);
-        let ended = self.rotation.rotate(ledger(), window, || {
-            let foreign = foreign.read();
-            ProcessGauges {
-                foreign,
-                ..process.read()
-            }
+        let ended = self.rotation.rotate(ledger(), window, || ProcessGauges {
+            foreign: foreign.read(),
+            columns: process.read(),
         });
         if let Some(table) = table {
             table.add(&ended);

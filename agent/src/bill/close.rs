@@ -24,7 +24,7 @@ impl Bill {
         }
         let mut state = lock(&self.state);
         if !state.closed && state.ended.is_some() && !state.socket_open {
-            close(self.recorded, self.root, self.start_ns, &mut state);
+            close(self.is_recorded(), self.root, self.start_ns, &mut state);
         }
     }
 

@@ -34,7 +34,7 @@ impl Bill {
     /// Opens a bill: `started` is counted now.
     pub(crate) fn start(start: Start<'_>) -> Arc<Self> {
         let ledger = ledger();
-        let recorded = state::measuring();
+        let generation = state::generation();
         let name = ledger.operation(start.component, start.operation, "");
         let (service, operation) = start.caller.unwrap_or_default();
         let caller = ledger.caller(service, operation);
@@ -45,7 +45,7 @@ impl Bill {
         let row = ledger.row(&name, &caller, &origin);
         let start_ns = clock::monotonic_ns();
         let mut arrival = (0, 0);
-        if recorded {
+        if generation != 0 {
             name.arrive();
             let mut shard = ledger.shard(account::shard_here());
             arrival = (shard.slot(start_ns), shard.begin_ns);
@@ -56,7 +56,7 @@ impl Bill {
             cell.instants_ns += offset;
         }
         Arc::new(Self {
-            recorded,
+            generation,
             component: name.component.clone(),
             operation: name.operation.clone(),
             root: start.origin.is_none(),

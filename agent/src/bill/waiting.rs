@@ -1,6 +1,6 @@
 //! Ended requests whose children still run. The agent's thread looks at them now and then.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::Bill;
 use crate::ledger::limits::WAITING_BILLS_MAX;
@@ -8,6 +8,16 @@ use crate::ledger::loss;
 use crate::sync::lock;
 
 static WAITING: Mutex<Vec<Weak<Bill>>> = Mutex::new(Vec::new());
+
+/// Keeps the list locked over a fork.
+pub(crate) struct Held(
+    #[expect(dead_code, reason = "only held")] MutexGuard<'static, Vec<Weak<Bill>>>,
+);
+
+/// Locks the list.
+pub(crate) fn hold() -> Held {
+    Held(lock(&WAITING))
+}
 
 /// Notes a bill for the sweep. False when there are too many: it closes without its children.
 pub(super) fn add(bill: &Arc<Bill>) -> bool {

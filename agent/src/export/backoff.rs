@@ -25,7 +25,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// After a failure. What the collector asked for is kept even in a hurry.
+    /// After a failure. What the collector asked for is kept, within bounds, even in a hurry.
     pub(crate) fn next(&mut self, retry_after: Option<Duration>, hurry: bool) -> Duration {
         let whole = DELAY_MIN
             .saturating_mul(1 << self.failures.min(16))

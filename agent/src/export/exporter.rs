@@ -46,6 +46,8 @@ pub(crate) struct Exporter {
     drained: Notify,
     hurry: Notify,
     hurrying: AtomicUsize,
+    /// How often somebody began to wait for a flush.
+    hurries: AtomicUsize,
     failing: AtomicBool,
     refusal_told: AtomicBool,
 }
@@ -72,6 +74,7 @@ impl Exporter {
             drained: Notify::new(),
             hurry: Notify::new(),
             hurrying: AtomicUsize::new(0),
+            hurries: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             refusal_told: AtomicBool::new(false),
         }
@@ -94,6 +97,8 @@ impl Exporter {
                 offered.await;
                 continue;
             };
+            let hurried = self.hurry.notified();
+            let hurries = self.hurries.load(Ordering::Relaxed);
             match self.deliver(body).await {
                 Delivery::Accepted => {
                     self.spool().acknowledge(seq);
@@ -122,12 +127,15 @@ impl Exporter {
                             "the collector does not take deltas; they are kept and sent again (told once)"
                         );
                     }
-                    let hurried = self.hurry.notified();
                     let in_hurry = self.hurrying.load(Ordering::Relaxed) > 0;
                     let delay = backoff.next(retry_after, in_hurry);
-                    tokio::select! {
-                        () = tokio::time::sleep(delay) => {}
-                        () = hurried, if retry_after.is_none() => {}
+                    // Who flushes may be about to end: each flush is worth one attempt, whatever the
+                    // collector asked for.
+                    if self.hurries.load(Ordering::Relaxed) == hurries {
+                        tokio::select! {
+                            () = tokio::time::sleep(delay) => {}
+                            () = hurried => {}
+                        }
                     }
                 }
             }
@@ -138,6 +146,7 @@ impl Exporter {
     /// `patience`; nothing is lost by that.
     pub(crate) async fn flush(&self, patience: Duration) -> bool {
         let _hurrying = Hurrying::begin(&self.hurrying);
+        self.hurries.fetch_add(1, Ordering::Relaxed);
         self.hurry.notify_waiters();
         let work = async {
             tokio::select! {

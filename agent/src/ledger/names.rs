@@ -4,7 +4,7 @@ mod table;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 use weighbridge_wire::{OTHER, OwnerKind};
 
@@ -37,7 +37,8 @@ impl OperationName {
 
     /// Most in flight since the last call; those in flight now count for the next stretch too.
     pub(crate) fn take_in_flight_max(&self) -> i64 {
-        let now = self.in_flight.load(Ordering::Relaxed);
+        // A request that the parent of a forked child began may end in the child.
+        let now = self.in_flight.load(Ordering::Relaxed).max(0);
         self.in_flight_max.swap(now, Ordering::Relaxed).max(now)
     }
 }
@@ -114,7 +115,31 @@ pub(crate) struct Names {
     tables: RwLock<Tables>,
 }
 
+/// Keeps the names locked over a fork.
+pub(crate) struct Held<'a> {
+    _limits: RwLockWriteGuard<'a, Limits>,
+    tables: RwLockWriteGuard<'a, Tables>,
+}
+
+impl Held<'_> {
+    /// Nothing is in flight any more.
+    pub(super) fn forget_requests(&mut self) {
+        for name in self.tables.operations.iter() {
+            name.in_flight.store(0, Ordering::Relaxed);
+            name.in_flight_max.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Names {
+    /// Locks everything.
+    pub(super) fn hold(&self) -> Held<'_> {
+        Held {
+            _limits: write(&self.limits),
+            tables: write(&self.tables),
+        }
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::new(),

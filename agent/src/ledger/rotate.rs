@@ -19,14 +19,11 @@ use rows::{
     bound_figures, write_distributions, write_edges, write_entities, write_owners, write_series,
 };
 
-/// What the kernel says of the process at the end of a window. `None` means unknown.
-#[derive(Clone, Debug)]
+/// What the kernel says of the process at the end of a window.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessGauges {
-    pub(crate) rss_init_bytes: Option<u64>,
-    pub(crate) rss_bytes: Option<u64>,
-    pub(crate) rss_peak_bytes: Option<u64>,
-    pub(crate) threads: Option<u64>,
-    pub(crate) cores_milli: Option<u64>,
+    /// Columns of the process row; what is unknown is absent.
+    pub(crate) columns: Vec<(u32, i64)>,
     /// CPU of threads that do not book themselves, by owner, in this window.
     pub(crate) foreign: Vec<(OwnerKind, String, i64)>,
 }
@@ -145,20 +142,12 @@ impl Rotation {
             .with(column::CPU_AGENT_NS, agent_ns)
             .with(column::CLOCK_READINGS, super::edge::signed(merged.readings))
             .with(column::OBSERVED_NS, super::edge::signed(length_ns));
-        for (column, value) in [
-            (column::RSS_INIT_BYTES, gauges.rss_init_bytes),
-            (column::RSS_BYTES, gauges.rss_bytes),
-            (column::RSS_PEAK_BYTES, gauges.rss_peak_bytes),
-            (column::THREADS, gauges.threads),
-            (column::CORES_MILLI, gauges.cores_milli),
-        ] {
-            if let Some(value) = value {
-                process.add(column, super::edge::signed(value));
+        for &(column, value) in &gauges.columns {
+            process.add(column, value);
+            if column == column::RSS_BYTES {
+                process.add(column::RSS_SUM_BYTES, value);
+                process.add(column::SAMPLES, 1);
             }
-        }
-        if let Some(rss) = gauges.rss_bytes {
-            process.add(column::RSS_SUM_BYTES, super::edge::signed(rss));
-            process.add(column::SAMPLES, 1);
         }
         rows.add(self.key.clone().row_key(Quality::Measured), &process);
 

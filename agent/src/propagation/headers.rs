@@ -158,8 +158,14 @@ fn remove_origin(headers: &mut HeaderMap) {
     let kept: Vec<HeaderValue> = read
         .into_iter()
         .filter_map(|value| {
-            let others: Vec<&str> = value.split(',').filter(|m| !is_ours(m)).collect();
-            HeaderValue::try_from(others.join(","))
+            let mut others = String::with_capacity(value.len());
+            for member in value.split(',').filter(|member| !is_ours(member)) {
+                if !others.is_empty() {
+                    others.push(',');
+                }
+                others.push_str(member);
+            }
+            HeaderValue::try_from(others)
                 .ok()
                 .filter(|value| !value.is_empty())
         })

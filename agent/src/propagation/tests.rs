@@ -262,4 +262,51 @@ proptest! {
         prop_assert_eq!(inbound.origin, None);
         TraceContext::parse(&trace);
     }
+
+    /// Any bytes in any of the headers that are read, any number of them, from anybody.
+    #[test]
+    fn any_headers_are_bounded_and_say_nothing_that_is_not_believed(
+        lines in prop::collection::vec(
+            (0..4usize, prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..80),
+                "1;[a-z%;0-9äß]{0,60}".prop_map(String::into_bytes),
+                "00-[0-9a-fA-Z]{32}-[0-9a-f]{16}-[0-9a-f]{2}".prop_map(String::into_bytes),
+                "weighbridge.origin ?= ?[%;a-z0-9]{0,30}(,[a-z]=[a-z])?".prop_map(String::into_bytes),
+                (1..40_000usize).prop_map(|n| vec![b','; n]),
+                (1..40_000usize).prop_map(|n| vec![b'%'; n]),
+            ]),
+            0..140,
+        ),
+        from in prop_oneof![Just(None), Just(local()), Just(foreign())],
+    ) {
+        const NAMES: [&str; 4] = [TRACEPARENT, HOP, BAGGAGE, "tracestate"];
+        let mut headers = HeaderMap::new();
+        for (name, value) in &lines {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(NAMES[*name], value);
+            }
+        }
+        let traces = headers.get_all(TRACEPARENT).iter().count();
+        let states: Vec<_> = headers.get_all("tracestate").iter().cloned().collect();
+        for trust in ["none", "loopback", "key:0123456789abcdef"] {
+            let trust = Trust::parse(trust).unwrap();
+            let mut headers = headers.clone();
+            let inbound = extract(&trust, from, &mut headers);
+            let believed = matches!(trust, Trust::Loopback) && from == local();
+            prop_assert!(believed || (inbound.hop.is_none() && inbound.origin.is_none()));
+            prop_assert!(inbound.hop.is_some() || inbound.origin.is_none());
+            prop_assert!(traces == 1 || inbound.trace.is_none(), "two contradict each other");
+            if inbound.hop.is_none() {
+                prop_assert!(!headers.contains_key(HOP), "taken off");
+                let kept: usize = headers.get_all(BAGGAGE).iter().map(HeaderValue::len).sum();
+                prop_assert!(kept <= BAGGAGE_BYTES_MAX, "{kept}");
+                prop_assert!(headers.get_all(BAGGAGE).iter().count() <= BAGGAGE_HEADERS_MAX);
+            }
+            let after: Vec<_> = headers.get_all("tracestate").iter().cloned().collect();
+            prop_assert_eq!(&after, &states, "other people's headers pass untouched");
+            for name in [inbound.origin.map(|p| p.operation), inbound.hop.map(|h| h.caller.operation)] {
+                prop_assert!(name.is_none_or(|name| name.len() <= NAME_BYTES_MAX));
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test binary uses its part
 
+pub mod collector;
 pub mod foreign;
 pub mod scenario;
 
@@ -221,4 +222,13 @@ pub fn thread_cpu() -> Duration {
         u64::try_from(now.tv_sec).unwrap(),
         u32::try_from(now.tv_nsec).unwrap(),
     )
+}
+
+/// Asks again until it holds.
+pub fn eventually(condition: impl Fn() -> bool) {
+    let mut patience = PATIENCE.as_millis() / 2;
+    while !condition() {
+        patience = patience.checked_sub(1).expect("it never comes true");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
 }
