@@ -16,8 +16,8 @@ use weighbridge_wire::{Class, OwnerKind};
 pub(crate) use future::InAccount;
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use thread::{
-    become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, is_runtime,
-    leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
+    become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, instant_here_ns,
+    is_runtime, leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
 };
 #[cfg(tokio_unstable)]
 pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};

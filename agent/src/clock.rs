@@ -1,139 +1,61 @@
 //! The only place that reads time.
 //!
-//! CPU time comes from `CLOCK_THREAD_CPUTIME_ID` for now. Callers see only the functions below, so that a
-//! faster clock can take its place behind the same face; [`Mode`] says in each delta which one was read.
+//! **CPU time** is that of the kernel's thread clock. Asking for it is a system call (0.1 to 1 µs), and a request
+//! crosses ten boundaries and more; so a [`ThreadClock`] counts the processor's ticks from one reading of the
+//! kernel's clock to the next. That is right as long as the thread was not taken off its processor, and the
+//! [`Mode`] says how that is known:
+//!
+//! | mode | a reading | right because |
+//! |---|---|---|
+//! | `rseq` | the counter and a word, about 12 ns | the kernel clears the word when it interrupts the thread ([`rseq`]) |
+//! | `scaled` | the same without the word | pieces over 50 µs, and the scheduler's over 2 µs, are read from the kernel; the rest is scaled to the last stretch. Rows are `apportioned` |
+//! | `thread` | a system call | it is the kernel's clock |
+//! | `tsc-unchecked` | the counter | it need not be: for counting instructions (feature `bench`) |
+//!
+//! The mode is probed at `init`, or forced by `WEIGHBRIDGE_CLOCK`. At each re-read counter and kernel are compared;
+//! where they differ too much for too long, the process goes to the next mode of the table, counts that, warns, and
+//! says so in its row. `docs/accounting.md` has the figures.
 
 #![allow(unsafe_code)]
 
+mod counter;
+mod kernel;
+mod mode;
 mod process;
+mod rate;
+mod rseq;
+mod setup;
+mod stats;
+mod thread_clock;
 
+pub(crate) use kernel::{
+    ThreadId, monotonic_ns, other_thread_cpu_ns, process_cpu_ns, thread_cpu_ns, thread_id,
+    wall_unix_ns,
+};
+pub(crate) use mode::Mode;
 pub(crate) use process::{Usage, at_exit, at_fork, usage};
+pub(crate) use setup::{Setup, Told};
+pub(crate) use stats::Totals;
+pub(crate) use thread_clock::{Leaving, ThreadClock};
 
-/// How CPU time is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The kernel's clock of the thread, one system call a reading.
-    Thread,
-}
+/// The setup of this process.
+pub(crate) static SETUP: Setup = Setup::new();
 
-impl Mode {
-    /// The word in deltas and in `WEIGHBRIDGE_CLOCK`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Thread => "thread",
-        }
-    }
+/// Takes the mode asked for, or the best that this machine has; at most 2 ms. Returns why the mode asked for
+/// cannot be had.
+pub(crate) fn start(asked: Option<Mode>) -> Option<String> {
+    SETUP.start(asked)
 }
 
 /// The mode in use.
 pub(crate) fn mode() -> Mode {
-    Mode::Thread
+    SETUP.mode()
 }
 
-/// Kernel id of a thread of this process.
-pub(crate) type ThreadId = i32;
-
-fn read(clock: libc::clockid_t) -> Option<i64> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid, writable timespec for the whole call; an unknown clock id makes the call
-    // fail without writing.
-    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // widths differ between targets
-    (result == 0).then(|| {
-        (time.tv_sec as i64)
-            .saturating_mul(1_000_000_000)
-            .saturating_add(time.tv_nsec as i64)
-    })
-}
-
-/// CPU time of the calling thread, in ns. The zero point is the start of the thread.
-#[inline]
-pub(crate) fn thread_cpu_ns() -> i64 {
-    read(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or(0)
-}
-
-/// CPU time of the process since its start, in ns, all threads, ended ones included.
-pub(crate) fn process_cpu_ns() -> i64 {
-    read(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(0)
-}
-
-/// CPU time of another thread of this process. `None` when there is no such thread (any more).
-#[cfg(target_os = "linux")]
-pub(crate) fn other_thread_cpu_ns(thread: ThreadId) -> Option<i64> {
-    // The clock id of a thread as the kernel builds it (posix-timers.h): the complement of the id, then
-    // two bits for CPUCLOCK_SCHED and one for "a thread, not a process".
-    read((!thread << 3) | 2 | 4)
-}
-
-/// Not known on this system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn other_thread_cpu_ns(_thread: ThreadId) -> Option<i64> {
-    None
-}
-
-/// Kernel id of the calling thread.
-#[cfg(target_os = "linux")]
-pub(crate) fn thread_id() -> ThreadId {
-    // SAFETY: gettid takes no arguments and cannot fail.
-    unsafe { libc::gettid() }
-}
-
-/// Not known on this system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn thread_id() -> ThreadId {
-    0
-}
-
-/// Nanoseconds of a clock that never steps; its zero point is arbitrary.
-#[inline]
-pub(crate) fn monotonic_ns() -> u64 {
-    read(libc::CLOCK_MONOTONIC)
-        .and_then(|ns| u64::try_from(ns).ok())
-        .unwrap_or(0)
-}
-
-/// Nanoseconds since the Unix epoch.
-pub(crate) fn wall_unix_ns() -> u64 {
-    read(libc::CLOCK_REALTIME)
-        .and_then(|ns| u64::try_from(ns).ok())
-        .unwrap_or(0)
+/// At the end of a window: what its process row says of the clock. `last` is what the window before ended with.
+pub(crate) fn end_window(last: &mut Totals) -> Told {
+    SETUP.end_window(last)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_threads_clock_is_read_by_its_id_and_gone_after_it() {
-        let (ids, id) = std::sync::mpsc::sync_channel(1);
-        let (go, stop) = std::sync::mpsc::sync_channel::<()>(0);
-        let worker = std::thread::spawn(move || {
-            let begun = thread_cpu_ns();
-            while thread_cpu_ns() - begun < 5_000_000 {}
-            ids.send(thread_id()).unwrap();
-            stop.recv().unwrap();
-            thread_cpu_ns()
-        });
-        let id = id.recv().unwrap();
-        let seen = other_thread_cpu_ns(id).unwrap();
-        assert!(seen >= 5_000_000, "{seen}");
-        go.send(()).unwrap();
-        let last = worker.join().unwrap();
-        assert!(last >= seen, "the same clock: {last} after {seen}");
-        // The join returns when the kernel has cleared the thread; its id is then free.
-        assert_eq!(other_thread_cpu_ns(id), None);
-    }
-
-    #[test]
-    fn thread_time_stands_still_in_sleep_and_process_time_covers_it() {
-        let (thread, process) = (thread_cpu_ns(), process_cpu_ns());
-        let wall = monotonic_ns();
-        std::thread::park_timeout(std::time::Duration::from_millis(30));
-        let slept = i64::try_from(monotonic_ns() - wall).unwrap();
-        assert!(thread_cpu_ns() - thread < slept / 2);
-        assert!(process_cpu_ns() >= process);
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use weighbridge_wire::Identity;
 
+use crate::clock::Mode;
 use crate::export::{SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX};
 use crate::identity;
 use crate::trust::Trust;
@@ -43,8 +44,8 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// Whose headers are believed.
     pub(crate) trust: Trust,
-    /// The clock that was asked for, by its name.
-    pub(crate) clock: Option<String>,
+    /// The clock that was asked for.
+    pub(crate) clock: Option<Mode>,
     /// One sample of retained memory in so many bytes; `None`: none.
     pub(crate) retained_mean_bytes: Option<usize>,
     /// Largest number of windows in the spool.
@@ -67,7 +68,7 @@ impl Settings {
             trust: env
                 .secret("WEIGHBRIDGE_TRUST", Trust::parse)
                 .unwrap_or_default(),
-            clock: env.text("WEIGHBRIDGE_CLOCK"),
+            clock: env.parsed("WEIGHBRIDGE_CLOCK", Mode::parse),
             retained_mean_bytes: env
                 .retained("WEIGHBRIDGE_RETAINED", "WEIGHBRIDGE_RETAINED_MEAN_BYTES"),
             spool_windows_max: env.limit("WEIGHBRIDGE_SPOOL_WINDOWS_MAX", SPOOL_WINDOWS_MAX),

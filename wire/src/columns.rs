@@ -225,6 +225,12 @@ columns! {
     SAMPLES = sum(83), Count;
     /// Length of the windows.
     OBSERVED_NS = sum(84), Nanoseconds;
+    /// Readings at which the kernel's thread clock was asked again.
+    CLOCK_REREADS = sum(85), Count;
+    /// Sum of the absolute amounts by which they corrected the fast clock.
+    CLOCK_CORRECTIONS_NS = sum(86), Nanoseconds;
+    /// How often the process went over to a slower clock because the fast one could not be trusted.
+    CLOCK_DEGRADATIONS = sum(87), Count;
 
     /// CPU time of the process in user mode, in this window. With `CPU_SYSTEM_NS` it is the CPU time of the
     /// process at nearly the same instant; the split is the kernel's estimate.

@@ -271,14 +271,15 @@ row_kinds! {
         host,
         /// Epoch, 32 hex digits.
         epoch,
-        /// How CPU time was read.
+        /// How CPU time was read: `rseq`, `scaled`, `thread`.
         clock_mode,
         /// Version of the agent.
         agent_version,
     } columns [
         CPU_PROCESS_NS, CPU_ACCOUNTS_NS, CPU_IN_PROGRESS_NS, CPU_UNATTRIBUTED_NS,
         CPU_CUMULATIVE_NS, RSS_INIT_BYTES, RSS_BYTES, RSS_PEAK_BYTES, THREADS, CORES_MILLI,
-        CPU_AGENT_NS, CLOCK_READINGS, RSS_SUM_BYTES, SAMPLES, OBSERVED_NS,
+        CPU_AGENT_NS, CLOCK_READINGS, RSS_SUM_BYTES, SAMPLES, OBSERVED_NS, CLOCK_REREADS,
+        CLOCK_CORRECTIONS_NS, CLOCK_DEGRADATIONS,
         CPU_USER_NS, CPU_SYSTEM_NS, SWITCHES_VOLUNTARY, SWITCHES_INVOLUNTARY, QUOTA_MILLI,
         THROTTLED_NS, HOST_CORES, HOST_BUSY_NS, HOST_SOFTIRQ_NS, HOST_STEAL_NS, CPU_HOOKS_NS
     ]

@@ -1,6 +1,7 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
@@ -9,8 +10,9 @@ use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
 use crate::alloc::Holder;
 use crate::bill::Bill;
-use crate::ledger::{Cost, Spent, ledger};
-use crate::{alloc, clock, state};
+use crate::clock::{self, Leaving, ThreadClock};
+use crate::ledger::{Cost, OwnerId, Spent, ledger};
+use crate::{alloc, state};
 
 const CLASSES: usize = ALL_CLASSES.len();
 
@@ -18,6 +20,7 @@ struct Thread {
     current: Cell<Option<Account>>,
     /// Stretch of measuring that `last_ns` belongs to.
     generation: Cell<u32>,
+    clock: ThreadClock,
     last_ns: Cell<i64>,
     /// CPU by class since the last flush.
     spent_ns: [Cell<i64>; CLASSES],
@@ -37,6 +40,7 @@ thread_local! {
         Thread {
             current: Cell::new(None),
             generation: Cell::new(0),
+            clock: ThreadClock::new(&clock::SETUP),
             last_ns: Cell::new(0),
             spent_ns: [const { Cell::new(0) }; CLASSES],
             total_ns: [const { Cell::new(0) }; CLASSES],
@@ -73,10 +77,19 @@ impl Thread {
         self.slot.get_or_init(Slot::register)
     }
 
-    /// Reads the clock and books the piece since the last reading to a class of the account being left.
-    /// After a change of the stretch of measuring there is no piece.
+    /// Reads the clock at a boundary, and books.
     fn read(&self, leaving: Option<&Account>, generation: u32) -> i64 {
-        let now = clock::thread_cpu_ns();
+        let whose = match leaving.map(|account| &account.owner) {
+            Some(OwnerRef::Named(id)) if may_sleep(*id) => Leaving::Runtime,
+            _ => Leaving::Other,
+        };
+        self.book(self.clock.read(whose), leaving, generation)
+    }
+
+    /// Books the piece since the last reading to a class of the account being left. It may be negative: a correction
+    /// of the clock stays with the account in which it was found, so that the pieces add up. After a change
+    /// of the stretch of measuring there is no piece.
+    fn book(&self, now: i64, leaving: Option<&Account>, generation: u32) -> i64 {
         self.readings.set(self.readings.get() + 1);
         if self.generation.replace(generation) == generation {
             if let Some(account) = leaving {
@@ -134,6 +147,11 @@ impl Thread {
     fn cross(&self, next: Option<Account>) -> Option<Account> {
         let previous = self.current.take();
         let generation = state::generation();
+        if generation == 0 && self.generation.get() != 0 {
+            // Nothing is measured any more: nothing of ours stays with the kernel.
+            self.generation.set(0);
+            self.clock.stop();
+        }
         if generation != 0 && (previous.is_some() || next.is_some()) {
             let fresh = self.generation.get() != generation;
             let now = self.read(previous.as_ref(), generation);
@@ -160,14 +178,15 @@ impl Thread {
         previous
     }
 
-    fn flush_now(&self) {
+    /// Books up to a reading that is taken now, if anything is measured.
+    fn flush_at(&self, read: impl FnOnce(&ThreadClock) -> i64) {
         let generation = state::generation();
         if generation == 0 {
             return;
         }
         if let Some(account) = self.peek() {
             let fresh = self.generation.get() != generation;
-            let now = self.read(Some(&account), generation);
+            let now = self.book(read(&self.clock), Some(&account), generation);
             if fresh {
                 self.slot().booked(now);
             } else {
@@ -177,7 +196,9 @@ impl Thread {
     }
 
     fn end(&self) {
-        self.flush_now();
+        // The last reading is the kernel's own, so that nothing of the thread is left over.
+        self.flush_at(ThreadClock::settle);
+        self.clock.stop();
         drop(self.current.take());
         if let Some(slot) = self.slot.get() {
             slot.idle();
@@ -217,6 +238,21 @@ pub(super) fn slot_here() -> Option<Arc<Slot>> {
         .flatten()
 }
 
+/// The instant of the last crossing of this thread on the clock of [`clock::monotonic_ns`]. Right after one it is
+/// now, and costs no further reading.
+pub(crate) fn instant_here_ns() -> u64 {
+    THREAD
+        .try_with(|thread| match state::generation() {
+            0 => None,
+            generation => {
+                (thread.generation.get() == generation).then(|| thread.clock.last_instant_ns())
+            }
+        })
+        .ok()
+        .flatten()
+        .unwrap_or_else(clock::monotonic_ns)
+}
+
 /// The shard that this thread adds to.
 pub(crate) fn shard_here() -> usize {
     THREAD.try_with(Thread::shard).unwrap_or(0)
@@ -224,7 +260,7 @@ pub(crate) fn shard_here() -> usize {
 
 /// Books what this thread has spent so far; its current account goes on.
 pub(crate) fn flush_here() {
-    let _ = THREAD.try_with(Thread::flush_now);
+    let _ = THREAD.try_with(|thread| thread.flush_at(|clock| clock.read(Leaving::Other)));
 }
 
 /// Books to this bill what the thread has spent for its current owner and not yet booked: reading and parsing
@@ -254,17 +290,39 @@ pub(crate) const RUNTIME_OR_UNWRAPPED: &str = "runtime or unwrapped";
 #[cfg(tokio_unstable)]
 pub(crate) const RUNTIME: &str = "runtime";
 
+/// Numbers of the owners of scheduler time, whose pieces may contain sleep; the largest number before there is one.
+static RUNTIME_ID: AtomicU32 = AtomicU32::new(u32::MAX);
+#[cfg(tokio_unstable)]
+static SEEN_RUNTIME_ID: AtomicU32 = AtomicU32::new(u32::MAX);
+
+fn noted(owner: OwnerRef, number: &AtomicU32) -> OwnerRef {
+    if let OwnerRef::Named(id) = owner {
+        number.store(id.0, Ordering::Relaxed);
+    }
+    owner
+}
+
+/// True for the number of an owner of scheduler time.
+fn may_sleep(id: OwnerId) -> bool {
+    #[cfg(tokio_unstable)]
+    if id.0 == SEEN_RUNTIME_ID.load(Ordering::Relaxed) {
+        return true;
+    }
+    id.0 == RUNTIME_ID.load(Ordering::Relaxed)
+}
+
 /// The owner of scheduler time on threads where tasks may run unseen.
 pub(crate) fn runtime_owner() -> OwnerRef {
     static OWNER: LazyLock<OwnerRef> =
-        LazyLock::new(|| owner(OwnerKind::Runtime, RUNTIME_OR_UNWRAPPED));
+        LazyLock::new(|| noted(owner(OwnerKind::Runtime, RUNTIME_OR_UNWRAPPED), &RUNTIME_ID));
     OWNER.clone()
 }
 
 /// The owner of scheduler time on threads where the poll hooks see each task.
 #[cfg(tokio_unstable)]
 pub(crate) fn seen_runtime_owner() -> OwnerRef {
-    static OWNER: LazyLock<OwnerRef> = LazyLock::new(|| owner(OwnerKind::Runtime, RUNTIME));
+    static OWNER: LazyLock<OwnerRef> =
+        LazyLock::new(|| noted(owner(OwnerKind::Runtime, RUNTIME), &SEEN_RUNTIME_ID));
     OWNER.clone()
 }
 
@@ -305,7 +363,7 @@ pub(crate) fn on_park() {
         if thread.is_nobodys() {
             become_runtime_thread();
         } else {
-            thread.flush_now();
+            thread.flush_at(ThreadClock::park);
         }
     });
 }

@@ -97,14 +97,6 @@ impl Builder {
             edges_max: env.limit("WEIGHBRIDGE_EDGES_MAX", EDGES_MAX),
             entities_max: env.limit("WEIGHBRIDGE_ENTITIES_MAX", ENTITIES_MAX),
         };
-        if let Some(asked) = &settings.clock
-            && asked != clock::mode().name()
-        {
-            env.problem(
-                "WEIGHBRIDGE_CLOCK",
-                format!("this build has only the clock `{}`", clock::mode().name()),
-            );
-        }
         Self {
             settings,
             limits,
@@ -329,6 +321,12 @@ impl Builder {
             }))
         });
 
+        if let Some(reason) = clock::start(settings.clock) {
+            tracing::warn!(
+                reason,
+                "the clock asked for by WEIGHBRIDGE_CLOCK cannot be had"
+            );
+        }
         state::start_measuring();
         account::start_here();
         if let Some(mean_bytes) = settings.retained_mean_bytes {

@@ -16,7 +16,8 @@ use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCe
 use super::{Ledger, OperationRow, WindowLedger};
 use crate::{account, alloc, clock};
 use rows::{
-    bound_figures, write_distributions, write_edges, write_entities, write_owners, write_series,
+    apportion_cpu, bound_figures, write_distributions, write_edges, write_entities, write_owners,
+    write_series,
 };
 
 /// What the kernel says of the process at the end of a window.
@@ -37,6 +38,8 @@ pub(crate) struct Rotation {
     process_cpu_at_init_ns: i64,
     process_cpu_ns: i64,
     in_progress_ns: i64,
+    /// What the clock had told of itself.
+    clock: clock::Totals,
     /// Requests in flight by operation row.
     in_flight: HashMap<u32, i64>,
 }
@@ -47,8 +50,11 @@ impl Rotation {
         let begin_ns = clock::monotonic_ns();
         let (_, noted, _) = swap(ledger, begin_ns);
         let process_cpu_ns = clock::process_cpu_ns();
+        let mut told = clock::Totals::default();
+        clock::end_window(&mut told);
         Self {
             key,
+            clock: told,
             begin_ns,
             process_cpu_at_init_ns: process_cpu_ns,
             process_cpu_ns,
@@ -75,6 +81,8 @@ impl Rotation {
         let in_progress_ns = account::in_progress(&noted);
         let process_cpu_ns = clock::process_cpu_ns();
         let gauges = gauges();
+        let clock = clock::end_window(&mut self.clock);
+        self.key.clock_mode = clock.mode.name().into();
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
         let mut merged = Merged::default();
@@ -84,9 +92,6 @@ impl Rotation {
         let mut rows = RowSet::new();
         let shares = apportion::http2(&mut merged, &names);
         shares.write_operations(&mut rows, &names);
-        for (kind, name, cpu_ns) in &gauges.foreign {
-            add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
-        }
         let (started, ended) = self.operations(&mut rows, &merged.operations, &names, length_ns);
         write_owners(&mut rows, &merged, &names);
         write_distributions(&mut rows, &merged, &names);
@@ -96,6 +101,13 @@ impl Rotation {
         if let Some(retained) = &retained {
             retained::write_retained(&mut rows, retained, &names);
             merged.lose(("agent.retained", "table full"), retained.lost);
+        }
+        if clock.scaled {
+            rows = apportion_cpu(&rows);
+        }
+        // Read from the clocks of their threads, whatever ours is.
+        for (kind, name, cpu_ns) in &gauges.foreign {
+            add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
         }
         let bounded = bound_figures(&mut rows);
         if bounded > 0 {
@@ -141,7 +153,16 @@ impl Rotation {
             .with(column::CPU_CUMULATIVE_NS, cumulative_ns)
             .with(column::CPU_AGENT_NS, agent_ns)
             .with(column::CLOCK_READINGS, super::edge::signed(merged.readings))
-            .with(column::OBSERVED_NS, super::edge::signed(length_ns));
+            .with(column::OBSERVED_NS, super::edge::signed(length_ns))
+            .with(column::CLOCK_REREADS, super::edge::signed(clock.rereads))
+            .with(
+                column::CLOCK_CORRECTIONS_NS,
+                super::edge::signed(clock.corrections_ns),
+            )
+            .with(
+                column::CLOCK_DEGRADATIONS,
+                super::edge::signed(clock.degradations),
+            );
         for &(column, value) in &gauges.columns {
             process.add(column, value);
             if column == column::RSS_BYTES {

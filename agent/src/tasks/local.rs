@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weighbridge_wire::{mode, side};
 
 use super::in_bill;
+use crate::account::instant_here_ns;
 use crate::bill::{Bill, Start, WaitKind};
 use crate::clock;
 use crate::ledger::{EdgeFigures, EdgeId, ledger, record_edge};
@@ -98,7 +99,8 @@ struct CallerSide {
 
 impl Drop for CallerSide {
     fn drop(&mut self) {
-        let wait_ns = clock::monotonic_ns().saturating_sub(self.begun_ns);
+        // The callee's account was left just now.
+        let wait_ns = instant_here_ns().saturating_sub(self.begun_ns);
         if let Some(bill) = &self.caller {
             bill.add_wait(WaitKind::Call, wait_ns);
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use weighbridge_wire::{
-    DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OTHER, OwnerKey, Quality,
-    RowSet, RowValue, SeriesKey, column, limits, scope,
+    ALL_CLASSES, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OTHER, OwnerKey,
+    Quality, RowSet, RowValue, SeriesKey, column, limits, scope,
 };
 
 use super::Merged;
@@ -53,6 +53,23 @@ pub(super) fn bound_figures(rows: &mut RowSet) -> i64 {
         *rows.row_mut(key) = within;
     }
     figures
+}
+
+/// The same rows, those with CPU time marked as apportioned: the clock scaled its pieces.
+pub(super) fn apportion_cpu(rows: &RowSet) -> RowSet {
+    let mut marked = RowSet::new();
+    for (key, row) in rows.iter() {
+        let mut key = key.clone();
+        let has_cpu = ALL_CLASSES
+            .iter()
+            .any(|class| row.get(class.column()).is_some())
+            || row.histogram(column::HIST_REQUEST_CPU_NS).is_some();
+        if has_cpu && key.quality == Quality::Measured {
+            key.quality = Quality::Apportioned;
+        }
+        marked.add(key, row);
+    }
+    marked
 }
 
 pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
