@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use crate::sink::Shares;
+
 /// A running server that follows the words of [`crate::server`]. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -75,6 +77,16 @@ impl Server {
         } else {
             Err(Error::new(ErrorKind::Unsupported, answer))
         }
+    }
+
+    /// Where its CPU went since it was asked before, by its own ledger.
+    ///
+    /// # Errors
+    /// When it is gone, or keeps no ledger.
+    pub fn ledger(&mut self) -> io::Result<Shares> {
+        let answer = self.ask("ledger")?;
+        serde_json::from_str(&answer)
+            .map_err(|error| Error::new(ErrorKind::InvalidData, format!("{error}: {answer}")))
     }
 
     fn ask(&mut self, word: &str) -> io::Result<String> {

@@ -1,7 +1,7 @@
-//! Closed-loop load: N connections, each with one request under way, the next one sent when the answer is
-//! whole.
+//! Closed-loop load: N requests under way, each next one sent when an answer is whole.
 
 pub mod http1;
+pub mod http2;
 
 use std::io;
 

@@ -4,7 +4,8 @@
 //! | word | answer |
 //! |---|---|
 //! | `cpu` | CPU time of the process in nanoseconds |
-//! | `pause`, `resume` | `ok`, after measuring was switched |
+//!
+//! A server may know further words, such as `pause` and `resume`, which the agent's obeys.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
@@ -58,11 +59,21 @@ pub fn runtime() -> tokio::runtime::Builder {
     builder
 }
 
-/// Serves until the standard input ends. `switch` turns measuring on or off; `None` where there is nothing
-/// to switch.
+/// Serves until the standard input ends.
 pub fn run<F>(
     runtime: &mut tokio::runtime::Builder,
-    switch: Option<fn(bool)>,
+    serve: impl FnOnce(TcpListener) -> F,
+) -> ExitCode
+where
+    F: IntoFuture<Output = std::io::Result<()>>,
+{
+    run_with_words(runtime, |_| None, serve)
+}
+
+/// The same for a server that knows further words; `None` is the answer to what it does not know.
+pub fn run_with_words<F>(
+    runtime: &mut tokio::runtime::Builder,
+    words: impl FnMut(&str) -> Option<String> + Send + 'static,
     serve: impl FnOnce(TcpListener) -> F,
 ) -> ExitCode
 where
@@ -75,7 +86,7 @@ where
             let (end, ended) = tokio::sync::oneshot::channel();
             // A thread of its own: the words must not wait for a busy runtime.
             std::thread::spawn(move || {
-                obey(switch);
+                obey(words);
                 let _ = end.send(());
             });
             tokio::select! {
@@ -93,16 +104,12 @@ where
     }
 }
 
-fn obey(switch: Option<fn(bool)>) {
+fn obey(mut words: impl FnMut(&str) -> Option<String>) {
     let mut answers = std::io::stdout().lock();
     for word in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let answer = match (word.as_str(), switch) {
-            ("cpu", _) => clock::process_cpu_ns().to_string(),
-            ("pause" | "resume", Some(switch)) => {
-                switch(word == "resume");
-                "ok".to_owned()
-            }
-            _ => format!("`{word}` means nothing to this server"),
+        let answer = match word.as_str() {
+            "cpu" => clock::process_cpu_ns().to_string(),
+            word => words(word).unwrap_or_else(|| format!("`{word}` means nothing to this server")),
         };
         if writeln!(answers, "{answer}")
             .and_then(|()| answers.flush())

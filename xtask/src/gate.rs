@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::steps::Steps;
-use crate::{browser, checks, regenerate, release};
+use crate::{browser, checks, instructions, regenerate, release};
 
 /// All tests.
 pub(crate) fn test(context: &Context) -> Result<()> {
@@ -38,6 +38,9 @@ pub(crate) fn ci(context: &Context) -> Result<()> {
         ]))
     });
     steps.run("features alone", |_| features_alone(context));
+    steps.run_or_skip("instructions of a request", |_| {
+        instructions::check(context)
+    });
     steps.run("docs", |_| {
         let mut cargo = context.cargo();
         cargo.env("RUSTDOCFLAGS", "--deny warnings").args([

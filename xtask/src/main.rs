@@ -8,6 +8,7 @@ mod counts;
 mod evidence;
 mod gate;
 mod install;
+mod instructions;
 mod lengths;
 mod regenerate;
 mod release;
@@ -42,6 +43,12 @@ enum Task {
         /// Which one.
         name: Option<String>,
     },
+    /// Counts the instructions that a request takes (needs valgrind) and compares them with the baseline.
+    Instructions {
+        /// Write the baseline instead, after an intended change.
+        #[arg(long)]
+        write: bool,
+    },
     /// Compiles the protocol definitions to wire/src/generated (needs --features regenerate).
     Regenerate {
         /// Only compare, and fail when the checked-in code is not current.
@@ -57,6 +64,7 @@ fn main() -> ExitCode {
         Task::Ci => gate::ci(&context),
         Task::CheckDeps => checks::check_deps(&context),
         Task::Evidence { name } => evidence::run(&context, name.as_deref()),
+        Task::Instructions { write } => instructions::run(&context, write),
         Task::Regenerate { check } => regenerate::run(&context, check),
     });
     match result {

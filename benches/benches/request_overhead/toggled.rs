@@ -7,6 +7,7 @@ use weighbridge_benches::blocks::{Pair, differences, in_turns};
 use weighbridge_benches::child::Server;
 use weighbridge_benches::interval::average;
 use weighbridge_benches::load::http1::{self, Http1};
+use weighbridge_benches::load::http2::{Call, Http2};
 use weighbridge_benches::load::{self, Load};
 use weighbridge_benches::{Figure, Interval, Report, server};
 
@@ -19,37 +20,87 @@ const CALLER: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b716
 
 struct Case {
     name: &'static str,
-    connections: usize,
-    request: Vec<u8>,
+    load: Kind,
     /// Requests of a block: about a tenth of a second.
     requests: u64,
     limit_us: Option<f64>,
 }
 
+enum Kind {
+    Http1 {
+        connections: usize,
+        request: Vec<u8>,
+    },
+    Http2 {
+        connections: usize,
+        streams: usize,
+        call: Call,
+    },
+}
+
+impl Kind {
+    fn connect(&self, server: &Server) -> io::Result<Box<dyn Load>> {
+        Ok(match self {
+            Self::Http1 {
+                connections,
+                request,
+            } => Box::new(Http1::connect(
+                server.address,
+                *connections,
+                request.clone(),
+            )?),
+            Self::Http2 {
+                connections,
+                streams,
+                call,
+            } => Box::new(Http2::connect(
+                server.address,
+                *connections,
+                *streams,
+                call.clone(),
+            )?),
+        })
+    }
+}
+
 pub(crate) fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
-    let hello = |name, connections, limit_us| Case {
+    let http1 = |name, connections, request, requests, limit_us| Case {
         name,
-        connections,
-        request: http1::get("/hello", ""),
-        requests: 4_000,
-        limit_us: Some(limit_us),
+        load: Kind::Http1 {
+            connections,
+            request,
+        },
+        requests,
+        limit_us,
     };
+    let hello = || http1::get("/hello", "");
+    let items = serde_json::to_vec(&server::items(50))?;
     let cases = [
-        hello("hello, 16 connections", 16, 0.6),
-        hello("hello, 64 connections", 64, 0.6),
+        http1("hello, 16 connections", 16, hello(), 4_000, Some(0.6)),
+        http1("hello, 64 connections", 64, hello(), 4_000, Some(0.6)),
+        http1("hello, 2 connections", 2, hello(), 2_000, Some(2.5)),
+        http1(
+            "hello from a weighed caller, 16 connections",
+            16,
+            http1::get("/hello", CALLER),
+            4_000,
+            Some(0.6),
+        ),
+        http1(
+            "echo of 50 items in JSON, 16 connections",
+            16,
+            http1::post_json("/echo", &items),
+            1_000,
+            None,
+        ),
         Case {
-            requests: 2_000,
-            ..hello("hello, 2 connections", 2, 2.5)
-        },
-        Case {
-            request: http1::get("/hello", CALLER),
-            ..hello("hello from a weighed caller, 16 connections", 16, 0.6)
-        },
-        Case {
-            name: "echo of 50 items in JSON, 16 connections",
-            connections: 16,
-            request: http1::post_json("/echo", &serde_json::to_vec(&server::items(50))?),
-            requests: 1_000,
+            name: "hello over HTTP/2, 2 connections of 8",
+            load: Kind::Http2 {
+                connections: 2,
+                streams: 8,
+                call: Call::get("/hello"),
+            },
+            requests: 4_000,
             limit_us: None,
         },
     ];
@@ -79,14 +130,14 @@ fn pairs(case: &Case, extent: Extent) -> io::Result<Vec<Pair>> {
     let mut pairs = Vec::new();
     for _ in 0..extent.toggled_processes {
         let mut server = Server::start(Path::new(env!("CARGO_BIN_EXE_serve_weighed")), &[])?;
-        let mut load = Http1::connect(server.address, case.connections, case.request.clone())?;
+        let mut load = case.load.connect(&server)?;
         // Caches, allocator and the agent's tables are warm after these.
         load.run(case.requests * 3)?;
         pairs.extend(in_turns(extent.toggled_pairs, |on| {
             server.switch(on)?;
             // The first requests after a switch meet threads whose stamps are stale.
-            load.run(case.connections as u64)?;
-            load::block(&mut server, &mut load, case.requests)
+            load.run(64)?;
+            load::block(&mut server, load.as_mut(), case.requests)
         })?);
     }
     Ok(pairs)

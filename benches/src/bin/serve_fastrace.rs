@@ -14,7 +14,7 @@ impl Reporter for Drop {
 
 fn main() -> ExitCode {
     fastrace::set_reporter(Drop, Config::default());
-    let ended = server::run(&mut server::runtime(), None, |listener| {
+    let ended = server::run(&mut server::runtime(), |listener| {
         let app = server::app().layer(fastrace_axum::FastraceLayer::default());
         axum::serve(listener, app)
     });

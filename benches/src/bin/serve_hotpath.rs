@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let _hotpath = hotpath::HotpathGuardBuilder::new("serve_hotpath")
         .output_path("/dev/null")
         .build();
-    server::run(&mut server::runtime(), None, |listener| {
+    server::run(&mut server::runtime(), |listener| {
         axum::serve(listener, server::app().layer(hotpath::AxumLayer::new()))
     })
 }

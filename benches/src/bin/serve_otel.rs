@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .with(LevelFilter::INFO)
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("bench")))
         .init();
-    let ended = server::run(&mut server::runtime(), None, |listener| {
+    let ended = server::run(&mut server::runtime(), |listener| {
         let spans = DefaultMakeSpan::new().level(Level::INFO);
         axum::serve(
             listener,

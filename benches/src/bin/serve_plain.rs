@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use weighbridge_benches::server;
 
 fn main() -> ExitCode {
-    server::run(&mut server::runtime(), None, |listener| {
+    server::run(&mut server::runtime(), |listener| {
         axum::serve(listener, server::app())
     })
 }

@@ -1,16 +1,25 @@
-//! The server with everything on: allocator, layer, `serve`, the runtime's hooks, a sink that forgets.
+//! The server with everything on: allocator, layer, `serve`, the runtime's hooks.
 //! `WEIGHBRIDGE_ENABLED=false` switches it off as it would a service.
+//!
+//! | word | answer |
+//! |---|---|
+//! | `pause`, `resume` | `ok`, after measuring was switched |
+//! | `ledger` | where its CPU went since the last time it was asked, as [`Shares`] in JSON; the first answer makes it keep its deltas |
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use weighbridge_agent::Agent;
 use weighbridge_benches::server::{self, Item};
-use weighbridge_benches::sink::Forget;
+use weighbridge_benches::sink::{Keep, Shares};
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn app() -> Router {
     use weighbridge_agent::Json;
@@ -23,22 +32,36 @@ fn app() -> Router {
         .layer(weighbridge_agent::layer())
 }
 
-fn switch(on: bool) {
-    if on {
-        weighbridge_agent::bench::resume();
-    } else {
-        weighbridge_agent::bench::pause();
+fn obey(word: &str, agent: &Agent, deltas: &Keep) -> Option<String> {
+    match word {
+        "pause" => weighbridge_agent::bench::pause(),
+        "resume" => weighbridge_agent::bench::resume(),
+        "ledger" => {
+            if !agent.flush(PATIENCE) {
+                return Some("the agent did not flush in time".into());
+            }
+            let shares = Shares::of(&deltas.take());
+            return serde_json::to_string(&shares).ok();
+        }
+        _ => return None,
     }
+    Some("ok".into())
 }
 
 fn main() -> ExitCode {
-    let _agent = weighbridge_agent::builder()
+    let deltas = Arc::new(Keep::default());
+    let agent = weighbridge_agent::builder()
         .service("bench")
-        .sink(Arc::new(Forget))
+        .sink(deltas.clone())
         .init();
-    server::run(
+    server::run_with_words(
         &mut weighbridge_agent::runtime(),
-        Some(switch),
-        |listener| weighbridge_agent::serve(listener, app()),
+        move |word| obey(word, &agent, &deltas),
+        |listener| {
+            weighbridge_agent::background(
+                "main",
+                weighbridge_agent::serve(listener, app()).into_future(),
+            )
+        },
     )
 }

@@ -1,0 +1,119 @@
+//! How much of a busy process the ledger does not explain, by protocol, with everything wrapped.
+//!
+//! The server's own rows are summed over a stretch of load and set against the CPU of the process. A build
+//! with `--cfg tokio_unstable`, whose path `WEIGHBRIDGE_BENCH_HOOKED` names, is measured beside it: its poll
+//! hooks see every task, so its share of `runtime` is the scheduler alone.
+//!
+//! `--quick` runs a short form.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use weighbridge_benches::child::Server;
+use weighbridge_benches::load::Load;
+use weighbridge_benches::load::http1::{self, Http1};
+use weighbridge_benches::load::http2::{Call, Http2};
+use weighbridge_benches::sink::Shares;
+use weighbridge_benches::{Figure, Report, say, server};
+
+/// What is not explained may be this share of the process.
+const UNATTRIBUTED_LIMIT: f64 = 1.0;
+/// Points between `runtime or unwrapped` and the scheduler that the hooks see.
+const RUNTIME_LIMIT: f64 = 3.0;
+
+type Connect = fn(&Server) -> io::Result<Box<dyn Load>>;
+
+const CASES: &[(&str, u64, Connect)] = &[
+    ("HTTP/1 hello, 16 connections", 100_000, |server| {
+        let request = http1::get("/hello", "");
+        Ok(Box::new(Http1::connect(server.address, 16, request)?))
+    }),
+    ("HTTP/1 JSON echo, 16 connections", 30_000, |server| {
+        let request = http1::post_json("/echo", &serde_json::to_vec(&server::items(50))?);
+        Ok(Box::new(Http1::connect(server.address, 16, request)?))
+    }),
+    ("HTTP/2 hello, 2 connections of 8", 100_000, |server| {
+        let call = Call::get("/hello");
+        Ok(Box::new(Http2::connect(server.address, 2, 8, call)?))
+    }),
+];
+
+fn main() -> ExitCode {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let mut report = Report::new("conservation");
+    for (name, requests, connect) in CASES {
+        let requests = if quick { requests / 10 } else { *requests };
+        if let Err(error) = measure(name, requests, *connect, &mut report) {
+            say::note(&format!("the bench broke off: {error}"));
+            return ExitCode::FAILURE;
+        }
+    }
+    report.finish()
+}
+
+fn measure(name: &str, requests: u64, connect: Connect, report: &mut Report) -> io::Result<()> {
+    let stable = shares(
+        Path::new(env!("CARGO_BIN_EXE_serve_weighed")),
+        requests,
+        connect,
+    )?;
+    push(name, "", &stable, report);
+    let Some(hooked) = std::env::var_os("WEIGHBRIDGE_BENCH_HOOKED") else {
+        say::note("WEIGHBRIDGE_BENCH_HOOKED is not set: nothing was measured with poll hooks");
+        return Ok(());
+    };
+    let hooked = shares(Path::new(&hooked), requests, connect)?;
+    push(name, ", with the hooks", &hooked, report);
+    report.push(
+        Figure::new(
+            format!("{name}: runtime, stable less hooks"),
+            stable.percent("runtime") - hooked.percent("runtime"),
+            "points",
+        )
+        .at_most(RUNTIME_LIMIT),
+    );
+    Ok(())
+}
+
+fn shares(program: &Path, requests: u64, connect: Connect) -> io::Result<Shares> {
+    let mut server = Server::start(program, &[])?;
+    let mut load = connect(&server)?;
+    load.run(requests / 10)?;
+    // From here on it keeps what it delivers.
+    server.ledger()?;
+    load.run(requests)?;
+    server.ledger()
+}
+
+fn push(name: &str, build: &str, shares: &Shares, report: &mut Report) {
+    let explained: i64 = shares.requests_ns + shares.owners_ns.values().sum::<i64>();
+    let owners: Vec<String> = shares
+        .owners_ns
+        .keys()
+        .map(|kind| format!("{kind} {:.2} %", shares.percent(kind)))
+        .collect();
+    report.push(
+        Figure::new(
+            format!("{name}{build}: unattributed"),
+            shares.percent("unattributed").abs(),
+            "% of CPU",
+        )
+        .at_most(UNATTRIBUTED_LIMIT)
+        .note(format!(
+            "of {:.2} s for {} requests: requests {:.2} %, {}",
+            shares.process_ns as f64 / 1e9,
+            shares.ended,
+            shares.requests_ns as f64 * 100.0 / shares.process_ns as f64,
+            owners.join(", ")
+        )),
+    );
+    report.push(
+        Figure::new(
+            format!("{name}{build}: rows, in progress and process, off by"),
+            (shares.process_ns - shares.in_progress_ns - explained).abs() as f64,
+            "ns",
+        )
+        .at_most(0.0),
+    );
+}
