@@ -5,6 +5,7 @@
 //! next one current. So the pieces of a thread add up to its CPU time by construction.
 
 mod future;
+mod mark;
 mod registry;
 mod thread;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use weighbridge_wire::{Class, OwnerKind};
 
 pub(crate) use future::InAccount;
+pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use thread::{
     become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, instant_here_ns,
@@ -129,14 +131,14 @@ pub(crate) fn current() -> Option<Account> {
 #[derive(Debug)]
 pub(crate) struct Entered {
     /// `None` when nothing was changed.
-    previous: Option<Option<Account>>,
+    previous: Option<mark::Left>,
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if let Some(previous) = self.previous.take() {
-            drop(thread::cross(previous));
+            thread::cross_back(previous);
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeId, OperationRow, Place, Shard, Spent, frame_weight, ledger,
+    Cost, EdgeFigures, EdgeId, OperationName, OperationRow, Place, Shard, Spent, frame_weight,
+    ledger,
 };
 use crate::propagation::TraceContext;
 use crate::sync::lock;
@@ -151,6 +152,20 @@ impl Bill {
     /// Ids of the operation and the origin, for "of which" rows.
     pub(crate) fn edge_names(&self) -> (u32, u32) {
         (lock(&self.state).row.name.id, self.origin.id)
+    }
+
+    /// The operation with the declared class; while it is held its number is no other's.
+    pub(crate) fn operation_name(&self) -> Arc<OperationName> {
+        lock(&self.state).row.name.clone()
+    }
+
+    /// True for one request in `k`, chosen evenly by the instant at which it began.
+    pub(crate) fn is_one_in(&self, k: u32) -> bool {
+        // The finaliser of splitmix64 (Steele, Lea, Flood 2014): instants are no random numbers.
+        let mut mixed = self.start_ns.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).is_multiple_of(u64::from(k.max(1)))
     }
 
     /// Adds wall time that the request spent waiting, not on CPU.

@@ -4,6 +4,7 @@ mod cost;
 mod edge;
 pub(crate) mod limits;
 mod names;
+mod region;
 mod rotate;
 mod shard;
 
@@ -16,6 +17,7 @@ pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
 pub(crate) use names::{Folded, Names, OperationName, OperationRow, OwnerId, Place};
+pub(crate) use region::{RegionCosts, RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
 pub(crate) use shard::{EdgeRow, Shard};
 
@@ -55,6 +57,7 @@ pub(crate) struct ServiceName {
 /// The process's tables.
 pub(crate) struct Ledger {
     names: Names,
+    pub(crate) regions: Regions,
     shards: [Mutex<Shard>; SHARDS],
     next_shard: AtomicUsize,
     service: RwLock<ServiceName>,
@@ -62,6 +65,7 @@ pub(crate) struct Ledger {
 
 static LEDGER: LazyLock<Ledger> = LazyLock::new(|| Ledger {
     names: Names::new(),
+    regions: Regions::default(),
     shards: std::array::from_fn(|_| Mutex::default()),
     next_shard: AtomicUsize::new(0),
     service: RwLock::new(ServiceName {
@@ -101,6 +105,7 @@ impl Ledger {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.names.set_limits(limits);
+        self.regions.set_max(limits.regions_max);
     }
 
     pub(crate) fn set_service(&self, namespace: &str, service: &str) {

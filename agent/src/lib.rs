@@ -37,7 +37,8 @@
         feature = "axum-0_8",
         feature = "hyper-util-0_1",
         feature = "rumqttc-0_25",
-        feature = "rusqlite-0_42"
+        feature = "rusqlite-0_42",
+        feature = "tracing-opentelemetry-0_34"
     )),
     allow(dead_code, unused_imports)
 )]
@@ -63,6 +64,7 @@ pub mod limits;
 #[cfg(feature = "rumqttc-0_25")]
 pub mod mqtt;
 mod propagation;
+mod regions;
 mod runtime;
 mod serve;
 #[cfg(feature = "rusqlite-0_42")]
@@ -86,6 +88,8 @@ pub use config::ConfigProblem;
 pub use export::{Delivery, Sink};
 pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate, Weigh, layer};
 pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};
+#[cfg(feature = "tracing-subscriber-0_3")]
+pub use regions::{Regions, regions};
 #[doc(hidden)]
 pub use runtime::macro_support;
 pub use runtime::{block_on, runtime, runtime_current_thread};

@@ -1,11 +1,12 @@
 //! What unit tests share. Accounts and tables are the process's, so a test that looks at windows holds
 //! [`Books`] and looks only at names of its own.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use weighbridge_wire::{
-    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, RowKind, RowSet, RowValue, Window,
-    column,
+    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, RegionKey, RowKind, RowSet, RowValue,
+    Window, column,
 };
 
 use crate::ledger::{ProcessGauges, Rotation, WindowLedger, ledger};
@@ -79,6 +80,19 @@ impl Books {
             .get(&key.row_key(weighbridge_wire::Quality::Measured))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The region rows of an operation by path, over classes and qualities.
+    pub(crate) fn regions(&self, operation: &str) -> BTreeMap<String, RowValue> {
+        let mut regions = BTreeMap::new();
+        for (key, row) in self.rows.of_kind(RowKind::Region) {
+            let key = RegionKey::read(key).unwrap();
+            if *key.operation == *operation {
+                let sum: &mut RowValue = regions.entry(key.region.to_string()).or_default();
+                sum.merge(row);
+            }
+        }
+        regions
     }
 
     /// How many were lost at a place.

@@ -264,8 +264,12 @@ columns! {
     CPU_INCLUSIVE_NS = sum(90), Nanoseconds;
     /// CPU of a region without its children.
     CPU_EXCLUSIVE_NS = sum(91), Nanoseconds;
-    /// Times a region was entered or a shape was seen.
+    /// Times a region ran (spans, not polls) or a shape was seen.
     COUNT = sum(92), Count;
+    /// Bytes allocated in a region with its children; `ALLOC_BYTES` is without them.
+    ALLOC_INCLUSIVE_BYTES = sum(93), Bytes;
+    /// Number of allocations in a region with its children; `ALLOC_COUNT` is without them.
+    ALLOC_INCLUSIVE_COUNT = sum(94), Count;
 
     // Loss.
     /// How many were lost, folded or refused.

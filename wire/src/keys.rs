@@ -214,7 +214,8 @@ row_kinds! {
         /// The region, outermost first, joined by `;`.
         region,
     } columns [
-        ALLOC_BYTES, ALLOC_COUNT, CPU_INCLUSIVE_NS, CPU_EXCLUSIVE_NS, COUNT
+        ALLOC_BYTES, ALLOC_COUNT, CPU_INCLUSIVE_NS, CPU_EXCLUSIVE_NS, COUNT,
+        ALLOC_INCLUSIVE_BYTES, ALLOC_INCLUSIVE_COUNT
     ]
     /// Which calls of a request ran one after the other and which side by side.
     CallShape = 8, "call_shape", CallShapeKey {

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 
+use super::mark::{Left, Mark, Running, Stretch, Totals, bill_of};
 use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
 use crate::alloc::Holder;
@@ -27,6 +28,9 @@ struct Thread {
     /// CPU by class since the thread started.
     total_ns: [Cell<i64>; CLASSES],
     readings: Cell<u64>,
+    /// The current owner's stretch, and the number of the last one that began.
+    stretch: Cell<Stretch>,
+    last_stretch: Cell<u64>,
     /// What the thread had allocated when it last booked.
     counted: Cell<alloc::Counts>,
     slot: OnceCell<Arc<Slot>>,
@@ -45,6 +49,8 @@ thread_local! {
             spent_ns: [const { Cell::new(0) }; CLASSES],
             total_ns: [const { Cell::new(0) }; CLASSES],
             readings: Cell::new(0),
+            stretch: Cell::new(Stretch::NONE),
+            last_stretch: Cell::new(0),
             counted: Cell::new(alloc::Counts::NONE),
             slot: OnceCell::new(),
             shard: Cell::new(NO_SHARD),
@@ -144,7 +150,9 @@ impl Thread {
         }
     }
 
-    fn cross(&self, next: Option<Account>) -> Option<Account> {
+    /// Returns what was current, and how far its owner's stretch had come when the owner changed.
+    fn cross(&self, next: Option<Account>) -> Left {
+        let mut stretch = None;
         let previous = self.current.take();
         let generation = state::generation();
         if generation == 0 && self.generation.get() != 0 {
@@ -158,6 +166,8 @@ impl Thread {
             match (&previous, &next) {
                 (Some(left), Some(entered)) if left.owner.same(&entered.owner) && !fresh => {}
                 (left, entered) => {
+                    stretch = Some(self.running());
+                    self.begin_stretch();
                     match left {
                         Some(left) if !fresh => self.flush(&left.owner, now),
                         // Nobody's memory until now.
@@ -175,7 +185,59 @@ impl Thread {
             .map_or(Holder::Nobody, |next| next.owner.holder());
         alloc::set_owner(holder.tag());
         self.current.set(next);
-        previous
+        Left {
+            account: previous,
+            stretch,
+        }
+    }
+
+    /// Everything that the thread has booked or allocated since it started.
+    fn totals(&self) -> Totals {
+        Totals::new(self.total_ns.iter().map(Cell::get).sum(), alloc::snapshot())
+    }
+
+    fn begin_stretch(&self) {
+        let id = self.last_stretch.get() + 1;
+        self.last_stretch.set(id);
+        let excluded = self.stretch.get().excluded;
+        self.stretch.set(Stretch { id, excluded });
+    }
+
+    /// The running totals of the current owner, and its stretch.
+    fn running(&self) -> Running {
+        let stretch = self.stretch.get();
+        Running {
+            stretch: stretch.id,
+            totals: self.totals().since(stretch.excluded),
+        }
+    }
+
+    /// An owner's stretch goes on: what passed since it was left is not its.
+    fn resume(&self, left: Running) {
+        self.stretch.set(Stretch {
+            id: left.stretch,
+            excluded: self.totals().since(left.totals),
+        });
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        let generation = state::generation();
+        if generation == 0 {
+            return None;
+        }
+        let account = self.peek()?;
+        let fresh = self.generation.get() != generation;
+        let now = self.read(Some(&account), generation);
+        if fresh {
+            self.begin_stretch();
+            self.slot().booked(now);
+        }
+        let Running { stretch, totals } = self.running();
+        Some(Mark {
+            stretch,
+            totals,
+            bill: bill_of(&account.owner),
+        })
     }
 
     /// Books up to a reading that is taken now, if anything is measured.
@@ -214,8 +276,24 @@ impl Drop for Thread {
 }
 
 /// Crosses from the current account to another. On a thread whose storage is gone nothing happens.
-pub(super) fn cross(next: Option<Account>) -> Option<Account> {
-    THREAD.try_with(|thread| thread.cross(next)).ok().flatten()
+pub(super) fn cross(next: Option<Account>) -> Left {
+    THREAD
+        .try_with(|thread| thread.cross(next))
+        .unwrap_or_default()
+}
+
+/// Crosses back to what was left.
+pub(super) fn cross_back(left: Left) {
+    let _ = THREAD.try_with(|thread| {
+        drop(thread.cross(left.account));
+        if let Some(stretch) = left.stretch {
+            thread.resume(stretch);
+        }
+    });
+}
+
+pub(super) fn mark() -> Option<Mark> {
+    THREAD.try_with(Thread::mark).ok().flatten()
 }
 
 pub(super) fn current() -> Option<Account> {

@@ -14,7 +14,7 @@ use crate::config::{ConfigProblem, Endpoint, Env, Settings, Token, WINDOW_MAX, W
 use crate::export::{ExportConfig, Exporter, HttpTarget, Sink, Target};
 use crate::ledger::limits::{
     CALLERS_MAX, EDGES_MAX, ENTITIES_MAX, OPERATION_ROWS_MAX, OPERATIONS_MAX, ORIGINS_MAX,
-    OWNERS_MAX,
+    OWNERS_MAX, REGIONS_MAX,
 };
 use crate::ledger::{Limits, Rotation, ledger};
 use crate::trust::Trust;
@@ -96,6 +96,7 @@ impl Builder {
             owners_max: env.limit("WEIGHBRIDGE_OWNERS_MAX", OWNERS_MAX),
             edges_max: env.limit("WEIGHBRIDGE_EDGES_MAX", EDGES_MAX),
             entities_max: env.limit("WEIGHBRIDGE_ENTITIES_MAX", ENTITIES_MAX),
+            regions_max: env.limit("WEIGHBRIDGE_REGIONS_MAX", REGIONS_MAX),
         };
         Self {
             settings,
@@ -238,6 +239,8 @@ impl Builder {
         edges_max;
         /// How many entity rows one window holds; see [`ENTITIES_MAX`].
         entities_max;
+        /// How many regions are told apart; see [`REGIONS_MAX`].
+        regions_max;
     }
 
     /// How many windows wait unsent before neighbours are merged; see `SPOOL_WINDOWS_MAX`.

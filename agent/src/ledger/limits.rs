@@ -17,6 +17,15 @@ pub const OWNERS_MAX: usize = 128;
 pub const EDGES_MAX: usize = 2_048;
 /// Entity rows in one window. `WEIGHBRIDGE_ENTITIES_MAX`.
 pub const ENTITIES_MAX: usize = 1_024;
+/// Regions, over all operations; each and each operation may have one `__other__` beside them.
+/// `WEIGHBRIDGE_REGIONS_MAX`.
+pub const REGIONS_MAX: usize = 1_024;
+/// Regions inside each other; deeper ones count as part of the deepest that is told apart. Not adjustable.
+pub const REGION_DEPTH_MAX: usize = 32;
+/// Longest path of a region in bytes; what lies deeper is treated as beyond [`REGION_DEPTH_MAX`]. Not adjustable.
+pub const REGION_PATH_BYTES_MAX: usize = 1_024;
+/// Spans that one thread is inside of at once; the cost of more counts as part of the last one. Not adjustable.
+pub const REGION_STACK_MAX: usize = 64;
 /// Longest name in bytes; longer ones are cut at a character boundary. Not adjustable.
 pub const NAME_BYTES_MAX: usize = 200;
 /// Threads whose CPU in progress is read at the end of a window. Not adjustable.
@@ -52,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) edges_max: usize,
     /// See [`ENTITIES_MAX`].
     pub(crate) entities_max: usize,
+    /// See [`REGIONS_MAX`].
+    pub(crate) regions_max: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +75,7 @@ impl Default for Limits {
             owners_max: OWNERS_MAX,
             edges_max: EDGES_MAX,
             entities_max: ENTITIES_MAX,
+            regions_max: REGIONS_MAX,
         }
     }
 }

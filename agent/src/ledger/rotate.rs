@@ -102,6 +102,8 @@ impl Rotation {
             retained::write_retained(&mut rows, retained, &names);
             merged.lose(("agent.retained", "table full"), retained.lost);
         }
+        let strayed = ledger.regions.write(&mut rows, &merged.regions, end_ns);
+        merged.lose(("agent.regions", "forgotten"), strayed);
         if clock.scaled {
             rows = apportion_cpu(&rows);
         }
@@ -289,6 +291,7 @@ struct Merged {
     edges: Vec<(EdgeRow, EdgeCell)>,
     entities: Vec<(super::shard::EntityRow, super::shard::EntityCell)>,
     entity_sizes: EntitySizes,
+    regions: super::RegionCosts,
     losses: HashMap<(&'static str, &'static str), i64>,
     readings: u64,
 }
@@ -336,6 +339,7 @@ impl Merged {
         self.edges.extend(shard.edges);
         self.entities.extend(shard.entities);
         self.entity_sizes.extend(shard.entity_sizes);
+        self.regions.merge(&shard.regions);
         for (key, n) in shard.losses {
             let lost = self.losses.entry(key).or_default();
             *lost = lost.saturating_add(n);

@@ -8,6 +8,7 @@ use weighbridge_wire::{Histogram, OTHER, side};
 use super::cost::Cost;
 use super::edge::{Direction, EdgeFigures, EdgeId, EntityFigures, add_known, signed, size_class};
 use super::names::{OperationRow, OwnerId};
+use super::region::RegionCosts;
 
 /// Length of a slot of arrivals.
 pub(crate) const SLOT_NS: u64 = 100_000_000;
@@ -199,6 +200,7 @@ pub(crate) struct Shard {
     pub(crate) edges: HashMap<EdgeRow, EdgeCell>,
     pub(crate) entities: HashMap<EntityRow, EntityCell>,
     pub(crate) entity_sizes: EntitySizes,
+    pub(crate) regions: RegionCosts,
     pub(crate) losses: HashMap<(&'static str, &'static str), i64>,
     /// Clock readings taken.
     pub(crate) readings: u64,

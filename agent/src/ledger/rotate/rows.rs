@@ -63,6 +63,7 @@ pub(super) fn apportion_cpu(rows: &RowSet) -> RowSet {
         let has_cpu = ALL_CLASSES
             .iter()
             .any(|class| row.get(class.column()).is_some())
+            || row.get(column::CPU_EXCLUSIVE_NS).is_some()
             || row.histogram(column::HIST_REQUEST_CPU_NS).is_some();
         if has_cpu && key.quality == Quality::Measured {
             key.quality = Quality::Apportioned;
