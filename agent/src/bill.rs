@@ -5,13 +5,15 @@
 //! Then its histograms and `ended` are recorded. Costs after that are booked all the same, and counted as late.
 
 mod close;
+mod messages;
 mod start;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-pub(crate) use start::Start;
+use messages::Http2Weight;
+pub(crate) use start::{GRPC, Start};
 pub(crate) use waiting::{Held, hold, sweep};
 
 use crate::account::{self, OwnerRef};
@@ -19,8 +21,7 @@ use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeId, OperationName, OperationRow, Place, Shard, Spent, frame_weight,
-    ledger,
+    Cost, EdgeFigures, EdgeId, OperationName, OperationRow, Place, Shard, Spent, ledger,
 };
 use crate::propagation::TraceContext;
 use crate::sync::lock;
@@ -63,6 +64,8 @@ pub(crate) struct Bill {
     name_id: AtomicU32,
     /// True when the request ended in the layer without an answer. Something outside may still have given one.
     unanswered: AtomicBool,
+    /// True when the layer counts the messages within its bodies: gRPC.
+    counts_messages: bool,
     state: Mutex<State>,
 }
 
@@ -90,27 +93,8 @@ struct State {
     callee: Option<(EdgeId, EdgeFigures)>,
     /// Present on HTTP/2.
     http2: Option<Http2Weight>,
-}
-
-/// What a request's frames weigh on the HTTP/2 connection that it shares.
-#[derive(Debug, Default)]
-struct Http2Weight {
-    trailers: u64,
-    /// Added to rows so far.
-    booked: i64,
-}
-
-impl State {
-    /// The weight since the last call, to be added to the row.
-    fn take_http2_weight(&mut self) -> i64 {
-        let (Some(http2), Some((_, figures))) = (&mut self.http2, &self.callee) else {
-            return 0;
-        };
-        let heads = figures.request_messages + figures.response_messages + http2.trailers;
-        let bytes = figures.request_body_bytes + figures.response_body_bytes;
-        let weight = frame_weight(heads, bytes);
-        weight - std::mem::replace(&mut http2.booked, weight)
-    }
+    /// Messages counted so far within the body of the request, and of the response.
+    messages: [u64; 2],
 }
 
 impl Bill {
@@ -226,7 +210,7 @@ impl Bill {
         let mut shard = ledger().shard(account::shard_here());
         let start = shard.offset_ns(self.start_ns);
         let old = shard.operation(&state.row);
-        let weight = state.http2.as_ref().map_or(0, |http2| http2.booked);
+        let weight = state.http2.as_ref().map_or(0, Http2Weight::booked);
         old.cost.subtract(&state.cost);
         old.http2_weight -= weight;
         old.started -= 1;
@@ -272,13 +256,6 @@ impl Bill {
         self.try_close(now);
     }
 
-    /// Counts a frame of trailers.
-    pub(crate) fn count_trailers(&self) {
-        if let Some(http2) = &mut lock(&self.state).http2 {
-            http2.trailers += 1;
-        }
-    }
-
     /// The request ends without an answer of its own, as [`end`](Self::end) does.
     pub(crate) fn end_unanswered(self: &Arc<Self>, outcome: Outcome) {
         self.unanswered.store(true, Ordering::Relaxed);
@@ -299,8 +276,8 @@ impl Bill {
         if let Some((_, ended)) = &mut state.ended {
             *ended = outcome;
         }
+        state.answer();
         if let Some((_, figures)) = &mut state.callee {
-            figures.response_messages = 1;
             figures.response_body_bytes += body_bytes;
         }
     }

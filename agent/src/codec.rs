@@ -8,9 +8,13 @@ use crate::ledger::EdgeFigures;
 
 #[cfg(feature = "axum-0_8")]
 mod json;
+mod side;
+#[cfg(feature = "tonic-0_14")]
+pub mod tonic;
 
 #[cfg(feature = "axum-0_8")]
 pub use json::Json;
+pub(crate) use side::{answering, request_was_read};
 
 /// Runs the encoding of the current request's answer in class `encode`.
 ///

@@ -38,6 +38,7 @@
         feature = "hyper-util-0_1",
         feature = "rumqttc-0_25",
         feature = "rusqlite-0_42",
+        feature = "tonic-0_14",
         feature = "tracing-opentelemetry-0_34"
     )),
     allow(dead_code, unused_imports)
@@ -83,6 +84,8 @@ pub use alloc::Alloc;
 pub use bill::class;
 #[cfg(feature = "axum-0_8")]
 pub use codec::Json;
+#[cfg(feature = "tonic-0_14")]
+pub use codec::tonic as grpc;
 pub use codec::{decode, encode};
 pub use config::ConfigProblem;
 pub use export::{Delivery, Sink};

@@ -92,28 +92,32 @@ pub(super) fn close(recorded: bool, root: bool, start_ns: u64, state: &mut State
             figures.protocol_ns = Some(state.cost.class_ns(Class::Protocol));
             figures.io_ns = Some(state.cost.class_ns(Class::Io));
         }
-        if let Some(http2) = &state.http2 {
+        if state.http2.is_some() {
             // Its socket calls are the connection's.
             figures.io_ns = None;
-            figures.http2_weight = http2.booked;
+            figures.http2_weight = state.take_edge_weight();
         }
         if outcome == Outcome::Error {
             figures.errors = figures.errors.max(1);
         }
-        if figures.sizes.is_empty() {
-            for (direction, messages, bytes) in [
+        // What was counted message by message has its sizes.
+        let counted = state.messages;
+        if figures.sizes.is_empty() || counted != [0; 2] {
+            for (direction, counted, messages, bytes) in [
                 (
                     Direction::Request,
+                    counted[0],
                     figures.request_messages,
                     figures.request_body_bytes,
                 ),
                 (
                     Direction::Response,
+                    counted[1],
                     figures.response_messages,
                     figures.response_body_bytes,
                 ),
             ] {
-                if messages == 1 {
+                if counted == 0 && messages == 1 {
                     figures.sizes.push((direction, bytes));
                 }
             }

@@ -8,6 +8,9 @@ use crate::ledger::{Cost, EdgeFigures, EdgeId, ledger};
 use crate::propagation::TraceContext;
 use crate::{account, clock, state};
 
+/// The transport whose bodies are sequences of messages.
+pub(crate) const GRPC: &str = "grpc";
+
 /// What is known of a request when it enters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Start<'a> {
@@ -66,6 +69,8 @@ impl Bill {
             start_ns,
             name_id: AtomicU32::new(row.name.id),
             unanswered: AtomicBool::new(false),
+            counts_messages: generation != 0
+                && matches!(&start.callee, Some((id, _)) if id.transport == GRPC),
             state: Mutex::new(State {
                 row,
                 arrival_slot: arrival.0,
@@ -83,6 +88,7 @@ impl Bill {
                 closed: false,
                 callee: start.callee,
                 http2: start.http2.then(Http2Weight::default),
+                messages: [0; 2],
             }),
         })
     }

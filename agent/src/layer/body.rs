@@ -4,14 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf as _;
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use weighbridge_wire::Class;
 
+use super::messages::Messages;
 use super::outcome;
 use crate::account::{Account, OwnerRef, enter};
 use crate::bill::{Bill, Outcome};
+use crate::codec;
+use crate::ledger::Direction;
 
 pin_project! {
     /// A request body that counts what is read of it.
@@ -24,6 +27,7 @@ pin_project! {
         inner: B,
         bill: Option<Arc<Bill>>,
         done: bool,
+        messages: Option<Messages>,
     }
 
     impl<B: Body> PinnedDrop for RequestBody<B> {
@@ -43,6 +47,7 @@ impl<B: Body> RequestBody<B> {
     pub(super) fn new(inner: B, bill: Option<Arc<Bill>>) -> Self {
         Self {
             inner,
+            messages: Messages::of(bill.as_ref()),
             bill,
             done: false,
         }
@@ -65,6 +70,10 @@ impl<B: Body> Body for RequestBody<B> {
                     if let (Some(bill), Some(data)) = (&this.bill, frame.data_ref()) {
                         let bytes = data.remaining() as u64;
                         bill.with_callee(|figures| figures.request_body_bytes += bytes);
+                        if let Some(messages) = this.messages {
+                            messages
+                                .pass(data, |bytes| bill.count_message(Direction::Request, bytes));
+                        }
                     } else if let Some(bill) = &this.bill {
                         bill.count_trailers();
                     }
@@ -72,6 +81,13 @@ impl<B: Body> Body for RequestBody<B> {
                 // After the end or an error there is no rest to count.
                 Some(Err(_)) | None => *this.done = true,
             }
+        }
+        if this.messages.is_some() {
+            let data = match &poll {
+                Poll::Ready(Some(Ok(frame))) => frame.data_ref(),
+                _ => None,
+            };
+            codec::request_was_read(data.is_some_and(Buf::has_remaining));
         }
         poll
     }
@@ -97,6 +113,7 @@ pin_project! {
         may_end: bool,
         // Stays true when a poll unwinds: a panic in the body.
         polling: bool,
+        messages: Option<Messages>,
     }
 
     impl<B: Body> PinnedDrop for ResponseBody<B> {
@@ -130,6 +147,7 @@ impl<B: Body> ResponseBody<B> {
     pub(super) fn new(inner: B, bill: Option<Arc<Bill>>, outcome: Outcome) -> Self {
         Self {
             inner: Some(inner),
+            messages: Messages::of(bill.as_ref()),
             bill,
             outcome,
             may_end: true,
@@ -153,7 +171,10 @@ impl<B: Body> Body for ResponseBody<B> {
         let entered = this.bill.as_ref().map(|bill| enter(account(bill)));
         *this.may_end = false;
         *this.polling = true;
-        let poll = inner.poll_frame(cx);
+        let poll = match this.messages {
+            Some(_) => codec::answering(|| inner.poll_frame(cx)),
+            None => inner.poll_frame(cx),
+        };
         *this.polling = false;
         let ended = match &poll {
             Poll::Pending => false,
@@ -167,6 +188,10 @@ impl<B: Body> Body for ResponseBody<B> {
                     if let Some(data) = frame.data_ref() {
                         let bytes = data.remaining() as u64;
                         bill.with_callee(|figures| figures.response_body_bytes += bytes);
+                        if let Some(messages) = this.messages {
+                            messages
+                                .pass(data, |bytes| bill.count_message(Direction::Response, bytes));
+                        }
                     }
                     if let Some(trailers) = frame.trailers_ref() {
                         *this.may_end = true;

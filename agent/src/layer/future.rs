@@ -78,7 +78,7 @@ where
             Ok(response) => {
                 let outcome = outcome::of_head(response.status(), response.headers());
                 if let Some(bill) = &bill {
-                    bill.with_callee(|figures| figures.response_messages = 1);
+                    bill.answered();
                 }
                 Ok(response.map(|body| ResponseBody::new(body, bill, outcome)))
             }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Method, Uri};
 
+use crate::bill::GRPC;
+
 /// The route template of a request, for stacks without axum: put it into the request's extensions before the
 /// layer sees the request.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub(super) fn name(
             Some(_) => uri.path().trim_start_matches('/').to_owned(),
             None => UNMATCHED.to_owned(),
         };
-        return (name, "grpc");
+        return (name, GRPC);
     }
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE"

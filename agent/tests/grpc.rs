@@ -1,0 +1,513 @@
+//! tonic's routes through `serve`: all four shapes of calls, with messages, bytes, statuses and the CPU of codecs,
+//! and everything adds up to the process.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use http::uri::PathAndQuery;
+use support::{Ledger, PATIENCE, assert_conserved, figure};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use tonic::body::Body;
+use tonic::client::Grpc as Client;
+use tonic::codec::Streaming;
+use tonic::server::{
+    ClientStreamingService, Grpc, NamedService, ServerStreamingService, StreamingService,
+    UnaryService,
+};
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
+use tower::Service;
+use weighbridge_agent::grpc::ProstCodec;
+use weighbridge_agent::wire::{Class, RowKind, RowValue, column};
+use weighbridge_agent::{Agent, background};
+
+#[global_allocator]
+static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Line {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(string, tag = "2")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Lines {
+    #[prost(message, repeated, tag = "1")]
+    lines: Vec<Line>,
+}
+
+fn lines(n: u64) -> Lines {
+    Lines {
+        lines: (0..n)
+            .map(|id| Line {
+                id,
+                name: format!("line {id}"),
+            })
+            .collect(),
+    }
+}
+
+/// Bytes of a message within a body.
+fn framed(message: &Lines) -> i64 {
+    i64::try_from(5 + prost::Message::encoded_len(message)).unwrap()
+}
+
+type Reply<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+type Replies = Pin<Box<dyn Stream<Item = Result<Lines, Status>> + Send>>;
+
+/// One of the service's methods.
+#[derive(Clone)]
+struct Method(Arc<Notify>);
+
+impl UnaryService<Lines> for Method {
+    type Response = Lines;
+    type Future = Reply<Lines>;
+
+    fn call(&mut self, request: Request<Lines>) -> Reply<Lines> {
+        Box::pin(async move {
+            let message = request.into_inner();
+            match message.lines.first().map(|line| line.id) {
+                Some(id @ 1_000..) => Err(Status::new(Code::from(id as i32 - 1_000), "as asked")),
+                _ => Ok(Response::new(message)),
+            }
+        })
+    }
+}
+
+impl ClientStreamingService<Lines> for Method {
+    type Response = Lines;
+    type Future = Reply<Lines>;
+
+    fn call(&mut self, request: Request<Streaming<Lines>>) -> Reply<Lines> {
+        Box::pin(async move {
+            let mut sum = Lines::default();
+            let mut messages = request.into_inner();
+            while let Some(message) = messages.next().await {
+                sum.lines.extend(message?.lines);
+            }
+            Ok(Response::new(sum))
+        })
+    }
+}
+
+impl ServerStreamingService<Lines> for Method {
+    type Response = Lines;
+    type ResponseStream = Replies;
+    type Future = Reply<Replies>;
+
+    fn call(&mut self, request: Request<Lines>) -> Reply<Replies> {
+        let go_on = self.0.clone();
+        Box::pin(async move {
+            let replies = stream::iter(request.into_inner().lines).then(move |line| {
+                let go_on = go_on.clone();
+                async move {
+                    if line.id == HELD {
+                        go_on.notified().await;
+                    }
+                    Ok(Lines { lines: vec![line] })
+                }
+            });
+            Ok(Response::new(Box::pin(replies) as Replies))
+        })
+    }
+}
+
+impl StreamingService<Lines> for Method {
+    type Response = Lines;
+    type ResponseStream = Replies;
+    type Future = Reply<Replies>;
+
+    fn call(&mut self, request: Request<Streaming<Lines>>) -> Reply<Replies> {
+        Box::pin(async move { Ok(Response::new(Box::pin(request.into_inner()) as Replies)) })
+    }
+}
+
+/// Passes what it is asked on to `Unary`, with the same codec on both sides.
+struct Forward(SocketAddr);
+
+impl UnaryService<Lines> for Forward {
+    type Response = Lines;
+    type Future = Reply<Lines>;
+
+    fn call(&mut self, request: Request<Lines>) -> Reply<Lines> {
+        let address = self.0;
+        Box::pin(async move {
+            let mut client = client(address).await;
+            client.ready().await.unwrap();
+            let codec = ProstCodec::<Lines, Lines>::default();
+            let request = Request::new(request.into_inner());
+            client.unary(request, path("Unary"), codec).await
+        })
+    }
+}
+
+/// The id of a line that waits until it is told to go on.
+const HELD: u64 = 77_777;
+
+/// What tonic's code generator would write.
+#[derive(Clone)]
+struct Shop {
+    address: SocketAddr,
+    go_on: Arc<Notify>,
+}
+
+impl NamedService for Shop {
+    const NAME: &'static str = "shop.Cart";
+}
+
+impl Service<http::Request<Body>> for Shop {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let method = Method(self.go_on.clone());
+        let forward = Forward(self.address);
+        Box::pin(async move {
+            let mut grpc = Grpc::new(ProstCodec::<Lines, Lines>::default());
+            Ok(match request.uri().path() {
+                "/shop.Cart/Unary" => grpc.unary(method, request).await,
+                "/shop.Cart/Forward" => grpc.unary(forward, request).await,
+                "/shop.Cart/Upload" => grpc.client_streaming(method, request).await,
+                "/shop.Cart/Download" => grpc.server_streaming(method, request).await,
+                "/shop.Cart/Both" => grpc.streaming(method, request).await,
+                _ => Status::unimplemented("no such method").into_http(),
+            })
+        })
+    }
+}
+
+/// Spawns what tonic's client spawns, under the client's name.
+struct Wrapped;
+
+impl<F> hyper::rt::Executor<F> for Wrapped
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::spawn(background("client", future));
+    }
+}
+
+async fn client(address: SocketAddr) -> Client<Channel> {
+    let channel = Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .executor(Wrapped)
+        .connect()
+        .await
+        .unwrap();
+    Client::new(channel)
+}
+
+fn path(method: &str) -> PathAndQuery {
+    format!("/shop.Cart/{method}").parse().unwrap()
+}
+
+async fn unary(client: &mut Client<Channel>, message: Lines) -> Result<Lines, Status> {
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<Lines, Lines>::default();
+    let answer = client.unary(Request::new(message), path("Unary"), codec);
+    answer.await.map(Response::into_inner)
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+    go_on: Arc<Notify>,
+}
+
+async fn server() -> Server {
+    let go_on = Arc::new(Notify::new());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shop = Shop {
+        address,
+        go_on: go_on.clone(),
+    };
+    let routes = Routes::new(shop).into_axum_router();
+    let app = routes.layer(weighbridge_agent::layer());
+    let ended = tokio::spawn(
+        weighbridge_agent::serve(listener, app)
+            .with_graceful_shutdown(async { drop(stopped.await) })
+            .into_future(),
+    );
+    Server {
+        address,
+        stop,
+        ended,
+        go_on,
+    }
+}
+
+/// Ends windows until so many calls of the method have ended.
+async fn ended(agent: &Agent, ledger: &Ledger, method: &str, n: i64) -> (RowValue, RowValue) {
+    let operation = format!("shop.Cart/{method}");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(agent.flush(PATIENCE));
+        let row = ledger.operation(&operation, "");
+        if row.get(column::ENDED).unwrap_or(0) >= n {
+            assert_eq!(figure(&row, column::ENDED), n, "{operation} ended once");
+            assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
+            let edge = [(0, "callee"), (2, "grpc"), (4, operation.as_str())];
+            return (row, ledger.select(RowKind::Edge, &edge));
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{operation} never ended"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn outcome(row: &RowValue) -> [i64; 2] {
+    [column::ERRORS, column::CLIENT_ERRORS].map(|column| figure(row, column))
+}
+
+/// Messages and bytes of both directions.
+fn carried(edge: &RowValue) -> [i64; 4] {
+    [
+        column::REQUEST_MESSAGES,
+        column::REQUEST_BODY_BYTES,
+        column::RESPONSE_MESSAGES,
+        column::RESPONSE_BODY_BYTES,
+    ]
+    .map(|column| figure(edge, column))
+}
+
+/// Messages and bytes by size, of one direction.
+fn sized(ledger: &Ledger, method: &str, direction: &str) -> [i64; 2] {
+    let operation = format!("shop.Cart/{method}");
+    let parts = [(0, "callee"), (2, operation.as_str()), (6, direction)];
+    let row = ledger.select(RowKind::EdgeSize, &parts);
+    [column::MESSAGES, column::BODY_BYTES].map(|column| figure(&row, column))
+}
+
+async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
+    let mut client = client(server.address).await;
+    let codec = tonic_prost::ProstCodec::<Lines, Lines>::default;
+    let message = lines(50);
+
+    // Unary: one out, one in.
+    const CALLS: i64 = 300;
+    for _ in 0..CALLS {
+        assert_eq!(unary(&mut client, message.clone()).await.unwrap(), message);
+    }
+    let (row, edge) = ended(agent, ledger, "Unary", CALLS).await;
+    assert_eq!(outcome(&row), [0, 0]);
+    let bytes = CALLS * framed(&message);
+    assert_eq!(carried(&edge), [CALLS, bytes, CALLS, bytes]);
+    assert_eq!(sized(ledger, "Unary", "request"), [CALLS, bytes]);
+    assert_eq!(sized(ledger, "Unary", "response"), [CALLS, bytes]);
+    for class in [
+        Class::Handler,
+        Class::Encode,
+        Class::Decode,
+        Class::Protocol,
+        Class::Io,
+    ] {
+        assert!(row.class_cpu_ns(class).unwrap() > 0, "{class:?}");
+    }
+    for (column, class) in [
+        (column::CPU_ENCODE_NS, Class::Encode),
+        (column::CPU_DECODE_NS, Class::Decode),
+    ] {
+        assert_eq!(edge.get(column), row.class_cpu_ns(class), "{class:?}");
+    }
+
+    // What a handler decodes to call others is its operation's, but not the callee's; what it sends is encoded in
+    // the tasks of tonic's channel.
+    client.ready().await.unwrap();
+    let request = Request::new(message.clone());
+    let forwarded = client.unary(request, path("Forward"), codec()).await;
+    assert_eq!(forwarded.unwrap().into_inner(), message);
+    let (row, edge) = ended(agent, ledger, "Forward", 1).await;
+    let decoded = row.class_cpu_ns(Class::Decode).unwrap();
+    let own = figure(&edge, column::CPU_DECODE_NS);
+    assert!(own > 0 && own < decoded, "{own} of {decoded}");
+    assert_eq!(
+        edge.get(column::CPU_ENCODE_NS),
+        row.class_cpu_ns(Class::Encode)
+    );
+    ended(agent, ledger, "Unary", CALLS + 1).await;
+    const CALLED: i64 = CALLS + 1;
+
+    // Streams: each message counts, also those beyond what a bill holds.
+    const MESSAGES: u64 = 200;
+    let many = i64::try_from(MESSAGES).unwrap();
+    let message = lines(3);
+    let bytes = many * framed(&message);
+    let all = stream::iter((0..MESSAGES).map(|_| lines(3)));
+    client.ready().await.unwrap();
+    let sum = client
+        .client_streaming(Request::new(all.clone()), path("Upload"), codec())
+        .await
+        .unwrap()
+        .into_inner();
+    let (row, edge) = ended(agent, ledger, "Upload", 1).await;
+    assert_eq!(outcome(&row), [0, 0]);
+    assert_eq!(carried(&edge), [many, bytes, 1, framed(&sum)]);
+    assert_eq!(sized(ledger, "Upload", "request"), [many, bytes]);
+    assert_eq!(sized(ledger, "Upload", "response"), [1, framed(&sum)]);
+
+    client.ready().await.unwrap();
+    let request = Request::new(lines(MESSAGES));
+    let mut answers = client
+        .server_streaming(request, path("Download"), codec())
+        .await
+        .unwrap()
+        .into_inner();
+    let mut answered = [0, 0];
+    while let Some(answer) = answers.message().await.unwrap() {
+        answered = [answered[0] + 1, answered[1] + framed(&answer)];
+    }
+    assert_eq!(answered[0], many);
+    let (row, edge) = ended(agent, ledger, "Download", 1).await;
+    assert_eq!(outcome(&row), [0, 0]);
+    let asked = framed(&lines(MESSAGES));
+    assert_eq!(carried(&edge), [1, asked, answered[0], answered[1]]);
+    assert_eq!(sized(ledger, "Download", "response"), answered);
+    assert_eq!(
+        edge.get(column::CPU_ENCODE_NS),
+        row.class_cpu_ns(Class::Encode),
+        "also over what was recorded in between"
+    );
+
+    client.ready().await.unwrap();
+    let both = client
+        .streaming(Request::new(all), path("Both"), codec())
+        .await;
+    let answers = both.unwrap().into_inner();
+    assert_eq!(answers.count().await, MESSAGES as usize);
+    let (row, edge) = ended(agent, ledger, "Both", 1).await;
+    assert_eq!(outcome(&row), [0, 0]);
+    assert_eq!(carried(&edge), [many, bytes, many, bytes]);
+
+    // The bill ends with the stream: at its end, or when the client has enough.
+    let held = Lines {
+        lines: vec![
+            Line::default(),
+            Line {
+                id: HELD,
+                ..Line::default()
+            },
+        ],
+    };
+    for (n, answers_read) in [(2, 2), (3, 1)] {
+        client.ready().await.unwrap();
+        let request = Request::new(held.clone());
+        let mut answers = client
+            .server_streaming(request, path("Download"), codec())
+            .await
+            .unwrap()
+            .into_inner();
+        answers.message().await.unwrap().unwrap();
+        assert!(agent.flush(PATIENCE));
+        let row = ledger.operation("shop.Cart/Download", "");
+        let figures = [column::STARTED, column::ENDED].map(|column| figure(&row, column));
+        assert_eq!(figures, [n, n - 1], "open while the stream is");
+        if answers_read == 2 {
+            server.go_on.notify_one();
+            answers.message().await.unwrap().unwrap();
+            assert!(answers.message().await.unwrap().is_none());
+        }
+        drop(answers);
+        let (row, _) = ended(agent, ledger, "Download", n).await;
+        assert_eq!(outcome(&row), [0, i64::from(answers_read == 1)]);
+    }
+
+    // Statuses: some are the caller's fault, some are errors, and a method that does not exist is one.
+    let before = ended(agent, ledger, "Unary", CALLED).await.0;
+    let codes = [
+        (Code::NotFound, false),
+        (Code::AlreadyExists, false),
+        (Code::InvalidArgument, false),
+        (Code::Cancelled, false),
+        (Code::Internal, true),
+        (Code::Unavailable, true),
+        (Code::PermissionDenied, true),
+    ];
+    for (code, _) in codes {
+        let mut message = lines(1);
+        message.lines[0].id = 1_000 + code as u64;
+        assert_eq!(unary(&mut client, message).await.unwrap_err().code(), code);
+    }
+    let asked = i64::try_from(codes.len()).unwrap();
+    let (row, edge) = ended(agent, ledger, "Unary", CALLED + asked).await;
+    let errors = i64::try_from(codes.iter().filter(|(_, error)| *error).count()).unwrap();
+    assert_eq!(outcome(&before), [0, 0]);
+    assert_eq!(outcome(&row), [errors, asked - errors]);
+    assert_eq!(figure(&edge, column::RESPONSE_MESSAGES), CALLED + asked);
+    assert_eq!(figure(&edge, column::ERRORS), errors);
+    client.ready().await.unwrap();
+    let none = client
+        .unary(Request::new(lines(1)), path("None"), codec())
+        .await;
+    assert_eq!(
+        none.map(|_: Response<Lines>| ()).unwrap_err().code(),
+        Code::Unimplemented
+    );
+    assert_eq!(outcome(&ended(agent, ledger, "None", 1).await.0), [1, 0]);
+}
+
+#[test]
+fn grpc_is_weighed_message_by_message() {
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service("shop")
+        .window(Duration::from_secs(3_600))
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let (sink, agent) = (ledger.clone(), Arc::new(agent));
+    let weighed = agent.clone();
+    let test = runtime.spawn(background("test", async move {
+        let server = server().await;
+        shapes(&weighed, &sink, &server).await;
+        server.stop.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, server.ended)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }));
+    runtime.block_on(test).unwrap();
+    assert!(agent.flush(PATIENCE));
+    let deltas = ledger.deltas();
+    deltas.iter().for_each(assert_conserved);
+    let process = deltas.last().unwrap().cumulative.process_cpu_ns;
+    let unattributed = ledger
+        .select(RowKind::Owner, &[(0, "unattributed")])
+        .cpu_ns();
+    println!("unattributed {unattributed} of {process} ns");
+    for (key, row) in ledger.rows().of_kind(RowKind::Owner) {
+        println!("{:>12} {}", row.cpu_ns(), key.parts.join(" "));
+    }
+    assert!(
+        unattributed.abs() * 100 <= process,
+        "{unattributed} of {process}"
+    );
+}
