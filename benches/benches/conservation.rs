@@ -4,12 +4,17 @@
 //! with `--cfg tokio_unstable`, whose path `WEIGHBRIDGE_BENCH_HOOKED` names, is measured beside it: its poll
 //! hooks see every task, so its share of `runtime` is the scheduler alone.
 //!
+//! The demo's services stand beside it when `WEIGHBRIDGE_BENCH_DEMO` names a `report.json` of theirs: how much
+//! of what is not scheduler belongs to requests, connections, pools and drivers.
+//!
 //! `--quick` runs a short form.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::Value;
 use weighbridge_benches::child::Server;
 use weighbridge_benches::load::Load;
 use weighbridge_benches::load::http1::{self, Http1};
@@ -21,6 +26,9 @@ use weighbridge_benches::{Figure, Report, say, server};
 const UNATTRIBUTED_LIMIT: f64 = 1.0;
 /// Points between `runtime or unwrapped` and the scheduler that the hooks see.
 const RUNTIME_LIMIT: f64 = 3.0;
+/// What requests, connections, pools and drivers leave unexplained of a demo service, in percent of what is not
+/// scheduler.
+const DEMO_LIMIT: f64 = 10.0;
 
 type Connect = fn(&Server) -> io::Result<Box<dyn Load>>;
 
@@ -49,7 +57,59 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    match std::env::var_os("WEIGHBRIDGE_BENCH_DEMO") {
+        Some(path) => {
+            if let Err(error) = demo(Path::new(&path), &mut report) {
+                say::note(&format!("the demo's report cannot be read: {error}"));
+                return ExitCode::FAILURE;
+            }
+        }
+        None => say::note("WEIGHBRIDGE_BENCH_DEMO is not set: the demo's services were left out"),
+    }
     report.finish()
+}
+
+fn demo(path: &Path, report: &mut Report) -> io::Result<()> {
+    let document: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    let services = document["conservation"]["services"]
+        .as_array()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no conservation"))?;
+    for service in services {
+        let mut by_kind = BTreeMap::<&str, i64>::new();
+        for account in service["accounts"].as_array().into_iter().flatten() {
+            let kind = account["kind"].as_str().unwrap_or("unknown");
+            *by_kind.entry(kind).or_default() += account["cpu_ns"].as_i64().unwrap_or(0);
+        }
+        let scheduler = by_kind.remove("runtime").unwrap_or(0);
+        let rest: i64 = by_kind.values().sum();
+        let left: Vec<(&str, i64)> = by_kind
+            .into_iter()
+            .filter(|(kind, _)| !matches!(*kind, "operation" | "connection" | "pool" | "driver"))
+            .collect();
+        let percent = |ns: i64| ns as f64 * 100.0 / rest as f64;
+        let parts: Vec<String> = left
+            .iter()
+            .map(|(kind, ns)| format!("{kind} {:.2} %", percent(*ns)))
+            .collect();
+        report.push(
+            Figure::new(
+                format!(
+                    "demo, {}: not of requests, connections, pools or drivers",
+                    service["service"].as_str().unwrap_or("a service")
+                ),
+                percent(left.iter().map(|(_, ns)| ns).sum()),
+                "% of CPU less scheduler",
+            )
+            .at_most(DEMO_LIMIT)
+            .note(format!(
+                "of {:.2} s: {}; the scheduler took {:.2} s",
+                rest as f64 / 1e9,
+                parts.join(", "),
+                scheduler as f64 / 1e9
+            )),
+        );
+    }
+    Ok(())
 }
 
 fn measure(name: &str, requests: u64, connect: Connect, report: &mut Report) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! `evidence`: the long forms of checks, run when their part changes.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 
 use crate::clock::Stopwatch;
@@ -179,11 +181,15 @@ fn bench(context: &Context) -> Result<()> {
         "--package",
         "weighbridge-benches",
     ];
-    let benches = context.run(context.cargo().arg("bench").args(measured).args([
-        "--features",
-        "peers",
-        "--no-fail-fast",
-    ]));
+    let benches = context.run(
+        context
+            .cargo()
+            .env("WEIGHBRIDGE_BENCH_HOOKED", hooked_server(context)?)
+            .env("WEIGHBRIDGE_BENCH_DEMO", demo_report(context)?)
+            .arg("bench")
+            .args(measured)
+            .args(["--features", "peers", "--no-fail-fast"]),
+    );
     let mut results = context.cargo();
     results
         .arg("run")
@@ -192,6 +198,43 @@ fn bench(context: &Context) -> Result<()> {
         .arg(&documents);
     context.run(&mut results)?;
     benches.context("a bench failed or missed a limit; benches/RESULTS.md says which")
+}
+
+/// The weighed server built with Tokio's poll hooks, in a target directory of its own: the flag changes every
+/// crate.
+fn hooked_server(context: &Context) -> Result<PathBuf> {
+    let target = context.target.join("tokio_unstable");
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = context.cargo();
+    cargo
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", format!("{flags} --cfg tokio_unstable"))
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--profile",
+            "measure",
+            "--package",
+            "weighbridge-benches",
+            "--bin",
+            "serve_weighed",
+        ]);
+    context.run(&mut cargo)?;
+    Ok(target.join("measure").join("serve_weighed"))
+}
+
+/// The report of a run of the demo at its usual length.
+fn demo_report(context: &Context) -> Result<PathBuf> {
+    crate::release::build(context)?;
+    let out = context.target.join("bench-demo");
+    context.run(
+        context
+            .command(context.binary("release"))
+            .args(["demo", "--out"])
+            .arg(&out),
+    )?;
+    Ok(out.join("report.json"))
 }
 
 fn integration(context: &Context, filter: &str, settings: &[(&str, &str)]) -> Result<()> {
