@@ -20,7 +20,7 @@ use weighbridge_benches::load::Load;
 use weighbridge_benches::load::http1::{self, Http1};
 use weighbridge_benches::load::http2::{Call, Http2};
 use weighbridge_benches::sink::Shares;
-use weighbridge_benches::{Figure, Report, say, server};
+use weighbridge_benches::{Figure, Report, grpc, say, server};
 
 /// What is not explained may be this share of the process.
 const UNATTRIBUTED_LIMIT: f64 = 1.0;
@@ -45,6 +45,14 @@ const CASES: &[(&str, u64, Connect)] = &[
         let call = Call::get("/hello");
         Ok(Box::new(Http2::connect(server.address, 2, 8, call)?))
     }),
+    (
+        "tonic echo of 20 lines, 2 connections of 8",
+        60_000,
+        |server| {
+            let call = Call::grpc(grpc::PATH, &grpc::lines(20));
+            Ok(Box::new(Http2::connect(server.address, 2, 8, call)?))
+        },
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -11,6 +11,7 @@ pub mod child;
 pub mod clock;
 mod delta;
 mod figure;
+pub mod grpc;
 pub mod interval;
 pub mod load;
 mod machine;

@@ -14,8 +14,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tonic_prost::ProstCodec;
 
-use crate::{clock, say};
+use crate::{clock, grpc, say};
 
 /// One of the items that `/echo` reads and writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,10 +46,13 @@ pub fn items(count: u64) -> Vec<Item> {
 
 /// The service that all serve alike.
 pub fn app() -> Router {
-    Router::new().route("/hello", get(async || "hello")).route(
-        "/echo",
-        post(async |Json(items): Json<Vec<Item>>| Json(items)),
-    )
+    Router::new()
+        .route("/hello", get(async || "hello"))
+        .route(
+            "/echo",
+            post(async |Json(items): Json<Vec<Item>>| Json(items)),
+        )
+        .route(grpc::PATH, grpc::echo::<ProstCodec<_, _>>())
 }
 
 /// The runtime that a service would take, without hooks.

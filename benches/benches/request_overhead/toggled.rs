@@ -9,7 +9,7 @@ use weighbridge_benches::interval::average;
 use weighbridge_benches::load::http1::{self, Http1};
 use weighbridge_benches::load::http2::{Call, Http2};
 use weighbridge_benches::load::{self, Load};
-use weighbridge_benches::{Figure, Interval, Report, server};
+use weighbridge_benches::{Figure, Interval, Report, grpc, server};
 
 use super::Extent;
 
@@ -73,6 +73,16 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
         requests,
         limit_us,
     };
+    let http2 = |name, call, requests| Case {
+        name,
+        load: Kind::Http2 {
+            connections: 2,
+            streams: 8,
+            call,
+        },
+        requests,
+        limit_us: None,
+    };
     let hello = || http1::get("/hello", "");
     let items = serde_json::to_vec(&server::items(50))?;
     let cases = [
@@ -93,16 +103,16 @@ pub(crate) fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
             1_000,
             None,
         ),
-        Case {
-            name: "hello over HTTP/2, 2 connections of 8",
-            load: Kind::Http2 {
-                connections: 2,
-                streams: 8,
-                call: Call::get("/hello"),
-            },
-            requests: 4_000,
-            limit_us: None,
-        },
+        http2(
+            "hello over HTTP/2, 2 connections of 8",
+            Call::get("/hello"),
+            4_000,
+        ),
+        http2(
+            "tonic echo of 20 lines, 2 connections of 8",
+            Call::grpc(grpc::PATH, &grpc::lines(20)),
+            2_000,
+        ),
     ];
     for case in cases {
         let pairs = pairs(&case, extent)?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use weighbridge_agent::Agent;
+use weighbridge_benches::grpc;
 use weighbridge_benches::server::{self, Item};
 use weighbridge_benches::sink::{Keep, Shares};
 
@@ -23,12 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn app() -> Router {
     use weighbridge_agent::Json;
+    use weighbridge_agent::grpc::ProstCodec;
     Router::new()
         .route("/hello", get(async || "hello"))
         .route(
             "/echo",
             post(async |Json(items): Json<Vec<Item>>| Json(items)),
         )
+        .route(grpc::PATH, grpc::echo::<ProstCodec<_, _>>())
         .layer(weighbridge_agent::layer())
 }
 
