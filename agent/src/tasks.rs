@@ -39,6 +39,33 @@ pub fn pool<F: Future>(name: &str, future: F) -> impl Future<Output = F::Output>
     owned(OwnerKind::Pool, name, future)
 }
 
+/// Runs what follows an upgrade, such as a websocket or a tunnel: its CPU belongs to the owner `connection` under
+/// this name, the socket's as `io`. The request that asked for the upgrade has ended with its answer.
+///
+/// ```
+/// # #[cfg(feature = "axum-0_8")] mod service {
+/// use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+/// use axum::response::Response;
+///
+/// async fn handler(upgrade: WebSocketUpgrade) -> Response {
+///     upgrade.on_upgrade(|socket| weighbridge_agent::connection("chat", chat(socket)))
+/// }
+///
+/// async fn chat(mut socket: WebSocket) {
+///     while let Some(Ok(message)) = socket.recv().await {
+///         // A message that is a unit of work of its own may run in `job(..)`.
+///         let _ = socket.send(message).await;
+///     }
+/// }
+/// # }
+/// ```
+///
+/// To book it to the request instead, which then stays open for at most 10 s: `Scope::current().wrap(..)`, made
+/// in the handler.
+pub fn connection<F: Future>(name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
+    owned(OwnerKind::Connection, name, future)
+}
+
 fn owned<F: Future>(
     kind: OwnerKind,
     name: &str,
