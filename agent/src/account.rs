@@ -6,6 +6,7 @@
 
 mod future;
 mod mark;
+mod pending;
 mod registry;
 mod thread;
 
@@ -18,8 +19,8 @@ pub(crate) use future::InAccount;
 pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use thread::{
-    become_runtime_thread, book_spent_here_to, class_totals_here, flush_here, instant_here_ns,
-    is_runtime, leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
+    become_runtime_thread, class_totals_here, flush_here, instant_here_ns, is_runtime,
+    leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
 };
 #[cfg(tokio_unstable)]
 pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};
@@ -77,40 +78,71 @@ pub(crate) fn owner(kind: OwnerKind, name: &str) -> OwnerRef {
 
 /// Makes an account current until the guard is dropped. Guards nest; the one before comes back.
 pub(crate) fn enter(account: Account) -> Entered {
-    Entered {
-        previous: Some(thread::cross(Some(account))),
-        not_send: PhantomData,
+    let mine = |owner: Option<&OwnerRef>, _| owner.is_some_and(|owner| owner.same(&account.owner));
+    match thread::cross_class(account.class, mine) {
+        Some(class) => Entered::new(Restore::Class(class)),
+        None => Entered::new(thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left)),
+    }
+}
+
+/// As [`enter`] for a request, which most often is current already.
+pub(crate) fn enter_bill(bill: &Arc<Bill>, class: Class) -> Entered {
+    match thread::cross_class(class, |owner, _| is_bill(owner, bill)) {
+        Some(class) => Entered::new(Restore::Class(class)),
+        None => {
+            let account = Account::new(OwnerRef::Bill(bill.clone()), class);
+            Entered::new(thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left))
+        }
     }
 }
 
 /// Keeps the owner and changes the class. The innermost class wins, but inside `store` everything is `store`.
 /// Without a current owner nothing changes.
 pub(crate) fn enter_class(class: Class) -> Entered {
-    match current() {
-        Some(account) if account.class != class && account.class != Class::Store => {
-            enter(Account {
-                owner: account.owner,
-                class,
-            })
-        }
-        _ => Entered {
-            previous: None,
-            not_send: PhantomData,
-        },
+    if !crate::state::measuring() {
+        // Nobody looks at classes.
+        return Entered::new(Restore::Nothing);
     }
+    let wanted = |owner: Option<&OwnerRef>, present| {
+        owner.is_some() && present != class && present != Class::Store
+    };
+    Entered::new(thread::cross_class(class, wanted).map_or(Restore::Nothing, Restore::Class))
 }
 
 /// Makes an account current in place of the present one; the guard that holds will restore what was before
-/// it all the same. For a connection whose request begins or ends in the middle of a poll.
+/// it all the same. For a connection whose request ends in the middle of a poll.
 pub(crate) fn replace_current(account: Account) {
     drop(thread::cross(Some(account)));
+}
+
+/// Makes a request's account current in place of that of its connection, if this is current, whose costs
+/// since it last booked become the request's.
+pub(crate) fn hand_over(from: &OwnerRef, bill: &Arc<Bill>, class: Class) {
+    if is_current(from) {
+        thread::hand_over_here(bill, class);
+    }
+}
+
+/// True when this owner's account is current.
+pub(crate) fn is_current(owner: &OwnerRef) -> bool {
+    thread::with_owner(|current| current.is_some_and(|current| current.same(owner)))
+        .unwrap_or(false)
+}
+
+/// True when this request's account is current.
+pub(crate) fn is_current_bill(bill: &Arc<Bill>) -> bool {
+    thread::with_owner(|owner| is_bill(owner, bill)).unwrap_or(false)
+}
+
+fn is_bill(owner: Option<&OwnerRef>, bill: &Arc<Bill>) -> bool {
+    matches!(owner, Some(OwnerRef::Bill(current)) if Arc::ptr_eq(current, bill))
 }
 
 /// Runs `f` in this class and returns the CPU time that was booked to the class meanwhile, in ns: 0 where the
 /// class could not be entered, because an outer piece of the same class or `store` counts it already.
 pub(crate) fn timed_class<R>(class: Class, f: impl FnOnce() -> R) -> (R, i64) {
     let entered = enter_class(class);
-    if entered.previous.is_none() {
+    if matches!(entered.restore, Restore::Nothing) {
         return (f(), 0);
     }
     // Entering and leaving take the readings: before and after are exact.
@@ -126,19 +158,42 @@ pub(crate) fn current() -> Option<Account> {
     thread::current()
 }
 
+/// Looks at the current owner, without a reference of one's own.
+pub(crate) fn with_current_owner<R>(f: impl FnOnce(Option<&OwnerRef>) -> R) -> Option<R> {
+    thread::with_owner(f)
+}
+
+/// What dropping a guard brings back.
+#[derive(Debug)]
+enum Restore {
+    Nothing,
+    Class(Class),
+    Left(mark::Left),
+}
+
 /// Restores the account before when dropped. Bound to its thread.
 #[must_use = "the account is left when the guard is dropped"]
 #[derive(Debug)]
 pub(crate) struct Entered {
-    /// `None` when nothing was changed.
-    previous: Option<mark::Left>,
+    restore: Restore,
     not_send: PhantomData<*const ()>,
+}
+
+impl Entered {
+    fn new(restore: Restore) -> Self {
+        Self {
+            restore,
+            not_send: PhantomData,
+        }
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some(previous) = self.previous.take() {
-            thread::cross_back(previous);
+        match std::mem::replace(&mut self.restore, Restore::Nothing) {
+            Restore::Nothing => {}
+            Restore::Class(class) => thread::come_back_to_class(class),
+            Restore::Left(left) => thread::come_back(left),
         }
     }
 }

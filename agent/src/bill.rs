@@ -5,6 +5,7 @@
 //! Then its histograms and `ended` are recorded. Costs after that are booked all the same, and counted as late.
 
 mod close;
+mod entrance;
 mod messages;
 mod start;
 mod waiting;
@@ -12,8 +13,9 @@ mod waiting;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub(crate) use entrance::{Entrance, EntranceNames, RememberedEntrance};
 use messages::Http2Weight;
-pub(crate) use start::{GRPC, Start};
+pub(crate) use start::{GRPC, Opening, Start};
 pub(crate) use waiting::{Held, hold, sweep};
 
 use crate::account::{self, OwnerRef};
@@ -21,9 +23,9 @@ use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeId, OperationName, OperationRow, Place, Shard, Spent, ledger,
+    Cost, EdgeFigures, EdgeName, OperationName, OperationRow, Place, Shard, Spent, ledger,
 };
-use crate::propagation::TraceContext;
+use crate::propagation::{Trace, TraceContext};
 use crate::sync::lock;
 
 /// How a request ended.
@@ -52,11 +54,11 @@ pub(crate) struct Bill {
     /// The stretch of measuring in which it began; 0 when nothing was measured, and the names only serve
     /// propagation.
     generation: u32,
-    component: Arc<str>,
-    operation: Arc<str>,
-    origin: Arc<Place>,
-    caller: Arc<Place>,
-    trace: TraceContext,
+    /// As the request entered, before it declared a class.
+    row: Arc<OperationRow>,
+    /// Caller and origin where those of `row` are `__other__`.
+    unfolded: Option<Box<(Arc<Place>, Arc<Place>)>>,
+    trace: Trace,
     /// True when the chain of requests began here.
     root: bool,
     start_ns: u64,
@@ -66,16 +68,17 @@ pub(crate) struct Bill {
     unanswered: AtomicBool,
     /// True when the layer counts the messages within its bodies: gRPC.
     counts_messages: bool,
+    /// Shows without a lock that `state.ended` is set.
+    ended: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    row: Arc<OperationRow>,
-    /// Slot and window in which the request arrived.
-    arrival_slot: u32,
-    arrival_window_ns: u64,
-    /// Booked to `row` so far.
+    /// The row of the declared class.
+    declared: Option<Arc<OperationRow>>,
+    arrival: Arrival,
+    /// Booked to the row so far.
     cost: Cost,
     live_bytes: i64,
     peak_live_bytes: i64,
@@ -90,11 +93,25 @@ struct State {
     waiting: bool,
     closed: bool,
     /// The callee's side of the edge over which the request came, recorded when the bill closes.
-    callee: Option<(EdgeId, EdgeFigures)>,
+    callee: Option<(Arc<EdgeName>, EdgeFigures)>,
     /// Present on HTTP/2.
     http2: Option<Http2Weight>,
     /// Messages counted so far within the body of the request, and of the response.
     messages: [u64; 2],
+}
+
+/// Slot and window in which a request arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrival {
+    slot: u32,
+    window_ns: u64,
+}
+
+impl State {
+    /// True when everything has happened that closes the bill.
+    fn is_complete(&self) -> bool {
+        !self.closed && !self.socket_open && self.children == 0 && self.ended.is_some()
+    }
 }
 
 impl Bill {
@@ -106,15 +123,16 @@ impl Bill {
 
     /// The bill of the request that runs on this thread.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        match account::current()?.owner {
-            OwnerRef::Bill(bill) => Some(bill),
-            OwnerRef::Named(_) => None,
-        }
+        account::with_current_owner(|owner| match owner {
+            Some(OwnerRef::Bill(bill)) => Some(bill.clone()),
+            _ => None,
+        })
+        .flatten()
     }
 
     /// The operation.
     pub(crate) fn operation(&self) -> &Arc<str> {
-        &self.operation
+        &self.row.name.operation
     }
 
     /// Id of the operation's name.
@@ -125,22 +143,37 @@ impl Bill {
 
     /// Service and operation at which the chain began.
     pub(crate) fn origin(&self) -> (&Arc<str>, &Arc<str>) {
-        (&self.origin.service, &self.origin.operation)
+        let (_, origin) = self.places();
+        (&origin.service, &origin.operation)
+    }
+
+    /// Caller and origin by their own names.
+    fn places(&self) -> (&Arc<Place>, &Arc<Place>) {
+        match &self.unfolded {
+            Some(places) => (&places.0, &places.1),
+            None => (&self.row.caller, &self.row.origin),
+        }
     }
 
     /// The trace that the request belongs to; a new one when it brought none.
     pub(crate) fn trace(&self) -> TraceContext {
-        self.trace
+        self.trace.get()
     }
 
-    /// Ids of the operation and the origin, for "of which" rows.
-    pub(crate) fn edge_names(&self) -> (u32, u32) {
-        (lock(&self.state).row.name.id, self.origin.id)
+    /// The operation, its declared class included, and the origin: for "of which" rows.
+    pub(crate) fn names(&self) -> (Arc<OperationName>, Arc<Place>) {
+        let state = lock(&self.state);
+        let row = self.row(&state);
+        (row.name.clone(), self.places().1.clone())
+    }
+
+    fn row<'a>(&'a self, state: &'a State) -> &'a Arc<OperationRow> {
+        state.declared.as_ref().unwrap_or(&self.row)
     }
 
     /// The operation with the declared class; while it is held its number is no other's.
     pub(crate) fn operation_name(&self) -> Arc<OperationName> {
-        lock(&self.state).row.name.clone()
+        self.row(&lock(&self.state)).name.clone()
     }
 
     /// True for one request in `k`, chosen evenly by the instant at which it began.
@@ -170,7 +203,8 @@ impl Bill {
         }
     }
 
-    /// Books a cost. `booked` runs with the shard locked.
+    /// Books a cost, and closes the bill if that is all that it waited for. `booked` runs with the shard
+    /// locked.
     pub(crate) fn book(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
         if !self.is_recorded() {
             // Measuring began in the middle of the request: its cost stays unattributed.
@@ -186,13 +220,16 @@ impl Bill {
         state.live_bytes += spent.net_bytes;
         let mut shard = ledger().shard(shard);
         let weight = state.take_http2_weight();
-        let cell = shard.operation(&state.row);
+        let cell = shard.operation(self.row(&state));
         cell.cost.add(&spent.cost);
         cell.http2_weight += weight;
         if state.closed {
             cell.late_cpu_ns += spent.cost.total_ns();
         }
         booked(&mut shard);
+        if state.is_complete() {
+            self.close(&mut state, &mut shard);
+        }
     }
 
     /// Declares the request's class. What was booked so far moves with it, so that `started`, `ended` and the
@@ -201,15 +238,21 @@ impl Bill {
         if !self.is_recorded() {
             return;
         }
-        let name = ledger().operation(&self.component, &self.operation, class);
-        let row = ledger().row(&name, &self.caller, &self.origin);
+        let entered = &self.row;
+        let name = ledger().operation(&entered.name.component, &entered.name.operation, class);
+        let (caller, origin) = self.places();
+        let row = ledger().row(&name, caller, origin);
         let mut state = lock(&self.state);
-        if state.closed || state.row.id == row.id {
+        let before = self.row(&state).clone();
+        if state.closed || before.id == row.id {
             return;
+        }
+        if let Some((edge, _)) = &mut state.callee {
+            *edge = ledger().edge(&edge.edge, &row.name, origin);
         }
         let mut shard = ledger().shard(account::shard_here());
         let start = shard.offset_ns(self.start_ns);
-        let old = shard.operation(&state.row);
+        let old = shard.operation(&before);
         let weight = state.http2.as_ref().map_or(0, Http2Weight::booked);
         old.cost.subtract(&state.cost);
         old.http2_weight -= weight;
@@ -220,17 +263,17 @@ impl Bill {
         new.http2_weight += weight;
         new.started += 1;
         new.instants_ns += start;
-        if shard.begin_ns == state.arrival_window_ns {
-            shard.arrive(state.row.name.id, state.arrival_slot, -1);
-            shard.arrive(row.name.id, state.arrival_slot, 1);
+        if shard.begin_ns == state.arrival.window_ns {
+            shard.arrive(before.name.id, state.arrival.slot, -1);
+            shard.arrive(row.name.id, state.arrival.slot, 1);
         }
         drop(shard);
         if state.ended.is_none() {
-            state.row.name.leave();
+            before.name.leave();
             row.name.arrive();
         }
         self.name_id.store(row.name.id, Ordering::Relaxed);
-        state.row = row;
+        state.declared = Some(row);
     }
 
     /// Opens a child scope: the bill stays open until the guard is dropped.
@@ -242,15 +285,19 @@ impl Bill {
     /// The response body has ended, or was dropped, or the work of a request without a body is done.
     /// Only the first call counts.
     pub(crate) fn end(self: &Arc<Self>, outcome: Outcome) {
-        let now = clock::monotonic_ns();
+        let now = account::instant_here_ns();
         {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
                 return;
             }
             state.ended = Some((now, outcome));
+            self.ended.store(true, Ordering::Release);
             if self.generation != 0 {
-                state.row.name.leave();
+                self.row(&state).name.leave();
+            }
+            if state.socket_open {
+                return;
             }
         }
         self.try_close(now);
@@ -284,12 +331,18 @@ impl Bill {
 
     /// True when the response body has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        lock(&self.state).ended.is_some()
+        self.ended.load(Ordering::Acquire)
     }
 
-    /// The socket was flushed after the end of the body, or the connection ended.
-    pub(crate) fn socket_done(self: &Arc<Self>) {
+    /// The socket was flushed after the end of the body, or the connection ended. The next booking closes the
+    /// bill if nothing else holds it open; [`Self::close_if_complete`] does so without one.
+    pub(crate) fn leave_socket(&self) {
         lock(&self.state).socket_open = false;
+    }
+
+    /// [`Self::leave_socket`], and closes the bill now.
+    pub(crate) fn socket_done(self: &Arc<Self>) {
+        self.leave_socket();
         self.try_close(clock::monotonic_ns());
     }
 }
@@ -312,18 +365,17 @@ impl Drop for Bill {
     fn drop(&mut self) {
         // Whoever held the request vanished without ending it, e.g. a runtime that was shut down.
         let recorded = self.is_recorded();
-        let state = self
-            .state
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !state.closed {
-            if state.ended.is_none() {
-                state.ended = Some((clock::monotonic_ns(), Outcome::ClientError));
-                if self.generation != 0 {
-                    state.row.name.leave();
-                }
-            }
-            close::close(recorded, self.root, self.start_ns, state);
+        let mut state = lock(&self.state);
+        if state.closed || self.generation == 0 {
+            return;
+        }
+        if state.ended.is_none() {
+            state.ended = Some((clock::monotonic_ns(), Outcome::ClientError));
+            self.row(&state).name.leave();
+        }
+        if recorded {
+            let mut shard = ledger().shard(account::shard_here());
+            self.close(&mut state, &mut shard);
         }
     }
 }

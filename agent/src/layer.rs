@@ -16,6 +16,7 @@
 
 mod body;
 mod future;
+mod known;
 mod messages;
 mod operation;
 mod outcome;

@@ -16,14 +16,13 @@ use weighbridge_wire::{OwnerKind, RowSet, Window};
 pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
-pub(crate) use names::{Folded, Names, OperationName, OperationRow, OwnerId, Place};
-pub(crate) use region::{RegionCosts, RegionId, Regions, TOO_DEEP, Untold};
+pub(crate) use names::{EdgeName, Folded, Names, OperationName, OperationRow, OwnerId, Place};
+pub(crate) use region::{RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
-pub(crate) use shard::{EdgeRow, Shard};
+pub(crate) use shard::Shard;
 
 use crate::bill::Bill;
 use crate::sync::{lock, read, write};
-use shard::EntityRow;
 
 /// The owner `connection` of what the streams of an HTTP/2 connection share. Its protocol and io are apportioned
 /// when a window ends.
@@ -59,6 +58,8 @@ pub(crate) struct Ledger {
     names: Names,
     pub(crate) regions: Regions,
     shards: [Mutex<Shard>; SHARDS],
+    /// Into which shards are emptied when they hold many rows.
+    common: Mutex<Shard>,
     next_shard: AtomicUsize,
     service: RwLock<ServiceName>,
 }
@@ -67,6 +68,7 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| Ledger {
     names: Names::new(),
     regions: Regions::default(),
     shards: std::array::from_fn(|_| Mutex::default()),
+    common: Mutex::default(),
     next_shard: AtomicUsize::new(0),
     service: RwLock::new(ServiceName {
         namespace: "".into(),
@@ -97,7 +99,7 @@ impl Ledger {
     /// Locks everything, in the order in which rotation does.
     pub(crate) fn hold(&'static self) -> Held {
         Held {
-            _shards: (0..SHARDS).map(|n| self.shard(n)).collect(),
+            _shards: self.shards.iter().chain([&self.common]).map(lock).collect(),
             names: self.names.hold(),
             _service: write(&self.service),
         }
@@ -113,10 +115,16 @@ impl Ledger {
             namespace: namespace.into(),
             service: service.into(),
         };
+        // Chains that begin here bear the service's name.
+        self.names.make_void();
     }
 
     pub(crate) fn service(&self) -> ServiceName {
         read(&self.service).clone()
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// A shard for a thread, handed out in turn.
@@ -126,7 +134,11 @@ impl Ledger {
 
     /// Locks one shard, for a few additions.
     pub(crate) fn shard(&self, n: usize) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[n % SHARDS])
+        let mut shard = lock(&self.shards[n % SHARDS]);
+        if shard.is_full() {
+            lock(&self.common).absorb(&mut shard);
+        }
+        shard
     }
 
     fn shard_here(&self) -> MutexGuard<'_, Shard> {
@@ -146,10 +158,6 @@ impl Ledger {
         counted(self.names.operation(component, operation, class))
     }
 
-    pub(crate) fn caller(&self, service: &str, operation: &str) -> Arc<Place> {
-        counted(self.names.caller(service, operation))
-    }
-
     pub(crate) fn origin(&self, service: &str, operation: &str) -> Arc<Place> {
         counted(self.names.origin(service, operation))
     }
@@ -161,6 +169,15 @@ impl Ledger {
         origin: &Arc<Place>,
     ) -> Arc<OperationRow> {
         counted(self.names.row(name, caller, origin))
+    }
+
+    pub(crate) fn edge(
+        &self,
+        edge: &EdgeId,
+        name: &Arc<OperationName>,
+        origin: &Arc<Place>,
+    ) -> Arc<EdgeName> {
+        counted(self.names.edge(edge, name, origin))
     }
 
     pub(crate) fn owner(&self, kind: OwnerKind, name: &str) -> OwnerId {
@@ -181,16 +198,8 @@ pub(crate) fn record_edge(bill: Option<&Bill>, id: &EdgeId, figures: &EdgeFigure
         return;
     }
     let (operation, origin) = names_of(bill);
-    let max = ledger().limits().edges_max;
-    let row = EdgeRow {
-        id: id.clone(),
-        operation,
-        origin,
-    };
-    let mut shard = ledger().shard_here();
-    if shard.edge(row, figures, max) {
-        shard.lose("agent.edges", "table full", 1);
-    }
+    let name = ledger().edge(id, &operation, &origin);
+    ledger().shard_here().edge(&name, figures, &figures.sizes);
 }
 
 /// Records that a statement touched an entity.
@@ -205,17 +214,9 @@ pub(crate) fn record_entity(
         return;
     }
     let (operation, _) = names_of(bill);
-    let max = ledger().limits().entities_max;
-    let row = EntityRow {
-        operation,
-        database: database.clone(),
-        entity: entity.clone(),
-        access,
-    };
-    let mut shard = ledger().shard_here();
-    if shard.entity(row, figures, max) {
-        shard.lose("agent.entities", "table full", 1);
-    }
+    let name = ledger().names.entity(&operation, database, entity, access);
+    let name = counted(name);
+    ledger().shard_here().entity(&name, figures);
 }
 
 /// Records how large an entity is; `None` means unknown.
@@ -230,7 +231,8 @@ pub(crate) fn record_entity_size(
     }
     let max = ledger().limits().entities_max;
     let key: (Arc<str>, Arc<str>) = (limits::cut(database).into(), limits::cut(entity).into());
-    let mut shard = ledger().shard_here();
+    // One table for all threads: a gauge is recorded now and then, and the limit is the process's.
+    let mut shard = lock(&ledger().common);
     if shard.entity_sizes.len() >= max && !shard.entity_sizes.contains_key(&key) {
         // A gauge under a shared name would say nothing.
         shard.lose("agent.entity_sizes", "table full", 1);
@@ -248,14 +250,14 @@ pub(crate) fn loss(place: &'static str, reason: &'static str, n: u64) {
     }
 }
 
-/// The ids of a bill's operation and origin; those of background work without one.
-fn names_of(bill: Option<&Bill>) -> (u32, u32) {
+/// A bill's operation and origin; those of background work without one.
+fn names_of(bill: Option<&Bill>) -> (Arc<OperationName>, Arc<Place>) {
     match bill {
-        Some(bill) => bill.edge_names(),
+        Some(bill) => bill.names(),
         // The chain begins here, as the headers say that the call carries.
         None => (
-            ledger().operation("", "", "").id,
-            ledger().origin(&ledger().service().service, "").id,
+            ledger().operation("", "", ""),
+            ledger().origin(&ledger().service().service, ""),
         ),
     }
 }

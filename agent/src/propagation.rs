@@ -8,15 +8,19 @@ mod baggage;
 mod call_id;
 mod headers;
 mod hop;
+mod incoming;
 mod outgoing;
 mod text;
 mod traceparent;
 
 pub(crate) use call_id::{CallId, CallSite};
-pub(crate) use headers::{HeadersOut, Inbound, extract, extract_properties, inject, strip};
+#[cfg(test)]
+pub(crate) use headers::extract;
+pub(crate) use headers::{HeadersOut, Inbound, extract_properties, inject, strip};
 pub(crate) use hop::{Hop, Mode};
+pub(crate) use incoming::{Chain, Incoming};
 pub(crate) use outgoing::Outgoing;
-pub(crate) use traceparent::TraceContext;
+pub(crate) use traceparent::{Trace, TraceContext};
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! What holds for the whole process: whether the agent measures, and whom it trusts.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, RwLock, RwLockWriteGuard};
 
@@ -40,6 +41,8 @@ pub(crate) fn stop_measuring() {
     crate::alloc::set_counting(false);
 }
 
+/// Grows with each rule of trust.
+static TRUST_GENERATION: AtomicU32 = AtomicU32::new(1);
 static TRUST: LazyLock<RwLock<Arc<Trust>>> = LazyLock::new(RwLock::default);
 
 /// Whose headers are believed, and to whom ours are sent. Holds also while nothing is measured.
@@ -57,8 +60,36 @@ pub(crate) fn hold() -> Held {
     Held(write(&TRUST))
 }
 
+thread_local! {
+    /// The rule as this thread last saw it: requests do not share a lock.
+    static TRUST_HERE: RefCell<(u32, Option<Arc<Trust>>)> = const { RefCell::new((0, None)) };
+}
+
+/// Looks at the rule of trust.
+pub(crate) fn with_trust<R>(f: impl FnOnce(&Trust) -> R) -> R {
+    let rule = TRUST_HERE.try_with(|here| {
+        let mut here = here.try_borrow_mut().ok()?;
+        let generation = TRUST_GENERATION.load(Ordering::Acquire);
+        if here.0 != generation {
+            *here = (generation, Some(trust()));
+        }
+        here.1.take()
+    });
+    let Ok(Some(rule)) = rule else {
+        return f(&trust());
+    };
+    let result = f(&rule);
+    let _ = TRUST_HERE.try_with(|here| {
+        if let Ok(mut here) = here.try_borrow_mut() {
+            here.1.get_or_insert(rule);
+        }
+    });
+    result
+}
+
 pub(crate) fn set_trust(trust: Trust) {
     *write(&TRUST) = Arc::new(trust);
+    TRUST_GENERATION.fetch_add(1, Ordering::Release);
 }
 
 /// True while costs are measured: after `init`, unless a variable switches the agent off.

@@ -57,20 +57,6 @@ pub(crate) struct Mark {
     pub(crate) bill: Option<Arc<Bill>>,
 }
 
-/// The stretch that a thread is in, and what is not in its totals.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
-    pub(super) id: u64,
-    pub(super) excluded: Totals,
-}
-
-impl Stretch {
-    pub(super) const NONE: Self = Self {
-        id: 0,
-        excluded: Totals::NONE,
-    };
-}
-
 /// How far a stretch has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {

@@ -459,3 +459,75 @@ fn a_bill_is_freed_when_nobody_holds_it() {
     });
     assert!(weak.upgrade().is_none(), "no thread keeps it");
 }
+
+#[test]
+fn a_mark_tells_what_the_owner_spent_and_nothing_of_others() {
+    let mut books = Books::open();
+    let (spent, in_class) = on_thread(|| {
+        assert!(mark().is_none(), "nobody is current");
+        let _owner = enter(named("marked", Class::Handler));
+        let first = mark().unwrap();
+        burn(300_000);
+        {
+            let _other = enter(named("marked other", Class::Handler));
+            burn(5_000_000);
+            let other = mark().unwrap();
+            assert!(other.stretch > first.stretch && other.totals.cpu_ns < 10_000_000);
+        }
+        flush_here();
+        let second = mark().unwrap();
+        let class = enter_class(Class::Encode);
+        burn(300_000);
+        drop(class);
+        let third = mark().unwrap();
+        assert_eq!(third.stretch, first.stretch);
+        assert!(third.bill.is_none(), "not a request");
+        (
+            second.totals.since(first.totals).cpu_ns,
+            third.totals.since(second.totals).cpu_ns,
+        )
+    });
+    assert!((300_000..4_000_000).contains(&spent), "{spent}");
+    assert!((300_000..4_000_000).contains(&in_class), "{in_class}");
+    books.rotate();
+    let row = books.owner(OwnerKind::Background, "marked");
+    assert!(spent + in_class <= row.cpu_ns());
+}
+
+#[test]
+fn owners_that_take_turns_are_booked_once_and_in_whole() {
+    let mut books = Books::open();
+    let names: Vec<String> = (0..4).map(|n| format!("turn {n}")).collect();
+    let owners: Vec<_> = names
+        .iter()
+        .map(|name| named(name, Class::Handler))
+        .collect();
+    let (turned, wait_turned) = std::sync::mpsc::sync_channel(0);
+    let (go, wait_go) = std::sync::mpsc::sync_channel::<()>(0);
+    let thread = std::thread::spawn(move || {
+        let base = enter(owners[0].clone());
+        let before = clock::thread_cpu_ns();
+        for n in 0..400 {
+            let _turn = enter(owners[n % owners.len()].clone());
+            burn(20_000);
+        }
+        turned.send(()).unwrap();
+        wait_go.recv().unwrap();
+        let spent = clock::thread_cpu_ns() - before;
+        drop(base);
+        spent
+    });
+    wait_turned.recv().unwrap();
+    books.rotate();
+    // Longer than costs may wait: most of it is in the tables, though nobody flushed.
+    let halfway = cpu_of(&books, &names);
+    assert!(halfway >= 400 * 20_000 - 3_000_000, "{halfway}");
+    go.send(()).unwrap();
+    let spent = thread.join().unwrap();
+    books.rotate();
+    let booked = cpu_of(&books, &names);
+    assert!(
+        (0..500_000).contains(&(booked - spent)),
+        "{booked} of {spent}"
+    );
+}

@@ -1,38 +1,48 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 
-use super::mark::{Left, Mark, Running, Stretch, Totals, bill_of};
+use super::mark::{Left, Mark, Running, Totals, bill_of};
+use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
 use crate::alloc::Holder;
 use crate::bill::Bill;
 use crate::clock::{self, Leaving, ThreadClock};
-use crate::ledger::{Cost, OwnerId, Spent, ledger};
+use crate::ledger::{Cost, OwnerId, Shard, Spent, ledger};
 use crate::{alloc, state};
 
 const CLASSES: usize = ALL_CLASSES.len();
 
 struct Thread {
-    current: Cell<Option<Account>>,
+    owner: Cell<Option<OwnerRef>>,
+    /// Without meaning while there is no owner.
+    class: Cell<Class>,
     /// Stretch of measuring that `last_ns` belongs to.
     generation: Cell<u32>,
     clock: ThreadClock,
     last_ns: Cell<i64>,
-    /// CPU by class since the last flush.
-    spent_ns: [Cell<i64>; CLASSES],
     /// CPU by class since the thread started.
     total_ns: [Cell<i64>; CLASSES],
-    readings: Cell<u64>,
-    /// The current owner's stretch, and the number of the last one that began.
-    stretch: Cell<Stretch>,
-    last_stretch: Cell<u64>,
-    /// What the thread had allocated when it last booked.
+    /// `total_ns` when something was last taken for an owner.
+    taken_ns: [Cell<i64>; CLASSES],
+    /// What the thread had allocated then.
     counted: Cell<alloc::Counts>,
+    /// The totals at which the current owner had spent nothing in its stretch.
+    zero: Cell<Totals>,
+    /// Number of the current stretch, and of the last one that began.
+    stretch: Cell<u64>,
+    last_stretch: Cell<u64>,
+    /// What a reading has to know of the current owner.
+    leaving: Cell<Leaving>,
+    readings: Cell<u64>,
+    pending: RefCell<Pending>,
+    /// The reading up to which everything is in the tables.
+    booked_ns: Cell<i64>,
     slot: OnceCell<Arc<Slot>>,
     shard: Cell<usize>,
 }
@@ -42,16 +52,21 @@ const NO_SHARD: usize = usize::MAX;
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            current: Cell::new(None),
+            owner: Cell::new(None),
+            class: Cell::new(Class::Handler),
             generation: Cell::new(0),
             clock: ThreadClock::new(&clock::SETUP),
             last_ns: Cell::new(0),
-            spent_ns: [const { Cell::new(0) }; CLASSES],
             total_ns: [const { Cell::new(0) }; CLASSES],
-            readings: Cell::new(0),
-            stretch: Cell::new(Stretch::NONE),
-            last_stretch: Cell::new(0),
+            taken_ns: [const { Cell::new(0) }; CLASSES],
             counted: Cell::new(alloc::Counts::NONE),
+            zero: Cell::new(Totals::NONE),
+            stretch: Cell::new(0),
+            last_stretch: Cell::new(0),
+            leaving: Cell::new(Leaving::Other),
+            readings: Cell::new(0),
+            pending: RefCell::new(Pending::new()),
+            booked_ns: Cell::new(0),
             slot: OnceCell::new(),
             shard: Cell::new(NO_SHARD),
         }
@@ -59,17 +74,16 @@ thread_local! {
 }
 
 impl Thread {
-    fn peek(&self) -> Option<Account> {
-        let account = self.current.take();
-        self.current.set(account.clone());
-        account
+    /// Looks at the current owner without touching its count of references.
+    fn with_owner<R>(&self, f: impl FnOnce(Option<&OwnerRef>) -> R) -> R {
+        let owner = self.owner.take();
+        let result = f(owner.as_ref());
+        self.owner.set(owner);
+        result
     }
 
-    fn is_nobodys(&self) -> bool {
-        let account = self.current.take();
-        let none = account.is_none();
-        self.current.set(account);
-        none
+    fn has_owner(&self) -> bool {
+        self.with_owner(|owner| owner.is_some())
     }
 
     fn shard(&self) -> usize {
@@ -83,42 +97,60 @@ impl Thread {
         self.slot.get_or_init(Slot::register)
     }
 
-    /// Reads the clock at a boundary, and books.
-    fn read(&self, leaving: Option<&Account>, generation: u32) -> i64 {
-        let whose = match leaving.map(|account| &account.owner) {
-            Some(OwnerRef::Named(id)) if may_sleep(*id) => Leaving::Runtime,
-            _ => Leaving::Other,
-        };
-        self.book(self.clock.read(whose), leaving, generation)
+    /// Reads the clock at a boundary. See [`Self::pass`].
+    #[inline]
+    fn read(&self, in_account: bool, generation: u32) -> bool {
+        self.pass(self.clock.read(self.leaving.get()), in_account, generation)
     }
 
-    /// Books the piece since the last reading to a class of the account being left. It may be negative: a correction
-    /// of the clock stays with the account in which it was found, so that the pieces add up. After a change
-    /// of the stretch of measuring there is no piece.
-    fn book(&self, now: i64, leaving: Option<&Account>, generation: u32) -> i64 {
+    /// Books the piece between the last reading and `now` to the current class, if there is an account to be
+    /// left. It may be negative: a correction of the clock stays with the account in which it was found, so
+    /// that the pieces add up. After a change of the stretch of measuring there is no piece: false.
+    #[inline]
+    fn pass(&self, now: i64, in_account: bool, generation: u32) -> bool {
         self.readings.set(self.readings.get() + 1);
+        let piece = now - self.last_ns.replace(now);
         if self.generation.replace(generation) == generation {
-            if let Some(account) = leaving {
-                let piece = now - self.last_ns.get();
-                for sums in [&self.spent_ns, &self.total_ns] {
-                    let sum = &sums[account.class as usize];
-                    sum.set(sum.get() + piece);
-                }
+            if in_account {
+                let sum = &self.total_ns[self.class.get() as usize];
+                sum.set(sum.get() + piece);
             }
+            true
         } else {
-            self.spent_ns.iter().for_each(|spent| spent.set(0));
-            self.counted.set(alloc::restart_peak());
-            // Registering takes locks and memory, before the owner's first piece begins.
-            self.slot();
+            self.begin(piece);
+            false
         }
-        self.last_ns.set(now);
-        now
     }
 
+    /// The first reading of a stretch of measuring: what came before is nobody's.
+    #[cold]
+    fn begin(&self, gap_ns: i64) {
+        self.drop_spent();
+        self.pending.borrow_mut().forget();
+        let mut zero = self.zero.get();
+        zero.cpu_ns += gap_ns;
+        self.zero.set(zero);
+        // Registering takes locks and memory, before the owner's first piece begins.
+        self.slot();
+    }
+
+    fn drop_spent(&self) {
+        for (taken, total) in self.taken_ns.iter().zip(&self.total_ns) {
+            taken.set(total.get());
+        }
+        self.counted.set(alloc::restart_peak());
+    }
+
+    /// What was spent since the last call.
     fn take_spent(&self) -> Spent {
         let mut cost = Cost::default();
-        for (sum, spent) in cost.cpu_ns.iter_mut().zip(&self.spent_ns) {
-            *sum = spent.replace(0);
+        for ((sum, taken), total) in cost
+            .cpu_ns
+            .iter_mut()
+            .zip(&self.taken_ns)
+            .zip(&self.total_ns)
+        {
+            *sum = total.get() - taken.replace(total.get());
         }
         let now = alloc::restart_peak();
         let before = self.counted.replace(now);
@@ -132,136 +164,152 @@ impl Thread {
         }
     }
 
-    /// Books what was spent to its owner. `now_ns` is the last reading.
-    fn flush(&self, owner: &OwnerRef, now_ns: i64) {
+    /// Books what was spent up to the last reading to its owner. A named owner's may wait, unless the thread
+    /// is about to do nothing more.
+    fn book(&self, owner: &OwnerRef, resting: bool) {
         let spent = self.take_spent();
-        let readings = self.readings.replace(0);
         match owner {
             OwnerRef::Named(id) => {
-                let mut shard = ledger().shard(self.shard());
-                shard.book_owner(*id, &spent.cost);
-                shard.readings += readings;
-                self.slot().booked(now_ns);
+                let full = self.pending.borrow_mut().add(*id, &spent.cost);
+                let waited = self.last_ns.get() - self.booked_ns.get();
+                if resting || full || waited > PENDING_NS_MAX {
+                    self.settle(&mut ledger().shard(self.shard()));
+                }
             }
-            OwnerRef::Bill(bill) => bill.book(&spent, self.shard(), |shard| {
-                shard.readings += readings;
-                self.slot().booked(now_ns);
-            }),
+            OwnerRef::Bill(bill) => bill.book(&spent, self.shard(), |shard| self.settle(shard)),
         }
     }
 
-    /// Returns what was current, and how far its owner's stretch had come when the owner changed.
-    fn cross(&self, next: Option<Account>) -> Left {
-        let mut stretch = None;
-        let previous = self.current.take();
+    /// Puts everything that waits into the tables. Nothing may be spent and not taken.
+    fn settle(&self, shard: &mut Shard) {
+        self.pending.borrow_mut().book(shard);
+        shard.readings += self.readings.take();
+        self.booked();
+    }
+
+    /// Everything up to the last reading is in the tables. Called with the shard locked, or with nothing
+    /// spent.
+    fn booked(&self) {
+        self.booked_ns.set(self.last_ns.get());
+        self.slot().booked(self.last_ns.get());
+    }
+
+    /// Changes the owner. `stretch` is that of the next one when it comes back to it.
+    fn turn(&self, next: Option<Account>, stretch: Option<Running>) -> Left {
+        let owner = self.owner.take();
+        let class = self.class.get();
         let generation = state::generation();
         if generation == 0 && self.generation.get() != 0 {
             // Nothing is measured any more: nothing of ours stays with the kernel.
             self.generation.set(0);
             self.clock.stop();
         }
-        if generation != 0 && (previous.is_some() || next.is_some()) {
-            let fresh = self.generation.get() != generation;
-            let now = self.read(previous.as_ref(), generation);
-            match (&previous, &next) {
-                (Some(left), Some(entered)) if left.owner.same(&entered.owner) && !fresh => {}
-                (left, entered) => {
-                    stretch = Some(self.running());
-                    self.begin_stretch();
-                    match left {
-                        Some(left) if !fresh => self.flush(&left.owner, now),
-                        // Nobody's memory until now.
-                        _ => drop(self.take_spent()),
-                    }
-                    match entered {
-                        Some(_) => self.slot().booked(now),
-                        None => self.slot().idle(),
-                    }
-                }
+        if generation != 0 && (owner.is_some() || next.is_some()) {
+            let measured = self.read(owner.is_some(), generation);
+            match &owner {
+                Some(owner) if measured => self.book(owner, next.is_none()),
+                // Nobody's memory until now.
+                _ => self.drop_spent(),
+            }
+            match &next {
+                Some(_) if owner.is_none() || !measured => self.booked(),
+                Some(_) => {}
+                None => self.slot().idle(),
             }
         }
-        let holder = next
-            .as_ref()
-            .map_or(Holder::Nobody, |next| next.owner.holder());
+        let left = self.running(self.counted.get());
+        self.go_on(stretch, self.counted.get());
+        let (mut holder, mut leaving) = (Holder::Nobody, Leaving::Other);
+        if let Some(next) = &next {
+            holder = next.owner.holder();
+            if let OwnerRef::Named(id) = next.owner
+                && may_sleep(id)
+            {
+                leaving = Leaving::Runtime;
+            }
+        }
         alloc::set_owner(holder.tag());
-        self.current.set(next);
+        self.leaving.set(leaving);
+        if let Some(next) = next {
+            self.class.set(next.class);
+            self.owner.set(Some(next.owner));
+        }
         Left {
-            account: previous,
-            stretch,
+            account: owner.map(|owner| Account { owner, class }),
+            stretch: Some(left),
         }
     }
 
-    /// Everything that the thread has booked or allocated since it started.
-    fn totals(&self) -> Totals {
-        Totals::new(self.total_ns.iter().map(Cell::get).sum(), alloc::snapshot())
-    }
-
-    fn begin_stretch(&self) {
-        let id = self.last_stretch.get() + 1;
-        self.last_stretch.set(id);
-        let excluded = self.stretch.get().excluded;
-        self.stretch.set(Stretch { id, excluded });
-    }
-
-    /// The running totals of the current owner, and its stretch.
-    fn running(&self) -> Running {
-        let stretch = self.stretch.get();
+    /// How far the current owner's stretch has come, up to the last reading.
+    fn running(&self, counts: alloc::Counts) -> Running {
+        let totals = Totals::new(self.last_ns.get(), counts);
         Running {
-            stretch: stretch.id,
-            totals: self.totals().since(stretch.excluded),
+            stretch: self.stretch.get(),
+            totals: totals.since(self.zero.get()),
         }
     }
 
-    /// An owner's stretch goes on: what passed since it was left is not its.
-    fn resume(&self, left: Running) {
-        self.stretch.set(Stretch {
-            id: left.stretch,
-            excluded: self.totals().since(left.totals),
+    /// Goes on with a stretch, or begins one: what passed until now is not in its totals.
+    fn go_on(&self, stretch: Option<Running>, counts: alloc::Counts) {
+        let stretch = stretch.unwrap_or_else(|| {
+            self.last_stretch.set(self.last_stretch.get() + 1);
+            Running {
+                stretch: self.last_stretch.get(),
+                totals: Totals::NONE,
+            }
         });
+        self.stretch.set(stretch.stretch);
+        let totals = Totals::new(self.last_ns.get(), counts);
+        self.zero.set(totals.since(stretch.totals));
     }
 
     fn mark(&self) -> Option<Mark> {
         let generation = state::generation();
-        if generation == 0 {
+        if generation == 0 || !self.has_owner() {
             return None;
         }
-        let account = self.peek()?;
-        let fresh = self.generation.get() != generation;
-        let now = self.read(Some(&account), generation);
-        if fresh {
-            self.begin_stretch();
-            self.slot().booked(now);
+        if !self.read(true, generation) {
+            self.go_on(None, alloc::snapshot());
+            self.booked();
         }
-        let Running { stretch, totals } = self.running();
+        let Running { stretch, totals } = self.running(alloc::snapshot());
         Some(Mark {
             stretch,
             totals,
-            bill: bill_of(&account.owner),
+            bill: self.with_owner(|owner| owner.and_then(bill_of)),
         })
     }
 
-    /// Books up to a reading that is taken now, if anything is measured.
-    fn flush_at(&self, read: impl FnOnce(&ThreadClock) -> i64) {
+    /// Changes the class and keeps the owner.
+    fn turn_class(&self, next: Class) {
         let generation = state::generation();
-        if generation == 0 {
-            return;
+        if generation != 0 && !self.read(true, generation) {
+            self.booked();
         }
-        if let Some(account) = self.peek() {
-            let fresh = self.generation.get() != generation;
-            let now = self.book(read(&self.clock), Some(&account), generation);
-            if fresh {
-                self.slot().booked(now);
+        self.class.set(next);
+    }
+
+    /// Books up to a reading that is taken now, if anything is measured.
+    fn flush(&self, read: impl FnOnce(&ThreadClock) -> i64) {
+        let generation = state::generation();
+        if generation != 0 && self.has_owner() {
+            if self.pass(read(&self.clock), true, generation) {
+                let owner = self.owner.take();
+                if let Some(owner) = &owner {
+                    self.book(owner, true);
+                }
+                self.owner.set(owner);
             } else {
-                self.flush(&account.owner, now);
+                self.booked();
             }
         }
     }
 
     fn end(&self) {
         // The last reading is the kernel's own, so that nothing of the thread is left over.
-        self.flush_at(ThreadClock::settle);
+        self.flush(ThreadClock::settle);
         self.clock.stop();
-        drop(self.current.take());
+        drop(self.owner.take());
         if let Some(slot) = self.slot.get() {
             slot.idle();
             slot.end(self.last_ns.get());
@@ -275,29 +323,66 @@ impl Drop for Thread {
     }
 }
 
-/// Crosses from the current account to another. On a thread whose storage is gone nothing happens.
-pub(super) fn cross(next: Option<Account>) -> Left {
-    THREAD
-        .try_with(|thread| thread.cross(next))
-        .unwrap_or_default()
+/// Crosses from the current account to one of another owner. On a thread whose storage is gone nothing
+/// happens.
+pub(super) fn cross(next: Option<Account>) -> Option<Left> {
+    THREAD.try_with(|thread| thread.turn(next, None)).ok()
 }
 
-/// Crosses back to what was left.
-pub(super) fn cross_back(left: Left) {
+/// Comes back to what was left.
+pub(super) fn come_back(left: Left) {
+    let _ = THREAD.try_with(|thread| thread.turn(left.account, left.stretch));
+}
+
+/// Changes the class of the current owner to `next` if `wanted` says so of the present one, which is returned.
+pub(super) fn cross_class(
+    next: Class,
+    wanted: impl FnOnce(Option<&OwnerRef>, Class) -> bool,
+) -> Option<Class> {
+    let change = |thread: &Thread| {
+        let class = thread.class.get();
+        if thread.with_owner(|owner| wanted(owner, class)) {
+            if class != next {
+                thread.turn_class(next);
+            }
+            Some(class)
+        } else {
+            None
+        }
+    };
+    THREAD.try_with(change).ok().flatten()
+}
+
+/// Goes back to the class before.
+pub(super) fn come_back_to_class(class: Class) {
     let _ = THREAD.try_with(|thread| {
-        drop(thread.cross(left.account));
-        if let Some(stretch) = left.stretch {
-            thread.resume(stretch);
+        if thread.class.get() != class && thread.has_owner() {
+            thread.turn_class(class);
         }
     });
 }
 
-pub(super) fn mark() -> Option<Mark> {
-    THREAD.try_with(Thread::mark).ok().flatten()
+/// Looks at the current owner.
+pub(super) fn with_owner<R>(f: impl FnOnce(Option<&OwnerRef>) -> R) -> Option<R> {
+    THREAD.try_with(|thread| thread.with_owner(f)).ok()
 }
 
 pub(super) fn current() -> Option<Account> {
-    THREAD.try_with(Thread::peek).ok().flatten()
+    THREAD
+        .try_with(|thread| {
+            thread.with_owner(|owner| {
+                owner.map(|owner| Account {
+                    owner: owner.clone(),
+                    class: thread.class.get(),
+                })
+            })
+        })
+        .ok()
+        .flatten()
+}
+
+pub(super) fn mark() -> Option<Mark> {
+    THREAD.try_with(Thread::mark).ok().flatten()
 }
 
 /// CPU booked to each class on this thread up to the last crossing. Takes no reading: right after a crossing
@@ -338,22 +423,19 @@ pub(crate) fn shard_here() -> usize {
 
 /// Books what this thread has spent so far; its current account goes on.
 pub(crate) fn flush_here() {
-    let _ = THREAD.try_with(|thread| thread.flush_at(|clock| clock.read(Leaving::Other)));
+    let _ = THREAD.try_with(|thread| thread.flush(|clock| clock.read(thread.leaving.get())));
 }
 
-/// Books to this bill what the thread has spent for its current owner and not yet booked: reading and parsing
-/// the head of a request that did not exist before.
-pub(crate) fn book_spent_here_to(bill: &Bill) {
+/// Makes a request's account current in place of the present one, whose costs since it last booked are the
+/// request's: reading and parsing the head of a request that did not exist before.
+pub(crate) fn hand_over_here(bill: &Arc<Bill>, class: Class) {
     let _ = THREAD.try_with(|thread| {
-        let generation = state::generation();
-        if let Some(account) = thread.peek()
-            && generation != 0
-            && thread.generation.get() == generation
-        {
-            let now = thread.read(Some(&account), generation);
-            let spent = thread.take_spent();
-            bill.book(&spent, thread.shard(), |_| thread.slot().booked(now));
-        }
+        let owner = OwnerRef::Bill(bill.clone());
+        alloc::set_owner(owner.holder().tag());
+        drop(thread.owner.replace(Some(owner)));
+        thread.leaving.set(Leaving::Other);
+        // The totals since the last taking are what the next booking takes; there is nothing to move.
+        thread.turn_class(class);
     });
 }
 
@@ -415,44 +497,36 @@ pub(crate) fn is_runtime(named: &OwnerRef) -> bool {
 
 /// Makes everything outside accounts on this thread the runtime's.
 pub(crate) fn become_runtime_thread() {
-    let runtime = Account::new(runtime_owner(), Class::Handler);
-    let _ = THREAD.try_with(|thread| drop(thread.cross(Some(runtime))));
+    drop(cross(Some(Account::new(runtime_owner(), Class::Handler))));
 }
 
 /// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.
 #[cfg(tokio_unstable)]
 pub(crate) fn become_seen_runtime_thread() {
-    let _ = THREAD.try_with(|thread| {
-        let unseen = match thread.peek() {
-            Some(account) => account.owner.same(&runtime_owner()),
-            None => true,
-        };
-        if unseen {
-            let seen = Account::new(seen_runtime_owner(), Class::Handler);
-            drop(thread.cross(Some(seen)));
-        }
-    });
+    let unseen = |owner: Option<&OwnerRef>| owner.is_none_or(|o| o.same(&runtime_owner()));
+    if with_owner(unseen).unwrap_or(false) {
+        drop(cross(Some(Account::new(
+            seen_runtime_owner(),
+            Class::Handler,
+        ))));
+    }
 }
 
 /// A runtime thread is about to sleep: its sums go to the tables, so that an idle thread holds nothing back.
 /// A thread that drives a runtime without having been started by it has no account so far.
 pub(crate) fn on_park() {
-    let _ = THREAD.try_with(|thread| {
-        if thread.is_nobodys() {
-            become_runtime_thread();
-        } else {
-            thread.flush_at(ThreadClock::park);
-        }
-    });
+    if with_owner(|owner| owner.is_some()).unwrap_or(true) {
+        let _ = THREAD.try_with(|thread| thread.flush(ThreadClock::park));
+    } else {
+        become_runtime_thread();
+    }
 }
 
 /// A runtime thread woke up.
 pub(crate) fn on_unpark() {
-    let _ = THREAD.try_with(|thread| {
-        if thread.is_nobodys() {
-            become_runtime_thread();
-        }
-    });
+    if !with_owner(|owner| owner.is_some()).unwrap_or(true) {
+        become_runtime_thread();
+    }
 }
 
 /// A runtime thread ends.

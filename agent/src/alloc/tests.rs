@@ -351,7 +351,7 @@ fn booked(owner: &OwnerRef) -> [i64; 3] {
     };
     let mut sum = [0; 3];
     for shard in 0..8 {
-        if let Some(cost) = ledger().shard(shard).owners.get(&id.0) {
+        if let Some(cost) = ledger().shard(shard).owners.get(id.0 as usize) {
             sum[0] += cost.alloc_bytes;
             sum[1] += cost.alloc_count;
             sum[2] += cost.freed_bytes;

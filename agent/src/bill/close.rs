@@ -5,9 +5,10 @@ use std::sync::Arc;
 use weighbridge_wire::Class;
 
 use super::{Bill, Outcome, State, waiting};
-use crate::account::{self, OwnerRef};
+use crate::account;
+use crate::clock;
 use crate::ledger::limits::CHILD_PATIENCE_NS;
-use crate::ledger::{Direction, EdgeRow, ledger};
+use crate::ledger::{Direction, Shard, ledger};
 use crate::sync::lock;
 
 impl Bill {
@@ -17,14 +18,26 @@ impl Bill {
             return;
         }
         // What this thread has spent for the request belongs into its histograms.
-        if let Some(OwnerRef::Bill(current)) = account::current().map(|account| account.owner)
-            && Arc::ptr_eq(&current, self)
-        {
+        if account::is_current_bill(self) {
             account::flush_here();
         }
         let mut state = lock(&self.state);
-        if !state.closed && state.ended.is_some() && !state.socket_open {
-            close(self.is_recorded(), self.root, self.start_ns, &mut state);
+        if state.closed || state.ended.is_none() || state.socket_open {
+            return;
+        }
+        if self.is_recorded() {
+            let mut shard = ledger().shard(account::shard_here());
+            self.close(&mut state, &mut shard);
+        } else {
+            state.closed = true;
+        }
+    }
+
+    /// After [`Bill::leave_socket`] and a booking, which closes the bill in most cases.
+    pub(crate) fn close_if_complete(self: &Arc<Self>) {
+        let closed = lock(&self.state).closed;
+        if !closed {
+            self.try_close(clock::monotonic_ns());
         }
     }
 
@@ -46,89 +59,85 @@ impl Bill {
         }
         true
     }
+
+    /// Records the histograms, `ended` and the callee's edge row. The caller holds the bill's lock.
+    pub(super) fn close(&self, state: &mut State, shard: &mut Shard) {
+        state.closed = true;
+        let Some((ended_ns, outcome)) = state.ended else {
+            return;
+        };
+        let wall_ns = ended_ns.saturating_sub(self.start_ns);
+        let end = shard.offset_ns(ended_ns);
+        let weight = state.take_http2_weight();
+        let row = state.declared.as_ref().unwrap_or(&self.row);
+        let cell = shard.operation(row);
+        cell.http2_weight += weight;
+        cell.ended += 1;
+        cell.instants_ns -= end;
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::ClientError => cell.client_errors += 1,
+            Outcome::Error => cell.errors += 1,
+        }
+        cell.wall_ns += i64::try_from(wall_ns).unwrap_or(i64::MAX);
+        cell.wait_call_ns += state.wait_call_ns;
+        cell.wait_store_ns += state.wait_store_ns;
+        cell.peak_live_bytes = cell.peak_live_bytes.max(state.peak_live_bytes);
+        cell.peak_live_sum_bytes += state.peak_live_bytes;
+        let distribution = shard.distributions.entry(row.name.id).or_default();
+        // A negative sum (a clock's correction larger than the request) has no bucket but the lowest.
+        distribution
+            .request_cpu
+            .record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
+        distribution.wall.record(wall_ns);
+        if self.root {
+            distribution.root_wall.record(wall_ns);
+        }
+        close_edge(outcome, state, shard);
+    }
 }
 
-/// Records histograms, `ended` and the callee's edge row. The caller holds the bill's lock.
-pub(super) fn close(recorded: bool, root: bool, start_ns: u64, state: &mut State) {
-    state.closed = true;
-    let Some((ended_ns, outcome)) = state.ended else {
+fn close_edge(outcome: Outcome, state: &mut State, shard: &mut Shard) {
+    let http2_weight = state.take_edge_weight();
+    let Some((edge, figures)) = &mut state.callee else {
         return;
     };
-    if !recorded {
+    // Encoding and decoding of the request's own messages were added as they happened: the class columns
+    // also hold those of messages that the request sent on. Without our socket the rest is unknown.
+    if state.socket_seen {
+        figures.protocol_ns = Some(state.cost.class_ns(Class::Protocol));
+        figures.io_ns = Some(state.cost.class_ns(Class::Io));
+    }
+    if state.http2.is_some() {
+        // Its socket calls are the connection's.
+        figures.io_ns = None;
+        figures.http2_weight = http2_weight;
+    }
+    if outcome == Outcome::Error {
+        figures.errors = figures.errors.max(1);
+    }
+    // What was counted message by message has its sizes; else there is one message each way, of the whole size.
+    let request = (Direction::Request, figures.request_body_bytes);
+    let response = (Direction::Response, figures.response_body_bytes);
+    if state.messages != [0; 2] {
+        if state.messages[0] == 0 && figures.request_messages == 1 {
+            figures.sizes.push(request);
+        }
+        if state.messages[1] == 0 && figures.response_messages == 1 {
+            figures.sizes.push(response);
+        }
+    }
+    if !figures.sizes.is_empty() {
+        shard.edge(edge, figures, &figures.sizes);
         return;
     }
-    let wall_ns = ended_ns.saturating_sub(start_ns);
-    let edges_max = ledger().limits().edges_max;
-    let mut shard = ledger().shard(account::shard_here());
-    let end = shard.offset_ns(ended_ns);
-    let weight = state.take_http2_weight();
-    let cell = shard.operation(&state.row);
-    cell.http2_weight += weight;
-    cell.ended += 1;
-    cell.instants_ns -= end;
-    match outcome {
-        Outcome::Ok => {}
-        Outcome::ClientError => cell.client_errors += 1,
-        Outcome::Error => cell.errors += 1,
-    }
-    cell.wall_ns += i64::try_from(wall_ns).unwrap_or(i64::MAX);
-    cell.wait_call_ns += state.wait_call_ns;
-    cell.wait_store_ns += state.wait_store_ns;
-    cell.peak_live_bytes = cell.peak_live_bytes.max(state.peak_live_bytes);
-    cell.peak_live_sum_bytes += state.peak_live_bytes;
-    let distribution = shard.distributions.entry(state.row.name.id).or_default();
-    // A negative sum (a clock's correction larger than the request) has no bucket but the lowest.
-    distribution
-        .request_cpu
-        .record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
-    distribution.wall.record(wall_ns);
-    if root {
-        distribution.root_wall.record(wall_ns);
-    }
-    if let Some((id, mut figures)) = state.callee.take() {
-        // Encoding and decoding of the request's own messages were added as they happened: the class columns
-        // also hold those of messages that the request sent on. Without our socket the rest is unknown.
-        if state.socket_seen {
-            figures.protocol_ns = Some(state.cost.class_ns(Class::Protocol));
-            figures.io_ns = Some(state.cost.class_ns(Class::Io));
-        }
-        if state.http2.is_some() {
-            // Its socket calls are the connection's.
-            figures.io_ns = None;
-            figures.http2_weight = state.take_edge_weight();
-        }
-        if outcome == Outcome::Error {
-            figures.errors = figures.errors.max(1);
-        }
-        // What was counted message by message has its sizes.
-        let counted = state.messages;
-        if figures.sizes.is_empty() || counted != [0; 2] {
-            for (direction, counted, messages, bytes) in [
-                (
-                    Direction::Request,
-                    counted[0],
-                    figures.request_messages,
-                    figures.request_body_bytes,
-                ),
-                (
-                    Direction::Response,
-                    counted[1],
-                    figures.response_messages,
-                    figures.response_body_bytes,
-                ),
-            ] {
-                if counted == 0 && messages == 1 {
-                    figures.sizes.push((direction, bytes));
-                }
-            }
-        }
-        let row = EdgeRow {
-            id,
-            operation: state.row.name.id,
-            origin: state.row.origin.id,
-        };
-        if shard.edge(row, &figures, edges_max) {
-            shard.lose("agent.edges", "table full", 1);
-        }
-    }
+    let both = [request, response];
+    let sizes = match (figures.request_messages, figures.response_messages) {
+        _ if state.messages != [0; 2] => &[],
+        (1, 1) => &both[..],
+        (1, _) => &both[..1],
+        (_, 1) => &both[1..],
+        _ => &[],
+    };
+    shard.edge(edge, figures, sizes);
 }

@@ -2,7 +2,7 @@
 
 use super::{Bill, State};
 use crate::account;
-use crate::ledger::{Direction, EdgeRow, frame_weight, ledger};
+use crate::ledger::{Direction, frame_weight, ledger};
 use crate::sync::lock;
 
 /// How many messages a stream may have before its edge is recorded in between: a bill must not grow with them.
@@ -100,12 +100,11 @@ impl Bill {
     }
 
     fn record_edge_so_far(&self, state: &mut State) {
-        let max = ledger().limits().edges_max;
         let mut shard = ledger().shard(account::shard_here());
         let weight = state.take_http2_weight();
-        shard.operation(&state.row).http2_weight += weight;
+        shard.operation(self.row(state)).http2_weight += weight;
         let weight = state.take_edge_weight();
-        let Some((id, figures)) = &mut state.callee else {
+        let Some((edge, figures)) = &mut state.callee else {
             return;
         };
         let mut figures = std::mem::take(figures);
@@ -113,13 +112,6 @@ impl Bill {
         if let Some(http2) = &mut state.http2 {
             http2.body_bytes += figures.request_body_bytes + figures.response_body_bytes;
         }
-        let row = EdgeRow {
-            id: id.clone(),
-            operation: state.row.name.id,
-            origin: state.row.origin.id,
-        };
-        if shard.edge(row, &figures, max) {
-            shard.lose("agent.edges", "table full", 1);
-        }
+        shard.edge(edge, &figures, &figures.sizes);
     }
 }

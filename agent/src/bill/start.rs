@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 
-use super::{Bill, Http2Weight, State};
+use super::entrance::{Entrance, EntranceNames};
+use super::{Arrival, Bill, Http2Weight, State};
 use crate::ledger::{Cost, EdgeFigures, EdgeId, ledger};
-use crate::propagation::TraceContext;
+use crate::propagation::{Trace, TraceContext};
 use crate::{account, clock, state};
 
 /// The transport whose bodies are sequences of messages.
@@ -33,63 +34,120 @@ pub(crate) struct Start<'a> {
     pub(crate) http2: bool,
 }
 
+/// What else a bill begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// The trace that the request belongs to.
+    pub(crate) trace: Trace,
+    /// What is known of the callee's side of its edge.
+    pub(crate) figures: EdgeFigures,
+    /// When it began, if that is known; else now.
+    pub(crate) begun_ns: Option<u64>,
+    /// True when [`Bill::socket_done`] will be called.
+    pub(crate) socket: bool,
+    /// True when protocol and io are those of an HTTP/2 connection that other requests share.
+    pub(crate) http2: bool,
+}
+
 impl Bill {
     /// Opens a bill: `started` is counted now.
     pub(crate) fn start(start: Start<'_>) -> Arc<Self> {
-        let ledger = ledger();
-        let generation = state::generation();
-        let name = ledger.operation(start.component, start.operation, "");
-        let (service, operation) = start.caller.unwrap_or_default();
-        let caller = ledger.caller(service, operation);
-        let origin = match start.origin {
-            Some((service, operation)) => ledger.origin(service, operation),
-            None => ledger.origin(&ledger.service().service, &name.operation),
+        let (edge, figures) = start.callee.unzip();
+        let names = EntranceNames {
+            component: start.component,
+            operation: start.operation,
+            caller: start.caller,
+            origin: start.origin,
+            callee: edge.as_ref(),
         };
-        let row = ledger.row(&name, &caller, &origin);
-        let start_ns = clock::monotonic_ns();
-        let mut arrival = (0, 0);
-        if generation != 0 {
-            name.arrive();
-            let mut shard = ledger.shard(account::shard_here());
-            arrival = (shard.slot(start_ns), shard.begin_ns);
-            shard.arrive(name.id, arrival.0, 1);
-            let offset = shard.offset_ns(start_ns);
-            let cell = shard.operation(&row);
-            cell.started += 1;
-            cell.instants_ns += offset;
+        let opening = Opening {
+            trace: start.trace.map_or_else(Trace::default, Trace::from),
+            figures: figures.unwrap_or_default(),
+            begun_ns: None,
+            socket: start.socket,
+            http2: start.http2,
+        };
+        let (entrance, _) = Entrance::find(ledger(), &names);
+        Self::open(entrance, opening, || Entrance::find(ledger(), &names).0)
+    }
+
+    /// Opens a bill at an entrance; `again` looks it up when its names were forgotten in this instant.
+    pub(crate) fn open(
+        entrance: Entrance,
+        opening: Opening,
+        again: impl FnOnce() -> Entrance,
+    ) -> Arc<Self> {
+        let generation = state::generation();
+        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
+        if generation == 0 {
+            return Arc::new(Self::new(
+                entrance,
+                opening,
+                start_ns,
+                generation,
+                Arrival::default(),
+            ));
         }
-        Arc::new(Self {
+        let ledger = ledger();
+        let shard = ledger.shard(account::shard_here());
+        let (entrance, mut shard) = if entrance.is_valid(ledger) {
+            (entrance, shard)
+        } else {
+            drop(shard);
+            (again(), ledger.shard(account::shard_here()))
+        };
+        let row = &entrance.row;
+        row.name.arrive();
+        let arrival = Arrival {
+            slot: shard.slot(start_ns),
+            window_ns: shard.begin_ns,
+        };
+        shard.arrive(row.name.id, arrival.slot, 1);
+        let offset = shard.offset_ns(start_ns);
+        let cell = shard.operation(row);
+        cell.started += 1;
+        cell.instants_ns += offset;
+        drop(shard);
+        Arc::new(Self::new(entrance, opening, start_ns, generation, arrival))
+    }
+
+    fn new(
+        entrance: Entrance,
+        opening: Opening,
+        start_ns: u64,
+        generation: u32,
+        arrival: Arrival,
+    ) -> Self {
+        Self {
             generation,
-            component: name.component.clone(),
-            operation: name.operation.clone(),
-            root: start.origin.is_none(),
-            origin,
-            caller,
-            trace: start.trace.unwrap_or_else(TraceContext::new_root),
+            root: entrance.root,
+            trace: opening.trace,
             start_ns,
-            name_id: AtomicU32::new(row.name.id),
             unanswered: AtomicBool::new(false),
+            name_id: AtomicU32::new(entrance.row.name.id),
             counts_messages: generation != 0
-                && matches!(&start.callee, Some((id, _)) if id.transport == GRPC),
+                && matches!(&entrance.callee, Some(name) if name.edge.transport == GRPC),
+            ended: AtomicBool::new(false),
+            row: entrance.row,
+            unfolded: entrance.unfolded,
             state: Mutex::new(State {
-                row,
-                arrival_slot: arrival.0,
-                arrival_window_ns: arrival.1,
+                declared: None,
+                arrival,
                 cost: Cost::default(),
                 live_bytes: 0,
                 peak_live_bytes: 0,
                 wait_call_ns: 0,
                 wait_store_ns: 0,
                 ended: None,
-                socket_open: start.socket,
-                socket_seen: start.socket,
+                socket_open: opening.socket,
+                socket_seen: opening.socket,
                 children: 0,
                 waiting: false,
                 closed: false,
-                callee: start.callee,
-                http2: start.http2.then(Http2Weight::default),
+                callee: entrance.callee.map(|edge| (edge, opening.figures)),
+                http2: opening.http2.then(Http2Weight::default),
                 messages: [0; 2],
             }),
-        })
+        }
     }
 }

@@ -370,7 +370,7 @@ fn beyond_the_limits_totals_stay_whole() {
         ..limits
     });
     for n in 0..50 {
-        let id = EdgeId {
+        let id = crate::ledger::EdgeId {
             side: weighbridge_wire::side::CALLEE,
             mode: weighbridge_wire::mode::SYNC,
             transport: "limits",
@@ -412,4 +412,121 @@ fn beyond_the_limits_totals_stay_whole() {
     assert_eq!((messages, bytes), (50, 500));
     assert!(rows <= 3, "{rows} rows");
     assert!(books.lost("agent.edges") >= 47);
+}
+
+#[test]
+fn what_is_folded_survives_the_end_of_a_window() {
+    use crate::account::owner;
+    use weighbridge_wire::{OTHER, OperationKey, OwnerKind};
+    let mut books = Books::open();
+    let limits = ledger().limits();
+    let window = |books: &mut Books| {
+        ledger().set_limits(crate::ledger::Limits {
+            owners_max: 0,
+            origins_max: 0,
+            callers_max: 0,
+            ..limits
+        });
+        on_thread(|| {
+            let folded = owner(OwnerKind::Pool, "beyond the limit of owners");
+            let _entered = enter(Account::new(folded, Class::Handler));
+            burn(2_000_000);
+            let bill = Bill::start(Start {
+                operation: "of a folded chain",
+                caller: Some(("folded caller", "GET /a")),
+                origin: Some(("folded origin", "GET /b")),
+                ..Start::default()
+            });
+            work(&bill, Class::Handler, 1_000_000);
+            bill.end(Outcome::Ok);
+            assert_eq!(&**bill.origin().1, OTHER);
+        });
+        ledger().set_limits(limits);
+        books.rotate().rows
+    };
+    for _ in 0..2 {
+        let rows = window(&mut books);
+        let pools = rows
+            .of_kind(RowKind::Owner)
+            .filter(|(key, _)| {
+                &*key.parts[0] == OwnerKind::Pool.as_str() && &*key.parts[1] == OTHER
+            })
+            .map(|(_, row)| row.cpu_ns())
+            .sum::<i64>();
+        assert!(pools >= 2_000_000, "{pools}");
+        let mut folded = rows.of_kind(RowKind::Operation).filter_map(|(key, row)| {
+            let key = OperationKey::read(key)?;
+            (&*key.operation == "of a folded chain").then_some((key, row))
+        });
+        let (key, row) = folded.next().unwrap();
+        assert_eq!(&*key.origin_service, OTHER);
+        assert_eq!(&*key.caller_service, OTHER);
+        assert_eq!(figure(row, column::ENDED), 1);
+        assert!(row.cpu_ns() >= 1_000_000);
+        assert!(folded.next().is_none());
+    }
+    assert!(books.lost("agent.owners") >= 2 && books.lost("agent.origins") >= 2);
+}
+
+#[test]
+fn many_rows_over_many_threads_add_up() {
+    use crate::ledger::EdgeId;
+    const ROWS: usize = 300;
+    let mut books = Books::open();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 0..ROWS {
+                    let edge = EdgeId {
+                        side: weighbridge_wire::side::CALLEE,
+                        mode: weighbridge_wire::mode::SYNC,
+                        transport: "spilled",
+                        peer_service: "".into(),
+                        peer_operation: "".into(),
+                        call_id: format!("{n}").into(),
+                        peer: "".into(),
+                        target: "".into(),
+                    };
+                    let figures = EdgeFigures {
+                        request_messages: 1,
+                        request_body_bytes: 3,
+                        ..EdgeFigures::default()
+                    };
+                    let bill = Bill::start(Start {
+                        operation: &format!("spilled {}", n % 40),
+                        caller: Some(("spilled", &format!("{}", n / 40))),
+                        callee: Some((edge, figures)),
+                        ..Start::default()
+                    });
+                    bill.end(Outcome::Ok);
+                }
+            });
+        }
+    });
+    books.rotate();
+    let sum = |kind: RowKind, part: usize, prefix: &str, column: u32| -> (usize, i64) {
+        let found = books
+            .rows
+            .of_kind(kind)
+            .filter(|(key, _)| key.parts[part].starts_with(prefix))
+            .filter_map(|(_, row)| row.get(column));
+        let figures: Vec<i64> = found.collect();
+        (figures.len(), figures.iter().sum())
+    };
+    let ended = sum(RowKind::Operation, 1, "spilled", column::ENDED);
+    assert_eq!(ended, (ROWS, 8 * ROWS as i64));
+    let started = sum(RowKind::Operation, 1, "spilled", column::STARTED);
+    assert_eq!(started, (ROWS, 8 * ROWS as i64));
+    let bytes = sum(RowKind::Edge, 2, "spilled", column::REQUEST_BODY_BYTES);
+    assert_eq!(bytes, (ROWS, 8 * 3 * ROWS as i64));
+    let arrivals = sum(RowKind::Series, 0, "spilled", column::ARRIVALS);
+    assert_eq!(arrivals, (40, 8 * ROWS as i64));
+    let histograms: u64 = books
+        .rows
+        .of_kind(RowKind::Distribution)
+        .filter(|(key, _)| key.parts[1].starts_with("spilled") && &*key.parts[3] == "all")
+        .filter_map(|(_, row)| row.histogram(column::HIST_WALL_NS))
+        .map(weighbridge_wire::Histogram::count)
+        .sum();
+    assert_eq!(histograms, 8 * ROWS as u64);
 }

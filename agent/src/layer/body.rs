@@ -11,7 +11,7 @@ use weighbridge_wire::Class;
 
 use super::messages::Messages;
 use super::outcome;
-use crate::account::{Account, OwnerRef, enter};
+use crate::account::enter_bill;
 use crate::bill::{Bill, Outcome};
 use crate::codec;
 use crate::ledger::Direction;
@@ -124,7 +124,7 @@ pin_project! {
             let complete = this.inner.as_ref().as_pin_ref().is_none_or(|body| {
                 body.is_end_stream() || body.size_hint().exact() == Some(0)
             });
-            let entered = enter(account(&bill));
+            let entered = enter_bill(&bill, Class::Handler);
             this.inner.set(None);
             drop(entered);
             bill.end(if *this.polling {
@@ -137,10 +137,6 @@ pin_project! {
             });
         }
     }
-}
-
-fn account(bill: &Arc<Bill>) -> Account {
-    Account::new(OwnerRef::Bill(bill.clone()), Class::Handler)
 }
 
 impl<B: Body> ResponseBody<B> {
@@ -168,7 +164,10 @@ impl<B: Body> Body for ResponseBody<B> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let entered = this.bill.as_ref().map(|bill| enter(account(bill)));
+        let entered = this
+            .bill
+            .as_ref()
+            .map(|bill| enter_bill(bill, Class::Handler));
         *this.may_end = false;
         *this.polling = true;
         let poll = match this.messages {

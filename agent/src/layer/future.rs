@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use weighbridge_wire::Class;
 
 use super::{ResponseBody, outcome};
-use crate::account::{Account, OwnerRef, enter};
+use crate::account::enter_bill;
 use crate::bill::{Bill, Outcome};
 
 pin_project! {
@@ -28,7 +28,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if let Some(bill) = this.bill.take() {
-                let entered = enter(account(&bill));
+                let entered = enter_bill(&bill, Class::Handler);
                 this.inner.set(None);
                 drop(entered);
                 // Dropped before there was a response: the handler panicked, or the client went away.
@@ -36,10 +36,6 @@ pin_project! {
             }
         }
     }
-}
-
-fn account(bill: &Arc<Bill>) -> Account {
-    Account::new(OwnerRef::Bill(bill.clone()), Class::Handler)
 }
 
 impl<F> ResponseFuture<F> {
@@ -61,7 +57,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let entered = this.bill.as_ref().map(|bill| enter(account(bill)));
+        let entered = this
+            .bill
+            .as_ref()
+            .map(|bill| enter_bill(bill, Class::Handler));
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
-use http::{Extensions, HeaderMap, Method, Uri};
+use http::{Extensions, Method, Uri};
 
 use crate::bill::GRPC;
 
@@ -15,49 +14,83 @@ pub struct RouteTemplate(pub Arc<str>);
 /// What a request without a route is called: its path is the client's choice and would fill any table.
 const UNMATCHED: &str = "<unmatched>";
 
-/// The operation and the transport of a request.
-pub(super) fn name(
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    extensions: &Extensions,
-) -> (String, &'static str) {
-    if is_grpc(headers) {
-        // `/package.Service/Method` is the template, but only where a route took it: otherwise any client could
-        // fill the table with paths. What a route's service does not know is bounded by the interner.
-        let name = match template(extensions) {
-            Some(_) => uri.path().trim_start_matches('/').to_owned(),
-            None => UNMATCHED.to_owned(),
-        };
-        return (name, GRPC);
-    }
-    let method = match method.as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE"
-        | "PATCH" | "QUERY") => known,
-        // As OpenTelemetry names them.
-        _ => "_OTHER",
-    };
-    let template = template(extensions);
-    (
-        format!("{method} {}", template.as_deref().unwrap_or(UNMATCHED)),
-        "http",
-    )
+/// What a request asks for, as far as it names the operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// Of HTTP; empty for gRPC, where it says nothing.
+    pub(super) method: &'static str,
+    /// The route's template, or the method of gRPC.
+    pub(super) name: &'a str,
+    pub(super) is_grpc: bool,
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+impl<'a> Asked<'a> {
+    pub(super) fn of(
+        method: &Method,
+        uri: &'a Uri,
+        content_type: Option<&[u8]>,
+        extensions: &'a Extensions,
+    ) -> Self {
+        let template = template(extensions);
+        if content_type.is_some_and(is_grpc) {
+            // `/package.Service/Method` is the template, but only where a route took it: otherwise any client
+            // could fill the table with paths. What a route's service does not know is bounded by the interner.
+            return Self {
+                method: "",
+                name: template.map_or(UNMATCHED, |_| uri.path().trim_start_matches('/')),
+                is_grpc: true,
+            };
+        }
+        Self {
+            method: known_method(method),
+            name: template.unwrap_or(UNMATCHED),
+            is_grpc: false,
+        }
+    }
+
+    /// The name of the operation.
+    pub(super) fn operation(&self) -> String {
+        if self.is_grpc {
+            return self.name.to_owned();
+        }
+        format!("{} {}", self.method, self.name)
+    }
+
+    pub(super) fn transport(&self) -> &'static str {
+        if self.is_grpc { GRPC } else { "http" }
+    }
+}
+
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ if method.as_str() == "QUERY" => "QUERY",
+        // As OpenTelemetry names them.
+        _ => "_OTHER",
+    }
+}
+
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-fn template(extensions: &Extensions) -> Option<Arc<str>> {
+fn template(extensions: &Extensions) -> Option<&str> {
     if let Some(RouteTemplate(template)) = extensions.get() {
-        return Some(template.clone());
+        return Some(template);
     }
     #[cfg(feature = "axum-0_8")]
     if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
-        return Some(path.as_str().into());
+        return Some(path.as_str());
     }
     None
 }
@@ -72,20 +105,14 @@ mod tests {
         content_type: Option<&str>,
         template: Option<&str>,
     ) -> (String, &'static str) {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = content_type {
-            headers.insert(CONTENT_TYPE, value.parse().unwrap());
-        }
         let mut extensions = Extensions::new();
         if let Some(template) = template {
             extensions.insert(RouteTemplate(template.into()));
         }
-        name(
-            &method.parse().unwrap(),
-            &path.parse().unwrap(),
-            &headers,
-            &extensions,
-        )
+        let (method, uri) = (method.parse().unwrap(), path.parse().unwrap());
+        let content_type = content_type.map(str::as_bytes);
+        let asked = Asked::of(&method, &uri, content_type, &extensions);
+        (asked.operation(), asked.transport())
     }
 
     #[test]

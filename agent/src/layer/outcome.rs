@@ -1,8 +1,10 @@
 //! Which answers are errors (DESIGN §1).
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::bill::Outcome;
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// By status of the response's head, and `grpc-status` where it stands there.
 pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
@@ -17,7 +19,7 @@ pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
 
 /// By `grpc-status`, if there is one.
 pub(super) fn of_grpc(headers: &HeaderMap) -> Option<Outcome> {
-    let status = headers.get("grpc-status")?.to_str().ok()?;
+    let status = headers.get(&GRPC_STATUS)?.to_str().ok()?;
     Some(match status {
         // OK
         "0" => Outcome::Ok,

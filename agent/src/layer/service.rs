@@ -1,16 +1,21 @@
 //! The service that opens a bill per request.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Extensions, Request, Response};
 use tower_service::Service;
-use weighbridge_wire::{Class, side};
+use weighbridge_wire::{Class, mode, side};
 
-use super::{RequestBody, ResponseBody, ResponseFuture, operation};
-use crate::account::{Account, OwnerRef, enter};
-use crate::bill::{Bill, Start};
-use crate::ledger::{EdgeFigures, EdgeId};
+use super::known::Kind;
+use super::operation::Asked;
+use super::{RequestBody, ResponseBody, ResponseFuture};
+use crate::account::{self, enter_bill};
+use crate::bill::{Bill, Entrance, EntranceNames, Opening};
+use crate::ledger::{EdgeFigures, EdgeId, ledger};
+use crate::propagation::{Chain, Hop, Incoming, Party};
 use crate::serve::Served;
 use crate::{propagation, state};
 
@@ -51,8 +56,7 @@ where
         }
         let bill = open(&mut request);
         request.extensions_mut().insert(Weighed);
-        let account = Account::new(OwnerRef::Bill(bill.clone()), Class::Handler);
-        let entered = enter(account);
+        let entered = enter_bill(&bill, Class::Handler);
         let request = request.map(|body| RequestBody::new(body, Some(bill.clone())));
         let future = self.inner.call(request);
         drop(entered);
@@ -61,54 +65,86 @@ where
 }
 
 /// Opens the bill of a request, with the callee's side of its edge.
-fn open<B>(request: &mut Request<B>) -> std::sync::Arc<Bill> {
+fn open<B>(request: &mut Request<B>) -> Arc<Bill> {
     let served = request.extensions().get::<Served>().cloned();
     let peer = served
         .as_ref()
         .map(|served| served.peer().ip())
         .or_else(|| peer(request.extensions()));
-    let inbound = propagation::extract(&state::trust(), peer, request.headers_mut());
-    let (operation, transport) = operation::name(
+    let incoming = Incoming::find(request.headers());
+    let chain = state::with_trust(|trust| incoming.believed(trust, peer));
+    let asked = Asked::of(
         request.method(),
         request.uri(),
-        request.headers(),
+        incoming.content_type,
         request.extensions(),
     );
-    let hop = inbound.hop.as_ref();
-    let none = || std::sync::Arc::<str>::from("");
-    let id = EdgeId {
+    // A malformed hop is as good as none. Its entrance is never remembered, so this shows it.
+    let is_hop_read = Cell::new(chain.is_some());
+    let find = || {
+        let read = chain.as_ref().and_then(Chain::read);
+        is_hop_read.set(read.is_some());
+        let (entrance, whole) = find(&asked, read);
+        (entrance, whole && is_hop_read.get() == chain.is_some())
+    };
+    let kind = Kind {
+        asked: &asked,
+        chain: chain.as_ref(),
+    };
+    let entrance = kind.entrance(ledger(), find);
+    // Its head was read from the socket a moment ago, and the clock with it.
+    let begun_ns = served
+        .as_ref()
+        .filter(|served| served.is_at_work())
+        .map(|_| account::instant_here_ns());
+    let opening = Opening {
+        begun_ns,
+        trace: incoming.trace(),
+        figures: EdgeFigures {
+            request_messages: 1,
+            ..EdgeFigures::default()
+        },
+        // A bill that is not recorded has nothing to book at the flush.
+        socket: served.is_some() && state::measuring(),
+        http2: served.as_ref().is_some_and(Served::is_http2),
+    };
+    let to_strip = !is_hop_read.get() && incoming.has_ours();
+    let bill = Bill::open(entrance, opening, || find().0);
+    if to_strip {
+        propagation::strip(request.headers_mut());
+    }
+    if let Some(served) = served
+        && state::measuring()
+    {
+        served.begin(&bill);
+    }
+    bill
+}
+
+/// Looks the names of an entrance up. False when one was folded.
+fn find(asked: &Asked<'_>, read: Option<(Hop, Option<Party>)>) -> (Entrance, bool) {
+    let (hop, origin) = read.unzip();
+    let origin = origin.flatten();
+    let none = || Arc::<str>::from("");
+    let hop = hop.as_ref();
+    let edge = EdgeId {
         side: side::CALLEE,
-        mode: hop.map_or(weighbridge_wire::mode::SYNC, |hop| hop.mode.as_str()),
-        transport,
+        mode: hop.map_or(mode::SYNC, |hop| hop.mode.as_str()),
+        transport: asked.transport(),
         peer_service: hop.map_or_else(none, |hop| hop.caller.service.clone()),
         peer_operation: hop.map_or_else(none, |hop| hop.caller.operation.clone()),
         call_id: hop.map_or_else(none, |hop| hop.call_id.to_arc()),
         peer: none(),
         target: none(),
     };
-    let bill = Bill::start(Start {
+    let names = EntranceNames {
         component: "",
-        operation: &operation,
+        operation: &asked.operation(),
         caller: hop.map(|hop| (&*hop.caller.service, &*hop.caller.operation)),
-        origin: inbound
-            .origin
-            .as_ref()
-            .map(|origin| (&*origin.service, &*origin.operation)),
-        trace: inbound.trace,
-        callee: Some((
-            id,
-            EdgeFigures {
-                request_messages: 1,
-                ..EdgeFigures::default()
-            },
-        )),
-        socket: served.is_some(),
-        http2: served.as_ref().is_some_and(Served::is_http2),
-    });
-    if let Some(served) = served {
-        served.begin(&bill);
-    }
-    bill
+        origin: origin.as_ref().map(|o| (&*o.service, &*o.operation)),
+        callee: Some(&edge),
+    };
+    Entrance::find(ledger(), &names)
 }
 
 /// The peer's address as other servers tell it.

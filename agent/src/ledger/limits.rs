@@ -13,9 +13,9 @@ pub const ORIGINS_MAX: usize = 128;
 pub const OPERATION_ROWS_MAX: usize = 4_096;
 /// Owners other than requests. `WEIGHBRIDGE_OWNERS_MAX`.
 pub const OWNERS_MAX: usize = 128;
-/// Edge rows in one window. `WEIGHBRIDGE_EDGES_MAX`.
+/// Edge rows, in the process. `WEIGHBRIDGE_EDGES_MAX`.
 pub const EDGES_MAX: usize = 2_048;
-/// Entity rows in one window. `WEIGHBRIDGE_ENTITIES_MAX`.
+/// Entity rows, in the process. `WEIGHBRIDGE_ENTITIES_MAX`.
 pub const ENTITIES_MAX: usize = 1_024;
 /// Regions, over all operations; each and each operation may have one `__other__` beside them.
 /// `WEIGHBRIDGE_REGIONS_MAX`.

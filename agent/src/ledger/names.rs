@@ -1,9 +1,10 @@
 //! Names, bounded: everything that keys a row is interned here once.
 
+mod edges;
 mod table;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 use weighbridge_wire::{OTHER, OwnerKind};
@@ -11,6 +12,7 @@ use weighbridge_wire::{OTHER, OwnerKind};
 use super::limits::{CLASSES_PER_OPERATION_MAX, FORGET_AFTER_NS, Limits, cut};
 use crate::alloc::Holder;
 use crate::sync::{read, write};
+pub(crate) use edges::{EdgeName, EntityName};
 use table::{Entry, Table};
 
 /// An operation with its component and declared class, and how many of it are in flight.
@@ -28,7 +30,9 @@ pub(crate) struct OperationName {
 impl OperationName {
     pub(crate) fn arrive(&self) {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.in_flight_max.fetch_max(now, Ordering::Relaxed);
+        if now > self.in_flight_max.load(Ordering::Relaxed) {
+            self.in_flight_max.fetch_max(now, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn leave(&self) {
@@ -102,6 +106,8 @@ struct Tables {
     callers: Table<Place>,
     origins: Table<Place>,
     rows: Table<OperationRow>,
+    edges: Table<EdgeName>,
+    entities: Table<EntityName>,
     owners: Vec<Arc<OwnerName>>,
 }
 
@@ -111,6 +117,8 @@ pub(crate) struct Names {
     hasher: RandomState,
     /// Instant of the last rotation, by which use is told.
     now_ns: AtomicU64,
+    /// Grows when names were forgotten or would be found otherwise: what was remembered of them is void.
+    generation: AtomicU32,
     limits: RwLock<Limits>,
     tables: RwLock<Tables>,
 }
@@ -144,6 +152,7 @@ impl Names {
         Self {
             hasher: RandomState::new(),
             now_ns: AtomicU64::new(0),
+            generation: AtomicU32::new(1),
             limits: RwLock::default(),
             tables: RwLock::default(),
         }
@@ -151,6 +160,34 @@ impl Names {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         *write(&self.limits) = limits;
+        self.make_void();
+    }
+
+    /// Which stretch between two forgettings this is. Names found in it keep their ids as long as somebody
+    /// holds them, or a shard is locked.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Voids what threads remember of names.
+    pub(crate) fn make_void(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Notes that a remembered row was asked for, as [`Self::row`] and the others do.
+    pub(crate) fn touch(&self, row: &OperationRow) {
+        let now_ns = self.now_ns.load(Ordering::Relaxed);
+        if row.used_ns.load(Ordering::Relaxed) != now_ns {
+            row.touch(now_ns);
+            row.name.touch(now_ns);
+            row.caller.touch(now_ns);
+            row.origin.touch(now_ns);
+        }
+    }
+
+    /// Notes that a remembered edge was asked for.
+    pub(crate) fn touch_edge(&self, edge: &EdgeName) {
+        edge.touch(self.now_ns.load(Ordering::Relaxed));
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -171,7 +208,7 @@ impl Names {
         let hash = self.hasher.hash_one((component, operation, class));
         let now_ns = self.now_ns.load(Ordering::Relaxed);
         if let Some(found) = read(&self.tables).operations.find(hash, same) {
-            found.used_ns.store(now_ns, Ordering::Relaxed);
+            found.touch(now_ns);
             return (found.clone(), None);
         }
         let limits = self.limits();
@@ -262,7 +299,7 @@ impl Names {
             let hash = self.hasher.hash_one((service, operation));
             let same = |p: &Place| *p.service == *service && *p.operation == *operation;
             if let Some(found) = table(&read(&self.tables)).find(hash, same) {
-                found.used_ns.store(now_ns, Ordering::Relaxed);
+                found.touch(now_ns);
                 return (found.clone(), folded);
             }
             let mut tables = write(&self.tables);
@@ -304,7 +341,7 @@ impl Names {
         };
         let now_ns = self.now_ns.load(Ordering::Relaxed);
         if let (_, Some(found)) = find(&read(&self.tables), caller, origin) {
-            found.used_ns.store(now_ns, Ordering::Relaxed);
+            found.touch(now_ns);
             return (found, None);
         }
         let max = self.limits().operation_rows_max;
@@ -371,22 +408,24 @@ impl Names {
             if let Holder::Operation(id) = *holder
                 && let Some(name) = tables.operations.get(id)
             {
-                name.used_ns.store(now_ns, Ordering::Relaxed);
+                name.touch(now_ns);
             }
         }
     }
 
-    /// What the ids in the shards mean that rotation has just taken, and then forgets names in tables more
-    /// than half full that were not asked for in [`FORGET_AFTER_NS`]: so names that come once make room, and
-    /// those in use stay. Called with all shards locked and empty, so that no id of a forgotten name is left.
+    /// What the ids in the shards mean that rotation has just taken, and then forgets in tables more than half
+    /// full the names that were not asked for in [`FORGET_AFTER_NS`], and the edges and entities that were
+    /// not in the window that ends: so names that come once make room, and those in use stay. Called with all
+    /// shards locked and empty, so that no id of a forgotten name is left.
     pub(crate) fn resolve_and_forget(&self, now_ns: u64) -> Resolved {
-        self.now_ns.store(now_ns, Ordering::Relaxed);
+        let window_begin_ns = self.now_ns.swap(now_ns, Ordering::Relaxed);
         let limits = self.limits();
         let full = |len: usize, max: usize| len > max / 2;
         let resolved = |tables: &Tables| Resolved {
             operations: tables.operations.by_id(),
-            origins: tables.origins.by_id(),
             rows: tables.rows.by_id(),
+            edges: tables.edges.by_id(),
+            entities: tables.entities.by_id(),
             owners: tables.owners.clone(),
         };
         {
@@ -395,6 +434,8 @@ impl Names {
                 && !full(tables.callers.len(), limits.callers_max)
                 && !full(tables.origins.len(), limits.origins_max)
                 && !full(tables.rows.len(), limits.operation_rows_max)
+                && !full(tables.edges.len(), limits.edges_max)
+                && !full(tables.entities.len(), limits.entities_max)
             {
                 return resolved(&tables);
             }
@@ -404,10 +445,15 @@ impl Names {
         let before_ns = now_ns.saturating_sub(FORGET_AFTER_NS);
         // Two references are the table's, one is `resolved`'s. What a row refers to outlives the row here by
         // one rotation at least, because `resolved` holds the row.
-        tables.rows.forget(before_ns, 3);
-        tables.operations.forget(before_ns, 3);
-        tables.origins.forget(before_ns, 3);
-        tables.callers.forget(before_ns, 2);
+        let forgotten = tables.edges.forget(window_begin_ns, 3)
+            + tables.entities.forget(window_begin_ns, 3)
+            + tables.rows.forget(before_ns, 3)
+            + tables.operations.forget(before_ns, 3)
+            + tables.origins.forget(before_ns, 2)
+            + tables.callers.forget(before_ns, 2);
+        if forgotten > 0 {
+            self.make_void();
+        }
         resolved
     }
 }
@@ -430,8 +476,9 @@ impl OperationName {
 #[derive(Debug)]
 pub(crate) struct Resolved {
     operations: Vec<Option<Arc<OperationName>>>,
-    origins: Vec<Option<Arc<Place>>>,
     rows: Vec<Option<Arc<OperationRow>>>,
+    edges: Vec<Option<Arc<EdgeName>>>,
+    entities: Vec<Option<Arc<EntityName>>>,
     pub(crate) owners: Vec<Arc<OwnerName>>,
 }
 
@@ -444,12 +491,16 @@ impl Resolved {
         self.operations.iter().flatten()
     }
 
-    pub(crate) fn origin(&self, id: u32) -> Option<&Arc<Place>> {
-        self.origins.get(id as usize)?.as_ref()
-    }
-
     pub(crate) fn row(&self, id: u32) -> Option<&Arc<OperationRow>> {
         self.rows.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn edge(&self, id: u32) -> Option<&Arc<EdgeName>> {
+        self.edges.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn entity(&self, id: u32) -> Option<&Arc<EntityName>> {
+        self.entities.get(id as usize)?.as_ref()
     }
 }
 

@@ -4,16 +4,16 @@ mod apportion;
 mod retained;
 mod rows;
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap;
 use weighbridge_wire::{
     Class, LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RowKind, RowSet,
     RowValue, Window, column,
 };
 
 use super::names::Resolved;
-use super::shard::{DistributionCell, EdgeCell, EdgeRow, EntitySizes, OperationCell, Shard};
+use super::shard::{OperationCell, Shard};
 use super::{Ledger, OperationRow, WindowLedger};
+use crate::sync::lock;
 use crate::{account, alloc, clock};
 use rows::{
     apportion_cpu, bound_figures, write_distributions, write_edges, write_entities, write_owners,
@@ -41,7 +41,7 @@ pub(crate) struct Rotation {
     /// What the clock had told of itself.
     clock: clock::Totals,
     /// Requests in flight by operation row.
-    in_flight: HashMap<u32, i64>,
+    in_flight: FxHashMap<u32, i64>,
 }
 
 impl Rotation {
@@ -59,7 +59,7 @@ impl Rotation {
             process_cpu_at_init_ns: process_cpu_ns,
             process_cpu_ns,
             in_progress_ns: account::in_progress(&noted),
-            in_flight: HashMap::new(),
+            in_flight: FxHashMap::default(),
         }
     }
 
@@ -85,10 +85,7 @@ impl Rotation {
         self.key.clock_mode = clock.mode.name().into();
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
-        let mut merged = Merged::default();
-        for shard in shards {
-            merged.add(shard);
-        }
+        let mut merged = merged(shards);
         let mut rows = RowSet::new();
         let shares = apportion::http2(&mut merged, &names);
         shares.write_operations(&mut rows, &names);
@@ -96,14 +93,14 @@ impl Rotation {
         write_owners(&mut rows, &merged, &names);
         write_distributions(&mut rows, &merged, &names);
         write_series(&mut rows, &merged, &names, length_ns);
-        write_edges(&mut rows, &merged.edges, &shares, &names);
+        write_edges(&mut rows, &merged, &shares, &names);
         write_entities(&mut rows, &merged, &names);
         if let Some(retained) = &retained {
             retained::write_retained(&mut rows, retained, &names);
-            merged.lose(("agent.retained", "table full"), retained.lost);
+            merged.lose("agent.retained", "table full", retained.lost);
         }
         let strayed = ledger.regions.write(&mut rows, &merged.regions, end_ns);
-        merged.lose(("agent.regions", "forgotten"), strayed);
+        merged.lose("agent.regions", "forgotten", strayed);
         if clock.scaled {
             rows = apportion_cpu(&rows);
         }
@@ -190,7 +187,7 @@ impl Rotation {
     fn operations(
         &mut self,
         rows: &mut RowSet,
-        cells: &HashMap<u32, OperationCell>,
+        cells: &FxHashMap<u32, OperationCell>,
         names: &Resolved,
         length_ns: u64,
     ) -> (u64, u64) {
@@ -254,22 +251,33 @@ fn operation_key(row: &OperationRow) -> OperationKey {
 
 /// Swaps all shards at one instant, notes how far each thread has booked, and what the ids mean.
 fn swap(ledger: &Ledger, now_ns: u64) -> (Vec<Shard>, account::InProgress, Resolved) {
-    let mut guards: Vec<_> = (0..ledger.shards.len()).map(|n| ledger.shard(n)).collect();
+    let mut guards: Vec<_> = ledger.shards.iter().map(lock).collect();
+    // Locks are taken in the order shard, common table.
+    guards.push(lock(&ledger.common));
     let noted = account::snapshot();
     let taken = guards
         .iter_mut()
         .map(|shard| {
-            std::mem::replace(
-                &mut **shard,
-                Shard {
-                    begin_ns: now_ns,
-                    ..Shard::default()
-                },
-            )
+            let fresh = Shard {
+                begin_ns: now_ns,
+                ..Shard::default()
+            };
+            std::mem::replace(&mut **shard, fresh)
         })
         .collect();
     let names = ledger.names.resolve_and_forget(now_ns);
     (taken, noted, names)
+}
+
+/// The shards of one window, added up.
+fn merged(shards: Vec<Shard>) -> Shard {
+    // The last is the common table, the largest.
+    let mut shards = shards.into_iter().rev();
+    let mut sum = shards.next().unwrap_or_default();
+    for mut shard in shards {
+        sum.absorb(&mut shard);
+    }
+    sum
 }
 
 fn add_owner_cpu(rows: &mut RowSet, kind: OwnerKind, name: &str, cpu_ns: i64) {
@@ -279,71 +287,4 @@ fn add_owner_cpu(rows: &mut RowSet, kind: OwnerKind, name: &str, cpu_ns: i64) {
     };
     rows.row_mut(key.row_key(Quality::Measured))
         .add(Class::Handler.column(), cpu_ns);
-}
-
-/// The shards of one window, added up.
-#[derive(Debug, Default)]
-struct Merged {
-    operations: HashMap<u32, OperationCell>,
-    owners: HashMap<u32, super::Cost>,
-    distributions: HashMap<u32, DistributionCell>,
-    arrivals: HashMap<u32, HashMap<u32, i64>>,
-    edges: Vec<(EdgeRow, EdgeCell)>,
-    entities: Vec<(super::shard::EntityRow, super::shard::EntityCell)>,
-    entity_sizes: EntitySizes,
-    regions: super::RegionCosts,
-    losses: HashMap<(&'static str, &'static str), i64>,
-    readings: u64,
-}
-
-impl Merged {
-    fn lose(&mut self, at: (&'static str, &'static str), n: u64) {
-        if n > 0 {
-            let lost = self.losses.entry(at).or_default();
-            *lost = lost.saturating_add(super::edge::signed(n));
-        }
-    }
-
-    fn add(&mut self, shard: Shard) {
-        for (id, cell) in shard.operations {
-            let sum = self.operations.entry(id).or_default();
-            sum.cost.add(&cell.cost);
-            sum.started += cell.started;
-            sum.ended += cell.ended;
-            sum.errors += cell.errors;
-            sum.client_errors += cell.client_errors;
-            sum.wall_ns += cell.wall_ns;
-            sum.wait_call_ns += cell.wait_call_ns;
-            sum.wait_store_ns += cell.wait_store_ns;
-            sum.late_cpu_ns += cell.late_cpu_ns;
-            sum.peak_live_bytes = sum.peak_live_bytes.max(cell.peak_live_bytes);
-            sum.peak_live_sum_bytes += cell.peak_live_sum_bytes;
-            sum.instants_ns += cell.instants_ns;
-            sum.http2_weight += cell.http2_weight;
-        }
-        for (id, cost) in shard.owners {
-            self.owners.entry(id).or_default().add(&cost);
-        }
-        for (id, cell) in shard.distributions {
-            let sum = self.distributions.entry(id).or_default();
-            sum.request_cpu.merge(&cell.request_cpu);
-            sum.wall.merge(&cell.wall);
-            sum.root_wall.merge(&cell.root_wall);
-        }
-        for (id, slots) in shard.arrivals {
-            let sum = self.arrivals.entry(id).or_default();
-            for (slot, n) in slots {
-                *sum.entry(slot).or_default() += n;
-            }
-        }
-        self.edges.extend(shard.edges);
-        self.entities.extend(shard.entities);
-        self.entity_sizes.extend(shard.entity_sizes);
-        self.regions.merge(&shard.regions);
-        for (key, n) in shard.losses {
-            let lost = self.losses.entry(key).or_default();
-            *lost = lost.saturating_add(n);
-        }
-        self.readings += shard.readings;
-    }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weighbridge_wire::{Histogram, OTHER, side};
+use rustc_hash::FxHashMap;
+use weighbridge_wire::{Histogram, side};
 
 use super::cost::Cost;
-use super::edge::{Direction, EdgeFigures, EdgeId, EntityFigures, add_known, signed, size_class};
-use super::names::{OperationRow, OwnerId};
+use super::edge::{Direction, EdgeFigures, EntityFigures, add_known, signed, size_class};
+use super::names::{EdgeName, EntityName, OperationRow, OwnerId};
 use super::region::RegionCosts;
 
 /// Length of a slot of arrivals.
@@ -38,14 +39,6 @@ pub(crate) struct DistributionCell {
     pub(crate) request_cpu: Histogram,
     pub(crate) wall: Histogram,
     pub(crate) root_wall: Histogram,
-}
-
-/// Key of an edge row: the edge, the operation and the origin on this side.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct EdgeRow {
-    pub(crate) id: EdgeId,
-    pub(crate) operation: u32,
-    pub(crate) origin: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +74,78 @@ pub(crate) struct EdgeCell {
     pub(crate) http2_weight: i64,
 }
 
+impl OperationCell {
+    fn absorb(&mut self, other: &Self) {
+        self.cost.add(&other.cost);
+        self.started += other.started;
+        self.ended += other.ended;
+        self.errors += other.errors;
+        self.client_errors += other.client_errors;
+        self.wall_ns += other.wall_ns;
+        self.wait_call_ns += other.wait_call_ns;
+        self.wait_store_ns += other.wait_store_ns;
+        self.late_cpu_ns += other.late_cpu_ns;
+        self.peak_live_bytes = self.peak_live_bytes.max(other.peak_live_bytes);
+        self.peak_live_sum_bytes += other.peak_live_sum_bytes;
+        self.instants_ns += other.instants_ns;
+        self.http2_weight += other.http2_weight;
+    }
+}
+
+impl SizeCell {
+    fn new(direction: Direction, class: u8) -> Self {
+        Self {
+            direction,
+            class,
+            messages: 0,
+            body_bytes: 0,
+            encode_ns: None,
+            decode_ns: None,
+            protocol_ns: None,
+            io_ns: None,
+        }
+    }
+}
+
 impl EdgeCell {
-    fn add(&mut self, caller: bool, f: &EdgeFigures) {
+    fn absorb(&mut self, other: &Self) {
+        self.request_messages += other.request_messages;
+        self.request_body_bytes += other.request_body_bytes;
+        add_known(&mut self.request_wire_bytes, other.request_wire_bytes);
+        self.response_messages += other.response_messages;
+        self.response_body_bytes += other.response_body_bytes;
+        add_known(&mut self.response_wire_bytes, other.response_wire_bytes);
+        add_known(&mut self.encode_ns, other.encode_ns);
+        add_known(&mut self.decode_ns, other.decode_ns);
+        add_known(&mut self.protocol_ns, other.protocol_ns);
+        add_known(&mut self.io_ns, other.io_ns);
+        add_known(&mut self.wait_ns, other.wait_ns);
+        self.errors += other.errors;
+        self.retries += other.retries;
+        self.redelivered += other.redelivered;
+        self.http2_weight += other.http2_weight;
+        for cell in &other.sizes {
+            let sum = self.size(cell.direction, cell.class);
+            sum.messages += cell.messages;
+            sum.body_bytes += cell.body_bytes;
+            add_known(&mut sum.encode_ns, cell.encode_ns);
+            add_known(&mut sum.decode_ns, cell.decode_ns);
+            add_known(&mut sum.protocol_ns, cell.protocol_ns);
+            add_known(&mut sum.io_ns, cell.io_ns);
+        }
+    }
+
+    /// The cell of a size class.
+    fn size(&mut self, direction: Direction, class: u8) -> &mut SizeCell {
+        let same = |cell: &SizeCell| cell.direction == direction && cell.class == class;
+        let n = self.sizes.iter().position(same).unwrap_or_else(|| {
+            self.sizes.push(SizeCell::new(direction, class));
+            self.sizes.len() - 1
+        });
+        &mut self.sizes[n]
+    }
+
+    fn add(&mut self, caller: bool, f: &EdgeFigures, sizes: &[(Direction, u64)]) {
         self.request_messages += signed(f.request_messages);
         self.request_body_bytes += signed(f.request_body_bytes);
         add_known(
@@ -104,10 +167,10 @@ impl EdgeCell {
         self.retries += signed(f.retries);
         self.redelivered += signed(f.redelivered);
         self.http2_weight += f.http2_weight;
-        self.add_sizes(caller, f);
+        self.add_sizes(caller, f, sizes);
     }
 
-    fn add_sizes(&mut self, caller: bool, f: &EdgeFigures) {
+    fn add_sizes(&mut self, caller: bool, f: &EdgeFigures, sizes: &[(Direction, u64)]) {
         // A message without a body still has a head to frame and a socket call to pay.
         const HEAD_BYTES: u64 = 200;
         let sent = if caller {
@@ -115,45 +178,23 @@ impl EdgeCell {
         } else {
             Direction::Response
         };
-        let weight = |bytes: u64| i128::from(bytes.saturating_add(HEAD_BYTES));
-        let total = |wanted: Option<Direction>| -> i128 {
-            f.sizes
-                .iter()
-                .filter(|(d, _)| wanted.is_none_or(|w| w == *d))
-                .map(|(_, b)| weight(*b))
-                .sum()
-        };
-        let (of_sent, of_all) = (total(Some(sent)), total(None));
-        let of_received = of_all - of_sent;
-        let share = |ns: Option<i64>, bytes: u64, whole: i128| {
-            ns.filter(|_| whole > 0).map(|ns| {
-                // A share of an i64 is an i64.
-                i64::try_from(i128::from(ns) * weight(bytes) / whole).unwrap_or(0)
-            })
-        };
-        for &(direction, bytes) in &f.sizes {
-            let class = size_class(bytes);
-            let cell = match self
-                .sizes
-                .iter_mut()
-                .position(|c| c.direction == direction && c.class == class)
-            {
-                Some(n) => &mut self.sizes[n],
-                None => {
-                    self.sizes.push(SizeCell {
-                        direction,
-                        class,
-                        messages: 0,
-                        body_bytes: 0,
-                        encode_ns: None,
-                        decode_ns: None,
-                        protocol_ns: None,
-                        io_ns: None,
-                    });
-                    let last = self.sizes.len() - 1;
-                    &mut self.sizes[last]
-                }
+        let weight = |bytes: u64| bytes.saturating_add(HEAD_BYTES);
+        let (mut of_sent, mut of_received) = (0u64, 0u64);
+        for (direction, bytes) in sizes {
+            let sum = if *direction == sent {
+                &mut of_sent
+            } else {
+                &mut of_received
             };
+            *sum = sum.saturating_add(weight(*bytes));
+        }
+        let of_all = of_sent.saturating_add(of_received);
+        let share = |ns: Option<i64>, bytes: u64, whole: u64| {
+            ns.filter(|_| whole > 0)
+                .map(|ns| share_of(ns, weight(bytes), whole))
+        };
+        for &(direction, bytes) in sizes {
+            let cell = self.size(direction, size_class(bytes));
             cell.messages += 1;
             cell.body_bytes += signed(bytes);
             if direction == sent {
@@ -167,16 +208,6 @@ impl EdgeCell {
     }
 }
 
-/// Key of an entity row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct EntityRow {
-    pub(crate) operation: u32,
-    pub(crate) database: Arc<str>,
-    pub(crate) entity: Arc<str>,
-    /// A word of [`weighbridge_wire::access`].
-    pub(crate) access: &'static str,
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EntityCell {
     pub(crate) statements: i64,
@@ -184,21 +215,69 @@ pub(crate) struct EntityCell {
     pub(crate) bytes: Option<i64>,
 }
 
+/// `ns` × `part` ÷ `whole`, rounded towards zero.
+fn share_of(ns: i64, part: u64, whole: u64) -> i64 {
+    if part == whole {
+        return ns;
+    }
+    // Nearly always small enough for the processor's own division.
+    let narrow = || {
+        let product = ns.checked_mul(i64::try_from(part).ok()?)?;
+        product.checked_div(i64::try_from(whole).ok()?)
+    };
+    narrow().unwrap_or_else(|| {
+        // A share of an i64 is an i64.
+        i64::try_from(i128::from(ns) * i128::from(part) / i128::from(whole.max(1))).unwrap_or(0)
+    })
+}
+
+/// Arrivals of one operation by slot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrivals(Vec<(u32, i32)>);
+
+impl Arrivals {
+    fn add(&mut self, slot: u32, n: i32) {
+        // The slot of the last arrival, in nearly all cases.
+        match self.0.iter_mut().rev().find(|(at, _)| *at == slot) {
+            Some((_, sum)) => *sum = sum.saturating_add(n),
+            None => self.0.push((slot, n)),
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        for &(slot, n) in &other.0 {
+            self.add(slot, n);
+        }
+    }
+
+    /// How many arrived in each slot that is not empty.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().map(|&(_, n)| i64::from(n))
+    }
+}
+
 /// Rows and bytes by database and entity.
 pub(crate) type EntitySizes = HashMap<(Arc<str>, Arc<str>), (Option<i64>, Option<i64>)>;
 
-/// One shard: everything booked since the last rotation.
+/// How many rows of a kind a shard holds before it is emptied into the common table: rows in use stay with
+/// their threads, and many rows cost the memory of one table and not of eight.
+const ROWS_MAX: usize = 64;
+/// As [`ROWS_MAX`] for what has histograms.
+const DISTRIBUTIONS_MAX: usize = 16;
+
+/// One of the tables that threads add to: everything booked since the last rotation or emptying.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     /// Instant of the last rotation.
     pub(crate) begin_ns: u64,
-    pub(crate) operations: HashMap<u32, OperationCell>,
-    pub(crate) owners: HashMap<u32, Cost>,
-    pub(crate) distributions: HashMap<u32, DistributionCell>,
-    /// Arrivals per slot, by operation.
-    pub(crate) arrivals: HashMap<u32, HashMap<u32, i64>>,
-    pub(crate) edges: HashMap<EdgeRow, EdgeCell>,
-    pub(crate) entities: HashMap<EntityRow, EntityCell>,
+    pub(crate) operations: FxHashMap<u32, OperationCell>,
+    /// By number of the owner; a handful.
+    pub(crate) owners: Vec<Cost>,
+    pub(crate) distributions: FxHashMap<u32, DistributionCell>,
+    /// By operation.
+    pub(crate) arrivals: FxHashMap<u32, Arrivals>,
+    pub(crate) edges: FxHashMap<u32, EdgeCell>,
+    pub(crate) entities: FxHashMap<u32, EntityCell>,
     pub(crate) entity_sizes: EntitySizes,
     pub(crate) regions: RegionCosts,
     pub(crate) losses: HashMap<(&'static str, &'static str), i64>,
@@ -212,7 +291,11 @@ impl Shard {
     }
 
     pub(crate) fn book_owner(&mut self, owner: OwnerId, cost: &Cost) {
-        self.owners.entry(owner.0).or_default().add(cost);
+        let n = owner.0 as usize;
+        if self.owners.len() <= n {
+            self.owners.resize(n + 1, Cost::default());
+        }
+        self.owners[n].add(cost);
     }
 
     /// The slot of an instant. Instants before the window, of requests that began while it was being
@@ -221,13 +304,8 @@ impl Shard {
         u32::try_from(instant_ns.saturating_sub(self.begin_ns) / SLOT_NS).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn arrive(&mut self, operation: u32, slot: u32, n: i64) {
-        *self
-            .arrivals
-            .entry(operation)
-            .or_default()
-            .entry(slot)
-            .or_default() += n;
+    pub(crate) fn arrive(&mut self, operation: u32, slot: u32, n: i32) {
+        self.arrivals.entry(operation).or_default().add(slot, n);
     }
 
     /// Signed distance of an instant from the begin of the window.
@@ -235,50 +313,86 @@ impl Shard {
         i128::from(instant_ns) - i128::from(self.begin_ns)
     }
 
-    /// Adds to the edge's row. True when the table is full and the row is `__other__`.
-    pub(crate) fn edge(&mut self, mut row: EdgeRow, figures: &EdgeFigures, max: usize) -> bool {
-        let folded = self.edges.len() >= max && !self.edges.contains_key(&row);
-        if folded {
-            let other: Arc<str> = OTHER.into();
-            row.id.peer_service = if row.id.side == side::CALLEE {
-                other.clone()
-            } else {
-                "".into()
-            };
-            row.id.peer_operation = row.id.peer_service.clone();
-            row.id.call_id = other.clone();
-            row.id.peer = other.clone();
-            row.id.target = other;
-            row.operation = u32::MAX;
-            row.origin = u32::MAX;
-        }
-        let caller = row.id.side == side::CALLER;
-        self.edges.entry(row).or_default().add(caller, figures);
-        folded
+    /// Adds to the edge's row. `sizes` are the body sizes of its messages.
+    pub(crate) fn edge(
+        &mut self,
+        name: &EdgeName,
+        figures: &EdgeFigures,
+        sizes: &[(Direction, u64)],
+    ) {
+        let caller = name.edge.side == side::CALLER;
+        let cell = self.edges.entry(name.id).or_default();
+        cell.add(caller, figures, sizes);
     }
 
-    /// Adds to the entity's row. True when the table is full and the row is `__other__`.
-    pub(crate) fn entity(
-        &mut self,
-        mut row: EntityRow,
-        figures: EntityFigures,
-        max: usize,
-    ) -> bool {
-        let folded = self.entities.len() >= max && !self.entities.contains_key(&row);
-        if folded {
-            row.operation = u32::MAX;
-            row.database = OTHER.into();
-            row.entity = OTHER.into();
-        }
-        let cell = self.entities.entry(row).or_default();
+    /// Adds to the entity's row.
+    pub(crate) fn entity(&mut self, name: &EntityName, figures: EntityFigures) {
+        let cell = self.entities.entry(name.id).or_default();
         cell.statements += signed(figures.statements);
         add_known(&mut cell.rows, figures.rows.map(signed));
         add_known(&mut cell.bytes, figures.bytes.map(signed));
-        folded
     }
 
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
-        let lost = self.losses.entry((place, reason)).or_default();
-        *lost = lost.saturating_add(signed(n));
+        if n > 0 {
+            let lost = self.losses.entry((place, reason)).or_default();
+            *lost = lost.saturating_add(signed(n));
+        }
+    }
+
+    /// True when it is to be emptied into the common table.
+    pub(super) fn is_full(&self) -> bool {
+        self.operations.len() > ROWS_MAX
+            || self.edges.len() > ROWS_MAX
+            || self.entities.len() > ROWS_MAX
+            || self.distributions.len() > DISTRIBUTIONS_MAX
+    }
+
+    /// Empties `other` into this one.
+    pub(super) fn absorb(&mut self, other: &mut Self) {
+        for (id, cell) in other.operations.drain() {
+            self.operations.entry(id).or_default().absorb(&cell);
+        }
+        for (n, cost) in other.owners.drain(..).enumerate() {
+            self.book_owner(OwnerId(u32::try_from(n).unwrap_or(u32::MAX)), &cost);
+        }
+        for (id, cell) in other.distributions.drain() {
+            let sum = self.distributions.entry(id).or_default();
+            sum.request_cpu.merge(&cell.request_cpu);
+            sum.wall.merge(&cell.wall);
+            sum.root_wall.merge(&cell.root_wall);
+        }
+        for (id, arrivals) in other.arrivals.drain() {
+            self.arrivals.entry(id).or_default().absorb(&arrivals);
+        }
+        for (id, cell) in other.edges.drain() {
+            self.edges.entry(id).or_default().absorb(&cell);
+        }
+        for (id, cell) in other.entities.drain() {
+            let sum = self.entities.entry(id).or_default();
+            sum.statements += cell.statements;
+            add_known(&mut sum.rows, cell.rows);
+            add_known(&mut sum.bytes, cell.bytes);
+        }
+        self.entity_sizes.extend(other.entity_sizes.drain());
+        for (key, n) in other.losses.drain() {
+            let lost = self.losses.entry(key).or_default();
+            *lost = lost.saturating_add(n);
+        }
+        self.regions.merge(&std::mem::take(&mut other.regions));
+        self.readings += std::mem::take(&mut other.readings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_the_same_by_the_short_way_and_the_long() {
+        assert_eq!(share_of(1_000, 300, 400), 750);
+        assert_eq!(share_of(-1_000, 1, 3), -333);
+        assert_eq!(share_of(i64::MAX, u64::MAX, u64::MAX), i64::MAX);
+        assert_eq!(share_of(i64::MIN + 1, 5, 10), i64::MIN / 2 + 1);
     }
 }

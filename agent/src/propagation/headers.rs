@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderValue};
 
+#[cfg(test)]
+use super::Incoming;
 use super::baggage::{is_ours, origin_member, read_origin};
 use super::{
     BAGGAGE, BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP, Hop, Party, TRACEPARENT, TraceContext,
@@ -33,30 +35,21 @@ pub(crate) struct HeadersOut<'a> {
 }
 
 /// Reads what a request brought along. From a peer that is not trusted nothing of the chain is believed and
-/// our headers are taken off.
+/// our headers are taken off. What [`Incoming`] finds, read at once.
+#[cfg(test)]
 pub(crate) fn extract(trust: &Trust, peer: Option<IpAddr>, headers: &mut HeaderMap) -> Inbound {
-    let mut traces = headers.get_all(TRACEPARENT).iter();
-    let trace = match (traces.next(), traces.next()) {
-        (Some(only), None) => only.to_str().ok().and_then(TraceContext::parse),
-        // Two of them contradict each other.
-        _ => None,
-    };
-    let hop = headers
-        .get(HOP)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| Hop::parse(value, trust, peer));
-    // Who may not describe the hop may not name the origin; an agent always sends both.
-    if hop.is_none() {
+    let incoming = Incoming::find(headers);
+    let chain = incoming
+        .believed(trust, peer)
+        .and_then(|chain| chain.read());
+    let trace = incoming.trace().parsed();
+    if chain.is_none() && incoming.has_ours() {
         strip(headers);
-        return Inbound {
-            trace,
-            origin: None,
-            hop: None,
-        };
     }
+    let (hop, origin) = chain.unzip();
     Inbound {
         trace,
-        origin: find_origin(headers),
+        origin: origin.flatten(),
         hop,
     }
 }
@@ -135,13 +128,6 @@ fn bounded(headers: &HeaderMap) -> impl Iterator<Item = &str> {
             bytes <= BAGGAGE_BYTES_MAX
         })
         .filter_map(|value| value.to_str().ok())
-}
-
-fn find_origin(headers: &HeaderMap) -> Option<Party> {
-    bounded(headers)
-        .flat_map(|value| value.split(','))
-        .find(|m| is_ours(m))
-        .and_then(read_origin)
 }
 
 /// Takes our member off. What lies beyond the bounds is dropped with it, since nobody looked at it.

@@ -60,27 +60,26 @@ impl Hop {
 
     /// Reads the header. `None` when it is malformed, of another version, or not believed.
     pub(crate) fn parse(value: &str, trust: &Trust, peer: Option<IpAddr>) -> Option<Self> {
-        if value.len() > HOP_BYTES_MAX {
+        let text = HopText::split(value)?;
+        if !text.is_believed(trust, peer) {
             return None;
         }
-        let parts: Vec<&str> = value.splitn(8, ';').collect();
-        let (&[version, service, operation, call_id, mode, sent], rest) =
-            parts.split_first_chunk()?;
-        let (signed, mac) = match rest {
-            [] => (value, None),
-            [mac] => (&value[..value.len() - mac.len() - 1], Some(*mac)),
-            _ => return None,
+        Self::read(text.lasting, text.sent_unix_us)
+    }
+
+    /// Reads the part of the header that is the same for all requests over one edge.
+    pub(super) fn read(lasting: &str, sent_unix_us: u64) -> Option<Self> {
+        let parts: Vec<&str> = lasting.splitn(6, ';').collect();
+        let &[version, service, operation, call_id, mode] = &parts[..] else {
+            return None;
         };
-        if version != "1" || !trust.believes(peer, signed, mac) {
-            return None;
-        }
         let mode = match mode {
             "s" => Mode::Sync,
             "a" => Mode::Async,
             _ => return None,
         };
         let service: Arc<str> = decoded(service)?;
-        if service.is_empty() {
+        if version != "1" || service.is_empty() {
             return None;
         }
         Some(Self {
@@ -90,7 +89,48 @@ impl Hop {
             },
             call_id: CallId::parse(call_id)?,
             mode,
-            sent_unix_us: sent.parse().ok()?,
+            sent_unix_us,
         })
+    }
+}
+
+/// The parts of a per-hop header, not read yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HopText<'a> {
+    /// Everything before the time of sending: the same for all requests over one edge.
+    pub(super) lasting: &'a str,
+    pub(super) sent_unix_us: u64,
+    /// What the code was made of.
+    signed: &'a str,
+    mac: Option<&'a str>,
+}
+
+impl<'a> HopText<'a> {
+    /// `None` when the header is too long, has too few or too many parts, or a malformed time.
+    pub(super) fn split(value: &'a str) -> Option<Self> {
+        if value.len() > HOP_BYTES_MAX {
+            return None;
+        }
+        let (end, _) = value.match_indices(';').nth(4)?;
+        let mut rest = value[end + 1..].split(';');
+        let sent = rest.next()?;
+        let mac = rest.next();
+        if rest.next().is_some() {
+            return None;
+        }
+        let signed = match mac {
+            Some(mac) => &value[..value.len() - mac.len() - 1],
+            None => value,
+        };
+        Some(Self {
+            lasting: &value[..end],
+            sent_unix_us: sent.parse().ok()?,
+            signed,
+            mac,
+        })
+    }
+
+    pub(super) fn is_believed(&self, trust: &Trust, peer: Option<IpAddr>) -> bool {
+        trust.believes(peer, self.signed, self.mac)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::identity::random_u64;
 
@@ -58,6 +59,58 @@ impl TraceContext {
             flags: u8::from_str_radix(flags, 16).ok()?,
         };
         (context.trace_id != 0 && context.span_id != 0).then_some(context)
+    }
+}
+
+/// The trace of a request, read or made when somebody asks: most requests call nobody.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace {
+    /// The header of version 00, as it came.
+    text: Option<[u8; TEXT_BYTES]>,
+    found: OnceLock<TraceContext>,
+}
+
+/// Length of a `traceparent` of version 00.
+const TEXT_BYTES: usize = 55;
+
+impl Trace {
+    /// Takes the value of the header.
+    pub(crate) fn from_header(value: &[u8]) -> Self {
+        if let Ok(text) = value.try_into() {
+            return Self {
+                text: Some(text),
+                found: OnceLock::new(),
+            };
+        }
+        str::from_utf8(value)
+            .ok()
+            .and_then(TraceContext::parse)
+            .map_or_else(Self::default, Self::from)
+    }
+
+    /// The trace, if the request brought one that is well-formed.
+    pub(crate) fn parsed(&self) -> Option<TraceContext> {
+        let read = |text: &[u8; TEXT_BYTES]| TraceContext::parse(str::from_utf8(text).ok()?);
+        self.found
+            .get()
+            .copied()
+            .or_else(|| self.text.as_ref().and_then(read))
+    }
+
+    /// The trace; a new one when the request brought none that is well-formed.
+    pub(crate) fn get(&self) -> TraceContext {
+        *self
+            .found
+            .get_or_init(|| self.parsed().unwrap_or_else(TraceContext::new_root))
+    }
+}
+
+impl From<TraceContext> for Trace {
+    fn from(found: TraceContext) -> Self {
+        Self {
+            text: None,
+            found: OnceLock::from(found),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ where
     let operation = mark
         .bill
         .as_ref()
-        .map_or(NO_OPERATION, |bill| bill.edge_names().0);
+        .map_or(NO_OPERATION, |bill| bill.name_id());
     if let Some(known) = span.extensions().get::<SpanRegion>()
         && known.place.operation == operation
         && known.place.epoch == epoch

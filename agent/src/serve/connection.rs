@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -27,6 +27,8 @@ struct State {
     phase: AtomicU8,
     /// The request in flight, until the flush after its response. On HTTP/2 each stream has its own.
     open: Mutex<Option<Arc<Bill>>>,
+    /// Shows without a lock that there is none.
+    is_open: AtomicBool,
 }
 
 /// The owners `connection`.
@@ -70,6 +72,7 @@ impl Served {
             owners,
             phase: AtomicU8::new(phase as u8),
             open: Mutex::new(None),
+            is_open: AtomicBool::new(false),
         }))
     }
 
@@ -125,19 +128,37 @@ impl Served {
     }
 
     fn open(&self) -> Option<Arc<Bill>> {
+        if !self.0.is_open.load(Ordering::Acquire) {
+            return None;
+        }
         lock(&self.0.open).clone()
+    }
+
+    /// The request that is done with the socket from now on, if `done` says so of it.
+    fn close(&self, done: impl FnOnce(&Bill) -> bool) -> Option<Arc<Bill>> {
+        if !self.0.is_open.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut open = lock(&self.0.open);
+        let closed = open.take_if(|bill| done(bill));
+        self.0.is_open.store(open.is_some(), Ordering::Release);
+        closed
     }
 
     /// The connection works for this request from now on. What this poll spent so far was reading and
     /// parsing its head.
     pub(crate) fn begin(&self, bill: &Arc<Bill>) {
         let before = lock(&self.0.open).replace(bill.clone());
-        if account::current().is_some_and(|account| account.owner.same(self.owner())) {
-            account::book_spent_here_to(bill);
-        }
+        self.0.is_open.store(true, Ordering::Release);
+        account::hand_over(self.owner(), bill, Class::Protocol);
         if let Some(before) = before {
             before.socket_done();
         }
+    }
+
+    /// True when this thread works for the connection now.
+    pub(crate) fn is_at_work(&self) -> bool {
+        account::is_current(self.owner())
     }
 
     /// The account in which the connection works now.
@@ -148,11 +169,12 @@ impl Served {
         Account::new(owner, Class::Protocol)
     }
 
-    /// Makes the rest of the poll the open request's, if one has just begun. Returns it.
+    /// Makes the rest of the poll the open request's, if one began while another account was current. Returns
+    /// it.
     pub(super) fn follow(&self) -> Option<Arc<Bill>> {
         let bill = self.open()?;
-        let owner = OwnerRef::Bill(bill.clone());
-        if !account::current().is_some_and(|account| account.owner.same(&owner)) {
+        if !account::is_current_bill(&bill) {
+            let owner = OwnerRef::Bill(bill.clone());
             account::replace_current(Account::new(owner, Class::Protocol));
         }
         Some(bill)
@@ -160,24 +182,17 @@ impl Served {
 
     /// Everything written so far has left for the socket. If the response has ended, the request is done.
     pub(super) fn flushed(&self) {
-        let done = {
-            let mut open = lock(&self.0.open);
-            if open.as_ref().is_some_and(|bill| bill.has_ended()) {
-                open.take()
-            } else {
-                None
-            }
-        };
-        if let Some(bill) = done {
+        if let Some(bill) = self.close(Bill::has_ended) {
+            bill.leave_socket();
+            // Books to the request what was spent for it, which closes it in most cases.
             account::replace_current(self.account());
-            bill.socket_done();
+            bill.close_if_complete();
         }
     }
 
     /// The connection is gone.
     fn closed(&self) {
-        let open = lock(&self.0.open).take();
-        if let Some(bill) = open {
+        if let Some(bill) = self.close(|_| true) {
             bill.socket_done();
         }
     }

@@ -10,6 +10,14 @@ pub(super) trait Entry {
     fn used_ns(&self) -> &AtomicU64;
     /// "None" and `__other__` are never forgotten.
     fn is_fixed(&self) -> bool;
+
+    /// Notes that it was asked for. Most often it was in this window already, and then nothing is written to
+    /// memory that other threads read.
+    fn touch(&self, now_ns: u64) {
+        if self.used_ns().load(Ordering::Relaxed) != now_ns {
+            self.used_ns().store(now_ns, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -72,8 +80,9 @@ impl<T> Table<T> {
 
 impl<T: Entry> Table<T> {
     /// Forgets what nobody holds or has asked for since this instant. `held` are the references that the
-    /// table and the caller have.
-    pub(super) fn forget(&mut self, before_ns: u64, held: usize) {
+    /// table and the caller have. Returns how many were forgotten.
+    pub(super) fn forget(&mut self, before_ns: u64, held: usize) -> usize {
+        let mut forgotten = 0;
         for (id, slot) in self.all.iter_mut().enumerate() {
             let Some((hash, entry)) = slot else { continue };
             let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns;
@@ -88,6 +97,8 @@ impl<T: Entry> Table<T> {
             }
             *slot = None;
             self.free.push(u32::try_from(id).unwrap_or(u32::MAX));
+            forgotten += 1;
         }
+        forgotten
     }
 }

@@ -6,10 +6,10 @@
 
 use weighbridge_wire::{Class, OwnerKind, Quality, RowSet};
 
-use super::{Merged, operation_key};
+use super::operation_key;
 use crate::ledger::HTTP2_CONNECTION;
 use crate::ledger::names::Resolved;
-use crate::ledger::shard::EdgeCell;
+use crate::ledger::shard::{EdgeCell, Shard};
 
 const SHARED: [Class; 2] = [Class::Protocol, Class::Io];
 
@@ -24,7 +24,7 @@ pub(super) struct Http2Shares {
 }
 
 /// Takes the shared cost from the connections' owner.
-pub(super) fn http2(merged: &mut Merged, names: &Resolved) -> Http2Shares {
+pub(super) fn http2(merged: &mut Shard, names: &Resolved) -> Http2Shares {
     // By id, so that equal remainders always fall alike. A class declared in the middle of a request moves its
     // weight, in another window perhaps: what is negative here was counted before.
     let mut weights: Vec<(u32, i64)> = merged
@@ -38,9 +38,7 @@ pub(super) fn http2(merged: &mut Merged, names: &Resolved) -> Http2Shares {
         .owners
         .iter()
         .position(|owner| owner.kind == OwnerKind::Connection && *owner.name == *HTTP2_CONNECTION);
-    let connection = owner
-        .and_then(|n| u32::try_from(n).ok())
-        .and_then(|id| merged.owners.get_mut(&id));
+    let connection = owner.and_then(|n| merged.owners.get_mut(n));
     match connection {
         Some(cost) if !weights.is_empty() => share(&mut cost.cpu_ns, &weights),
         _ => Http2Shares::default(),

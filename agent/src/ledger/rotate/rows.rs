@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use weighbridge_wire::{
-    ALL_CLASSES, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OTHER, OwnerKey,
+    ALL_CLASSES, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OwnerKey,
     Quality, RowSet, RowValue, SeriesKey, column, limits, scope,
 };
 
-use super::Merged;
 use super::apportion::{Http2Shares, largest_remainder};
 use crate::alloc;
 use crate::ledger::edge::{frame_weight, signed};
 use crate::ledger::limits::cut;
+use crate::ledger::names::EdgeName;
 use crate::ledger::names::Resolved;
-use crate::ledger::shard::{EdgeCell, EdgeRow, SLOT_NS, SizeCell};
+use crate::ledger::shard::{Arrivals, SLOT_NS, Shard, SizeCell};
 
 /// A name given by the host, cut: the collector refuses a delta with a longer one as a whole.
 fn short(name: &Arc<str>) -> Arc<str> {
@@ -73,12 +73,9 @@ pub(super) fn apportion_cpu(rows: &RowSet) -> RowSet {
     marked
 }
 
-pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+pub(super) fn write_owners(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
     let memory = alloc::is_installed();
-    for (id, cost) in &merged.owners {
-        let Some(owner) = names.owners.get(*id as usize) else {
-            continue;
-        };
+    for (owner, cost) in names.owners.iter().zip(&merged.owners) {
         if cost.is_zero() {
             continue;
         }
@@ -90,7 +87,7 @@ pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved)
     }
 }
 
-pub(super) fn write_distributions(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
+pub(super) fn write_distributions(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
     for (id, cell) in &merged.distributions {
         let Some(name) = names.operation(*id) else {
             continue;
@@ -117,7 +114,7 @@ pub(super) fn write_distributions(rows: &mut RowSet, merged: &Merged, names: &Re
 }
 
 /// One row per known operation, also when nothing arrived: a slot without arrivals is an observation.
-pub(super) fn write_series(rows: &mut RowSet, merged: &Merged, names: &Resolved, length_ns: u64) {
+pub(super) fn write_series(rows: &mut RowSet, merged: &Shard, names: &Resolved, length_ns: u64) {
     let slots = signed((length_ns + SLOT_NS / 2) / SLOT_NS);
     for name in names.operations() {
         if name.operation.is_empty() {
@@ -125,7 +122,7 @@ pub(super) fn write_series(rows: &mut RowSet, merged: &Merged, names: &Resolved,
         }
         let arrivals = merged.arrivals.get(&name.id);
         let sum =
-            |f: fn(i64) -> i64| arrivals.map_or(0, |slots| slots.values().map(|n| f(*n)).sum());
+            |f: fn(i64) -> i64| arrivals.map_or(0, |slots: &Arrivals| slots.counts().map(f).sum());
         let key = SeriesKey {
             operation: name.operation.clone(),
             class: name.class.clone(),
@@ -141,45 +138,31 @@ pub(super) fn write_series(rows: &mut RowSet, merged: &Merged, names: &Resolved,
     }
 }
 
-/// Names of an operation id; beyond the table it is `__other__`.
-fn operation_names(names: &Resolved, id: u32) -> [Arc<str>; 3] {
-    match names.operation(id) {
-        Some(name) => [
-            name.component.clone(),
-            name.operation.clone(),
-            name.class.clone(),
-        ],
-        None => ["".into(), OTHER.into(), "".into()],
-    }
-}
-
 pub(super) fn write_edges(
     rows: &mut RowSet,
-    edges: &[(EdgeRow, EdgeCell)],
+    merged: &Shard,
     shares: &Http2Shares,
     names: &Resolved,
 ) {
-    for (edge, cell) in edges {
-        let [component, operation, class] = operation_names(names, edge.operation);
-        let (origin_service, origin_operation) = match names.origin(edge.origin) {
-            Some(origin) => (origin.service.clone(), origin.operation.clone()),
-            None => (OTHER.into(), OTHER.into()),
+    for (id, cell) in &merged.edges {
+        let Some(name) = names.edge(*id) else {
+            continue;
         };
-        let id = &edge.id;
+        let edge = &name.edge;
         let key = EdgeKey {
-            side: id.side.into(),
-            mode: id.mode.into(),
-            transport: id.transport.into(),
-            component,
-            operation: operation.clone(),
-            class,
-            peer_service: id.peer_service.clone(),
-            peer_operation: id.peer_operation.clone(),
-            call_id: id.call_id.clone(),
-            peer: short(&id.peer),
-            target: short(&id.target),
-            origin_service,
-            origin_operation,
+            side: edge.side.into(),
+            mode: edge.mode.into(),
+            transport: edge.transport.into(),
+            component: name.name.component.clone(),
+            operation: name.name.operation.clone(),
+            class: name.name.class.clone(),
+            peer_service: edge.peer_service.clone(),
+            peer_operation: edge.peer_operation.clone(),
+            call_id: edge.call_id.clone(),
+            peer: short(&edge.peer),
+            target: short(&edge.target),
+            origin_service: name.origin.service.clone(),
+            origin_operation: name.origin.operation.clone(),
         };
         let http2 = shares.of_edge(cell);
         if let Some([protocol_ns, io_ns]) = http2 {
@@ -213,7 +196,7 @@ pub(super) fn write_edges(
             let of_http2 = http2
                 .as_ref()
                 .map(|columns| columns.each_ref().map(|c| c[n]));
-            write_size(rows, edge, &operation, size, of_http2);
+            write_size(rows, name, size, of_http2);
         }
     }
 }
@@ -228,18 +211,12 @@ fn by_size(ns: i64, sizes: &[SizeCell]) -> Vec<i64> {
     largest_remainder(ns, &weights)
 }
 
-fn write_size(
-    rows: &mut RowSet,
-    edge: &EdgeRow,
-    operation: &Arc<str>,
-    size: &SizeCell,
-    http2: Option<[i64; 2]>,
-) {
-    let id = &edge.id;
+fn write_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[i64; 2]>) {
+    let id = &name.edge;
     let key = EdgeSizeKey {
         side: id.side.into(),
         transport: id.transport.into(),
-        operation: operation.clone(),
+        operation: name.name.operation.clone(),
         peer_service: id.peer_service.clone(),
         peer_operation: id.peer_operation.clone(),
         call_id: id.call_id.clone(),
@@ -271,13 +248,15 @@ fn write_size(
     }
 }
 
-pub(super) fn write_entities(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
-    for (entity, cell) in &merged.entities {
-        let [component, operation, class] = operation_names(names, entity.operation);
+pub(super) fn write_entities(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
+    for (id, cell) in &merged.entities {
+        let Some(entity) = names.entity(*id) else {
+            continue;
+        };
         let key = EntityKey {
-            component,
-            operation,
-            class,
+            component: entity.name.component.clone(),
+            operation: entity.name.operation.clone(),
+            class: entity.name.class.clone(),
             database: short(&entity.database),
             entity: entity.entity.clone(),
             access: entity.access.into(),
