@@ -1,5 +1,7 @@
 //! The table of costs that is printed without a collector: what most people see first.
 
+mod regions;
+
 use std::fmt::Write as _;
 
 use weighbridge_wire::{
@@ -8,12 +10,14 @@ use weighbridge_wire::{
 };
 
 use crate::ledger::WindowLedger;
+use crate::ledger::limits::REGIONS_MAX;
 
 /// Rows since init, folded: operations over callers and origins.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: RowSet,
     cpu_ns: i64,
+    regions: usize,
 }
 
 const NAME_WIDTH: usize = 34;
@@ -41,6 +45,13 @@ impl Table {
                     }
                 }
                 Some(RowKind::Owner | RowKind::Process | RowKind::Loss | RowKind::Distribution) => {
+                    self.rows.add(key.clone(), row);
+                }
+                // Regions come and go; those that were there first stay.
+                Some(RowKind::Region)
+                    if self.rows.get(key).is_some() || self.regions < REGIONS_MAX =>
+                {
+                    self.regions += usize::from(self.rows.get(key).is_none());
                     self.rows.add(key.clone(), row);
                 }
                 _ => {}
@@ -71,6 +82,7 @@ impl Table {
             )?;
         } else {
             self.write_operations(out)?;
+            regions::write(&self.rows, out)?;
         }
         self.write_owners(out)?;
         write_conservation(out, &process)?;

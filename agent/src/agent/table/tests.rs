@@ -120,3 +120,40 @@ fn figures_keep_three_digits_and_their_sign() {
     );
     assert_eq!(bytes(1_536), "1.50 KiB");
 }
+
+#[test]
+fn the_regions_that_cost_most_come_first() {
+    let mut window = window();
+    assert!(!rendered(&window).contains("regions"), "none, no heading");
+    for (region, own, quality) in [
+        ("request;order", 1_000_000, Quality::Measured),
+        ("request;order;lines", 4_000_000, Quality::Sampled),
+    ] {
+        let key = weighbridge_wire::RegionKey {
+            operation: "GET /orders/{id}".into(),
+            class: "bulk".into(),
+            region: region.into(),
+        };
+        let row = RowValue::new()
+            .with(column::CPU_EXCLUSIVE_NS, own)
+            .with(column::CPU_INCLUSIVE_NS, 5_000_000)
+            .with(column::COUNT, 10);
+        window.rows.add(key.row_key(quality), &row);
+    }
+    let text = rendered(&window);
+    let shown: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.contains("regions that cost most"))
+        .take(3)
+        .collect();
+    expect![[r#"
+           own CPU with inner    times  allocated  regions that cost most, of 2
+           4.00 ms    5.00 ms       10          -  GET /orders/{id} (bulk): request;order;lines (sampled)
+           1.00 ms    5.00 ms       10          -  GET /orders/{id} (bulk): request;order"#]].assert_eq(&shown.join("\n"));
+}
+
+fn rendered(window: &WindowLedger) -> String {
+    let mut table = Table::new();
+    table.add(window);
+    table.render("store")
+}
