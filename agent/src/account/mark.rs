@@ -1,10 +1,7 @@
 //! Running totals of the owner that is current on a thread: what regions are measured by.
 
-use std::sync::Arc;
-
-use super::{Account, OwnerRef};
+use super::Account;
 use crate::alloc;
-use crate::bill::Bill;
 
 /// What a thread has spent for its current owner, from some zero point on: only differences of two marks of
 /// one stretch mean something. What other owners spent that were entered and left in between is not in them.
@@ -49,12 +46,12 @@ impl Totals {
 
 /// A reading taken in the middle of an owner's stretch: the time from one entering of an owner on a thread to
 /// its leaving. Stretches nest, and one that begins later on the same thread has the larger number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     pub(crate) stretch: u64,
     pub(crate) totals: Totals,
-    /// The bill, where the owner is a request.
-    pub(crate) bill: Option<Arc<Bill>>,
+    /// Number of the operation, where the owner is a request.
+    pub(crate) operation: Option<u32>,
 }
 
 /// How far a stretch has come.
@@ -76,11 +73,4 @@ pub(super) struct Left {
 /// `None` without a current account and while nothing is measured.
 pub(crate) fn mark() -> Option<Mark> {
     super::thread::mark()
-}
-
-pub(super) fn bill_of(owner: &OwnerRef) -> Option<Arc<Bill>> {
-    match owner {
-        OwnerRef::Bill(bill) => Some(bill.clone()),
-        OwnerRef::Named(_) => None,
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 
-use super::mark::{Left, Mark, Running, Totals, bill_of};
+use super::mark::{Left, Mark, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
@@ -276,7 +276,10 @@ impl Thread {
         Some(Mark {
             stretch,
             totals,
-            bill: self.with_owner(|owner| owner.and_then(bill_of)),
+            operation: self.with_owner(|owner| match owner {
+                Some(OwnerRef::Bill(bill)) => Some(bill.name_id()),
+                _ => None,
+            }),
         })
     }
 

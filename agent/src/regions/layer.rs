@@ -122,7 +122,7 @@ impl Regions {
         }
         let Some(span) = context.span(id) else { return };
         let Some(mark) = account::mark() else { return };
-        if mark.bill.is_none() && !self.wants_figures() {
+        if mark.operation.is_none() && !self.wants_figures() {
             return;
         }
         let (region, times) = names::of_span(&span, &mark);

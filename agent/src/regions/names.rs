@@ -15,32 +15,35 @@ use crate::ledger::limits::REGION_DEPTH_MAX;
 use crate::ledger::{RegionId, TOO_DEEP, Untold, ledger};
 
 /// The region of a span in the owner that is current, and 1 when it is the span's first time there.
+#[inline]
 pub(super) fn of_span<'a, R>(span: &SpanRef<'a, R>, mark: &Mark) -> (RegionId, i64)
 where
     R: LookupSpan<'a>,
 {
     let epoch = ledger().regions.epoch();
-    let operation = mark
-        .bill
-        .as_ref()
-        .map_or(NO_OPERATION, |bill| bill.name_id());
+    let operation = mark.operation.unwrap_or(NO_OPERATION);
     if let Some(known) = span.extensions().get::<SpanRegion>()
         && known.place.operation == operation
         && known.place.epoch == epoch
     {
         return (known.place.region, 0);
     }
-    let (region, untold) = match &mark.bill {
+    of_new_span(span, operation, epoch)
+}
+
+fn of_new_span<'a, R>(span: &SpanRef<'a, R>, operation: u32, epoch: u32) -> (RegionId, i64)
+where
+    R: LookupSpan<'a>,
+{
+    let bill = Bill::current();
+    let (region, untold) = match &bill {
         Some(bill) => find(span, bill, operation, epoch),
         None => (RegionId::NONE, None),
     };
     count(untold);
     let place = Place {
         operation,
-        request: mark
-            .bill
-            .as_ref()
-            .map_or(0, |bill| Arc::as_ptr(bill) as usize),
+        request: bill.as_ref().map_or(0, |bill| Arc::as_ptr(bill).addr()),
         region,
         epoch,
     };
@@ -48,11 +51,11 @@ where
     let first = match extensions.get_mut::<SpanRegion>() {
         Some(known) => {
             known.place = place;
-            !std::mem::replace(&mut known.counted, mark.bill.is_some())
+            !std::mem::replace(&mut known.counted, bill.is_some())
         }
         None => {
             let mut region = SpanRegion::new(place);
-            region.counted = mark.bill.is_some();
+            region.counted = bill.is_some();
             extensions.insert(region);
             true
         }
