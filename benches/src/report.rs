@@ -40,6 +40,9 @@ impl Report {
         if cfg!(feature = "peers") {
             command.push_str(" --features peers");
         }
+        if cfg!(feature = "regions") {
+            command.push_str(" --features regions");
+        }
         // `cargo bench` passes a flag of its own.
         let arguments: Vec<String> = std::env::args()
             .skip(1)
