@@ -1,5 +1,6 @@
 //! The agent of a process: set-up, its thread, and its end.
 
+mod back_off;
 mod builder;
 mod handle;
 mod life;
@@ -7,6 +8,7 @@ mod process;
 mod table;
 mod worker;
 
+pub use back_off::{OVERHEAD_FREE_PERMILLE, OVERHEAD_MAX_PERMILLE};
 pub use builder::{Builder, InitError, builder, init, try_init};
 pub use handle::Agent;
 

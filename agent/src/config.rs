@@ -7,16 +7,21 @@
 mod duration;
 mod endpoint;
 mod env;
+mod percent;
+mod variables;
 
 pub(crate) use duration::parse_duration;
 pub(crate) use endpoint::{Endpoint, Token};
 pub use env::ConfigProblem;
 pub(crate) use env::Env;
+use percent::parse_permille;
+pub use variables::VARIABLES;
 
 use std::time::Duration;
 
 use weighbridge_wire::Identity;
 
+use crate::agent::OVERHEAD_MAX_PERMILLE;
 use crate::clock::Mode;
 use crate::export::{SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX};
 use crate::identity;
@@ -52,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) spool_windows_max: usize,
     /// Largest size of the spool.
     pub(crate) spool_bytes_max: usize,
+    /// The agent's own share past which it measures less, in thousandths.
+    pub(crate) overhead_max_permille: u32,
 }
 
 impl Settings {
@@ -73,6 +80,9 @@ impl Settings {
                 .retained("WEIGHBRIDGE_RETAINED", "WEIGHBRIDGE_RETAINED_MEAN_BYTES"),
             spool_windows_max: env.limit("WEIGHBRIDGE_SPOOL_WINDOWS_MAX", SPOOL_WINDOWS_MAX),
             spool_bytes_max: env.limit("WEIGHBRIDGE_SPOOL_BYTES_MAX", SPOOL_BYTES_MAX),
+            overhead_max_permille: env
+                .parsed("WEIGHBRIDGE_OVERHEAD_MAX", parse_permille)
+                .unwrap_or(OVERHEAD_MAX_PERMILLE),
         }
     }
 }

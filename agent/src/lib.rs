@@ -87,7 +87,7 @@ pub use codec::Json;
 #[cfg(feature = "tonic-0_14")]
 pub use codec::tonic as grpc;
 pub use codec::{decode, encode};
-pub use config::ConfigProblem;
+pub use config::{ConfigProblem, VARIABLES};
 pub use export::{Delivery, Sink};
 pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate, Weigh, layer};
 pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};

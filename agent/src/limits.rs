@@ -4,6 +4,7 @@
 //! Limits that name a variable are adjustable by it and by the [`Builder`](crate::Builder)'s setter of the
 //! same name.
 
+pub use crate::agent::{OVERHEAD_FREE_PERMILLE, OVERHEAD_MAX_PERMILLE};
 pub use crate::alloc::{
     RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN, RETAINED_SAMPLES_MAX,
 };
@@ -23,3 +24,123 @@ pub use crate::serve::HEADER_READ_TIMEOUT;
 #[cfg(feature = "rusqlite-0_42")]
 pub use crate::sql::{SQL_BYTES_MAX, SQL_CACHED_BYTES_MAX, SQL_CACHED_MAX, SQL_ENTITIES_MAX};
 pub use crate::trust::{KEY_BYTES_MIN, NETWORKS_MAX};
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/accounting.md");
+    const SOURCE: &str = include_str!("limits.rs");
+
+    /// Digits in groups of three.
+    fn count(n: usize) -> String {
+        let digits = n.to_string();
+        let mut out = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                out.push(' ');
+            }
+            out.push(digit);
+        }
+        out
+    }
+
+    fn bytes(n: usize) -> String {
+        match n {
+            n if n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+            n if n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
+            n => format!("{n} bytes"),
+        }
+    }
+
+    fn time(duration: Duration) -> String {
+        match duration.subsec_millis() {
+            0 => format!("{} s", count(usize::try_from(duration.as_secs()).unwrap())),
+            _ => format!("{} ms", duration.as_millis()),
+        }
+    }
+
+    fn ns(ns: u64) -> String {
+        time(Duration::from_nanos(ns))
+    }
+
+    fn percent(permille: u32) -> String {
+        format!("{}.{} %", permille / 10, permille % 10)
+    }
+
+    macro_rules! values {
+        ($($form:ident { $($name:ident),* $(,)? })*) => {
+            vec![$($((stringify!($name), $form($name)),)*)*]
+        };
+    }
+
+    #[test]
+    fn the_table_in_the_document_names_every_limit_with_its_value() {
+        let values: Vec<(&str, String)> = values! {
+            count {
+                OPERATIONS_MAX, CLASSES_PER_OPERATION_MAX, CALLERS_MAX, ORIGINS_MAX,
+                OPERATION_ROWS_MAX, OWNERS_MAX, EDGES_MAX, ENTITIES_MAX, RETAINED_SAMPLES_MAX,
+                SPAWN_SITES_MAX, TASK_RULES_MAX, TASKS_MAX, THREADS_MAX, WAITING_BILLS_MAX,
+                SPOOL_WINDOWS_MAX, BAGGAGE_HEADERS_MAX, NETWORKS_MAX, REGIONS_MAX,
+                REGION_DEPTH_MAX, REGION_STACK_MAX
+            }
+            bytes {
+                RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MIN, RETAINED_MEAN_BYTES_MAX,
+                NAME_BYTES_MAX, IDENTITY_BYTES_MAX, SPOOL_BYTES_MAX, RESPONSE_BYTES_MAX,
+                BAGGAGE_BYTES_MAX, HOP_BYTES_MAX, KEY_BYTES_MIN, REGION_PATH_BYTES_MAX
+            }
+            time {
+                HEADER_READ_TIMEOUT, WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX, CONNECT_TIMEOUT,
+                REQUEST_TIMEOUT
+            }
+            ns { CHILD_PATIENCE_NS, FORGET_AFTER_NS }
+            percent { OVERHEAD_MAX_PERMILLE, OVERHEAD_FREE_PERMILLE }
+        };
+        #[cfg(feature = "rusqlite-0_42")]
+        let values = [
+            values,
+            values! {
+                count { SQL_CACHED_MAX, SQL_ENTITIES_MAX }
+                bytes { SQL_BYTES_MAX, SQL_CACHED_BYTES_MAX }
+            },
+        ]
+        .concat();
+        for (name, value) in &values {
+            let cells = format!("| `{name}` | {value} |");
+            assert!(
+                DOCUMENT.contains(&cells),
+                "the table of limits in docs/accounting.md lacks `{cells}`"
+            );
+        }
+        let listed = SOURCE.split("#[cfg(test)]").next().unwrap();
+        let constants = listed
+            .lines()
+            .filter(|line| !line.starts_with("//"))
+            .flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+            .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()))
+            .filter(|word| !word.contains(|c: char| c.is_lowercase()));
+        for constant in constants {
+            let known = values.iter().any(|(name, _)| *name == constant);
+            let sql = cfg!(not(feature = "rusqlite-0_42")) && constant.starts_with("SQL_");
+            assert!(known || sql, "add {constant} to this test and to the table");
+        }
+    }
+
+    #[test]
+    fn every_variable_of_the_agent_is_documented() {
+        let documents = [
+            DOCUMENT,
+            include_str!("../../docs/integrations.md"),
+            include_str!("../../docs/operating.md"),
+            include_str!("../../README.md"),
+        ];
+        for variable in crate::VARIABLES {
+            assert!(
+                documents.iter().any(|document| document.contains(variable)),
+                "no document says what {variable} does"
+            );
+        }
+    }
+}

@@ -20,7 +20,6 @@ mod stack;
 
 #[cfg(feature = "tracing-subscriber-0_3")]
 pub use layer::{Regions, regions};
-#[allow(unused_imports)] // the back-off's side of the level
 pub(crate) use level::{ALL, OFF, regions_level, set_regions_level};
 
 #[cfg(all(test, feature = "tracing-subscriber-0_3"))]

@@ -257,6 +257,14 @@ impl Builder {
         self
     }
 
+    /// The agent's own share of the process's CPU time, in thousandths, past which it measures less; see
+    /// `OVERHEAD_MAX_PERMILLE`. 1000 means never.
+    #[must_use]
+    pub fn overhead_max_permille(mut self, max: u32) -> Self {
+        self.settings.overhead_max_permille = max.clamp(1, 1_000);
+        self
+    }
+
     /// Sets the agent up. Never fails; see [`init`].
     #[must_use = "the agent ends when the guard is dropped"]
     pub fn init(mut self) -> Agent {
@@ -350,6 +358,7 @@ impl Builder {
             exporter,
             print_table,
             service: names.service.clone(),
+            overhead_max_permille: settings.overhead_max_permille,
         };
         match worker::spawn(worker) {
             Ok((handle, thread)) => {

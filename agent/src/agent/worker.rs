@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use weighbridge_wire::{Class, OwnerKind, Window, limits};
 
+use super::back_off::{self, BackOff};
 use super::handle::{Handle, Last};
 use super::process::{ForeignThreads, Process};
 use super::table::Table;
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     pub(super) window_ns: u64,
     pub(super) exporter: Option<Arc<Exporter>>,
     pub(super) print_table: bool,
+    pub(super) overhead_max_permille: u32,
     pub(super) service: String,
 }
 
@@ -78,6 +80,7 @@ async fn run(
     mut inbox: mpsc::Receiver<Command>,
     mut ending: mpsc::Receiver<Shutdown>,
 ) {
+    let mut back_off = BackOff::new(worker.overhead_max_permille, back_off::crossing_ps());
     let mut table = worker.print_table.then(Table::new);
     if let Some(exporter) = worker.exporter.clone() {
         tokio::spawn(async move { exporter.pump().await });
@@ -93,16 +96,16 @@ async fn run(
         let wait = boundary.saturating_sub(now).min(worker.window_ns);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_nanos(wait)) => {
-                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut(), &mut back_off);
             }
             _ = sweep.tick() => bill::sweep(clock::monotonic_ns()),
             () = signals.next() => {
-                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut(), &mut back_off);
                 print(table.as_ref(), &worker.service);
             }
             shutdown = ending.recv() => {
                 bill::sweep(clock::monotonic_ns());
-                worker.end_window(begin_unix_ns, table.as_mut());
+                worker.end_window(begin_unix_ns, table.as_mut(), &mut back_off);
                 // `None`: the guard is gone without a word, e.g. by a panic in its drop.
                 if let Some(Shutdown { patience, reply }) = shutdown {
                     let sent = worker.flush(patience).await;
@@ -113,7 +116,7 @@ async fn run(
             }
             Some(Command { patience, reply }) = inbox.recv() => {
                 bill::sweep(clock::monotonic_ns());
-                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut());
+                begin_unix_ns = worker.end_window(begin_unix_ns, table.as_mut(), &mut back_off);
                 let flushed = worker.flush(patience);
                 tokio::spawn(async move {
                     // Who asked may have lost patience.
@@ -137,14 +140,20 @@ impl Worker {
     }
 
     /// Ends the window that began at `begin`; returns where the next one begins.
-    fn end_window(&mut self, begin_unix_ns: u64, table: Option<&mut Table>) -> u64 {
+    fn end_window(
+        &mut self,
+        begin_unix_ns: u64,
+        table: Option<&mut Table>,
+        back_off: &mut BackOff,
+    ) -> u64 {
         let now = clock::wall_unix_ns();
         let window = aligned(begin_unix_ns, now, self.window_ns);
         let (process, foreign) = (&mut self.process, &mut self.foreign);
-        let ended = self.rotation.rotate(ledger(), window, || ProcessGauges {
+        let mut ended = self.rotation.rotate(ledger(), window, || ProcessGauges {
             foreign: foreign.read(),
             columns: process.read(),
         });
+        back_off.end_window(&mut ended.rows);
         if let Some(table) = table {
             table.add(&ended);
         }

@@ -396,8 +396,8 @@ fn beyond_the_limits_totals_stay_whole() {
     books.rotate();
     let other = books.operation(weighbridge_wire::OTHER, "");
     // Tests beside this one may fall under the limit too.
-    assert!(figure(&other, column::STARTED) >= 50 && figure(&other, column::ENDED) >= 50);
-    assert!(books.lost("agent.operations") >= 50);
+    assert!(figure(&other, column::STARTED) >= 49 && figure(&other, column::ENDED) >= 49);
+    assert!(books.lost("agent.operations") >= 49);
     let (mut messages, mut bytes, mut rows) = (0, 0, 0);
     for (key, row) in books
         .rows

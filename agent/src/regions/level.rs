@@ -12,7 +12,6 @@ static CHANGES: AtomicU32 = AtomicU32::new(0);
 
 /// Sets the level: [`ALL`], [`OFF`], or k for the regions of one request in k. Whole requests are left out,
 /// chosen evenly, so that what is measured of one fits together.
-#[cfg_attr(not(test), allow(dead_code))] // called by the back-off
 pub(crate) fn set_regions_level(level: u32) {
     if LEVEL.swap(level, Ordering::Relaxed) != level {
         CHANGES.fetch_add(1, Ordering::Relaxed);

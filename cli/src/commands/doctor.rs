@@ -18,7 +18,12 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Stop> {
         .endpoint
         .clone()
         .or_else(|| env("WEIGHBRIDGE_ENDPOINT"));
-    let mut findings = environment::look(&env);
+    // A name that is not UTF-8 is none of ours.
+    let mut names: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect();
+    names.sort_unstable();
+    let mut findings = environment::look(&env, names.into_iter());
     findings.extend(itself::look());
     findings.extend(collector::look(
         endpoint.as_deref(),

@@ -1,10 +1,39 @@
 //! What the environment says. Whether its values can be read, the agent itself says (see `itself`).
 
+use weighbridge_agent::VARIABLES;
+
 use super::finding::Finding;
 
-/// Looks at the variables that decide whether anything is measured and who speaks.
-pub(super) fn look(env: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    vec![switch(env), service(env), trust(env)]
+/// Looks at the variables that decide whether anything is measured and who speaks, and at the names of all.
+pub(super) fn look(
+    env: &dyn Fn(&str) -> Option<String>,
+    names: impl Iterator<Item = String>,
+) -> Vec<Finding> {
+    let mut findings = vec![switch(env), service(env), trust(env)];
+    findings.extend(names.filter_map(|name| unknown(&name)));
+    findings
+}
+
+/// A variable that nobody reads, with the name that was probably meant.
+fn unknown(name: &str) -> Option<Finding> {
+    /// Read by this program, or by its tests; the collector checks its own.
+    const OTHERS: [&str; 3] = [
+        "WEIGHBRIDGE_COLLECTOR_",
+        "WEIGHBRIDGE_LOG",
+        "WEIGHBRIDGE_TEST_",
+    ];
+    let ours = name.starts_with("WEIGHBRIDGE_");
+    if !ours || VARIABLES.contains(&name) || OTHERS.iter().any(|other| name.starts_with(other)) {
+        return None;
+    }
+    let nearest = VARIABLES
+        .iter()
+        .min_by_key(|known| strsim::damerau_levenshtein(name, known))?;
+    Some(Finding::less(
+        "variable",
+        format!("{name} is read by nobody"),
+        format!("did you mean {nearest}?"),
+    ))
 }
 
 fn switch(env: &dyn Fn(&str) -> Option<String>) -> Finding {
@@ -80,7 +109,7 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        look(&env)
+        look(&env, std::iter::empty())
             .into_iter()
             .map(|finding| finding.state)
             .collect()
@@ -109,9 +138,40 @@ mod tests {
     fn a_key_is_not_shown() {
         let env = |name: &str| (name == "WEIGHBRIDGE_TRUST").then(|| "key:secret".to_owned());
         assert!(
-            look(&env)
+            look(&env, std::iter::empty())
                 .iter()
                 .all(|finding| !finding.found.contains("secret"))
+        );
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_named_with_the_nearest_known() {
+        let names = [
+            "WEIGHBRIDGE_ENDPIONT",
+            "WEIGHBRIDGE_SPOOL_MAX_WINDOWS",
+            "WEIGHBRIDGE_WINDOW",
+            "WEIGHBRIDGE_COLLECTOR_DATA_DIR",
+            "WEIGHBRIDGE_LOG",
+            "PATH",
+        ];
+        let findings = look(&|_| None, names.into_iter().map(str::to_owned));
+        let found: Vec<(&str, &str)> = findings
+            .iter()
+            .filter(|finding| finding.what == "variable")
+            .map(|finding| (finding.found.as_str(), finding.remedy.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (
+                    "WEIGHBRIDGE_ENDPIONT is read by nobody",
+                    "did you mean WEIGHBRIDGE_ENDPOINT?"
+                ),
+                (
+                    "WEIGHBRIDGE_SPOOL_MAX_WINDOWS is read by nobody",
+                    "did you mean WEIGHBRIDGE_SPOOL_WINDOWS_MAX?"
+                ),
+            ]
         );
     }
 }
