@@ -95,7 +95,7 @@ fn work(name: &'static str) {
 }
 
 #[test]
-#[allow(clippy::exit)] // what services do
+#[allow(clippy::exit, clippy::disallowed_methods)] // what services do
 fn exit_without_dropping_the_guard_sends_the_last_window() {
     const NAME: &str = "exit_without_dropping_the_guard_sends_the_last_window";
     if is_subject() {
@@ -111,7 +111,7 @@ fn exit_without_dropping_the_guard_sends_the_last_window() {
 }
 
 #[test]
-#[allow(clippy::exit)]
+#[allow(clippy::exit, clippy::disallowed_methods)]
 fn exit_on_any_thread_and_after_the_guard_is_no_second_flush() {
     const NAME: &str = "exit_on_any_thread_and_after_the_guard_is_no_second_flush";
     if is_subject() {
@@ -134,7 +134,7 @@ fn exit_on_any_thread_and_after_the_guard_is_no_second_flush() {
 struct Exits;
 
 impl Sink for Exits {
-    #[allow(clippy::exit)]
+    #[allow(clippy::exit, clippy::disallowed_methods)]
     fn deliver(&self, _: &[u8]) -> Delivery {
         std::process::exit(9)
     }
