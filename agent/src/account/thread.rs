@@ -525,10 +525,20 @@ pub(crate) fn on_park() {
     }
 }
 
-/// A runtime thread woke up.
+/// A runtime thread woke up. Where a scheduler runs in somebody's account (a runtime inside a task), that
+/// account slept, which the clock expects of the scheduler's alone: the kernel is asked.
 pub(crate) fn on_unpark() {
-    if !with_owner(|owner| owner.is_some()).unwrap_or(true) {
-        become_runtime_thread();
+    let sleeper = with_owner(|owner| match owner {
+        None => Some(true),
+        Some(OwnerRef::Named(id)) if may_sleep(*id) => None,
+        Some(_) => Some(false),
+    });
+    match sleeper.flatten() {
+        Some(true) => become_runtime_thread(),
+        Some(false) => {
+            let _ = THREAD.try_with(|thread| thread.flush(ThreadClock::settle));
+        }
+        None => {}
     }
 }
 
