@@ -14,7 +14,7 @@ const KIB: i64 = 1 << 10;
 const MIB: i64 = 1 << 20;
 
 /// One after the other in one test: they share the process's agent.
-pub fn allocations_are_counted_to_the_byte() {
+pub(crate) fn allocations_are_counted_to_the_byte() {
     let sink = CaptureSink::new();
     let runtime = weighbridge_agent::runtime()
         .worker_threads(2)
