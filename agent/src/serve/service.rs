@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::Served;
 use super::connection::Phase;
 use crate::layer::outcome_of_head;
+use crate::state;
 
 /// Hands requests to the app and then follows the account of the request that began.
 #[derive(Clone, Debug)]
@@ -34,7 +35,10 @@ where
         let served = self.served.of_request();
         served.head_is_complete();
         request.extensions_mut().insert(served.peer());
-        request.extensions_mut().insert(served.clone());
+        if state::measuring() {
+            // Only a bill that is recorded looks for its connection.
+            request.extensions_mut().insert(served.clone());
+        }
         Call {
             state: State::Waiting {
                 app: self.app.clone(),

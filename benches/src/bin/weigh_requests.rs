@@ -123,19 +123,16 @@ fn run(mode: &str, requests: u64, request: &'static str) -> io::Result<()> {
         let (pipes, accepted) = mpsc::channel(1);
         let listener = Pipes(accepted);
         let asking = ask(pipes, request, requests);
-        // The server never ends by itself; the client decides.
-        if mode == "plain" {
-            tokio::select! {
-                served = axum::serve(listener, app()) => served,
-                asked = asking => asked,
-            }
+        // A task of its own, as in a service: its accepting is not polled with each request.
+        let server = if mode == "plain" {
+            tokio::spawn(axum::serve(listener, app()).into_future())
         } else {
             let app = app().layer(weighbridge_agent::layer());
-            tokio::select! {
-                served = weighbridge_agent::serve(listener, app) => served,
-                asked = asking => asked,
-            }
-        }
+            tokio::spawn(weighbridge_agent::serve(listener, app).into_future())
+        };
+        let asked = tokio::spawn(asking).await;
+        server.abort();
+        asked?
     });
     drop(runtime);
     drop(agent);
