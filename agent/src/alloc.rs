@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 mod counting;
 mod live;
 mod retained;
@@ -16,21 +18,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 pub(crate) use counting::{Counts, restart_peak, set_counting, set_owner, snapshot};
 pub use live::RETAINED_SAMPLES_MAX;
 pub(crate) use retained::{Holder, Retained, retained};
-pub(crate) use sampling::{Estimate, start as start_sampling, stop as stop_sampling};
+pub(crate) use sampling::{Estimate, start as start_sampling};
 pub use sampling::{RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 
-use counting::{LOOK, on_alloc, on_free};
-use live::{LIVE, Sample};
-
-/// Forgets an address that is about to be freed or moved.
-#[inline]
-fn forget(ptr: *mut u8) -> Option<Sample> {
-    if counting::mode() & LOOK != 0 && LIVE.may_hold(ptr as u64) {
-        LIVE.remove(ptr as u64)
-    } else {
-        None
-    }
-}
+use counting::{forget, on_alloc, on_free, on_move};
+use live::LIVE;
 
 /// Whether [`Alloc`] is the process's allocator: told by an allocation, while counting is on.
 pub(crate) fn is_installed() -> bool {
@@ -87,8 +79,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        on_free(layout.size());
-        forget(ptr);
+        on_free(ptr, layout.size());
         // SAFETY: the caller got `ptr` from this allocator with this layout, so the wrapped one made it.
         unsafe { self.inner.dealloc(ptr, layout) };
     }
@@ -110,7 +101,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
         // SAFETY: the caller got `ptr` from this allocator with this layout and keeps `realloc`'s contract.
         let new = unsafe { self.inner.realloc(ptr, layout, new_size) };
         if !new.is_null() {
-            on_free(layout.size());
+            on_move(layout.size());
             on_alloc(new, new_size);
         } else if let Some(sample) = sample {
             LIVE.insert(ptr as u64, sample);

@@ -37,7 +37,6 @@ pub(crate) fn start_measuring() {
 /// Ends it. Names are still tracked, so that propagation goes on.
 pub(crate) fn stop_measuring() {
     GENERATION.store(0, Ordering::Release);
-    crate::alloc::stop_sampling();
     crate::alloc::set_counting(false);
 }
 

@@ -1,5 +1,7 @@
 //! `evidence`: the long forms of checks, run when their part changes.
 
+mod sanitizers;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -40,6 +42,16 @@ const ALL: &[Evidence] = &[
         name: "hooks",
         what: "the agent's tests with `--cfg tokio_unstable`, in a target directory of its own (about 2 minutes)",
         run: hooks,
+    },
+    Evidence {
+        name: "allocators",
+        what: "the allocator's counts over jemalloc too, and its storm of threads for a minute (needs make)",
+        run: allocators,
+    },
+    Evidence {
+        name: "sanitizers",
+        what: "the agent's unsafe code under the address and thread sanitizers (nightly; about 10 minutes)",
+        run: sanitizers::run,
     },
     Evidence {
         name: "bench",
@@ -165,6 +177,35 @@ fn properties(context: &Context) -> Result<()> {
         "weighbridge-reports",
     ]);
     context.run(&mut cargo)
+}
+
+fn allocators(context: &Context) -> Result<()> {
+    let jemalloc = [
+        "test",
+        "--locked",
+        "--package",
+        "weighbridge-tests",
+        "--features",
+        "jemalloc",
+        "--test",
+        "alloc_jemalloc",
+    ];
+    context.run(context.cargo().args(jemalloc))?;
+    let storm = [
+        "test",
+        "--locked",
+        "--release",
+        "--package",
+        "weighbridge-agent",
+        "--lib",
+        "samples_survive_a_storm",
+    ];
+    context.run(
+        context
+            .cargo()
+            .env("WEIGHBRIDGE_TEST_STORM", "40000000")
+            .args(storm),
+    )
 }
 
 /// Every bench runs even when one misses a limit; then the results are written down, and then it fails.

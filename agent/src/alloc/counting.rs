@@ -3,37 +3,39 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::sampling;
+use super::{live, sampling};
 
-/// Threads count what they allocate and free.
-pub(super) const COUNT: u8 = 1;
-/// Allocations are sampled.
-pub(super) const SAMPLE: u8 = 2;
-/// Freed addresses are looked up among the samples. Once set it stays: a sample that is freed unseen would
-/// be held for alive.
-pub(super) const LOOK: u8 = 4;
-
-/// What is done at an allocation; nothing until `init`.
-static MODE: AtomicU8 = AtomicU8::new(0);
-
-/// Switches counting on or off for all threads.
-pub(crate) fn set_counting(on: bool) {
-    set(COUNT, on);
+/// What is done at an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Mode {
+    /// Nothing, until `init`.
+    Inert = 0,
+    /// Threads count what they allocate and free.
+    Counting = 1,
+    /// They count, some allocations are samples, and freed addresses are looked up among them.
+    Sampling = 2,
 }
 
-/// Sets or clears bits of the mode. One store for all bits: whoever sees an allocation that was sampled also
-/// sees that freed addresses are looked up.
-pub(super) fn set(bits: u8, on: bool) {
-    if on {
-        MODE.fetch_or(bits, Ordering::SeqCst);
-    } else {
-        MODE.fetch_and(!bits, Ordering::SeqCst);
-    }
+/// A [`Mode`].
+static MODE: AtomicU8 = AtomicU8::new(Mode::Inert as u8);
+
+/// Switches counting on or off for all threads. Sampling ends in either case.
+pub(crate) fn set_counting(on: bool) {
+    set(if on { Mode::Counting } else { Mode::Inert });
+}
+
+/// Sets the mode for all threads.
+///
+/// It is one word: whoever frees an allocation that was sampled came to know of it after it was made, so it sees
+/// the mode that made it a sample, or a later one.
+pub(super) fn set(mode: Mode) {
+    MODE.store(mode as u8, Ordering::SeqCst);
 }
 
 #[inline]
-pub(super) fn mode() -> u8 {
-    MODE.load(Ordering::Relaxed)
+pub(super) fn is(mode: Mode) -> bool {
+    MODE.load(Ordering::Relaxed) == mode as u8
 }
 
 /// What one thread has allocated since it started, while counting was on. Nothing here ever falls but the
@@ -66,29 +68,64 @@ impl Counts {
 }
 
 /// The state of one thread: one cache line, so that an allocation touches one.
+///
+/// What is compared at an allocation counts down to zero, so that one subtraction both counts and compares; the
+/// balance and the bytes freed follow from how far it is below its peak, so that a free is one addition.
 #[repr(align(64))]
 pub(super) struct Cells {
     alloc_bytes: Cell<i64>,
     alloc_count: Cell<i64>,
-    freed_bytes: Cell<i64>,
+    /// How far the balance is below its peak. Below zero only on the way to a new peak.
+    below_peak: Cell<i64>,
     net_peak_bytes: Cell<i64>,
-    /// The byte, counted as `alloc_bytes` is, whose allocation is the next sample.
-    pub(super) next_sample: Cell<i64>,
-    /// State of the thread's random numbers; 0 until the first draw.
+    /// Bytes to allocate, while there is sampling, until an allocation is a sample. Below zero only then.
+    pub(super) until: Cell<i64>,
+    /// State of the thread's random numbers; 0 before its first draw.
     pub(super) random: Cell<u64>,
     /// To whom samples belong.
     pub(super) owner: Cell<u32>,
 }
 
 impl Cells {
+    #[inline]
     fn counts(&self) -> Counts {
+        let alloc_bytes = self.alloc_bytes.get();
+        let net_peak_bytes = self.net_peak_bytes.get();
+        let net = net_peak_bytes.wrapping_sub(self.below_peak.get());
         Counts {
-            alloc_bytes: self.alloc_bytes.get(),
+            alloc_bytes,
             alloc_count: self.alloc_count.get(),
-            freed_bytes: self.freed_bytes.get(),
-            net_peak_bytes: self.net_peak_bytes.get(),
+            freed_bytes: alloc_bytes.wrapping_sub(net),
+            net_peak_bytes,
         }
     }
+
+    #[inline]
+    fn count(&self, size: usize) {
+        let size = bytes(size);
+        self.alloc_bytes
+            .set(self.alloc_bytes.get().wrapping_add(size));
+        self.alloc_count.set(self.alloc_count.get().wrapping_add(1));
+        if count_down(&self.below_peak, size) < 0 {
+            self.restart_peak();
+        }
+    }
+
+    /// Makes the present balance the peak.
+    #[inline]
+    fn restart_peak(&self) {
+        let below = self.below_peak.replace(0);
+        self.net_peak_bytes
+            .set(self.net_peak_bytes.get().wrapping_sub(below));
+    }
+}
+
+/// Subtracts, and tells what is left.
+#[inline]
+fn count_down(cell: &Cell<i64>, by: i64) -> i64 {
+    let left = cell.get().wrapping_sub(by);
+    cell.set(left);
+    left
 }
 
 thread_local! {
@@ -97,9 +134,9 @@ thread_local! {
         Cells {
             alloc_bytes: Cell::new(0),
             alloc_count: Cell::new(0),
-            freed_bytes: Cell::new(0),
+            below_peak: Cell::new(0),
             net_peak_bytes: Cell::new(0),
-            next_sample: Cell::new(0),
+            until: Cell::new(0),
             random: Cell::new(0),
             owner: Cell::new(0),
         }
@@ -118,7 +155,7 @@ pub(crate) fn restart_peak() -> Counts {
     CELLS
         .try_with(|cells| {
             let counts = cells.counts();
-            cells.net_peak_bytes.set(counts.net_bytes());
+            cells.restart_peak();
             counts
         })
         .unwrap_or_default()
@@ -136,36 +173,68 @@ fn bytes(size: usize) -> i64 {
     size as i64
 }
 
-/// An allocation has succeeded.
+/// An allocation has succeeded. Counting is the case to be fast in.
 #[inline]
 pub(super) fn on_alloc(ptr: *mut u8, size: usize) {
-    let mode = mode();
-    if mode & COUNT != 0 {
-        let _ = CELLS.try_with(|cells| {
-            let allocated = cells.alloc_bytes.get().wrapping_add(bytes(size));
-            cells.alloc_bytes.set(allocated);
-            cells
-                .alloc_count
-                .set(cells.alloc_count.get().wrapping_add(1));
-            let net = allocated.wrapping_sub(cells.freed_bytes.get());
-            if net > cells.net_peak_bytes.get() {
-                cells.net_peak_bytes.set(net);
-            }
-            if mode & SAMPLE != 0 && cells.next_sample.get() < allocated {
-                sampling::passed(cells, ptr, size, allocated);
-            }
-        });
+    let mode = MODE.load(Ordering::Relaxed);
+    if mode == Mode::Counting as u8 {
+        let _ = CELLS.try_with(|cells| cells.count(size));
+    } else if mode == Mode::Sampling as u8 {
+        on_alloc_sampling(ptr, size);
     }
 }
 
-/// An allocation is about to be freed, or was moved.
+#[inline(never)]
+fn on_alloc_sampling(ptr: *mut u8, size: usize) {
+    let _ = CELLS.try_with(|cells| {
+        cells.count(size);
+        if count_down(&cells.until, bytes(size)) < 0 {
+            sampling::passed(cells, ptr, size);
+        }
+    });
+}
+
+/// An allocation is about to be freed.
 #[inline]
-pub(super) fn on_free(size: usize) {
-    if mode() & COUNT != 0 {
-        let _ = CELLS.try_with(|cells| {
-            cells
-                .freed_bytes
-                .set(cells.freed_bytes.get().wrapping_add(bytes(size)));
-        });
+pub(super) fn on_free(ptr: *mut u8, size: usize) {
+    let mode = MODE.load(Ordering::Relaxed);
+    if mode == Mode::Counting as u8 {
+        count_freed(size);
+    } else if mode == Mode::Sampling as u8 {
+        count_freed(size);
+        if live::LIVE.may_hold(ptr as u64) {
+            freed_sample(ptr);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn freed_sample(ptr: *mut u8) {
+    let _ = live::LIVE.remove(ptr as u64);
+}
+
+/// An allocation of this size has become another one.
+#[inline]
+pub(super) fn on_move(size: usize) {
+    if !is(Mode::Inert) {
+        count_freed(size);
+    }
+}
+
+#[inline]
+fn count_freed(size: usize) {
+    let _ = CELLS.try_with(|cells| {
+        let _ = count_down(&cells.below_peak, -bytes(size));
+    });
+}
+
+/// Forgets the sample at an address that is about to be moved, if it is one.
+#[inline]
+pub(super) fn forget(ptr: *mut u8) -> Option<live::Sample> {
+    if is(Mode::Sampling) && live::LIVE.may_hold(ptr as u64) {
+        live::LIVE.remove(ptr as u64)
+    } else {
+        None
     }
 }

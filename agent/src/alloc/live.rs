@@ -125,8 +125,6 @@ impl Live {
     }
 
     /// Removes an address.
-    #[cold]
-    #[inline(never)]
     pub(super) fn remove(&self, address: u64) -> Option<Sample> {
         let place = place(address);
         for slot in &self.slots[place.bucket] {

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::counting::{self, Cells, LOOK, SAMPLE};
+use super::counting::{self, Cells, Mode};
 use super::live::{LIVE, Sample};
 
 /// One sample of retained memory in so many allocated bytes, on average. `WEIGHBRIDGE_RETAINED_MEAN_BYTES`.
@@ -27,49 +27,40 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Begins to sample with this mean, and forgets the samples before.
 pub(crate) fn start(mean_bytes: usize, seed: u64) {
-    counting::set(SAMPLE, false);
+    counting::set(Mode::Counting);
     LIVE.clear();
     MEAN.store(mean_bytes.max(1) as u64, Ordering::SeqCst);
     SEED.store(seed, Ordering::SeqCst);
-    counting::set(LOOK | SAMPLE, true);
-}
-
-/// Stops to sample. Samples that are freed are still forgotten.
-pub(crate) fn stop() {
-    counting::set(SAMPLE, false);
+    counting::set(Mode::Sampling);
 }
 
 /// The mean while allocations are sampled.
 pub(crate) fn mean_bytes() -> Option<f64> {
-    (counting::mode() & SAMPLE != 0).then(mean)
+    counting::is(Mode::Sampling).then(mean)
 }
 
 fn mean() -> f64 {
     MEAN.load(Ordering::Relaxed) as f64
 }
 
-/// An allocation reached the next point, or the thread has none yet.
+/// An allocation reached the next point, or the thread has none.
 #[cold]
 #[inline(never)]
-pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize, allocated: i64) {
+pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize) {
     let mean = mean();
     if cells.random.get() == 0 {
         cells
             .random
             .set(seeded(SEED.fetch_add(GOLDEN, Ordering::Relaxed)));
-        // Before the first draw there was no point: this allocation has its chance as any other.
-        let before = allocated.wrapping_sub(size as i64);
-        cells
-            .next_sample
-            .set(after(before, draw(&cells.random, mean)));
-        if cells.next_sample.get() >= allocated {
+        // There was no point before: this allocation has its chance as any other.
+        let beyond = draw(&cells.random, mean).saturating_sub(size as i64);
+        if beyond >= 0 {
+            cells.until.set(beyond);
             return;
         }
     }
     // The points after this allocation do not depend on those before.
-    cells
-        .next_sample
-        .set(after(allocated, draw(&cells.random, mean)));
+    cells.until.set(draw(&cells.random, mean));
     LIVE.insert(
         ptr as u64,
         Sample {
@@ -77,10 +68,6 @@ pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize, allocated: i64) {
             size_bytes: size as u64,
         },
     );
-}
-
-fn after(byte: i64, distance: u64) -> i64 {
-    byte.saturating_add(i64::try_from(distance).unwrap_or(i64::MAX))
 }
 
 /// A state that is never 0, from any seed (SplitMix64).
@@ -92,7 +79,7 @@ fn seeded(seed: u64) -> u64 {
 }
 
 /// Whole bytes to the next point: exponential with this mean.
-fn draw(random: &std::cell::Cell<u64>, mean: f64) -> u64 {
+fn draw(random: &std::cell::Cell<u64>, mean: f64) -> i64 {
     // xorshift64*: its state never becomes 0 again.
     let mut x = random.get();
     x ^= x >> 12;
@@ -103,7 +90,7 @@ fn draw(random: &std::cell::Cell<u64>, mean: f64) -> u64 {
     // In (0, 1]: the logarithm is finite.
     let uniform = (bits + 1) as f64 / (1_u64 << 53) as f64;
     // Saturates far below i64::MAX: at most 37 means.
-    (-uniform.ln() * mean) as u64
+    (-uniform.ln() * mean) as i64
 }
 
 /// The probability that an allocation of this size is a sample.

@@ -131,8 +131,8 @@ fn what_fails_is_null_and_counts_nothing() {
         alloc.dealloc(kept, plain);
         assert_eq!(since(before), [0, 0, 100]);
     }
-    stop_sampling();
     assert!(LIVE.is_empty());
+    set_counting(true);
 }
 
 #[test]
@@ -400,8 +400,8 @@ proptest! {
             // SAFETY: the last holder frees.
             unsafe { Alloc::system().dealloc(ptr, layout) };
         }
-        stop_sampling();
         prop_assert!(!dense || LIVE.is_empty(), "samples of freed objects are left");
+        set_counting(true);
     }
 }
 
@@ -474,7 +474,7 @@ fn samples_survive_a_storm_of_threads() {
         left,
         "what was not freed is what is left"
     );
-    stop_sampling();
     assert!(LIVE.is_empty());
     assert_eq!(LIVE.take_lost(), 0);
+    set_counting(true);
 }

@@ -4,12 +4,12 @@ use super::*;
 
 /// Which of these allocations are samples, by the rule of `passed`.
 fn samples(sizes: &[u64], mean: f64, random: &Cell<u64>) -> Vec<u64> {
-    let (mut allocated, mut taken) = (0_i64, Vec::new());
-    let mut next = after(0, draw(random, mean));
+    let mut taken = Vec::new();
+    let mut until = draw(random, mean);
     for &size in sizes {
-        allocated += size as i64;
-        if next < allocated {
-            next = after(allocated, draw(random, mean));
+        until -= size as i64;
+        if until < 0 {
+            until = draw(random, mean);
             taken.push(size);
         }
     }
