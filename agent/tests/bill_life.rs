@@ -1,0 +1,194 @@
+//! The life of a bill under bodies that stream, clients that leave, and answers that come from elsewhere: costs are
+//! booked when they are spent, and each request ends once, with the right outcome.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::StatusCode;
+use support::{Connection, Ledger, PATIENCE, assert_conserved, burn, figure};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use weighbridge_agent::wire::{RowKind, RowValue, column};
+use weighbridge_agent::{Agent, background};
+
+const WORK: Duration = Duration::from_millis(2);
+const WORK_NS: i64 = 2_000_000;
+
+/// Gives each piece back as it comes.
+async fn both_ways(body: Body) -> Body {
+    Body::from_stream(body.into_data_stream().inspect(|_| burn(WORK)))
+}
+
+/// Does what a host may put around the layer: answers for handlers that panic or take too long.
+async fn instead(request: Request, next: Next) -> Response {
+    let late = request.uri().path() == "/late";
+    let mut answer = Box::pin(AssertUnwindSafe(next.run(request)).catch_unwind());
+    if late {
+        // As a timeout does: the handler began and is given up.
+        let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(answer.poll_unpin(cx)));
+        assert!(begun.await.is_pending());
+        return (StatusCode::REQUEST_TIMEOUT, "late").into_response();
+    }
+    match answer.await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "broken").into_response(),
+    }
+}
+
+fn app() -> Router {
+    let endless =
+        || stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1_000])));
+    Router::new()
+        .route("/both", post(both_ways))
+        .route(
+            "/endless",
+            get(move || async move { Body::from_stream(endless()) }),
+        )
+        .route("/unread", post(|| async { "did not look" }))
+        .route(
+            "/panic",
+            get(|| async {
+                if std::hint::black_box(true) {
+                    std::panic::resume_unwind(Box::new("on purpose"));
+                }
+                "never"
+            }),
+        )
+        .route("/late", get(std::future::pending::<&str>))
+        .layer(weighbridge_agent::layer())
+        .layer(from_fn(instead))
+}
+
+/// Ends windows until a column of the operation has reached a figure.
+async fn reached(agent: &Agent, ledger: &Ledger, operation: &str, column: u32, n: i64) -> RowValue {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(agent.flush(PATIENCE));
+        let row = ledger.operation(operation, "");
+        if row.get(column).unwrap_or(0) >= n {
+            return row;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{operation} never reached {n}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The row of an operation once its one request has ended, with its errors and client errors.
+async fn ended(agent: &Agent, ledger: &Ledger, operation: &str, outcome: [i64; 2]) -> RowValue {
+    let row = reached(agent, ledger, operation, column::ENDED, 1).await;
+    let figures = [column::ENDED, column::ERRORS, column::CLIENT_ERRORS].map(|c| figure(&row, c));
+    assert_eq!(figures, [1, outcome[0], outcome[1]], "{operation}");
+    assert_eq!(figure(&row, column::LATE_CPU_NS), 0, "{operation}");
+    assert_eq!(
+        figure(&row, column::IN_FLIGHT_NS),
+        figure(&row, column::WALL_NS)
+    );
+    row
+}
+
+/// Messages and bytes of both directions at the callee.
+fn carried(ledger: &Ledger, operation: &str) -> [i64; 4] {
+    let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, operation)]);
+    [
+        column::REQUEST_MESSAGES,
+        column::REQUEST_BODY_BYTES,
+        column::RESPONSE_MESSAGES,
+        column::RESPONSE_BODY_BYTES,
+    ]
+    .map(|column| figure(&edge, column))
+}
+
+async fn lives(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
+    // Bodies that stream both ways: each piece is booked when it is spent, and the end comes with the last.
+    let mut both = Connection::open(address).await;
+    both.raw(b"POST /both HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    for n in 1..=3 {
+        both.raw(b"3\r\nabc\r\n").await;
+        let column = column::CPU_HANDLER_NS;
+        let row = reached(agent, ledger, "POST /both", column, n * WORK_NS).await;
+        let figures = [column::STARTED, column::ENDED].map(|c| figure(&row, c));
+        assert_eq!(figures, [1, 0], "booked while it is open");
+    }
+    both.raw(b"0\r\n\r\n").await;
+    assert_eq!(both.answer().await.body, b"abcabcabc");
+    ended(agent, ledger, "POST /both", [0, 0]).await;
+    assert_eq!(carried(ledger, "POST /both"), [1, 9, 1, 9]);
+
+    // A client that leaves in the middle of an answer.
+    let mut leaving = Connection::open(address).await;
+    leaving.send("GET /endless HTTP/1.1", b"").await;
+    assert!(!leaving.ended().await, "a part of it has come");
+    drop(leaving);
+    ended(agent, ledger, "GET /endless", [0, 1]).await;
+
+    // A body that nobody reads was sent all the same.
+    let mut unread = Connection::open(address).await;
+    let answer = unread.ask("POST /unread HTTP/1.1", &[b'y'; 700]).await;
+    assert_eq!(answer.body, b"did not look");
+    ended(agent, ledger, "POST /unread", [0, 0]).await;
+    assert_eq!(carried(ledger, "POST /unread"), [1, 700, 1, 12]);
+
+    // Answers given outside the layer are the request's answers.
+    let mut elsewhere = Connection::open(address).await;
+    let answer = elsewhere.ask("GET /panic HTTP/1.1", b"").await;
+    assert_eq!((answer.status, &*answer.body), (500, &b"broken"[..]));
+    ended(agent, ledger, "GET /panic", [1, 0]).await;
+    assert_eq!(carried(ledger, "GET /panic"), [1, 0, 1, 6]);
+    let answer = elsewhere.ask("GET /late HTTP/1.1", b"").await;
+    assert_eq!((answer.status, &*answer.body), (408, &b"late"[..]));
+    ended(agent, ledger, "GET /late", [0, 1]).await;
+    assert_eq!(carried(ledger, "GET /late"), [1, 0, 1, 4]);
+}
+
+#[test]
+fn a_bill_lives_as_long_as_its_request() {
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service("living")
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let (sink, agent) = (ledger.clone(), Arc::new(agent));
+    let weighed = agent.clone();
+    let test = runtime.spawn(background("test", async move {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(
+            weighbridge_agent::serve(listener, app())
+                .with_graceful_shutdown(async { drop(stopped.await) })
+                .into_future(),
+        );
+        lives(&weighed, &sink, address).await;
+        stop.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, server)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }));
+    runtime.block_on(test).unwrap();
+    assert!(agent.flush(PATIENCE));
+    ledger.deltas().iter().for_each(assert_conserved);
+}
