@@ -210,6 +210,7 @@ fn blocking_threads_work_for_the_request_that_asked() {
     let ledger = weigh(|| {
         let runtime = threads(1);
         let handle = runtime.handle().clone();
+        let detached = std::sync::Mutex::new(None);
         block_on(&runtime, async {
             job("blocks", async {
                 spawn_blocking(|| burn_ms(4)).await.unwrap();
@@ -220,13 +221,15 @@ fn blocking_threads_work_for_the_request_that_asked() {
                         inside.install(|| {
                             burn_ms(2);
                             drop(spawn_blocking_on(|| burn_ms(3), &handle));
-                            drop(spawn_on(work(2), &handle));
+                            *detached.lock().unwrap() = Some(spawn_on(work(2), &handle));
                         });
                     });
                 });
             })
             .await;
-            // The bill closes when its last child has ended.
+            // The bill closes when its last child has ended, and a runtime that is dropped ends tasks early.
+            let detached = detached.lock().unwrap().take();
+            detached.unwrap().await.unwrap();
         });
         drop(runtime);
     });
