@@ -34,6 +34,11 @@ const ALL: &[Evidence] = &[
         run: kills,
     },
     Evidence {
+        name: "clock",
+        what: "the fast clock under switches, signals and moves for minutes, and without the kernel's flag",
+        run: clock,
+    },
+    Evidence {
         name: "properties",
         what: "all property tests with 5000 cases each",
         run: properties,
@@ -160,6 +165,28 @@ fn kills(context: &Context) -> Result<()> {
         "collector_kill::",
         &[("WEIGHBRIDGE_TEST_KILLS", "100")],
     )
+}
+
+fn clock(context: &Context) -> Result<()> {
+    const TESTS: [&str; 6] = [
+        "test",
+        "--locked",
+        "--package",
+        "weighbridge-agent",
+        "--lib",
+        "clock::",
+    ];
+    // Alone: its threads are to share the processors with each other.
+    let mut minutes = context.cargo();
+    minutes
+        .args(TESTS)
+        .args(["--release", "--", "--ignored", "--test-threads=1"]);
+    context.run(&mut minutes)?;
+    let mut without_flag = context.cargo();
+    without_flag
+        .env("GLIBC_TUNABLES", "glibc.pthread.rseq=0")
+        .args(TESTS);
+    context.run(&mut without_flag)
 }
 
 fn properties(context: &Context) -> Result<()> {

@@ -84,10 +84,21 @@ fn read(rows: &RowSet) -> Vec<Finding> {
         let Some(key) = ProcessKey::read(key) else {
             continue;
         };
-        findings.push(Finding::good(
-            "clock",
-            format!("CPU time is read by `{}`", key.clock_mode),
-        ));
+        let how = format!(
+            "CPU time is read by `{}` ({} readings, {} of them from the kernel)",
+            key.clock_mode,
+            value.get(column::CLOCK_READINGS).unwrap_or(0),
+            value.get(column::CLOCK_REREADS).unwrap_or(0),
+        );
+        findings.push(if &*key.clock_mode == "rseq" {
+            Finding::good("clock", how)
+        } else {
+            Finding::less(
+                "clock",
+                how,
+                "for the fast clock take 64-bit x86 Linux with glibc 2.35 or later, and leave WEIGHBRIDGE_CLOCK and GLIBC_TUNABLES unset",
+            )
+        });
         findings.push(match value.get(column::CPU_PROCESS_NS) {
             Some(ns) if ns > 0 => Finding::good(
                 "kernel",
