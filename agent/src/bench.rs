@@ -128,3 +128,17 @@ pub fn pause() {
 pub fn resume() {
     crate::state::start_measuring();
 }
+
+/// How often the calling thread was taken off its processor, by the kernel: waiting and preempted.
+#[must_use]
+pub fn thread_switches() -> i64 {
+    let switches = clock::switches();
+    switches.voluntary + switches.involuntary
+}
+
+/// Lets the calling thread, and threads that it starts, run on `n` processors. Returns on how many it runs.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn run_on(n: usize) -> usize {
+    clock::run_on(n)
+}

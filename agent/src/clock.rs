@@ -28,6 +28,10 @@ mod setup;
 mod stats;
 mod thread_clock;
 
+#[cfg(all(feature = "bench", target_os = "linux"))]
+pub(crate) use kernel::run_on;
+#[cfg(feature = "bench")]
+pub(crate) use kernel::switches;
 pub(crate) use kernel::{
     ThreadId, monotonic_ns, other_thread_cpu_ns, process_cpu_ns, thread_cpu_ns, thread_id,
     wall_unix_ns,

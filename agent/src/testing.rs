@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use weighbridge_wire::{
-    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, RegionKey, RowKind, RowSet, RowValue,
-    Window, column,
+    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKind, RowSet,
+    RowValue, Window, column,
 };
 
 use crate::ledger::{ProcessGauges, Rotation, WindowLedger, ledger};
@@ -76,10 +76,14 @@ impl Books {
             owner_kind: kind.as_str().into(),
             name: name.into(),
         };
-        self.rows
-            .get(&key.row_key(weighbridge_wire::Quality::Measured))
-            .cloned()
-            .unwrap_or_default()
+        // The clock of this machine may make CPU time apportioned.
+        let mut sum = RowValue::new();
+        for quality in [Quality::Measured, Quality::Apportioned] {
+            if let Some(row) = self.rows.get(&key.clone().row_key(quality)) {
+                sum.merge(row);
+            }
+        }
+        sum
     }
 
     /// The region rows of an operation by path, over classes and qualities.

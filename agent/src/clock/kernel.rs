@@ -46,16 +46,16 @@ pub(super) fn raw_ns() -> u64 {
 
 /// How often the calling thread was taken off its processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Switches {
+pub(crate) struct Switches {
     /// It waited for something.
-    pub(super) voluntary: i64,
+    pub(crate) voluntary: i64,
     /// Another thread was given the processor.
-    pub(super) involuntary: i64,
+    pub(crate) involuntary: i64,
 }
 
 /// The kernel's switch counters of the calling thread; zeroes where they are not known.
 #[cfg(target_os = "linux")]
-pub(super) fn switches() -> Switches {
+pub(crate) fn switches() -> Switches {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is writable for the whole call, and zeroed memory is a valid rusage (integers only), so
     // it may be read whether or not the call wrote it.
@@ -72,8 +72,27 @@ pub(super) fn switches() -> Switches {
 
 /// Not known on this system.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn switches() -> Switches {
+pub(crate) fn switches() -> Switches {
     Switches::default()
+}
+
+/// Lets the calling thread, and threads that it starts, run on `n` of the processors it may run on. Returns on
+/// how many it runs.
+#[cfg(all(feature = "bench", target_os = "linux"))]
+pub(crate) fn run_on(n: usize) -> usize {
+    // SAFETY: a cpu_set_t is an array of integers, for which zeroes are valid; both calls get its size, and the
+    // processor numbers stay below the number of bits in it.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        let mut chosen: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(0, size_of_val(&allowed), &raw mut allowed);
+        let cpus = (0..8 * size_of_val(&allowed)).filter(|cpu| libc::CPU_ISSET(*cpu, &allowed));
+        for cpu in cpus.take(n) {
+            libc::CPU_SET(cpu, &mut chosen);
+        }
+        libc::sched_setaffinity(0, size_of_val(&chosen), &raw const chosen);
+        usize::try_from(libc::CPU_COUNT(&chosen)).unwrap_or(0)
+    }
 }
 
 /// CPU time of another thread of this process. `None` when there is no such thread (any more).

@@ -333,27 +333,28 @@ impl ThreadClock {
     /// Names the descriptor first and reads the clocks then: whatever happens in between clears the flag, and
     /// the next reading asks the kernel again.
     fn take(&self) -> Taken {
-        /// Without a flag an interruption between the clocks shows only in the time it took.
+        /// The machine below may stop us between the clocks, which no flag shows: only the time it took does.
         const TRIES: u32 = 3;
         const UNDISTURBED_NS: u64 = 10_000;
+        let undisturbed = rate::ticks_of(UNDISTURBED_NS, self.multiplier.get());
         let place = self.place.get();
         let armed = place.is_none_or(Place::arm);
-        let undisturbed = rate::ticks_of(UNDISTURBED_NS, self.multiplier.get());
-        let (mut before, mut kernel_ns, mut after, mut close);
-        let mut tries = 0;
-        loop {
-            before = counter::tsc();
-            kernel_ns = kernel::thread_cpu_ns();
-            after = counter::tsc();
-            close = place.is_some() || after.saturating_sub(before) <= undisturbed;
-            tries += 1;
-            if close || tries == TRIES {
-                break;
+        let mut tries = 1;
+        let (before, kernel_ns, after) = loop {
+            let before = counter::tsc();
+            let kernel_ns = kernel::thread_cpu_ns();
+            let after = counter::tsc();
+            let close = after.saturating_sub(before) <= undisturbed;
+            if tries == TRIES || (close && place.is_none_or(Place::is_armed)) {
+                break (before, kernel_ns, after);
             }
-        }
+            tries += 1;
+            place.map(Place::arm);
+        };
         self.mark_instant(after);
         let switches = (self.judge.watch.get() > 0).then(kernel::switches);
-        let still = close && place.is_none_or(Place::is_armed);
+        let still =
+            after.saturating_sub(before) <= undisturbed && place.is_none_or(Place::is_armed);
         Taken {
             kernel_ns,
             // The kernel reads its clock about half-way. After an interruption the two counter values may be
@@ -364,7 +365,7 @@ impl ThreadClock {
                 after
             },
             after_tsc: after,
-            intact: armed && still,
+            intact: armed && still && tries == 1,
             switches,
         }
     }
