@@ -23,7 +23,7 @@ use crate::alloc::{self, Holder};
 use crate::clock;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeName, OperationName, OperationRow, Place, Shard, Spent, ledger,
+    Cost, EdgeFigures, EdgeName, OperationName, OperationRow, Place, Shard, Spent, Wanted, ledger,
 };
 use crate::propagation::{Trace, TraceContext};
 use crate::sync::lock;
@@ -92,6 +92,8 @@ struct State {
     children: u32,
     waiting: bool,
     closed: bool,
+    /// The names for which there was no room.
+    wanted: Option<Box<Wanted>>,
     /// The callee's side of the edge over which the request came, recorded when the bill closes.
     callee: Option<(Arc<EdgeName>, EdgeFigures)>,
     /// Present on HTTP/2.

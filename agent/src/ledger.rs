@@ -16,7 +16,9 @@ use weighbridge_wire::{OwnerKind, RowSet, Window};
 pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
-pub(crate) use names::{EdgeName, Folded, Names, OperationName, OperationRow, OwnerId, Place};
+pub(crate) use names::{
+    Asked, EdgeName, Folded, Names, OperationName, OperationRow, OwnerId, Place, Wanted,
+};
 pub(crate) use region::{RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
 pub(crate) use shard::Shard;

@@ -66,6 +66,9 @@ impl Bill {
         let Some((ended_ns, outcome)) = state.ended else {
             return;
         };
+        if let Some(wanted) = state.wanted.take() {
+            ledger().names().weigh(&wanted, state.cost.total_ns());
+        }
         let wall_ns = ended_ns.saturating_sub(self.start_ns);
         let end = shard.offset_ns(ended_ns);
         let weight = state.take_http2_weight();

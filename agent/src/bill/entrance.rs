@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::ledger::{EdgeId, EdgeName, Folded, Ledger, OperationRow, Place, loss};
+use crate::ledger::{Asked, EdgeId, EdgeName, Folded, Ledger, OperationRow, Place, Wanted, loss};
 
 /// The rows that a request's figures go to, found once for all requests of its kind.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Entrance {
     pub(super) callee: Option<Arc<EdgeName>>,
     /// True when the chain of requests begins here.
     pub(super) root: bool,
+    /// The names for which there was no room.
+    pub(super) wanted: Option<Box<Wanted>>,
     /// Of the names, when they were remembered and not just looked up.
     pub(super) generation: Option<u32>,
 }
@@ -55,8 +57,20 @@ impl Entrance {
             .callee
             .map(|edge| counted(names.edge(edge, &name, &origin), &mut whole));
         let folded = row.caller.id != caller.id || row.origin.id != origin.id;
+        let asked = Asked {
+            component: wanted.component,
+            operation: wanted.operation,
+            caller: wanted.caller,
+            origin: wanted.origin,
+        };
+        let wanted_names = if whole {
+            None
+        } else {
+            names.wanted(asked, &row)
+        };
         let entrance = Self {
             row,
+            wanted: wanted_names,
             unfolded: folded.then(|| Box::new((caller, origin))),
             callee,
             root: wanted.origin.is_none(),
@@ -112,6 +126,7 @@ impl RememberedEntrance {
             row,
             // What is folded is looked up each time.
             unfolded: None,
+            wanted: None,
             callee,
             root: self.root,
             generation: Some(self.generation),

@@ -144,6 +144,7 @@ impl Bill {
                 children: 0,
                 waiting: false,
                 closed: false,
+                wanted: entrance.wanted,
                 callee: entrance.callee.map(|edge| (edge, opening.figures)),
                 http2: opening.http2.then(Http2Weight::default),
                 messages: [0; 2],

@@ -1,18 +1,21 @@
 //! Names, bounded: everything that keys a row is interned here once.
 
 mod edges;
+mod heavy;
 mod table;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use weighbridge_wire::{OTHER, OwnerKind};
 
 use super::limits::{CLASSES_PER_OPERATION_MAX, FORGET_AFTER_NS, Limits, cut};
 use crate::alloc::Holder;
-use crate::sync::{read, write};
+use crate::sync::{lock, read, write};
 pub(crate) use edges::{EdgeName, EntityName};
+pub(crate) use heavy::{Asked, Wanted};
+use heavy::{Heavy, Which};
 use table::{Entry, Table};
 
 /// An operation with its component and declared class, and how many of it are in flight.
@@ -121,12 +124,15 @@ pub(crate) struct Names {
     generation: AtomicU32,
     limits: RwLock<Limits>,
     tables: RwLock<Tables>,
+    /// Locked inside `tables`, or alone.
+    heavy: Mutex<Heavy>,
 }
 
 /// Keeps the names locked over a fork.
 pub(crate) struct Held<'a> {
     _limits: RwLockWriteGuard<'a, Limits>,
     tables: RwLockWriteGuard<'a, Tables>,
+    _heavy: MutexGuard<'a, Heavy>,
 }
 
 impl Held<'_> {
@@ -145,6 +151,7 @@ impl Names {
         Held {
             _limits: write(&self.limits),
             tables: write(&self.tables),
+            _heavy: lock(&self.heavy),
         }
     }
 
@@ -155,6 +162,7 @@ impl Names {
             generation: AtomicU32::new(1),
             limits: RwLock::default(),
             tables: RwLock::default(),
+            heavy: Mutex::default(),
         }
     }
 
@@ -222,15 +230,14 @@ impl Names {
             .filter(|n| *n.operation == *operation && *n.component == *component)
             .count();
         // Classes have a limit of their own.
-        let bounded = siblings == 0 && tables.operations.len() >= limits.operations_max;
-        let folded = if bounded
-            && tables
-                .operations
-                .iter()
-                .filter(|n| n.class.is_empty())
-                .count()
-                >= limits.operations_max
-        {
+        let operations = || tables.operations.iter().filter(|n| n.class.is_empty());
+        let folded = if siblings == 0
+            && self.is_full(
+                Which::Operations,
+                hash,
+                operations().count(),
+                limits.operations_max,
+            ) {
             Some(("", OTHER, "", "agent.operations"))
         } else if !class.is_empty() && siblings > CLASSES_PER_OPERATION_MAX {
             Some((component, operation, OTHER, "agent.classes"))
@@ -264,7 +271,7 @@ impl Names {
         self.place(
             |t| &t.callers,
             |t| &mut t.callers,
-            max,
+            (Which::Callers, max),
             "agent.callers",
             service,
             operation,
@@ -277,7 +284,7 @@ impl Names {
         self.place(
             |t| &t.origins,
             |t| &mut t.origins,
-            max,
+            (Which::Origins, max),
             "agent.origins",
             service,
             operation,
@@ -288,7 +295,7 @@ impl Names {
         &self,
         table: impl Fn(&Tables) -> &Table<Place>,
         table_mut: impl Fn(&mut Tables) -> &mut Table<Place>,
-        max: usize,
+        (which, max): (Which, usize),
         loss: &'static str,
         service: &str,
         operation: &str,
@@ -310,7 +317,7 @@ impl Names {
             // "None" and `__other__` stand beside the limit.
             if folded.is_none()
                 && !(service.is_empty() && operation.is_empty())
-                && table.len() >= max
+                && self.is_full(which, hash, table.len(), max)
             {
                 (service, operation, folded) = (OTHER, OTHER, Some(loss));
                 continue;
@@ -345,7 +352,11 @@ impl Names {
             return (found, None);
         }
         let max = self.limits().operation_rows_max;
-        let full = read(&self.tables).rows.len() >= max;
+        let full = {
+            let tables = read(&self.tables);
+            let (hash, _) = find(&tables, caller, origin);
+            self.is_full(Which::Rows, hash, tables.rows.len(), max)
+        };
         let (caller, origin, folded) = if full {
             let other = (self.caller(OTHER, OTHER).0, self.origin(OTHER, OTHER).0);
             (other.0, other.1, Some("agent.operation_rows"))
@@ -430,7 +441,12 @@ impl Names {
         };
         {
             let tables = read(&self.tables);
-            if !full(tables.operations.len(), limits.operations_max)
+            let retired = tables.operations.has_retired()
+                || tables.callers.has_retired()
+                || tables.origins.has_retired()
+                || tables.rows.has_retired();
+            if !retired
+                && !full(tables.operations.len(), limits.operations_max)
                 && !full(tables.callers.len(), limits.callers_max)
                 && !full(tables.origins.len(), limits.origins_max)
                 && !full(tables.rows.len(), limits.operation_rows_max)

@@ -86,6 +86,16 @@ impl Rotation {
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
         let mut merged = merged(shards);
+        let costs = merged
+            .operations
+            .iter()
+            .map(|(id, cell)| (*id, cell.cost.total_ns(), cell.started));
+        for (place, n) in ledger.names.renew(&names, costs) {
+            if n > 0 {
+                let lost = merged.losses.entry((place, "replaced by heavier"));
+                *lost.or_default() += i64::try_from(n).unwrap_or(i64::MAX);
+            }
+        }
         let mut rows = RowSet::new();
         let shares = apportion::http2(&mut merged, &names);
         shares.write_operations(&mut rows, &names);

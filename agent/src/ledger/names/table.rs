@@ -1,6 +1,6 @@
 //! A bounded table of names: by hash for those who ask, by id for rotation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +26,8 @@ pub(super) struct Table<T> {
     /// By id, with the hash.
     all: Vec<Option<(u64, Arc<T>)>>,
     free: Vec<u32>,
+    /// Ids of those that are not found any more, and kept only for those who hold them.
+    retired: HashSet<u32>,
 }
 
 impl<T> Default for Table<T> {
@@ -34,17 +36,61 @@ impl<T> Default for Table<T> {
             by_hash: HashMap::new(),
             all: Vec::new(),
             free: Vec::new(),
+            retired: HashSet::new(),
         }
     }
 }
 
 impl<T> Table<T> {
     pub(super) fn len(&self) -> usize {
-        self.all.len() - self.free.len()
+        self.all.len() - self.free.len() - self.retired.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.all.iter().flatten().map(|(_, entry)| entry)
+        self.live().map(|(_, entry)| entry)
+    }
+
+    /// Those that are found, with their ids.
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Arc<T>)> {
+        (0u32..).zip(&self.all).filter_map(|(id, slot)| {
+            let (_, entry) = slot.as_ref()?;
+            (!self.retired.contains(&id)).then_some((id, entry))
+        })
+    }
+
+    pub(super) fn entry(&self, id: u32) -> Option<Arc<T>> {
+        let (_, entry) = self.all.get(id as usize)?.as_ref()?;
+        Some(entry.clone())
+    }
+
+    /// The entry is not found any more; it is forgotten when nobody holds it.
+    pub(super) fn retire(&mut self, id: u32) {
+        let Some(Some((hash, entry))) = self.all.get(id as usize) else {
+            return;
+        };
+        if let Some(same_hash) = self.by_hash.get_mut(hash) {
+            same_hash.retain(|other| !Arc::ptr_eq(other, entry));
+            if same_hash.is_empty() {
+                self.by_hash.remove(hash);
+            }
+        }
+        self.retired.insert(id);
+    }
+
+    pub(super) fn retire_where(&mut self, which: impl Fn(&T) -> bool) {
+        let ids: Vec<u32> = self
+            .live()
+            .filter_map(|(id, entry)| which(entry).then_some(id))
+            .collect();
+        ids.into_iter().for_each(|id| self.retire(id));
+    }
+
+    pub(super) fn retired_ids(&self) -> HashSet<u32> {
+        self.retired.clone()
+    }
+
+    pub(super) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
     }
 
     pub(super) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&Arc<T>> {
@@ -85,10 +131,15 @@ impl<T: Entry> Table<T> {
         let mut forgotten = 0;
         for (id, slot) in self.all.iter_mut().enumerate() {
             let Some((hash, entry)) = slot else { continue };
-            let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns;
+            let number = u32::try_from(id).unwrap_or(u32::MAX);
+            let retired = self.retired.contains(&number);
+            let idle = retired || entry.used_ns().load(Ordering::Relaxed) < before_ns;
+            // Whoever is retired has one reference less in the table.
+            let held = held - usize::from(retired);
             if !idle || entry.is_fixed() || Arc::strong_count(entry) > held {
                 continue;
             }
+            self.retired.remove(&number);
             if let Some(same_hash) = self.by_hash.get_mut(hash) {
                 same_hash.retain(|other| !Arc::ptr_eq(other, entry));
                 if same_hash.is_empty() {
