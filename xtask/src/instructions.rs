@@ -26,8 +26,8 @@ const PLAIN: &str = "plain";
 const REQUESTS: u64 = 8_000;
 /// How much more than the baseline is let through.
 const TOLERANCE: f64 = 0.05;
-/// Seeds of hash tables differ between runs; so little says nothing.
-const NOISE: f64 = 100.0;
+/// Seeds of hash tables and the agent's own thread make runs differ by up to 200; so little says nothing.
+const NOISE: f64 = 300.0;
 
 /// Instructions per request by case.
 type Counts = BTreeMap<String, u64>;
@@ -188,18 +188,18 @@ mod tests {
 
     #[test]
     fn growth_beyond_five_percent_fails_and_less_does_not() {
-        let before = counts(10_000, 14_000);
+        let before = counts(10_000, 18_000);
         assert!(compare(&before, &before).is_empty());
-        assert!(compare(&before, &counts(10_000, 14_190)).is_empty());
-        assert!(compare(&before, &counts(9_000, 12_000)).is_empty());
-        // 1.8 % of the request, 6 % of what the agent adds.
-        let wrong = compare(&before, &counts(10_000, 14_250));
+        assert!(compare(&before, &counts(10_000, 18_390)).is_empty());
+        assert!(compare(&before, &counts(9_000, 15_000)).is_empty());
+        // 2.5 % of the request, 5.6 % of what the agent adds.
+        let wrong = compare(&before, &counts(10_000, 18_450));
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(
-            wrong[0].contains("4250") && wrong[0].contains("4000"),
+            wrong[0].contains("8450") && wrong[0].contains("8000"),
             "{wrong:?}"
         );
-        assert_eq!(compare(&before, &counts(10_000, 15_000)).len(), 2);
+        assert_eq!(compare(&before, &counts(10_000, 19_000)).len(), 2);
     }
 
     #[test]
@@ -210,6 +210,6 @@ mod tests {
 
     #[test]
     fn noise_in_a_small_difference_does_not_fail() {
-        assert!(compare(&counts(10_000, 10_500), &counts(10_000, 10_590)).is_empty());
+        assert!(compare(&counts(10_000, 11_000), &counts(10_000, 11_250)).is_empty());
     }
 }
