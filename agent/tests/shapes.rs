@@ -210,7 +210,7 @@ fn blocking_threads_work_for_the_request_that_asked() {
     let ledger = weigh(|| {
         let runtime = threads(1);
         let handle = runtime.handle().clone();
-        let detached = std::sync::Mutex::new(None);
+        let detached = Mutex::new(None);
         block_on(&runtime, async {
             job("blocks", async {
                 spawn_blocking(|| burn_ms(4)).await.unwrap();
