@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use weighbridge_wire::{
-    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKind, RowSet,
+    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKey, RowKind, RowSet,
     RowValue, Window, column,
 };
 
@@ -76,10 +76,14 @@ impl Books {
             owner_kind: kind.as_str().into(),
             name: name.into(),
         };
-        // The clock of this machine may make CPU time apportioned.
+        self.of_cpu(|quality| key.clone().row_key(quality))
+    }
+
+    /// A row with CPU time, which the clock of this machine may make apportioned. Empty when there is none.
+    pub(crate) fn of_cpu(&self, key: impl Fn(Quality) -> RowKey) -> RowValue {
         let mut sum = RowValue::new();
         for quality in [Quality::Measured, Quality::Apportioned] {
-            if let Some(row) = self.rows.get(&key.clone().row_key(quality)) {
+            if let Some(row) = self.rows.get(&key(quality)) {
                 sum.merge(row);
             }
         }

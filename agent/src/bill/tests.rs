@@ -59,7 +59,7 @@ fn a_bill_without_a_socket_closes_with_its_end() {
         class: "".into(),
         scope: scope::ALL.into(),
     };
-    let row = books.rows.get(&key.row_key(Quality::Measured)).unwrap();
+    let row = books.of_cpu(|quality| key.clone().row_key(quality));
     let cpu = row.histogram(column::HIST_REQUEST_CPU_NS).unwrap();
     let ns = cpu.quantile(0.5).unwrap();
     assert!(

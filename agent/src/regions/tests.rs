@@ -412,7 +412,8 @@ fn regions_stand_under_the_declared_class() {
         class: "bulk".into(),
         region: "step".into(),
     };
-    assert!(books.rows.get(&key.row_key(Quality::Measured)).is_some());
+    let row = books.of_cpu(|quality| key.clone().row_key(quality));
+    assert_eq!(figure(&row, column::COUNT), 1);
 }
 
 #[test]
