@@ -35,7 +35,7 @@
 //!
 //! - A task spawned inside a request is its child, as if spawned by [`spawn`](crate::spawn()).
 //! - Tasks of known pools, drivers and servers are owners of their own, told by the file in which they were
-//!   spawned, never charged to the request that opened them. [`task_owner`] names more of them.
+//!   spawned, never charged to the request that opened them. `task_owner` names more of them.
 //! - A task spawned inside a [`background`](crate::background()), [`driver`](crate::driver()),
 //!   [`pool`](crate::pool()) or connection is that owner's.
 //! - Any other is the owner `background` under the place where it was spawned, such as `src/jobs.rs:41`.
