@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use weighbridge_wire::{
-    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKey, RowKind, RowSet,
-    RowValue, Window, column,
+    LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKey, RowKind,
+    RowSet, RowValue, Window, column,
 };
 
 use crate::ledger::{ProcessGauges, Rotation, WindowLedger, ledger};
