@@ -38,12 +38,17 @@ pub(crate) use kernel::{
 };
 pub(crate) use mode::Mode;
 pub(crate) use process::{Usage, at_exit, at_fork, usage};
-pub(crate) use setup::{Setup, Told};
+pub(crate) use setup::{Held, Setup, Told};
 pub(crate) use stats::Totals;
 pub(crate) use thread_clock::{Leaving, ThreadClock};
 
 /// The setup of this process.
 pub(crate) static SETUP: Setup = Setup::new();
+
+/// Locks the process's setup, for a fork. Under this lock no other is taken.
+pub(crate) fn hold() -> Held {
+    SETUP.hold()
+}
 
 /// Takes the mode asked for, or the best that this machine has; at most 2 ms. Returns why the mode asked for
 /// cannot be had.

@@ -88,6 +88,7 @@ pub(crate) struct Held {
     _shards: Vec<MutexGuard<'static, Shard>>,
     names: names::Held<'static>,
     _service: RwLockWriteGuard<'static, ServiceName>,
+    _regions: region::Held<'static>,
 }
 
 impl Held {
@@ -104,6 +105,7 @@ impl Ledger {
             _shards: self.shards.iter().chain([&self.common]).map(lock).collect(),
             names: self.names.hold(),
             _service: write(&self.service),
+            _regions: self.regions.hold(),
         }
     }
 

@@ -65,6 +65,7 @@ struct Held {
     ledger: ledger::Held,
     threads: account::Held,
     _trust: state::Held,
+    _clock: clock::Held,
 }
 
 thread_local! {
@@ -80,6 +81,7 @@ extern "C" fn before_fork() {
         ledger: ledger::ledger().hold(),
         threads: account::hold(),
         _trust: state::hold(),
+        _clock: clock::hold(),
     };
     // Without storage, in a thread that is being torn down, they are given back at once.
     let _ = HELD.try_with(|cell| cell.replace(Some(held)));

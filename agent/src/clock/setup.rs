@@ -1,7 +1,7 @@
 //! Which mode the process reads CPU time in, how that was found out, and when it is given up.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use super::counter;
 use super::mode::Mode;
@@ -82,6 +82,9 @@ pub(crate) struct Told {
     /// Modes given up in the window.
     pub(crate) degradations: u64,
 }
+
+/// Keeps the setup locked.
+pub(crate) struct Held(#[allow(dead_code)] MutexGuard<'static, Option<Instant>>);
 
 impl Setup {
     pub(super) const fn new() -> Self {
@@ -218,6 +221,11 @@ impl Setup {
             degradations: self.degradations.load(Ordering::Relaxed),
             ..self.stats.totals()
         }
+    }
+
+    /// Keeps the clock's only lock over a fork.
+    pub(super) fn hold(&'static self) -> Held {
+        Held(lock(&self.began))
     }
 
     /// Measures the rate over all the time since the start: the longer, the better.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 use weighbridge_wire::{OTHER, Quality, RegionKey, RowSet, column};
 
@@ -204,7 +204,15 @@ impl Default for Regions {
     }
 }
 
+/// Keeps the regions locked over a fork.
+pub(super) struct Held<'a>(#[allow(dead_code)] RwLockWriteGuard<'a, Tree>);
+
 impl Regions {
+    /// Under this lock no other is taken, so it comes last.
+    pub(super) fn hold(&self) -> Held<'_> {
+        Held(write(&self.tree))
+    }
+
     pub(crate) fn set_max(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
     }
