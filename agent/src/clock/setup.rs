@@ -84,7 +84,9 @@ pub(crate) struct Told {
 }
 
 /// Keeps the setup locked.
-pub(crate) struct Held(#[allow(dead_code)] MutexGuard<'static, Option<Instant>>);
+pub(crate) struct Held {
+    _began: MutexGuard<'static, Option<Instant>>,
+}
 
 impl Setup {
     pub(super) const fn new() -> Self {
@@ -225,7 +227,9 @@ impl Setup {
 
     /// Keeps the clock's only lock over a fork.
     pub(super) fn hold(&'static self) -> Held {
-        Held(lock(&self.began))
+        Held {
+            _began: lock(&self.began),
+        }
     }
 
     /// Measures the rate over all the time since the start: the longer, the better.

@@ -205,12 +205,16 @@ impl Default for Regions {
 }
 
 /// Keeps the regions locked over a fork.
-pub(super) struct Held<'a>(#[allow(dead_code)] RwLockWriteGuard<'a, Tree>);
+pub(super) struct Held<'a> {
+    _tree: RwLockWriteGuard<'a, Tree>,
+}
 
 impl Regions {
     /// Under this lock no other is taken, so it comes last.
     pub(super) fn hold(&self) -> Held<'_> {
-        Held(write(&self.tree))
+        Held {
+            _tree: write(&self.tree),
+        }
     }
 
     pub(crate) fn set_max(&self, max: usize) {
