@@ -7,7 +7,6 @@ mod support;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,11 +17,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::StatusCode;
-use support::{Connection, Ledger, PATIENCE, assert_conserved, burn, figure};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use support::{Connection, Ledger, PATIENCE, burn, figure};
+use weighbridge_agent::Agent;
 use weighbridge_agent::wire::{RowKind, RowValue, column};
-use weighbridge_agent::{Agent, background};
 
 const WORK: Duration = Duration::from_millis(2);
 const WORK_NS: i64 = 2_000_000;
@@ -159,36 +156,7 @@ async fn lives(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
 
 #[test]
 fn a_bill_lives_as_long_as_its_request() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("living")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (sink, agent) = (ledger.clone(), Arc::new(agent));
-    let weighed = agent.clone();
-    let test = runtime.spawn(background("test", async move {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(
-            weighbridge_agent::serve(listener, app())
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .into_future(),
-        );
-        lives(&weighed, &sink, address).await;
-        stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, server)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-    }));
-    runtime.block_on(test).unwrap();
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
+    support::weigh_server("living", app(), |agent, ledger, address| async move {
+        lives(&agent, &ledger, address).await;
+    });
 }

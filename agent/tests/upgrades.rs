@@ -6,7 +6,6 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,10 +15,9 @@ use axum::response::Response;
 use axum::routing::any;
 use http::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{Ledger, PATIENCE, assert_conserved, burn, figure};
+use support::{Ledger, PATIENCE, burn, figure};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
 use weighbridge_agent::wire::{Class, RowKind, RowValue, column};
 use weighbridge_agent::{Agent, Scope, background, connection};
 
@@ -225,38 +223,9 @@ async fn upgrades(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
 
 #[test]
 fn an_upgrade_ends_the_request_and_its_socket_is_weighed_on() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("upgraded")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (sink, agent) = (ledger.clone(), Arc::new(agent));
-    let weighed = agent.clone();
-    let test = runtime.spawn(background("test", async move {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(
-            weighbridge_agent::serve(listener, app())
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .into_future(),
-        );
-        upgrades(&weighed, &sink, address).await;
-        stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, server)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-    }));
-    runtime.block_on(test).unwrap();
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
+    let ledger = support::weigh_server("upgraded", app(), |agent, ledger, address| async move {
+        upgrades(&agent, &ledger, address).await;
+    });
     let (mut started, mut ended) = (0, 0);
     for (_, row) in ledger.rows().of_kind(RowKind::Operation) {
         started += row.get(column::STARTED).unwrap_or(0);

@@ -6,14 +6,16 @@ pub mod collector;
 pub mod foreign;
 pub mod scenario;
 
+use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use weighbridge_agent::wire::{Delta, OperationKey, RowKind, RowSet, RowValue, column};
-use weighbridge_agent::{Delivery, Sink};
+use weighbridge_agent::{Agent, Delivery, Sink, background};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,6 +104,50 @@ pub fn assert_conserved(delta: &Delta) {
         figure(process, column::CPU_PROCESS_NS),
         accounts + figure(process, column::CPU_IN_PROGRESS_NS) + unattributed,
     );
+}
+
+/// Serves an app, weighed as this service, while `test` talks to it. Afterwards each window adds up.
+pub fn weigh_server<T>(
+    service: &str,
+    app: axum::Router,
+    test: impl FnOnce(Arc<Agent>, Arc<Ledger>, SocketAddr) -> T + Send + 'static,
+) -> Arc<Ledger>
+where
+    T: Future<Output = ()> + Send,
+{
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service(service)
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let (sink, agent) = (ledger.clone(), Arc::new(agent));
+    let weighed = agent.clone();
+    let test = runtime.spawn(background("test", async move {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(
+            weighbridge_agent::serve(listener, app)
+                .with_graceful_shutdown(async { drop(stopped.await) })
+                .into_future(),
+        );
+        test(weighed, sink, address).await;
+        stop.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, server)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }));
+    runtime.block_on(test).unwrap();
+    assert!(agent.flush(PATIENCE));
+    ledger.deltas().iter().for_each(assert_conserved);
+    ledger
 }
 
 /// A connection that sends requests and reads answers.
