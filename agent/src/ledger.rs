@@ -49,7 +49,7 @@ pub(crate) struct WindowLedger {
 }
 
 /// Under which service this process speaks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceName {
     pub(crate) namespace: Arc<str>,
     pub(crate) service: Arc<str>,

@@ -62,6 +62,7 @@ mod identity;
 mod layer;
 mod ledger;
 pub mod limits;
+pub mod messages;
 #[cfg(feature = "rumqttc-0_25")]
 pub mod mqtt;
 mod propagation;

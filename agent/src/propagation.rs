@@ -41,6 +41,13 @@ pub const HOP_BYTES_MAX: usize = 4_096;
 
 pub(crate) use crate::ledger::limits::NAME_BYTES_MAX;
 
+/// True for the name of a header that is read.
+pub(crate) fn is_header(name: &str) -> bool {
+    [TRACEPARENT, BAGGAGE, HOP]
+        .iter()
+        .any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
 /// One end of a call, or the begin of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Party {

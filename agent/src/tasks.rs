@@ -99,6 +99,7 @@ pub(crate) async fn in_bill<F: Future>(bill: std::sync::Arc<Bill>, future: F) ->
 }
 
 /// Ends a bill when dropped, after its future: fields and locals are dropped in reverse order.
+#[derive(Debug)]
 pub(crate) struct Ending {
     bill: std::sync::Arc<Bill>,
     outcome: Outcome,

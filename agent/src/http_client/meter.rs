@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use weighbridge_wire::Class;
-
 use crate::account;
+use crate::messages::Spent;
 use crate::sync::lock;
 
 /// The meter of one connection. It travels with each response in its extensions.
@@ -113,41 +112,6 @@ impl Drop for Back {
     }
 }
 
-/// A stretch on one thread whose protocol and io CPU is to be known.
-pub(super) struct Spent {
-    entered: account::Entered,
-    before: [i64; weighbridge_wire::ALL_CLASSES.len()],
-}
-
-impl Spent {
-    /// Makes an account current for the stretch.
-    pub(super) fn begin_in(account: account::Account) -> Self {
-        let entered = account::enter(account);
-        Self {
-            entered,
-            before: account::class_totals_here(),
-        }
-    }
-
-    /// Stays with the owner, in class protocol.
-    pub(super) fn begin_protocol() -> Self {
-        let entered = account::enter_class(Class::Protocol);
-        Self {
-            entered,
-            before: account::class_totals_here(),
-        }
-    }
-
-    /// CPU of classes protocol and io, in ns.
-    pub(super) fn end(self) -> (i64, i64) {
-        // Crossing books the last piece, so the sums are exact afterwards.
-        drop(self.entered);
-        let after = account::class_totals_here();
-        let of = |class: Class| after[class as usize] - self.before[class as usize];
-        (of(Class::Protocol), of(Class::Io))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +135,7 @@ mod tests {
         assert!(meter.0.task.get().is_none());
         let account = account::Account::new(
             account::owner(weighbridge_wire::OwnerKind::Pool, "http test"),
-            Class::Protocol,
+            weighbridge_wire::Class::Protocol,
         );
         task.poll(account, || meter.meet_task());
         assert!(meter.0.task.get().is_some());

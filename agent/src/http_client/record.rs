@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use hyper_util::client::legacy::connect::CaptureConnection;
 
-use super::meter::{Carried, Meter, Spent};
+use super::meter::{Carried, Meter};
 use crate::bill::{Bill, WaitKind};
 use crate::clock;
 use crate::ledger::{Direction, EdgeFigures, EdgeId, record_edge};
+use crate::messages::Spent;
 
 /// Gathers the figures of a call. Dropping it records them, so that no way out forgets to.
 #[derive(Debug)]

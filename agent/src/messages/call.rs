@@ -1,0 +1,110 @@
+//! What goes out: calls, and messages that nobody answers.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::{Exchange, Peer, Site};
+use crate::propagation::Mode;
+use crate::state;
+
+/// A call under way. Made by [`Peer::call`].
+#[derive(Debug)]
+#[must_use = "a call that is dropped without `end` counts as failed"]
+pub struct Call {
+    peer: Peer,
+    exchange: Exchange,
+}
+
+/// A message on its way to a broker. Made by [`Peer::publish`].
+#[derive(Debug)]
+#[must_use = "a publication that is dropped without `end` counts as failed"]
+pub struct Publication {
+    peer: Peer,
+    exchange: Exchange,
+}
+
+macro_rules! outgoing {
+    ($type:ident, $mode:expr) => {
+        impl $type {
+            pub(super) fn new(peer: Peer, site: Arc<Site>) -> Self {
+                Self {
+                    peer,
+                    exchange: Exchange::begin(site),
+                }
+            }
+
+            /// Names and values that carry the chain of requests: `traceparent`, `baggage`, `weighbridge-hop`. Empty
+            /// for a peer that is not trusted.
+            #[must_use]
+            pub fn headers(&self) -> Vec<(&'static str, String)> {
+                if !self.peer.is_trusted() {
+                    return Vec::new();
+                }
+                let outgoing = self.exchange.outgoing($mode);
+                outgoing.headers().properties(&state::trust()).into()
+            }
+
+            /// Runs the encoding of a message in class `encode`.
+            pub fn encode<R>(&mut self, f: impl FnOnce() -> R) -> R {
+                self.exchange.encode(f)
+            }
+
+            /// Counts a message that was sent, with its body after transfer encoding was taken off. Call it for
+            /// each message of a stream.
+            pub fn sent(&mut self, body_bytes: u64) {
+                self.exchange.sent(body_bytes);
+            }
+
+            /// Bytes that went over the wire, where they are known.
+            pub fn sent_wire(&mut self, bytes: u64) {
+                *self.exchange.figures().request_wire_bytes.get_or_insert(0) += bytes;
+            }
+
+            /// Counts another attempt.
+            pub fn retried(&mut self) {
+                self.exchange.figures().retries += 1;
+            }
+
+            /// Polls a future of the client: its CPU is `protocol` (or what runs inside), and the request waits
+            /// while it is not ready.
+            pub async fn wait<F: Future>(&mut self, future: F) -> F::Output {
+                let mut future = pin!(future);
+                poll_fn(|cx| self.exchange.poll(|| future.as_mut().poll(cx))).await
+            }
+
+            /// It went well.
+            pub fn end(mut self) {
+                self.exchange.end(false);
+            }
+
+            /// It failed. The same as dropping it.
+            pub fn fail(self) {}
+        }
+    };
+}
+
+outgoing!(Call, Mode::Sync);
+outgoing!(Publication, Mode::Async);
+
+impl Call {
+    #[cfg(test)]
+    pub(super) fn exchange(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+
+    /// Runs the decoding of an answer in class `decode`.
+    pub fn decode<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.exchange.decode(f)
+    }
+
+    /// Counts a message of the answer.
+    pub fn received(&mut self, body_bytes: u64) {
+        self.exchange.received(body_bytes);
+    }
+
+    /// Bytes of the answer on the wire, where they are known.
+    pub fn received_wire(&mut self, bytes: u64) {
+        *self.exchange.figures().response_wire_bytes.get_or_insert(0) += bytes;
+    }
+}

@@ -1,0 +1,141 @@
+//! This side of one exchange of messages: gathered while it lasts, recorded once.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use weighbridge_wire::Class;
+
+use super::{Site, Spent};
+use crate::bill::{Bill, WaitKind};
+use crate::ledger::{Direction, EdgeFigures, record_edge};
+use crate::propagation::{Mode, Outgoing};
+use crate::{account, clock};
+
+/// How many messages an exchange holds before they are recorded in between: it must not grow with a stream.
+const MESSAGES_HELD: usize = 64;
+
+/// The record of a call or a publication. Dropping it records, so that no way out forgets to.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    bill: Option<Arc<Bill>>,
+    site: Arc<Site>,
+    figures: EdgeFigures,
+    start_ns: u64,
+    waiting_since_ns: Option<u64>,
+    waited_ns: u64,
+    ended: bool,
+}
+
+impl Exchange {
+    /// An exchange of the current request, beginning now.
+    pub(crate) fn begin(site: Arc<Site>) -> Self {
+        Self {
+            bill: Bill::current(),
+            site,
+            figures: EdgeFigures::default(),
+            start_ns: clock::monotonic_ns(),
+            waiting_since_ns: None,
+            waited_ns: 0,
+            ended: false,
+        }
+    }
+
+    /// What goes along with it.
+    pub(crate) fn outgoing(&self, mode: Mode) -> Outgoing {
+        Outgoing::new(self.bill.as_deref(), self.site.call_id.clone(), mode)
+    }
+
+    /// What is known of it so far.
+    pub(crate) fn figures(&mut self) -> &mut EdgeFigures {
+        &mut self.figures
+    }
+
+    pub(crate) fn encode<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        let (result, cpu_ns) = account::timed_class(Class::Encode, f);
+        add(&mut self.figures.encode_ns, cpu_ns);
+        result
+    }
+
+    pub(crate) fn decode<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        let (result, cpu_ns) = account::timed_class(Class::Decode, f);
+        add(&mut self.figures.decode_ns, cpu_ns);
+        result
+    }
+
+    /// A message went out.
+    pub(crate) fn sent(&mut self, body_bytes: u64) {
+        self.figures.request_messages += 1;
+        self.figures.request_body_bytes += body_bytes;
+        self.note(Direction::Request, body_bytes);
+    }
+
+    /// A message came back.
+    pub(crate) fn received(&mut self, body_bytes: u64) {
+        self.figures.response_messages += 1;
+        self.figures.response_body_bytes += body_bytes;
+        self.note(Direction::Response, body_bytes);
+    }
+
+    fn note(&mut self, direction: Direction, body_bytes: u64) {
+        self.figures.sizes.push((direction, body_bytes));
+        if self.figures.sizes.len() >= MESSAGES_HELD {
+            let figures = std::mem::take(&mut self.figures);
+            self.record(&figures);
+        }
+    }
+
+    /// Runs a poll of the client in class `protocol`, and tells waiting from working.
+    pub(crate) fn poll<R>(&mut self, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+        self.stop_waiting(None);
+        let spent = Spent::begin_protocol();
+        let result = poll();
+        let (protocol_ns, io_ns) = spent.end();
+        add(&mut self.figures.protocol_ns, protocol_ns);
+        add(&mut self.figures.io_ns, io_ns);
+        if result.is_pending() {
+            self.waiting_since_ns = Some(clock::monotonic_ns());
+        }
+        result
+    }
+
+    /// Ends it: recorded when dropped, at the latest.
+    pub(crate) fn end(&mut self, failed: bool) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let now_ns = clock::monotonic_ns();
+        self.stop_waiting(Some(now_ns));
+        if let Some(bill) = &self.bill
+            && self.waited_ns > 0
+        {
+            bill.add_wait(WaitKind::Call, self.waited_ns);
+        }
+        let mut figures = std::mem::take(&mut self.figures);
+        figures.wait_ns = Some(now_ns.saturating_sub(self.start_ns));
+        figures.errors = u64::from(failed);
+        self.record(&figures);
+    }
+
+    fn stop_waiting(&mut self, now_ns: Option<u64>) {
+        if let Some(since) = self.waiting_since_ns.take() {
+            let now_ns = now_ns.unwrap_or_else(clock::monotonic_ns);
+            self.waited_ns += now_ns.saturating_sub(since);
+        }
+    }
+
+    fn record(&self, figures: &EdgeFigures) {
+        record_edge(self.bill.as_deref(), &self.site.edge, figures);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Nobody said that it went well: an error came back, or it was cancelled while it waited.
+        self.end(true);
+    }
+}
+
+fn add(sum: &mut Option<i64>, ns: i64) {
+    *sum = Some(sum.unwrap_or(0).saturating_add(ns));
+}
