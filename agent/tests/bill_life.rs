@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -17,9 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::StatusCode;
-use support::{Connection, Ledger, PATIENCE, burn, figure};
-use weighbridge_agent::Agent;
-use weighbridge_agent::wire::{RowKind, RowValue, column};
+use support::{Connection, Served, burn, figure};
+use weighbridge_agent::wire::{RowKind, column};
 
 const WORK: Duration = Duration::from_millis(2);
 const WORK_NS: i64 = 2_000_000;
@@ -55,63 +53,30 @@ fn app() -> Router {
             get(move || async move { Body::from_stream(endless()) }),
         )
         .route("/unread", post(|| async { "did not look" }))
-        .route(
-            "/panic",
-            get(|| async {
-                if std::hint::black_box(true) {
-                    std::panic::resume_unwind(Box::new("on purpose"));
-                }
-                "never"
-            }),
-        )
+        .route("/panic", get(support::panics))
         .route("/late", get(std::future::pending::<&str>))
         .layer(weighbridge_agent::layer())
         .layer(from_fn(instead))
 }
 
-/// Ends windows until a column of the operation has reached a figure.
-async fn reached(agent: &Agent, ledger: &Ledger, operation: &str, column: u32, n: i64) -> RowValue {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.operation(operation, "");
-        if row.get(column).unwrap_or(0) >= n {
-            return row;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{operation} never reached {n}"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
 /// The row of an operation once its one request has ended, with its errors and client errors.
-async fn ended(agent: &Agent, ledger: &Ledger, operation: &str, outcome: [i64; 2]) -> RowValue {
-    let row = reached(agent, ledger, operation, column::ENDED, 1).await;
-    let figures = [column::ENDED, column::ERRORS, column::CLIENT_ERRORS].map(|c| figure(&row, c));
-    assert_eq!(figures, [1, outcome[0], outcome[1]], "{operation}");
-    assert_eq!(figure(&row, column::LATE_CPU_NS), 0, "{operation}");
+async fn ended(served: &Served, operation: &str, outcome: [i64; 2]) {
+    let row = served.ended(operation, 1).await;
+    assert_eq!(support::outcome(&row), outcome, "{operation}");
     assert_eq!(
         figure(&row, column::IN_FLIGHT_NS),
         figure(&row, column::WALL_NS)
     );
-    row
 }
 
 /// Messages and bytes of both directions at the callee.
-fn carried(ledger: &Ledger, operation: &str) -> [i64; 4] {
-    let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, operation)]);
-    [
-        column::REQUEST_MESSAGES,
-        column::REQUEST_BODY_BYTES,
-        column::RESPONSE_MESSAGES,
-        column::RESPONSE_BODY_BYTES,
-    ]
-    .map(|column| figure(&edge, column))
+fn carried(served: &Served, operation: &str) -> [i64; 4] {
+    let edge = [(0, "callee"), (4, operation)];
+    support::carried(&served.ledger.select(RowKind::Edge, &edge))
 }
 
-async fn lives(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
+async fn lives(served: &Served) {
+    let address = served.address;
     // Bodies that stream both ways: each piece is booked when it is spent, and the end comes with the last.
     let mut both = Connection::open(address).await;
     both.raw(b"POST /both HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -119,44 +84,46 @@ async fn lives(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
     for n in 1..=3 {
         both.raw(b"3\r\nabc\r\n").await;
         let column = column::CPU_HANDLER_NS;
-        let row = reached(agent, ledger, "POST /both", column, n * WORK_NS).await;
+        let row = served.reached("POST /both", column, n * WORK_NS).await;
         let figures = [column::STARTED, column::ENDED].map(|c| figure(&row, c));
         assert_eq!(figures, [1, 0], "booked while it is open");
     }
     both.raw(b"0\r\n\r\n").await;
     assert_eq!(both.answer().await.body, b"abcabcabc");
-    ended(agent, ledger, "POST /both", [0, 0]).await;
-    assert_eq!(carried(ledger, "POST /both"), [1, 9, 1, 9]);
+    ended(served, "POST /both", [0, 0]).await;
+    assert_eq!(carried(served, "POST /both"), [1, 9, 1, 9]);
 
     // A client that leaves in the middle of an answer.
     let mut leaving = Connection::open(address).await;
     leaving.send("GET /endless HTTP/1.1", b"").await;
     assert!(!leaving.ended().await, "a part of it has come");
     drop(leaving);
-    ended(agent, ledger, "GET /endless", [0, 1]).await;
+    ended(served, "GET /endless", [0, 1]).await;
 
     // A body that nobody reads was sent all the same.
     let mut unread = Connection::open(address).await;
     let answer = unread.ask("POST /unread HTTP/1.1", &[b'y'; 700]).await;
     assert_eq!(answer.body, b"did not look");
-    ended(agent, ledger, "POST /unread", [0, 0]).await;
-    assert_eq!(carried(ledger, "POST /unread"), [1, 700, 1, 12]);
+    ended(served, "POST /unread", [0, 0]).await;
+    assert_eq!(carried(served, "POST /unread"), [1, 700, 1, 12]);
 
     // Answers given outside the layer are the request's answers.
     let mut elsewhere = Connection::open(address).await;
     let answer = elsewhere.ask("GET /panic HTTP/1.1", b"").await;
     assert_eq!((answer.status, &*answer.body), (500, &b"broken"[..]));
-    ended(agent, ledger, "GET /panic", [1, 0]).await;
-    assert_eq!(carried(ledger, "GET /panic"), [1, 0, 1, 6]);
+    ended(served, "GET /panic", [1, 0]).await;
+    assert_eq!(carried(served, "GET /panic"), [1, 0, 1, 6]);
     let answer = elsewhere.ask("GET /late HTTP/1.1", b"").await;
     assert_eq!((answer.status, &*answer.body), (408, &b"late"[..]));
-    ended(agent, ledger, "GET /late", [0, 1]).await;
-    assert_eq!(carried(ledger, "GET /late"), [1, 0, 1, 4]);
+    ended(served, "GET /late", [0, 1]).await;
+    assert_eq!(carried(served, "GET /late"), [1, 0, 1, 4]);
 }
 
 #[test]
 fn a_bill_lives_as_long_as_its_request() {
-    support::weigh_server("living", app(), |agent, ledger, address| async move {
-        lives(&agent, &ledger, address).await;
-    });
+    support::weigh_server(
+        support::builder("living"),
+        |_| app(),
+        |served| async move { lives(&served).await },
+    );
 }

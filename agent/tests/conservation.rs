@@ -12,10 +12,9 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use support::{Connection, Ledger, assert_conserved, burn, figure};
-use tokio::net::TcpListener;
+use support::{Connection, burn, carried, figure};
 use weighbridge_agent::wire::{Class, RowKind, column};
-use weighbridge_agent::{Json, class, spawn, spawn_blocking};
+use weighbridge_agent::{Json, background, class, spawn, spawn_blocking};
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
@@ -99,40 +98,23 @@ async fn load(address: std::net::SocketAddr) -> (usize, usize) {
 
 #[test]
 fn server_client_scheduler_and_agent_add_up_to_the_process() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("tested")
-        .window(Duration::from_millis(200))
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (rounds, json_bytes) = runtime.block_on(weighbridge_agent::background("root", async {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(
-            weighbridge_agent::serve(listener, app())
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .into_future(),
-        );
-        let client = tokio::spawn(weighbridge_agent::background("client", load(address)));
-        let done = client.await.unwrap();
-        stop.send(()).unwrap();
-        server.await.unwrap().unwrap();
-        done
-    }));
-    assert!(agent.flush(support::PATIENCE));
+    let agent = support::builder("tested").window(Duration::from_millis(200));
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let ledger = support::weigh_server(
+        agent,
+        |_| app(),
+        |served| async move {
+            let client = background("client", load(served.address));
+            tell.send(tokio::spawn(client).await.unwrap()).unwrap();
+        },
+    );
+    let (rounds, json_bytes) = told.recv().unwrap();
     let rounds = i64::try_from(rounds).unwrap();
     let some = rounds / 10;
 
-    // Every window adds up, to the nanosecond.
+    // Every window added up, to the nanosecond; so do all of them.
     let deltas = ledger.deltas();
     assert!(deltas.len() > 1, "several windows");
-    deltas.iter().for_each(assert_conserved);
     let last = deltas.last().unwrap();
     let in_progress: i64 = deltas
         .iter()
@@ -162,13 +144,7 @@ fn server_client_scheduler_and_agent_add_up_to_the_process() {
             (figure(row, column::STARTED), figure(row, column::ENDED)),
             (n, n)
         );
-        assert_eq!(
-            (
-                figure(row, column::ERRORS),
-                figure(row, column::CLIENT_ERRORS)
-            ),
-            (0, 0)
-        );
+        assert_eq!(support::outcome(row), [0, 0]);
         // Both are integrals of the same intervals.
         assert_eq!(
             figure(row, column::IN_FLIGHT_NS),
@@ -187,10 +163,7 @@ fn server_client_scheduler_and_agent_add_up_to_the_process() {
     let edge = |operation| ledger.select(RowKind::Edge, &[(0, "callee"), (4, operation)]);
     let echoed = edge("POST /echo");
     let bytes = rounds * i64::try_from(json_bytes).unwrap();
-    assert_eq!(figure(&echoed, column::REQUEST_MESSAGES), rounds);
-    assert_eq!(figure(&echoed, column::RESPONSE_MESSAGES), rounds);
-    assert_eq!(figure(&echoed, column::REQUEST_BODY_BYTES), bytes);
-    assert_eq!(figure(&echoed, column::RESPONSE_BODY_BYTES), bytes);
+    assert_eq!(carried(&echoed), [rounds, bytes, rounds, bytes]);
     let streamed = i64::try_from(STREAM_CHUNKS * STREAM_CHUNK_BYTES).unwrap();
     assert_eq!(
         figure(&edge("GET /stream"), column::RESPONSE_BODY_BYTES),
@@ -226,17 +199,5 @@ fn server_client_scheduler_and_agent_add_up_to_the_process() {
     assert!(figure(&echo, column::PEAK_LIVE_BYTES) >= i64::try_from(json_bytes).unwrap());
 
     // What nothing explains is small.
-    let unattributed = ledger
-        .select(RowKind::Owner, &[(0, "unattributed")])
-        .cpu_ns();
-    let process = last.cumulative.process_cpu_ns;
-    println!("unattributed {unattributed} of {process} ns");
-    for (key, row) in ledger.rows().of_kind(RowKind::Owner) {
-        println!("{:>12} {}", row.cpu_ns(), key.parts.join(" "));
-    }
-    assert!(
-        unattributed.abs() * 50 <= process,
-        "{unattributed} of {process}"
-    );
-    agent.shutdown();
+    support::assert_explained(&ledger, 50);
 }

@@ -9,13 +9,13 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use support::{Ledger, PATIENCE, assert_conserved, figure};
-use tokio::net::TcpListener;
+use support::figure;
 use weighbridge_agent::Json;
 use weighbridge_agent::http_client::Client;
 use weighbridge_agent::sqlite;
@@ -67,45 +67,34 @@ fn store(warehouse: Client) -> Router {
     )
 }
 
-async fn serve(app: Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        weighbridge_agent::serve(listener, app.layer(weighbridge_agent::layer())).await
-    });
+fn url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
 #[test]
 fn both_sides_of_an_edge_count_the_same_and_everything_adds_up() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("shop")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    runtime.block_on(weighbridge_agent::background("test", async {
-        let db = sqlite::Connection::open_in_memory("warehouse").unwrap();
-        db.execute_batch("CREATE TABLE stock (sku, amount); CREATE TABLE product (sku)")
-            .unwrap();
-        let warehouse = serve(warehouse(Arc::new(Mutex::new(db)))).await;
-        let store = serve(store(Client::new("warehouse", &warehouse).unwrap())).await;
-        let customer = Client::new("store", &store).unwrap();
-        for _ in 0..ORDERS {
-            let response = customer.get("/orders").send().await.unwrap();
-            assert_eq!(
-                response.error_for_status().unwrap().bytes().await.unwrap(),
-                "ordered"
-            );
-        }
-    }));
-    drop(runtime);
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
+    let ledger = support::weigh_server(
+        support::builder("shop"),
+        |_| {
+            let db = sqlite::Connection::open_in_memory("warehouse").unwrap();
+            db.execute_batch("CREATE TABLE stock (sku, amount); CREATE TABLE product (sku)")
+                .unwrap();
+            warehouse(Arc::new(Mutex::new(db))).layer(weighbridge_agent::layer())
+        },
+        |served| async move {
+            let warehouse = Client::new("warehouse", &url(served.address)).unwrap();
+            let store = store(warehouse).layer(weighbridge_agent::layer());
+            let store = url(support::serve(store).await);
+            let customer = Client::new("store", &store).unwrap();
+            for _ in 0..ORDERS {
+                let response = customer.get("/orders").send().await.unwrap();
+                assert_eq!(
+                    response.error_for_status().unwrap().bytes().await.unwrap(),
+                    "ordered"
+                );
+            }
+        },
+    );
 
     let calls = (ORDERS * LINES) as i64;
     let edge = |side: &str, operation: &str| {

@@ -10,13 +10,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use http::uri::PathAndQuery;
-use support::{Ledger, PATIENCE, assert_conserved, figure};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use support::{Ledger, PATIENCE, Served, carried, figure, outcome};
+use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::client::Grpc as Client;
 use tonic::codec::Streaming;
@@ -28,9 +26,9 @@ use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tower::Service;
+use weighbridge_agent::background;
 use weighbridge_agent::grpc::ProstCodec;
 use weighbridge_agent::wire::{Class, RowKind, RowValue, column};
-use weighbridge_agent::{Agent, background};
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
@@ -227,71 +225,12 @@ async fn unary(client: &mut Client<Channel>, message: Lines) -> Result<Lines, St
     answer.await.map(Response::into_inner)
 }
 
-struct Server {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
-    go_on: Arc<Notify>,
-}
-
-async fn server() -> Server {
-    let go_on = Arc::new(Notify::new());
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let shop = Shop {
-        address,
-        go_on: go_on.clone(),
-    };
-    let routes = Routes::new(shop).into_axum_router();
-    let app = routes.layer(weighbridge_agent::layer());
-    let ended = tokio::spawn(
-        weighbridge_agent::serve(listener, app)
-            .with_graceful_shutdown(async { drop(stopped.await) })
-            .into_future(),
-    );
-    Server {
-        address,
-        stop,
-        ended,
-        go_on,
-    }
-}
-
-/// Ends windows until so many calls of the method have ended.
-async fn ended(agent: &Agent, ledger: &Ledger, method: &str, n: i64) -> (RowValue, RowValue) {
+/// The rows of a method and of its edge once so many calls have ended.
+async fn ended(served: &Served, method: &str, n: i64) -> (RowValue, RowValue) {
     let operation = format!("shop.Cart/{method}");
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.operation(&operation, "");
-        if row.get(column::ENDED).unwrap_or(0) >= n {
-            assert_eq!(figure(&row, column::ENDED), n, "{operation} ended once");
-            assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
-            let edge = [(0, "callee"), (2, "grpc"), (4, operation.as_str())];
-            return (row, ledger.select(RowKind::Edge, &edge));
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{operation} never ended"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn outcome(row: &RowValue) -> [i64; 2] {
-    [column::ERRORS, column::CLIENT_ERRORS].map(|column| figure(row, column))
-}
-
-/// Messages and bytes of both directions.
-fn carried(edge: &RowValue) -> [i64; 4] {
-    [
-        column::REQUEST_MESSAGES,
-        column::REQUEST_BODY_BYTES,
-        column::RESPONSE_MESSAGES,
-        column::RESPONSE_BODY_BYTES,
-    ]
-    .map(|column| figure(edge, column))
+    let row = served.ended(&operation, n).await;
+    let edge = [(0, "callee"), (2, "grpc"), (4, operation.as_str())];
+    (row, served.ledger.select(RowKind::Edge, &edge))
 }
 
 /// Messages and bytes by size, of one direction.
@@ -302,8 +241,9 @@ fn sized(ledger: &Ledger, method: &str, direction: &str) -> [i64; 2] {
     [column::MESSAGES, column::BODY_BYTES].map(|column| figure(&row, column))
 }
 
-async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
-    let mut client = client(server.address).await;
+async fn shapes(served: &Served, go_on: &Notify) {
+    let (agent, ledger) = (&served.agent, &served.ledger);
+    let mut client = client(served.address).await;
     let codec = tonic_prost::ProstCodec::<Lines, Lines>::default;
     let message = lines(50);
 
@@ -312,7 +252,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
     for _ in 0..CALLS {
         assert_eq!(unary(&mut client, message.clone()).await.unwrap(), message);
     }
-    let (row, edge) = ended(agent, ledger, "Unary", CALLS).await;
+    let (row, edge) = ended(served, "Unary", CALLS).await;
     assert_eq!(outcome(&row), [0, 0]);
     let bytes = CALLS * framed(&message);
     assert_eq!(carried(&edge), [CALLS, bytes, CALLS, bytes]);
@@ -340,7 +280,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
     let request = Request::new(message.clone());
     let forwarded = client.unary(request, path("Forward"), codec()).await;
     assert_eq!(forwarded.unwrap().into_inner(), message);
-    let (row, edge) = ended(agent, ledger, "Forward", 1).await;
+    let (row, edge) = ended(served, "Forward", 1).await;
     let decoded = row.class_cpu_ns(Class::Decode).unwrap();
     let own = figure(&edge, column::CPU_DECODE_NS);
     assert!(own > 0 && own < decoded, "{own} of {decoded}");
@@ -348,7 +288,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         edge.get(column::CPU_ENCODE_NS),
         row.class_cpu_ns(Class::Encode)
     );
-    ended(agent, ledger, "Unary", CALLS + 1).await;
+    ended(served, "Unary", CALLS + 1).await;
     const CALLED: i64 = CALLS + 1;
 
     // Streams: each message counts, also those beyond what a bill holds.
@@ -363,7 +303,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         .await
         .unwrap()
         .into_inner();
-    let (row, edge) = ended(agent, ledger, "Upload", 1).await;
+    let (row, edge) = ended(served, "Upload", 1).await;
     assert_eq!(outcome(&row), [0, 0]);
     assert_eq!(carried(&edge), [many, bytes, 1, framed(&sum)]);
     assert_eq!(sized(ledger, "Upload", "request"), [many, bytes]);
@@ -381,7 +321,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         answered = [answered[0] + 1, answered[1] + framed(&answer)];
     }
     assert_eq!(answered[0], many);
-    let (row, edge) = ended(agent, ledger, "Download", 1).await;
+    let (row, edge) = ended(served, "Download", 1).await;
     assert_eq!(outcome(&row), [0, 0]);
     let asked = framed(&lines(MESSAGES));
     assert_eq!(carried(&edge), [1, asked, answered[0], answered[1]]);
@@ -398,7 +338,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         .await;
     let answers = both.unwrap().into_inner();
     assert_eq!(answers.count().await, MESSAGES as usize);
-    let (row, edge) = ended(agent, ledger, "Both", 1).await;
+    let (row, edge) = ended(served, "Both", 1).await;
     assert_eq!(outcome(&row), [0, 0]);
     assert_eq!(carried(&edge), [many, bytes, many, bytes]);
 
@@ -426,17 +366,17 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         let figures = [column::STARTED, column::ENDED].map(|column| figure(&row, column));
         assert_eq!(figures, [n, n - 1], "open while the stream is");
         if answers_read == 2 {
-            server.go_on.notify_one();
+            go_on.notify_one();
             answers.message().await.unwrap().unwrap();
             assert!(answers.message().await.unwrap().is_none());
         }
         drop(answers);
-        let (row, _) = ended(agent, ledger, "Download", n).await;
+        let (row, _) = ended(served, "Download", n).await;
         assert_eq!(outcome(&row), [0, i64::from(answers_read == 1)]);
     }
 
     // Statuses: some are the caller's fault, some are errors, and a method that does not exist is one.
-    let before = ended(agent, ledger, "Unary", CALLED).await.0;
+    let before = ended(served, "Unary", CALLED).await.0;
     let codes = [
         (Code::NotFound, false),
         (Code::AlreadyExists, false),
@@ -452,7 +392,7 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         assert_eq!(unary(&mut client, message).await.unwrap_err().code(), code);
     }
     let asked = i64::try_from(codes.len()).unwrap();
-    let (row, edge) = ended(agent, ledger, "Unary", CALLED + asked).await;
+    let (row, edge) = ended(served, "Unary", CALLED + asked).await;
     let errors = i64::try_from(codes.iter().filter(|(_, error)| *error).count()).unwrap();
     assert_eq!(outcome(&before), [0, 0]);
     assert_eq!(outcome(&row), [errors, asked - errors]);
@@ -466,48 +406,24 @@ async fn shapes(agent: &Agent, ledger: &Ledger, server: &Server) {
         none.map(|_: Response<Lines>| ()).unwrap_err().code(),
         Code::Unimplemented
     );
-    assert_eq!(outcome(&ended(agent, ledger, "None", 1).await.0), [1, 0]);
+    assert_eq!(outcome(&ended(served, "None", 1).await.0), [1, 0]);
 }
 
 #[test]
 fn grpc_is_weighed_message_by_message() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("shop")
-        .window(Duration::from_secs(3_600))
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (sink, agent) = (ledger.clone(), Arc::new(agent));
-    let weighed = agent.clone();
-    let test = runtime.spawn(background("test", async move {
-        let server = server().await;
-        shapes(&weighed, &sink, &server).await;
-        server.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, server.ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-    }));
-    runtime.block_on(test).unwrap();
-    assert!(agent.flush(PATIENCE));
-    let deltas = ledger.deltas();
-    deltas.iter().for_each(assert_conserved);
-    let process = deltas.last().unwrap().cumulative.process_cpu_ns;
-    let unattributed = ledger
-        .select(RowKind::Owner, &[(0, "unattributed")])
-        .cpu_ns();
-    println!("unattributed {unattributed} of {process} ns");
-    for (key, row) in ledger.rows().of_kind(RowKind::Owner) {
-        println!("{:>12} {}", row.cpu_ns(), key.parts.join(" "));
-    }
-    assert!(
-        unattributed.abs() * 100 <= process,
-        "{unattributed} of {process}"
+    let go_on = Arc::new(Notify::new());
+    let wait = go_on.clone();
+    let ledger = support::weigh_server(
+        support::builder("shop"),
+        |address| {
+            let shop = Shop {
+                address,
+                go_on: wait,
+            };
+            let routes = Routes::new(shop).into_axum_router();
+            routes.layer(weighbridge_agent::layer())
+        },
+        |served| async move { shapes(&served, &go_on).await },
     );
+    support::assert_explained(&ledger, 100);
 }

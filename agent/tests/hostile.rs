@@ -105,12 +105,7 @@ async fn host() -> SocketAddr {
     let app = Router::new()
         .route("/hello", get(|| async { "hello" }))
         .layer(weighbridge_agent::layer());
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(weighbridge_agent::serve(listener, app).into_future());
-    address
+    support::serve(app).await
 }
 
 fn sum(rows: &RowSet, column: u32) -> i64 {

@@ -7,7 +7,6 @@ mod client;
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +18,12 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use support::{Connection, Ledger, PATIENCE, assert_conserved, burn, figure};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use support::{Connection, Served, burn, clock_mode, figure, outcome};
+use tokio::sync::Notify;
 use weighbridge_agent::wire::{
     Class, Delta, OperationKey, OwnerKey, Quality, RowKind, RowValue, column,
 };
-use weighbridge_agent::{Agent, background, spawn};
+use weighbridge_agent::{background, spawn};
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
@@ -65,16 +63,7 @@ fn app(entered: Arc<Notify>, go_on: Arc<Notify>) -> Router {
                 "released"
             }),
         )
-        .route(
-            "/panic",
-            get(|| async {
-                burn(Duration::from_millis(1));
-                if std::hint::black_box(true) {
-                    std::panic::resume_unwind(Box::new("on purpose"));
-                }
-                "never"
-            }),
-        )
+        .route("/panic", get(support::panics))
         .route(
             "/child",
             get(|| async {
@@ -83,56 +72,6 @@ fn app(entered: Arc<Notify>, go_on: Arc<Notify>) -> Router {
             }),
         )
         .layer(weighbridge_agent::layer())
-}
-
-struct Server {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
-    entered: Arc<Notify>,
-    go_on: Arc<Notify>,
-}
-
-async fn server() -> Server {
-    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let app = app(entered.clone(), go_on.clone());
-    let ended = tokio::spawn(
-        weighbridge_agent::serve(listener, app)
-            .with_graceful_shutdown(async { drop(stopped.await) })
-            .into_future(),
-    );
-    Server {
-        address,
-        stop,
-        ended,
-        entered,
-        go_on,
-    }
-}
-
-/// Ends windows until so many requests of the operation have ended.
-async fn ended(agent: &Agent, ledger: &Ledger, operation: &str, n: i64) -> RowValue {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.operation(operation, "");
-        if row.get(column::ENDED).unwrap_or(0) >= n {
-            assert_eq!(figure(&row, column::ENDED), n, "{operation} ended once");
-            return row;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{operation} never ended"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn outcome(row: &RowValue) -> [i64; 2] {
-    [column::ERRORS, column::CLIENT_ERRORS].map(|column| figure(row, column))
 }
 
 /// What stands in a window for HTTP/2: the apportioned rows by operation, and what the connection kept.
@@ -147,6 +86,8 @@ fn apportioned(delta: &Delta) -> (BTreeMap<String, [i64; 2]>, [i64; 2]) {
             let name = OperationKey::read(key).unwrap().operation.to_string();
             (name, figures(row))
         })
+        // A scaled clock makes all rows apportioned, also those without a share.
+        .filter(|(_, figures)| figures[1] != 0)
         .collect();
     let kept = delta
         .rows
@@ -159,205 +100,162 @@ fn apportioned(delta: &Delta) -> (BTreeMap<String, [i64; 2]>, [i64; 2]) {
     (operations, kept)
 }
 
+async fn requests(served: &Served, entered: &Notify, go_on: &Notify) {
+    let (ledger, address) = (&served.ledger, served.address);
+    // Many at a time on one connection: each is counted once, with its bytes.
+    const MANY: i64 = 400;
+    let connection = Http2::open(address).await;
+    let load = (0..MANY).map(|n| {
+        let mut connection = connection.clone();
+        background("client", async move {
+            if n % 2 == 0 {
+                assert_eq!(connection.get("/small").await.body, "small");
+            } else {
+                assert_eq!(connection.get("/large").await.body.len(), LARGE_BYTES);
+            }
+        })
+    });
+    stream::iter(load)
+        .buffer_unordered(32)
+        .collect::<Vec<_>>()
+        .await;
+    let half = MANY / 2;
+    let small = served.ended("GET /small", half).await;
+    let large = served.ended("GET /large", half).await;
+    for row in [&small, &large] {
+        assert_eq!((figure(row, column::STARTED), outcome(row)), (half, [0, 0]));
+        assert_eq!(
+            figure(row, column::IN_FLIGHT_NS),
+            figure(row, column::WALL_NS)
+        );
+        for class in [Class::Handler, Class::Protocol, Class::Io] {
+            assert!(row.class_cpu_ns(class).unwrap() > 0, "{class:?}");
+        }
+    }
+    let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, "GET /large")]);
+    assert_eq!(figure(&edge, column::RESPONSE_MESSAGES), half);
+    let bytes = i64::try_from(LARGE_BYTES).unwrap();
+    assert_eq!(figure(&edge, column::RESPONSE_BODY_BYTES), half * bytes);
+    assert!(figure(&edge, column::CPU_IO_NS) > 0);
+
+    // The connection's cost is shared out by bytes and heads, to the last nanosecond.
+    let deltas = ledger.deltas();
+    let mut windows = 0;
+    for delta in &deltas {
+        let (operations, kept) = apportioned(delta);
+        if operations.len() != 2 {
+            continue;
+        }
+        windows += 1;
+        assert_eq!(kept, [0, 0], "nothing stays with the connection");
+        let (small, large) = (operations["GET /small"], operations["GET /large"]);
+        // Under a scaled clock what the requests' own tasks spent on protocol stands in the same row.
+        let shared = if clock_mode(delta) == "scaled" {
+            1..2
+        } else {
+            0..2
+        };
+        for class in shared {
+            assert!(small[class] > 0);
+            // All bodies were sent in one window: 2 heads and 5 bytes against 2 heads and the large body.
+            let exact = i128::from(small[class]) * (100 + i128::from(bytes))
+                - i128::from(large[class]) * 105;
+            assert!(
+                exact.abs() <= 100 + i128::from(bytes),
+                "{small:?} {large:?}"
+            );
+        }
+    }
+    assert_eq!(windows, 1, "the window in which both were active");
+
+    // Trailers, and bodies of requests.
+    let mut one = connection.clone();
+    let answer = one.get("/trailers").await;
+    assert_eq!(
+        (answer.body.len(), answer.trailers),
+        (CHUNKS * CHUNK_BYTES, true)
+    );
+    assert_eq!(outcome(&served.ended("GET /trailers", 1).await), [0, 0]);
+    let body = vec![b'y'; LARGE_BYTES];
+    assert_eq!(one.post("/echo", body.clone()).await.body, body);
+    served.ended("POST /echo", 1).await;
+    let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, "POST /echo")]);
+    assert_eq!(figure(&edge, column::REQUEST_BODY_BYTES), bytes);
+    assert_eq!(one.get("/none").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(outcome(&served.ended("GET <unmatched>", 1).await), [0, 1]);
+
+    // A client that has enough resets its stream; the others go on.
+    let request = Request::get("http://test/endless")
+        .body(Body::empty())
+        .unwrap();
+    let mut endless = one.send(request).await.unwrap();
+    endless.body_mut().frame().await.unwrap().unwrap();
+    drop(endless);
+    assert_eq!(outcome(&served.ended("GET /endless", 1).await), [0, 1]);
+    let mut leaving = one.clone();
+    let request = Request::get("http://test/held")
+        .body(Body::empty())
+        .unwrap();
+    let held = tokio::spawn(background("client", async move {
+        drop(leaving.send(request).await);
+    }));
+    entered.notified().await;
+    held.abort();
+    assert_eq!(outcome(&served.ended("GET /held", 1).await), [0, 1]);
+
+    // A panic is an error of its request alone.
+    let request = Request::get("http://test/panic")
+        .body(Body::empty())
+        .unwrap();
+    assert!(one.send(request).await.is_err());
+    let row = served.ended("GET /panic", 1).await;
+    assert_eq!(outcome(&row), [1, 0]);
+    assert!(row.cpu_ns() >= 1_000_000);
+
+    // The bill waits for a child, whose cost is not late.
+    assert_eq!(one.get("/child").await.body, "answered first");
+    let row = served.ended("GET /child", 1).await;
+    assert!(row.cpu_ns() >= 5_000_000);
+    assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
+
+    // The same listener speaks HTTP/1, also when the first bytes come one by one.
+    let mut http1 = Connection::open(address).await;
+    assert_eq!(http1.ask("GET /small HTTP/1.1", b"").await.body, b"small");
+    let mut slow = Connection::open(address).await;
+    for byte in b"PRI /small HTTP/1.1\r\nhost: a\r\n\r\n" {
+        slow.raw(&[*byte]).await;
+    }
+    assert_eq!(slow.answer().await.status, 405);
+    served.ended("GET /small", half + 1).await;
+
+    // Shutdown: requests in flight finish, the connections end.
+    let mut last = connection.clone();
+    let mut idle = Http2::open(address).await;
+    idle.get("/small").await;
+    let finishing = tokio::spawn(background(
+        "client",
+        async move { last.get("/held").await.body },
+    ));
+    entered.notified().await;
+    served.stop();
+    while !idle.is_refused().await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    go_on.notify_one();
+    assert_eq!(finishing.await.unwrap(), "released");
+    drop((one, connection, http1, slow, idle));
+    served.stopped().await;
+}
+
 #[test]
 fn http2_is_conserved_and_apportioned() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("multiplexed")
-        .window(Duration::from_secs(3_600))
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (sink, agent) = (ledger.clone(), Arc::new(agent));
-    let weighed = agent.clone();
-    // On a thread of the runtime: the one that waits in `block_on` is nobody's.
-    let test = runtime.spawn(background("test", async move {
-        let (agent, ledger) = (weighed, sink);
-        let Server {
-            address,
-            stop,
-            ended: server_ended,
-            entered,
-            go_on,
-        } = server().await;
-
-        // Many at a time on one connection: each is counted once, with its bytes.
-        const MANY: i64 = 400;
-        let connection = Http2::open(address).await;
-        let load = (0..MANY).map(|n| {
-            let mut connection = connection.clone();
-            background("client", async move {
-                if n % 2 == 0 {
-                    assert_eq!(connection.get("/small").await.body, "small");
-                } else {
-                    assert_eq!(connection.get("/large").await.body.len(), LARGE_BYTES);
-                }
-            })
-        });
-        stream::iter(load)
-            .buffer_unordered(32)
-            .collect::<Vec<_>>()
-            .await;
-        let half = MANY / 2;
-        let small = ended(&agent, &ledger, "GET /small", half).await;
-        let large = ended(&agent, &ledger, "GET /large", half).await;
-        for row in [&small, &large] {
-            assert_eq!((figure(row, column::STARTED), outcome(row)), (half, [0, 0]));
-            assert_eq!(
-                figure(row, column::IN_FLIGHT_NS),
-                figure(row, column::WALL_NS)
-            );
-            assert_eq!(
-                figure(row, column::LATE_CPU_NS),
-                0,
-                "nothing comes after the end"
-            );
-            for class in [Class::Handler, Class::Protocol, Class::Io] {
-                assert!(row.class_cpu_ns(class).unwrap() > 0, "{class:?}");
-            }
-        }
-        let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, "GET /large")]);
-        assert_eq!(figure(&edge, column::RESPONSE_MESSAGES), half);
-        let bytes = i64::try_from(LARGE_BYTES).unwrap();
-        assert_eq!(figure(&edge, column::RESPONSE_BODY_BYTES), half * bytes);
-        assert!(figure(&edge, column::CPU_IO_NS) > 0);
-
-        // The connection's cost is shared out by bytes and heads, to the last nanosecond.
-        let deltas = ledger.deltas();
-        let mut windows = 0;
-        for (operations, kept) in deltas.iter().map(apportioned).filter(|(o, _)| o.len() == 2) {
-            windows += 1;
-            assert_eq!(kept, [0, 0], "nothing stays with the connection");
-            let (small, large) = (operations["GET /small"], operations["GET /large"]);
-            for class in 0..2 {
-                assert!(small[class] > 0);
-                // All bodies were sent in one window: 2 heads and 5 bytes against 2 heads and the large body.
-                let exact = i128::from(small[class]) * (100 + i128::from(bytes))
-                    - i128::from(large[class]) * 105;
-                assert!(
-                    exact.abs() <= 100 + i128::from(bytes),
-                    "{small:?} {large:?}"
-                );
-            }
-        }
-        assert_eq!(windows, 1, "the window in which both were active");
-
-        // Trailers, and bodies of requests.
-        let mut one = connection.clone();
-        let answer = one.get("/trailers").await;
-        assert_eq!(
-            (answer.body.len(), answer.trailers),
-            (CHUNKS * CHUNK_BYTES, true)
-        );
-        assert_eq!(
-            outcome(&ended(&agent, &ledger, "GET /trailers", 1).await),
-            [0, 0]
-        );
-        let body = vec![b'y'; LARGE_BYTES];
-        assert_eq!(one.post("/echo", body.clone()).await.body, body);
-        ended(&agent, &ledger, "POST /echo", 1).await;
-        let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, "POST /echo")]);
-        assert_eq!(figure(&edge, column::REQUEST_BODY_BYTES), bytes);
-        assert_eq!(one.get("/none").await.status, StatusCode::NOT_FOUND);
-        assert_eq!(
-            outcome(&ended(&agent, &ledger, "GET <unmatched>", 1).await),
-            [0, 1]
-        );
-
-        // A client that has enough resets its stream; the others go on.
-        let request = Request::get("http://test/endless")
-            .body(Body::empty())
-            .unwrap();
-        let mut endless = one.send(request).await.unwrap();
-        endless.body_mut().frame().await.unwrap().unwrap();
-        drop(endless);
-        assert_eq!(
-            outcome(&ended(&agent, &ledger, "GET /endless", 1).await),
-            [0, 1]
-        );
-        let mut leaving = one.clone();
-        let request = Request::get("http://test/held")
-            .body(Body::empty())
-            .unwrap();
-        let held = tokio::spawn(background("client", async move {
-            drop(leaving.send(request).await);
-        }));
-        entered.notified().await;
-        held.abort();
-        assert_eq!(
-            outcome(&ended(&agent, &ledger, "GET /held", 1).await),
-            [0, 1]
-        );
-
-        // A panic is an error of its request alone.
-        let request = Request::get("http://test/panic")
-            .body(Body::empty())
-            .unwrap();
-        assert!(one.send(request).await.is_err());
-        let row = ended(&agent, &ledger, "GET /panic", 1).await;
-        assert_eq!(outcome(&row), [1, 0]);
-        assert!(row.cpu_ns() >= 1_000_000);
-
-        // The bill waits for a child, whose cost is not late.
-        assert_eq!(one.get("/child").await.body, "answered first");
-        let row = ended(&agent, &ledger, "GET /child", 1).await;
-        assert!(row.cpu_ns() >= 5_000_000);
-        assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
-
-        // The same listener speaks HTTP/1, also when the first bytes come one by one.
-        let mut http1 = Connection::open(address).await;
-        assert_eq!(http1.ask("GET /small HTTP/1.1", b"").await.body, b"small");
-        let mut slow = Connection::open(address).await;
-        for byte in b"PRI /small HTTP/1.1\r\nhost: a\r\n\r\n" {
-            slow.raw(&[*byte]).await;
-        }
-        assert_eq!(slow.answer().await.status, 405);
-        ended(&agent, &ledger, "GET /small", half + 1).await;
-
-        // Shutdown: requests in flight finish, the connections end.
-        let mut last = connection.clone();
-        let mut idle = Http2::open(address).await;
-        idle.get("/small").await;
-        let finishing = tokio::spawn(background(
-            "client",
-            async move { last.get("/held").await.body },
-        ));
-        entered.notified().await;
-        stop.send(()).unwrap();
-        while !idle.is_refused().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        go_on.notify_one();
-        assert_eq!(finishing.await.unwrap(), "released");
-        drop((one, connection, http1, slow, idle));
-        tokio::time::timeout(PATIENCE, server_ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-    }));
-    runtime.block_on(test).unwrap();
-    assert!(agent.flush(PATIENCE));
-    let deltas = ledger.deltas();
-    deltas.iter().for_each(assert_conserved);
-    let rows = ledger.rows();
-    let (mut started, mut ended) = (0, 0);
-    for (_, row) in rows.of_kind(RowKind::Operation) {
-        started += row.get(column::STARTED).unwrap_or(0);
-        ended += row.get(column::ENDED).unwrap_or(0);
-    }
-    assert_eq!(started, ended, "nothing is left in flight");
-    let process = deltas.last().unwrap().cumulative.process_cpu_ns;
-    let unattributed = ledger
-        .select(RowKind::Owner, &[(0, "unattributed")])
-        .cpu_ns();
-    println!("unattributed {unattributed} of {process} ns");
-    assert!(
-        unattributed.abs() * 100 <= process,
-        "{unattributed} of {process}"
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (entered.clone(), go_on.clone());
+    let ledger = support::weigh_server(
+        support::builder("multiplexed"),
+        |_| app(tell, wait),
+        |served| async move { requests(&served, &entered, &go_on).await },
     );
+    support::assert_nothing_in_flight(&ledger);
+    support::assert_explained(&ledger, 100);
 }

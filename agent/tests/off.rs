@@ -9,20 +9,12 @@ use std::process::Command;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::get;
-use support::Connection;
-use tokio::net::TcpListener;
+use support::{Connection, serve};
 use weighbridge_agent::http_client::Client;
 use weighbridge_agent::{BAGGAGE, HOP, TRACEPARENT};
 
 const SUBJECT: &str = "WEIGHBRIDGE_TEST_ROLE";
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
-
-async fn serve(app: Router) -> std::net::SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(weighbridge_agent::serve(listener, app).into_future());
-    address
-}
 
 /// What the second service of a chain gets to see.
 async fn chain() -> String {

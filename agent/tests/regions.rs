@@ -14,8 +14,7 @@ use axum::http::Request;
 use axum::routing::get;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-use support::{Connection, Ledger, assert_conserved, burn, figure};
-use tokio::net::TcpListener;
+use support::{Connection, Ledger, burn, figure};
 use tower_http::trace::TraceLayer;
 use tracing::{Instrument as _, instrument};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -138,23 +137,15 @@ fn spans_are_rows_of_their_operation_and_know_what_they_cost() {
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")))
         .init();
 
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("tested")
+    let agent = support::builder("tested")
         .window(Duration::from_millis(100))
-        .sink(ledger.clone())
         // Readings of a slow clock are a large share of so little work.
-        .overhead_max_permille(1_000)
-        .try_init()
-        .unwrap();
-    runtime.block_on(serve_load());
-    drop(runtime);
-    assert!(agent.flush(support::PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
+        .overhead_max_permille(1_000);
+    let ledger = support::weigh_server(
+        agent,
+        |_| app(),
+        |served| async move { tokio::spawn(load(served.address)).await.unwrap() },
+    );
 
     let spans = exporter.get_finished_spans().unwrap();
     let order_spans: Vec<_> = spans.iter().filter(|span| span.name == "order").collect();
@@ -220,18 +211,4 @@ fn spans_are_rows_of_their_operation_and_know_what_they_cost() {
             .is_empty(),
         "nothing was folded"
     );
-}
-
-async fn serve_load() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(
-        weighbridge_agent::serve(listener, app())
-            .with_graceful_shutdown(async { drop(stopped.await) })
-            .into_future(),
-    );
-    tokio::spawn(load(address)).await.unwrap();
-    stop.send(()).unwrap();
-    server.await.unwrap().unwrap();
 }

@@ -4,52 +4,31 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
-use support::{Connection, Ledger, PATIENCE, assert_conserved, burn, figure};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
-use weighbridge_agent::wire::{RowKind, RowValue, column};
-use weighbridge_agent::{Agent, spawn};
+use support::{Connection, Served, burn, figure, outcome};
+use tokio::sync::Notify;
+use weighbridge_agent::spawn;
+use weighbridge_agent::wire::{RowKind, column};
 
 /// Larger than what the sockets of a loopback connection hold.
 const LARGE_BYTES: usize = 32 << 20;
 
-struct Server {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
-    entered: Arc<Notify>,
-    go_on: Arc<Notify>,
-}
-
-async fn server() -> Server {
-    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (tell, wait) = (entered.clone(), go_on.clone());
-    let app = Router::new()
+fn app(entered: Arc<Notify>, go_on: Arc<Notify>) -> Router {
+    Router::new()
         .route("/small", get(|| async { "small" }))
         .route("/wordy", get(|| async { "read it all" }))
         .route("/large", get(|| async { vec![b'x'; LARGE_BYTES] }))
-        .route(
-            "/panic",
-            get(|| async {
-                burn(Duration::from_millis(1));
-                if std::hint::black_box(true) {
-                    std::panic::resume_unwind(Box::new("on purpose"));
-                }
-                "never"
-            }),
-        )
+        .route("/panic", get(support::panics))
         .route(
             "/held",
             get(move || async move {
-                tell.notify_one();
-                wait.notified().await;
+                entered.notify_one();
+                go_on.notified().await;
                 "released"
             }),
         )
@@ -64,159 +43,121 @@ async fn server() -> Server {
                 "answered first"
             }),
         )
-        .layer(weighbridge_agent::layer());
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(
-        weighbridge_agent::serve(listener, app)
-            .with_graceful_shutdown(async { drop(stopped.await) })
-            .into_future(),
+        .layer(weighbridge_agent::layer())
+}
+
+async fn connections(served: &Served, entered: &Notify, go_on: &Notify) {
+    let (ledger, address) = (&served.ledger, served.address);
+    // Reading and parsing a head is the request's own cost, though there is no request yet. A connection that
+    // stays open keeps little for itself.
+    let mut wordy = Connection::open(address).await;
+    let head = (0..80).fold("GET /wordy HTTP/1.1".to_owned(), |head, n| {
+        format!("{head}\r\nx-word-{n}: {}", "w".repeat(300))
+    });
+    assert_eq!(wordy.ask(&head, b"").await.body, b"read it all");
+    served.ended("GET /wordy", 1).await;
+    let connections = || ledger.select(RowKind::Owner, &[(0, "connection")]).cpu_ns();
+    let before = connections();
+    for _ in 0..100 {
+        wordy.ask(&head, b"").await;
+    }
+    let row = served.ended("GET /wordy", 101).await;
+    let (heads, idle) = (
+        figure(&row, column::CPU_PROTOCOL_NS),
+        connections() - before,
     );
-    Server {
-        address,
-        stop,
-        ended,
-        entered,
-        go_on,
-    }
-}
+    assert!(
+        heads > 2 * idle,
+        "{heads} ns for heads, {idle} ns for connections"
+    );
 
-/// Ends windows until a column of the operation has reached a figure.
-async fn reached(agent: &Agent, ledger: &Ledger, operation: &str, column: u32, n: i64) -> RowValue {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.operation(operation, "");
-        if row.get(column).unwrap_or(0) >= n {
-            return row;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{operation} never reached {n}"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
+    // A slow reader keeps the bill open: the bytes are not on their way yet.
+    let mut slow = Connection::open(address).await;
+    slow.send("GET /large HTTP/1.1", b"").await;
+    let mut fast = Connection::open(address).await;
+    assert_eq!(fast.ask("GET /small HTTP/1.1", b"").await.body, b"small");
+    served.ended("GET /small", 1).await;
+    served.reached("GET /large", column::STARTED, 1).await;
+    // By now the server has filled the sockets' buffers at least once.
+    assert_eq!(fast.ask("GET /small HTTP/1.1", b"").await.body, b"small");
+    served.ended("GET /small", 2).await;
+    let large = ledger.operation("GET /large", "");
+    assert_eq!(
+        (large.get(column::STARTED), large.get(column::ENDED)),
+        (Some(1), Some(0))
+    );
+    assert_eq!(slow.answer().await.body.len(), LARGE_BYTES);
+    let large = served.ended("GET /large", 1).await;
+    assert!(figure(&large, column::CPU_IO_NS) > 0);
+    assert!(figure(&large, column::WALL_NS) > 0);
 
-async fn ended(agent: &Agent, ledger: &Ledger, operation: &str, n: i64) -> RowValue {
-    reached(agent, ledger, operation, column::ENDED, n).await
-}
+    // Pipelined requests are two requests.
+    fast.raw(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\nGET /small HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
+    assert_eq!(fast.answer().await.body, b"small");
+    assert_eq!(fast.answer().await.body, b"small");
+    let small = served.ended("GET /small", 4).await;
+    assert_eq!(
+        (figure(&small, column::STARTED), outcome(&small)),
+        (4, [0, 0])
+    );
+    assert_eq!(
+        figure(&small, column::IN_FLIGHT_NS),
+        figure(&small, column::WALL_NS)
+    );
 
-fn errors(row: &RowValue) -> [i64; 2] {
-    [column::ERRORS, column::CLIENT_ERRORS].map(|column| figure(row, column))
+    // A chunked body counts without its framing.
+    fast.raw(b"POST /post HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        .await;
+    assert_eq!(fast.answer().await.body, b"abcde");
+    served.ended("POST /post", 1).await;
+    let edge = ledger.select(RowKind::Edge, &[(4, "POST /post")]);
+    assert_eq!(figure(&edge, column::REQUEST_BODY_BYTES), 5);
+    assert_eq!(figure(&edge, column::RESPONSE_BODY_BYTES), 5);
+
+    // A panic costs the connection and is an error; the server lives on.
+    let mut broken = Connection::open(address).await;
+    broken.send("GET /panic HTTP/1.1", b"").await;
+    let row = served.ended("GET /panic", 1).await;
+    assert_eq!(outcome(&row), [1, 0]);
+    assert!(row.cpu_ns() >= 1_000_000);
+
+    // A client that goes away cancels its request.
+    let mut leaving = Connection::open(address).await;
+    leaving.send("GET /held HTTP/1.1", b"").await;
+    entered.notified().await;
+    drop(leaving);
+    let row = served.ended("GET /held", 1).await;
+    assert_eq!(outcome(&row), [0, 1]);
+
+    // The bill waits for the child that the handler left behind.
+    assert_eq!(
+        fast.ask("GET /detached HTTP/1.1", b"").await.body,
+        b"answered first"
+    );
+    let row = served.ended("GET /detached", 1).await;
+    assert!(row.cpu_ns() >= 5_000_000);
+    assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
+
+    // Shutdown: no new connections, requests in flight finish, idle connections close.
+    let mut last = Connection::open(address).await;
+    last.send("GET /held HTTP/1.1", b"").await;
+    entered.notified().await;
+    served.stop();
+    go_on.notify_one();
+    assert_eq!(last.answer().await.body, b"released");
+    served.stopped().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 #[test]
 fn a_connection_works_for_its_request_until_the_flush() {
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("served")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    runtime.block_on(weighbridge_agent::background("test", async {
-        let Server { address, stop, ended: server_ended, entered, go_on } = server().await;
-
-        // Reading and parsing a head is the request's own cost, though there is no request yet. A connection that
-        // stays open keeps little for itself.
-        let mut wordy = Connection::open(address).await;
-        let head = (0..80).fold("GET /wordy HTTP/1.1".to_owned(), |head, n| {
-            format!("{head}\r\nx-word-{n}: {}", "w".repeat(300))
-        });
-        assert_eq!(wordy.ask(&head, b"").await.body, b"read it all");
-        ended(&agent, &ledger, "GET /wordy", 1).await;
-        let connections = || ledger.select(RowKind::Owner, &[(0, "connection")]).cpu_ns();
-        let before = connections();
-        for _ in 0..100 {
-            wordy.ask(&head, b"").await;
-        }
-        let row = ended(&agent, &ledger, "GET /wordy", 101).await;
-        let (heads, idle) = (figure(&row, column::CPU_PROTOCOL_NS), connections() - before);
-        assert!(heads > 2 * idle, "{heads} ns for heads, {idle} ns for connections");
-
-        // A slow reader keeps the bill open: the bytes are not on their way yet.
-        let mut slow = Connection::open(address).await;
-        slow.send("GET /large HTTP/1.1", b"").await;
-        let mut fast = Connection::open(address).await;
-        assert_eq!(fast.ask("GET /small HTTP/1.1", b"").await.body, b"small");
-        ended(&agent, &ledger, "GET /small", 1).await;
-        reached(&agent, &ledger, "GET /large", column::STARTED, 1).await;
-        // By now the server has filled the sockets' buffers at least once.
-        assert_eq!(fast.ask("GET /small HTTP/1.1", b"").await.body, b"small");
-        ended(&agent, &ledger, "GET /small", 2).await;
-        let large = ledger.operation("GET /large", "");
-        assert_eq!(
-            (large.get(column::STARTED), large.get(column::ENDED)),
-            (Some(1), Some(0))
-        );
-        assert_eq!(slow.answer().await.body.len(), LARGE_BYTES);
-        let large = ended(&agent, &ledger, "GET /large", 1).await;
-        assert!(figure(&large, column::CPU_IO_NS) > 0);
-        assert!(figure(&large, column::WALL_NS) > 0);
-
-        // Pipelined requests are two requests.
-        fast.raw(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\nGET /small HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert_eq!(fast.answer().await.body, b"small");
-        assert_eq!(fast.answer().await.body, b"small");
-        let small = ended(&agent, &ledger, "GET /small", 4).await;
-        assert_eq!((figure(&small, column::STARTED), errors(&small)), (4, [0, 0]));
-        assert_eq!(figure(&small, column::IN_FLIGHT_NS), figure(&small, column::WALL_NS));
-
-        // A chunked body counts without its framing.
-        fast.raw(b"POST /post HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-            .await;
-        assert_eq!(fast.answer().await.body, b"abcde");
-        ended(&agent, &ledger, "POST /post", 1).await;
-        let edge = ledger.select(RowKind::Edge, &[(4, "POST /post")]);
-        assert_eq!(figure(&edge, column::REQUEST_BODY_BYTES), 5);
-        assert_eq!(figure(&edge, column::RESPONSE_BODY_BYTES), 5);
-
-        // A panic costs the connection and is an error; the server lives on.
-        let mut broken = Connection::open(address).await;
-        broken.send("GET /panic HTTP/1.1", b"").await;
-        let row = ended(&agent, &ledger, "GET /panic", 1).await;
-        assert_eq!(errors(&row), [1, 0]);
-        assert!(row.cpu_ns() >= 1_000_000);
-
-        // A client that goes away cancels its request.
-        let mut leaving = Connection::open(address).await;
-        leaving.send("GET /held HTTP/1.1", b"").await;
-        entered.notified().await;
-        drop(leaving);
-        let row = ended(&agent, &ledger, "GET /held", 1).await;
-        assert_eq!(errors(&row), [0, 1]);
-
-        // The bill waits for the child that the handler left behind.
-        assert_eq!(fast.ask("GET /detached HTTP/1.1", b"").await.body, b"answered first");
-        let row = ended(&agent, &ledger, "GET /detached", 1).await;
-        assert!(row.cpu_ns() >= 5_000_000);
-        assert_eq!(figure(&row, column::LATE_CPU_NS), 0);
-
-        // Shutdown: no new connections, requests in flight finish, idle connections close.
-        let mut last = Connection::open(address).await;
-        last.send("GET /held HTTP/1.1", b"").await;
-        entered.notified().await;
-        stop.send(()).unwrap();
-        go_on.notify_one();
-        assert_eq!(last.answer().await.body, b"released");
-        tokio::time::timeout(PATIENCE, server_ended).await.unwrap().unwrap().unwrap();
-        assert!(tokio::net::TcpStream::connect(address).await.is_err());
-    }));
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
-    let rows = ledger.rows();
-    let (started, ended) =
-        rows.of_kind(RowKind::Operation)
-            .fold((0, 0), |(started, ended), (_, row)| {
-                (
-                    started + figure(row, column::STARTED),
-                    ended + figure(row, column::ENDED),
-                )
-            });
-    assert_eq!(started, ended, "nothing is left in flight");
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (entered.clone(), go_on.clone());
+    let ledger = support::weigh_server(
+        support::builder("served"),
+        |_| app(tell, wait),
+        |served| async move { connections(&served, &entered, &go_on).await },
+    );
+    support::assert_nothing_in_flight(&ledger);
 }

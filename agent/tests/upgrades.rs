@@ -15,11 +15,11 @@ use axum::response::Response;
 use axum::routing::any;
 use http::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{Ledger, PATIENCE, burn, figure};
+use support::{PATIENCE, Served, burn, figure};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use weighbridge_agent::wire::{Class, RowKind, RowValue, column};
-use weighbridge_agent::{Agent, Scope, background, connection};
+use weighbridge_agent::{Scope, background, connection};
 
 /// What the server burns for each message.
 const WORK: Duration = Duration::from_millis(3);
@@ -109,52 +109,34 @@ async fn say<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I) {
     }
 }
 
-/// Ends windows until so many requests of the operation have ended.
-async fn ended(agent: &Agent, ledger: &Ledger, operation: &str, n: i64) -> RowValue {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.operation(operation, "");
-        if row.get(column::ENDED).unwrap_or(0) >= n {
-            assert_eq!(figure(&row, column::ENDED), n, "{operation} ended once");
-            let errors = [column::ERRORS, column::CLIENT_ERRORS].map(|c| figure(&row, c));
-            assert_eq!(errors, [0, 0], "{operation}");
-            assert_eq!(figure(&row, column::LATE_CPU_NS), 0, "{operation}");
-            return row;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{operation} never ended"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+/// Waits until so many requests of the operation have ended, all of them well.
+async fn ended(served: &Served, operation: &str, n: i64) -> RowValue {
+    let row = served.ended(operation, n).await;
+    assert_eq!(support::outcome(&row), [0, 0], "{operation}");
+    row
 }
 
-/// Waits until the owner has been billed for its messages.
-async fn worked(agent: &Agent, ledger: &Ledger, name: &str) -> RowValue {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        assert!(agent.flush(PATIENCE));
-        let row = ledger.select(RowKind::Owner, &[(1, name)]);
-        if row.cpu_ns() >= MESSAGES * WORK_NS {
-            return row;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{name}: {row:?}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+/// Waits until the owner has been billed for its messages, beyond what it was billed before.
+async fn worked(served: &Served, name: &str, before_ns: i64) -> RowValue {
+    let owner = || served.ledger.select(RowKind::Owner, &[(1, name)]);
+    served
+        .until(name, || owner().cpu_ns() >= before_ns + MESSAGES * WORK_NS)
+        .await;
+    owner()
 }
 
-async fn upgrades(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
+async fn upgrades(served: &Served) {
+    let (ledger, address) = (&served.ledger, served.address);
     // As an owner: the bill has ended while the socket is still open.
     let mut chat = websocket(address, "/owned").await;
-    let answered = ended(agent, ledger, "GET /owned", 1).await;
+    let answered = ended(served, "GET /owned", 1).await;
     let edge = ledger.select(RowKind::Edge, &[(0, "callee"), (4, "GET /owned")]);
     assert_eq!(figure(&edge, column::RESPONSE_MESSAGES), 1);
     say(&mut chat).await;
-    let owner = worked(agent, ledger, "chat").await;
+    let owner = worked(served, "chat", 0).await;
     assert!(owner.class_cpu_ns(Class::Io).unwrap() > 0, "the socket too");
     drop(chat);
-    let row = ended(agent, ledger, "GET /owned", 1).await;
+    let row = ended(served, "GET /owned", 1).await;
     assert_eq!(
         row.cpu_ns(),
         answered.cpu_ns(),
@@ -164,18 +146,18 @@ async fn upgrades(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
     // As the request's child: it stays open as long as the socket.
     let mut chat = websocket(address, "/child").await;
     say(&mut chat).await;
-    assert!(agent.flush(PATIENCE));
+    assert!(served.agent.flush(PATIENCE));
     let row = ledger.operation("GET /child", "");
     assert_eq!(figure(&row, column::ENDED), 0, "open");
     drop(chat);
-    let row = ended(agent, ledger, "GET /child", 1).await;
+    let row = ended(served, "GET /child", 1).await;
     assert!(row.cpu_ns() >= MESSAGES * WORK_NS);
 
     // Bare: the request ends; without the runtime's hooks nobody knows whose the rest is.
     let mut chat = websocket(address, "/bare").await;
     say(&mut chat).await;
     drop(chat);
-    let row = ended(agent, ledger, "GET /bare", 1).await;
+    let row = ended(served, "GET /bare", 1).await;
     if cfg!(not(tokio_unstable)) {
         assert!(row.cpu_ns() < MESSAGES * WORK_NS);
     }
@@ -183,13 +165,13 @@ async fn upgrades(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
     // CONNECT.
     let head = "CONNECT there:1 HTTP/1.1\r\nhost: there:1\r\n\r\n";
     let mut through = upgraded(address, head, "HTTP/1.1 200").await;
-    ended(agent, ledger, "CONNECT <unmatched>", 1).await;
+    ended(served, "CONNECT <unmatched>", 1).await;
     for byte in 0..u8::try_from(MESSAGES).unwrap() {
         through.write_u8(byte).await.unwrap();
         assert_eq!(through.read_u8().await.unwrap(), byte);
     }
     drop(through);
-    worked(agent, ledger, "tunnel").await;
+    worked(served, "tunnel", 0).await;
 
     // A websocket over HTTP/2 is a CONNECT of its own kind, beside other requests.
     let stream = TcpStream::connect(address).await.unwrap();
@@ -209,27 +191,20 @@ async fn upgrades(agent: &Agent, ledger: &Ledger, address: SocketAddr) {
         .unwrap();
     let answer = sender.send_request(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    ended(agent, ledger, "CONNECT /owned", 1).await;
+    ended(served, "CONNECT /owned", 1).await;
     let before = ledger.select(RowKind::Owner, &[(1, "chat")]).cpu_ns();
     let mut chat = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
     say(&mut chat).await;
     drop((chat, sender));
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while ledger.select(RowKind::Owner, &[(1, "chat")]).cpu_ns() < before + MESSAGES * WORK_NS {
-        assert!(tokio::time::Instant::now() < deadline);
-        assert!(agent.flush(PATIENCE));
-    }
+    worked(served, "chat", before).await;
 }
 
 #[test]
 fn an_upgrade_ends_the_request_and_its_socket_is_weighed_on() {
-    let ledger = support::weigh_server("upgraded", app(), |agent, ledger, address| async move {
-        upgrades(&agent, &ledger, address).await;
-    });
-    let (mut started, mut ended) = (0, 0);
-    for (_, row) in ledger.rows().of_kind(RowKind::Operation) {
-        started += row.get(column::STARTED).unwrap_or(0);
-        ended += row.get(column::ENDED).unwrap_or(0);
-    }
-    assert_eq!(started, ended, "nothing is left in flight");
+    let ledger = support::weigh_server(
+        support::builder("upgraded"),
+        |_| app(),
+        |served| async move { upgrades(&served).await },
+    );
+    support::assert_nothing_in_flight(&ledger);
 }

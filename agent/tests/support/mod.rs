@@ -1,21 +1,22 @@
-//! What the integration tests share: a sink that folds deltas, and a client that speaks bare HTTP/1.
+//! What the integration tests share: a sink that folds deltas, a weighed server, and a client that speaks bare
+//! HTTP/1.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test binary uses its part
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)] // each test binary uses its part
 
 pub mod collector;
 pub mod foreign;
+mod http1;
 pub mod scenario;
+mod served;
 
-use std::future::{Future, IntoFuture as _};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use weighbridge_agent::wire::{Delta, OperationKey, RowKind, RowSet, RowValue, column};
-use weighbridge_agent::{Agent, Delivery, Sink, background};
+use weighbridge_agent::wire::{Delta, OperationKey, ProcessKey, RowKind, RowSet, RowValue, column};
+use weighbridge_agent::{Delivery, Sink};
+
+pub use http1::{Answer, Connection};
+pub use served::{Served, builder, panics, serve, weigh_server};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,10 +81,68 @@ impl Ledger {
     }
 }
 
+/// Errors and client errors.
+pub fn outcome(row: &RowValue) -> [i64; 2] {
+    [column::ERRORS, column::CLIENT_ERRORS].map(|column| figure(row, column))
+}
+
+/// Messages and bytes of both directions.
+pub fn carried(edge: &RowValue) -> [i64; 4] {
+    [
+        column::REQUEST_MESSAGES,
+        column::REQUEST_BODY_BYTES,
+        column::RESPONSE_MESSAGES,
+        column::RESPONSE_BODY_BYTES,
+    ]
+    .map(|column| figure(edge, column))
+}
+
+/// Every request that began has ended.
+pub fn assert_nothing_in_flight(ledger: &Ledger) {
+    let rows = ledger.rows();
+    let sum = |column| -> i64 {
+        rows.of_kind(RowKind::Operation)
+            .filter_map(|(_, row)| row.get(column))
+            .sum()
+    };
+    assert_eq!(
+        sum(column::STARTED),
+        sum(column::ENDED),
+        "nothing is left in flight"
+    );
+}
+
+/// What may be nobody's in a short test: its own thread outside accounts, and threads being made.
+pub const UNATTRIBUTED_NS_MAX: i64 = 5_000_000;
+
+/// At most one part in so many of the process's CPU time is nobody's.
+pub fn assert_explained(ledger: &Ledger, parts: i64) {
+    let last = ledger.deltas().pop().expect("a window");
+    let process = last.cumulative.process_cpu_ns;
+    let rows = ledger.rows();
+    let owners: Vec<_> = rows
+        .of_kind(RowKind::Owner)
+        .map(|(key, row)| (row.cpu_ns(), key.parts.join(" ")))
+        .collect();
+    let unattributed = ledger
+        .select(RowKind::Owner, &[(0, "unattributed")])
+        .cpu_ns();
+    assert!(
+        unattributed.abs() <= (process / parts).max(UNATTRIBUTED_NS_MAX),
+        "{unattributed} of {process} are nobody's: {owners:#?}"
+    );
+}
+
 /// A column that must be there.
 pub fn figure(row: &RowValue, column: u32) -> i64 {
     row.get(column)
         .unwrap_or_else(|| panic!("column {column} is absent"))
+}
+
+/// How CPU time was read at the end of this window.
+pub fn clock_mode(delta: &Delta) -> String {
+    let (key, _) = delta.rows.of_kind(RowKind::Process).next().unwrap();
+    ProcessKey::read(key).unwrap().clock_mode.to_string()
 }
 
 /// The identity that every window keeps exactly.
@@ -104,150 +163,6 @@ pub fn assert_conserved(delta: &Delta) {
         figure(process, column::CPU_PROCESS_NS),
         accounts + figure(process, column::CPU_IN_PROGRESS_NS) + unattributed,
     );
-}
-
-/// Serves an app, weighed as this service, while `test` talks to it. Afterwards each window adds up.
-pub fn weigh_server<T>(
-    service: &str,
-    app: axum::Router,
-    test: impl FnOnce(Arc<Agent>, Arc<Ledger>, SocketAddr) -> T + Send + 'static,
-) -> Arc<Ledger>
-where
-    T: Future<Output = ()> + Send,
-{
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service(service)
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    let (sink, agent) = (ledger.clone(), Arc::new(agent));
-    let weighed = agent.clone();
-    let test = runtime.spawn(background("test", async move {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(
-            weighbridge_agent::serve(listener, app)
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .into_future(),
-        );
-        test(weighed, sink, address).await;
-        stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, server)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-    }));
-    runtime.block_on(test).unwrap();
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
-    ledger
-}
-
-/// A connection that sends requests and reads answers.
-pub struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-pub struct Answer {
-    pub status: u16,
-    pub body: Vec<u8>,
-}
-
-impl Connection {
-    pub async fn open(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.unwrap(),
-            buffer: Vec::new(),
-        }
-    }
-
-    pub async fn send(&mut self, head: &str, body: &[u8]) {
-        let mut request = format!(
-            "{head}\r\nhost: test\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(body);
-        self.stream.write_all(&request).await.unwrap();
-    }
-
-    pub async fn raw(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-    }
-
-    /// Reads one answer with a declared length or chunks.
-    pub async fn answer(&mut self) -> Answer {
-        let head_end = loop {
-            if let Some(n) = find(&self.buffer, b"\r\n\r\n") {
-                break n + 4;
-            }
-            self.more().await;
-        };
-        let head = String::from_utf8(self.buffer.drain(..head_end).collect())
-            .unwrap()
-            .to_lowercase();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .map(|length| length.trim().parse::<usize>().unwrap());
-        let mut body = Vec::new();
-        if let Some(length) = length {
-            while self.buffer.len() < length {
-                self.more().await;
-            }
-            body = self.buffer.drain(..length).collect();
-        } else if head.contains("transfer-encoding: chunked") {
-            loop {
-                let line = loop {
-                    if let Some(n) = find(&self.buffer, b"\r\n") {
-                        break n;
-                    }
-                    self.more().await;
-                };
-                let size = std::str::from_utf8(&self.buffer[..line]).unwrap();
-                let size = usize::from_str_radix(size.trim(), 16).unwrap();
-                while self.buffer.len() < line + 2 + size + 2 {
-                    self.more().await;
-                }
-                let chunk: Vec<u8> = self.buffer.drain(..line + 2 + size + 2).collect();
-                body.extend_from_slice(&chunk[line + 2..line + 2 + size]);
-                if size == 0 {
-                    break;
-                }
-            }
-        }
-        Answer { status, body }
-    }
-
-    pub async fn ask(&mut self, head: &str, body: &[u8]) -> Answer {
-        self.send(head, body).await;
-        self.answer().await
-    }
-
-    /// Waits until the server closes the connection; false when it sends something instead.
-    pub async fn ended(&mut self) -> bool {
-        self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0
-    }
-
-    async fn more(&mut self) {
-        let n = self.stream.read_buf(&mut self.buffer).await.unwrap();
-        assert!(n > 0, "the server closed the connection");
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
 }
 
 /// Burns CPU on this thread.

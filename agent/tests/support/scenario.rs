@@ -3,13 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Ledger, PATIENCE, assert_conserved, burn};
+use super::{Ledger, PATIENCE, UNATTRIBUTED_NS_MAX, assert_conserved, burn};
 use weighbridge_agent::wire::RowKind;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// What nothing explains: the test's own thread outside accounts, and threads being made.
-const UNATTRIBUTED_NS_MAX: i64 = 5_000_000;
 
 /// Runs a scenario and returns what the agent saw of it. Its rows must add up to the process's CPU time, with
 /// next to nothing unexplained.
