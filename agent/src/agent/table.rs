@@ -1,13 +1,16 @@
 //! The table of costs that is printed without a collector: what most people see first.
 
+mod lines;
 mod regions;
 
 use std::fmt::Write as _;
 
 use weighbridge_wire::{
-    ALL_CLASSES, DistributionKey, OperationKey, OwnerKey, Quality, RowKind, RowSet, RowValue,
-    column, scope,
+    ALL_CLASSES, DistributionKey, Histogram, OperationKey, OwnerKey, Quality, RowKind, RowSet,
+    RowValue, column, scope,
 };
+
+use lines::Line;
 
 use crate::ledger::WindowLedger;
 use crate::ledger::limits::REGIONS_MAX;
@@ -115,12 +118,8 @@ impl Table {
             " {:>10} {:>10} {:>10}",
             "allocated", "peak", "p99 wall"
         )?;
-        let mut rows: Vec<_> = self.rows.of_kind(RowKind::Operation).collect();
-        rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.cpu_ns()));
-        for (key, row) in rows {
-            let Some(key) = OperationKey::read(key) else {
-                continue;
-            };
+        for (key, line) in self.operations() {
+            let row = &line.row;
             let ended = row.get(column::ENDED).unwrap_or(0);
             let per = |value: i64| (ended > 0).then(|| value / ended);
             let name = match &*key.class {
@@ -148,54 +147,60 @@ impl Table {
             let peak = row.get(column::PEAK_LIVE_BYTES).filter(|bytes| *bytes != 0);
             writeln!(
                 out,
-                " {:>10} {:>10} {:>10}",
+                " {:>10} {:>10} {:>10}{}",
                 or_dash(allocated, bytes),
                 or_dash(peak, bytes),
-                or_dash(self.p99_wall(&key), time)
+                or_dash(self.p99_wall(&key), time),
+                line.not_measured()
             )?;
         }
         Ok(())
     }
 
-    fn p99_wall(&self, key: &OperationKey) -> Option<i64> {
+    /// Operations, those that cost most first.
+    fn operations(&self) -> Vec<(OperationKey, Line)> {
+        lines::of(&self.rows, RowKind::Operation, OperationKey::read)
+    }
+
+    fn p99_wall(&self, operation: &OperationKey) -> Option<i64> {
         let key = DistributionKey {
-            component: key.component.clone(),
-            operation: key.operation.clone(),
-            class: key.class.clone(),
+            component: operation.component.clone(),
+            operation: operation.operation.clone(),
+            class: operation.class.clone(),
             scope: scope::ALL.into(),
         };
-        let row = self.rows.get(&key.row_key(Quality::Measured))?;
-        i64::try_from(row.histogram(column::HIST_WALL_NS)?.quantile(0.99)?).ok()
+        let mut wall = Histogram::default();
+        // Wall time is measured whatever the quality of the CPU time in the same row.
+        for quality in [Quality::Measured, Quality::Apportioned] {
+            let row = self.rows.get(&key.clone().row_key(quality));
+            if let Some(part) = row.and_then(|row| row.histogram(column::HIST_WALL_NS)) {
+                wall.merge(part);
+            }
+        }
+        i64::try_from(wall.quantile(0.99)?).ok()
     }
 
     fn write_owners(&self, out: &mut String) -> std::fmt::Result {
-        let requests: i64 = self
-            .rows
-            .of_kind(RowKind::Operation)
-            .map(|(_, row)| row.cpu_ns())
-            .sum();
+        let mut requests = Line::default();
+        self.operations()
+            .iter()
+            .for_each(|(_, line)| requests.add_cpu(line));
         let mut rows = vec![("requests".to_owned(), requests)];
-        let mut owners: Vec<_> = self
-            .rows
-            .of_kind(RowKind::Owner)
-            .filter_map(|(key, row)| {
-                let key = OwnerKey::read(key)?;
-                let name = if key.owner_kind == key.name {
-                    key.name.to_string()
-                } else {
-                    format!("{} {}", key.owner_kind, key.name)
-                };
-                Some((name, row.cpu_ns()))
+        rows.append(&mut lines::of(&self.rows, RowKind::Owner, |key| {
+            let key = OwnerKey::read(key)?;
+            Some(if key.owner_kind == key.name {
+                key.name.to_string()
+            } else {
+                format!("{} {}", key.owner_kind, key.name)
             })
-            .collect();
-        owners.sort_by_key(|(_, cpu_ns)| std::cmp::Reverse(*cpu_ns));
-        rows.append(&mut owners);
+        }));
         writeln!(
             out,
             "\n{:NAME_WIDTH$} {:>10} {:>8}",
             "owner", "CPU", "share"
         )?;
-        for (name, cpu_ns) in rows {
+        for (name, line) in rows {
+            let cpu_ns = line.cpu_ns();
             let tenths = if self.cpu_ns > 0 {
                 cpu_ns.saturating_mul(1_000) / self.cpu_ns
             } else {
@@ -205,9 +210,10 @@ impl Table {
             let share = format!("{sign}{}.{} %", tenths.abs() / 10, tenths.abs() % 10);
             writeln!(
                 out,
-                "{:NAME_WIDTH$} {:>10} {share:>8}",
+                "{:NAME_WIDTH$} {:>10} {share:>8}{}",
                 fit(&name),
-                time(cpu_ns)
+                time(cpu_ns),
+                line.not_measured()
             )?;
         }
         Ok(())

@@ -100,6 +100,59 @@ fn the_table_shows_costs_shares_and_the_sum() {
 }
 
 #[test]
+fn what_was_not_measured_stands_in_the_line_with_its_share() {
+    let mut window = window();
+    // An HTTP/2 connection's share, windows of a scaled clock, and what the exit of one left negative.
+    let apportioned = |key: weighbridge_wire::RowKey| weighbridge_wire::RowKey {
+        quality: Quality::Apportioned,
+        ..key
+    };
+    window.rows.add(
+        apportioned(operation("GET /orders/{id}", "", "")),
+        &RowValue::new().with(Class::Io.column(), 1_000_000),
+    );
+    window.rows.add(
+        apportioned(owner(OwnerKind::Runtime, "runtime or unwrapped")),
+        &RowValue::new().with(Class::Handler.column(), -2_000_000),
+    );
+    let key = DistributionKey {
+        component: "".into(),
+        operation: "GET /orders/{id}".into(),
+        class: "".into(),
+        scope: scope::ALL.into(),
+    };
+    let mut wall = RowValue::new();
+    wall.histogram_mut(column::HIST_WALL_NS).record(1_000_000);
+    window.rows.add(key.row_key(Quality::Apportioned), &wall);
+    let text = rendered(&window);
+    let lines = |begin: &str| -> Vec<&str> {
+        text.lines()
+            .filter(|line| line.starts_with(begin))
+            .collect()
+    };
+    expect![[r#"
+        [
+            "GET /orders/{id}                        100       2    40.0 µs   20.0 µs      0 ns      0 ns      0 ns   20.0 µs      0 ns   2.00 KiB   4.00 KiB    1.00 ms  25 % apportioned",
+        ]
+    "#]]
+    .assert_debug_eq(&lines("GET /orders"));
+    expect![[r#"
+        [
+            "requests                              16.3 ms   94.2 %  6 % apportioned",
+        ]
+    "#]]
+    .assert_debug_eq(&lines("requests"));
+    expect![[r#"
+        [
+            "runtime runtime or unwrapped             0 ns    0.0 %  50 % apportioned",
+        ]
+    "#]]
+    .assert_debug_eq(&lines("runtime"));
+    assert_eq!(lines("unattributed").len(), 1);
+    assert!(!lines("unattributed")[0].contains("measured"));
+}
+
+#[test]
 fn without_requests_it_says_what_to_do() {
     let mut table = Table::new();
     let mut empty = window();
