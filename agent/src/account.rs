@@ -27,6 +27,7 @@ pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};
 
 use crate::alloc::Holder;
 use crate::bill::Bill;
+use crate::layer::unweighed::{self, Unweighed};
 use crate::ledger::{OwnerId, ledger};
 
 /// To whom costs are booked.
@@ -78,35 +79,45 @@ pub(crate) fn owner(kind: OwnerKind, name: &str) -> OwnerRef {
 
 /// Makes an account current until the guard is dropped. Guards nest; the one before comes back.
 pub(crate) fn enter(account: Account) -> Entered {
+    let hidden = unweighed::hide();
     let mine = |owner: Option<&OwnerRef>, _| owner.is_some_and(|owner| owner.same(&account.owner));
-    match thread::cross_class(account.class, mine) {
-        Some(class) => Entered::new(Restore::Class(class)),
-        None => Entered::new(thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left)),
-    }
+    let restore = match thread::cross_class(account.class, mine) {
+        Some(class) => Restore::Class(class),
+        None => thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left),
+    };
+    Entered::new(restore, hidden)
 }
 
 /// As [`enter`] for a request, which most often is current already.
 pub(crate) fn enter_bill(bill: &Arc<Bill>, class: Class) -> Entered {
-    match thread::cross_class(class, |owner, _| is_bill(owner, bill)) {
-        Some(class) => Entered::new(Restore::Class(class)),
+    let hidden = unweighed::hide();
+    let restore = match thread::cross_class(class, |owner, _| is_bill(owner, bill)) {
+        Some(class) => Restore::Class(class),
         None => {
             let account = Account::new(OwnerRef::Bill(bill.clone()), class);
-            Entered::new(thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left))
+            thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left)
         }
-    }
+    };
+    Entered::new(restore, hidden)
 }
 
 /// Keeps the owner and changes the class. The innermost class wins, but inside `store` everything is `store`.
 /// Without a current owner nothing changes.
+#[inline]
 pub(crate) fn enter_class(class: Class) -> Entered {
     if !crate::state::measuring() {
         // Nobody looks at classes.
-        return Entered::new(Restore::Nothing);
+        return Entered::new(Restore::Nothing, None);
     }
+    enter_class_weighed(class)
+}
+
+fn enter_class_weighed(class: Class) -> Entered {
     let wanted = |owner: Option<&OwnerRef>, present| {
         owner.is_some() && present != class && present != Class::Store
     };
-    Entered::new(thread::cross_class(class, wanted).map_or(Restore::Nothing, Restore::Class))
+    let restore = thread::cross_class(class, wanted).map_or(Restore::Nothing, Restore::Class);
+    Entered::new(restore, None)
 }
 
 /// Makes an account current in place of the present one; the guard that holds will restore what was before
@@ -155,10 +166,13 @@ pub(crate) fn timed_class<R>(class: Class, f: impl FnOnce() -> R) -> (R, i64) {
 
 /// The current account of this thread.
 pub(crate) fn current() -> Option<Account> {
+    if let Some(bill) = unweighed::bill_here() {
+        return Some(Account::new(OwnerRef::Bill(bill), Class::Handler));
+    }
     thread::current()
 }
 
-/// Looks at the current owner, without a reference of one's own.
+/// Looks at the current owner, without a reference of one's own. An unweighed request is none.
 pub(crate) fn with_current_owner<R>(f: impl FnOnce(Option<&OwnerRef>) -> R) -> Option<R> {
     thread::with_owner(f)
 }
@@ -176,24 +190,32 @@ enum Restore {
 #[derive(Debug)]
 pub(crate) struct Entered {
     restore: Restore,
+    /// The unweighed request inside which the account was entered.
+    hidden: Option<Box<Unweighed>>,
     not_send: PhantomData<*const ()>,
 }
 
 impl Entered {
-    fn new(restore: Restore) -> Self {
+    #[inline]
+    fn new(restore: Restore, hidden: Option<Box<Unweighed>>) -> Self {
         Self {
             restore,
+            hidden,
             not_send: PhantomData,
         }
     }
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
         match std::mem::replace(&mut self.restore, Restore::Nothing) {
             Restore::Nothing => {}
             Restore::Class(class) => thread::come_back_to_class(class),
             Restore::Left(left) => thread::come_back(left),
+        }
+        if let Some(hidden) = self.hidden.take() {
+            unweighed::show(*hidden);
         }
     }
 }

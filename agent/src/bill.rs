@@ -21,11 +21,13 @@ pub(crate) use waiting::{Held, hold, sweep};
 use crate::account::{self, OwnerRef};
 use crate::alloc::{self, Holder};
 use crate::clock;
+use crate::layer::unweighed;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
     Cost, EdgeFigures, EdgeName, OperationName, OperationRow, Place, Shard, Spent, Wanted, ledger,
 };
 use crate::propagation::{Trace, TraceContext};
+use crate::state;
 use crate::sync::lock;
 
 /// How a request ended.
@@ -120,16 +122,24 @@ impl Bill {
     /// True while the stretch of measuring lasts in which the request began: another agent's tables never
     /// saw it start, so it must not end there.
     fn is_recorded(&self) -> bool {
-        self.generation != 0 && self.generation == crate::state::generation()
+        self.generation != 0 && self.generation == state::generation()
     }
 
     /// The bill of the request that runs on this thread.
     pub(crate) fn current() -> Option<Arc<Self>> {
+        if let Some(bill) = unweighed::bill_here() {
+            return Some(bill);
+        }
         account::with_current_owner(|owner| match owner {
             Some(OwnerRef::Bill(bill)) => Some(bill.clone()),
             _ => None,
         })
         .flatten()
+    }
+
+    /// The same, while something is measured: for those who would only add to it.
+    pub(crate) fn current_weighed() -> Option<Arc<Self>> {
+        state::measuring().then(Self::current).flatten()
     }
 
     /// The operation.
@@ -388,7 +398,7 @@ impl Drop for Bill {
 /// request nothing happens. Costs booked before the call move to the class.
 pub fn class(name: &'static str) {
     const { assert!(CLASSES_PER_OPERATION_MAX == 8) };
-    if let Some(bill) = Bill::current() {
+    if let Some(bill) = Bill::current_weighed() {
         bill.declare_class(name);
         alloc::set_owner(Holder::Operation(bill.name_id()).tag());
     }

@@ -35,7 +35,7 @@ fn timed<R>(
     f: impl FnOnce() -> R,
     figure: fn(&mut EdgeFigures) -> &mut Option<i64>,
 ) -> R {
-    let Some(bill) = Bill::current() else {
+    let Some(bill) = Bill::current_weighed() else {
         // Encoding that belongs to no message is the owner's own work.
         return f();
     };

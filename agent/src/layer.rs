@@ -15,12 +15,14 @@
 //! is produced all run in the request's account, and are dropped in it.
 
 mod body;
+mod carrier;
 mod future;
 mod known;
 mod messages;
 mod operation;
 mod outcome;
 mod service;
+pub(crate) mod unweighed;
 
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;

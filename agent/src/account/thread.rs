@@ -199,12 +199,10 @@ impl Thread {
         let owner = self.owner.take();
         let class = self.class.get();
         let generation = state::generation();
-        if generation == 0 && self.generation.get() != 0 {
-            // Nothing is measured any more: nothing of ours stays with the kernel.
-            self.generation.set(0);
-            self.clock.stop();
+        if generation == 0 {
+            return self.turn_unmeasured(owner, class, next);
         }
-        if generation != 0 && (owner.is_some() || next.is_some()) {
+        if owner.is_some() || next.is_some() {
             let measured = self.read(owner.is_some(), generation);
             match &owner {
                 Some(owner) if measured => self.book(owner, next.is_none()),
@@ -219,6 +217,39 @@ impl Thread {
         }
         let left = self.running(self.counted.get());
         self.go_on(stretch, self.counted.get());
+        self.become_current(next);
+        Left {
+            account: owner.map(|owner| Account { owner, class }),
+            stretch: Some(left),
+        }
+    }
+
+    /// Changes the owner while nothing is measured. Stretches that were left do not go on: nothing is known of them
+    /// any more.
+    fn turn_unmeasured(
+        &self,
+        owner: Option<OwnerRef>,
+        class: Class,
+        next: Option<Account>,
+    ) -> Left {
+        self.stop();
+        self.last_stretch.set(self.last_stretch.get() + 1);
+        self.stretch.set(self.last_stretch.get());
+        self.become_current(next);
+        Left {
+            account: owner.map(|owner| Account { owner, class }),
+            stretch: None,
+        }
+    }
+
+    /// Nothing is measured any more: nothing of ours stays with the kernel.
+    fn stop(&self) {
+        if self.generation.replace(0) != 0 {
+            self.clock.stop();
+        }
+    }
+
+    fn become_current(&self, next: Option<Account>) {
         let (mut holder, mut leaving) = (Holder::Nobody, Leaving::Other);
         if let Some(next) = &next {
             holder = next.owner.holder();
@@ -233,10 +264,6 @@ impl Thread {
         if let Some(next) = next {
             self.class.set(next.class);
             self.owner.set(Some(next.owner));
-        }
-        Left {
-            account: owner.map(|owner| Account { owner, class }),
-            stretch: Some(left),
         }
     }
 
@@ -295,7 +322,9 @@ impl Thread {
     /// Books up to a reading that is taken now, if anything is measured.
     fn flush(&self, read: impl FnOnce(&ThreadClock) -> i64) {
         let generation = state::generation();
-        if generation != 0 && self.has_owner() {
+        if generation == 0 {
+            self.stop();
+        } else if self.has_owner() {
             if self.pass(read(&self.clock), true, generation) {
                 let owner = self.owner.take();
                 if let Some(owner) = &owner {

@@ -78,16 +78,10 @@ impl Bill {
         again: impl FnOnce() -> Entrance,
     ) -> Arc<Self> {
         let generation = state::generation();
-        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
         if generation == 0 {
-            return Arc::new(Self::new(
-                entrance,
-                opening,
-                start_ns,
-                generation,
-                Arrival::default(),
-            ));
+            return Self::open_unweighed(entrance, opening);
         }
+        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
         let ledger = ledger();
         let shard = ledger.shard(account::shard_here());
         let (entrance, mut shard) = if entrance.is_valid(ledger) {
@@ -109,6 +103,18 @@ impl Bill {
         cell.instants_ns += offset;
         drop(shard);
         Arc::new(Self::new(entrance, opening, start_ns, generation, arrival))
+    }
+
+    /// Opens a bill that nobody records: for its names.
+    pub(crate) fn open_unweighed(entrance: Entrance, opening: Opening) -> Arc<Self> {
+        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
+        Arc::new(Self::new(
+            entrance,
+            opening,
+            start_ns,
+            0,
+            Arrival::default(),
+        ))
     }
 
     fn new(

@@ -68,7 +68,7 @@ impl<E: Encoder<Error = Status>> Encoder for WeighedEncoder<E> {
     type Error = Status;
 
     fn encode(&mut self, item: E::Item, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let Some(bill) = Bill::current() else {
+        let Some(bill) = Bill::current_weighed() else {
             return self.0.encode(item, buf);
         };
         let (result, cpu_ns) = timed_class(Class::Encode, || self.0.encode(item, buf));
@@ -98,7 +98,7 @@ impl<D: Decoder<Error = Status>> Decoder for WeighedDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D::Item>, Status> {
-        let Some(bill) = Bill::current() else {
+        let Some(bill) = Bill::current_weighed() else {
             return self.inner.decode(buf);
         };
         let of_request = *self.of_request.get_or_insert_with(side::take_request_read);

@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use weighbridge_wire::Class;
 
+use super::carrier::Carrier;
 use super::messages::Messages;
 use super::outcome;
-use crate::account::enter_bill;
 use crate::bill::{Bill, Outcome};
 use crate::codec;
 use crate::ledger::Direction;
@@ -27,7 +26,7 @@ pin_project! {
         inner: B,
         bill: Option<Arc<Bill>>,
         done: bool,
-        messages: Option<Messages>,
+        messages: Option<Box<Messages>>,
     }
 
     impl<B: Body> PinnedDrop for RequestBody<B> {
@@ -107,26 +106,26 @@ pin_project! {
     pub struct ResponseBody<B: Body> {
         #[pin]
         inner: Option<B>,
-        bill: Option<Arc<Bill>>,
+        carrier: Carrier,
         outcome: Outcome,
         // Nobody needs to poll on: no frame was asked for yet (HEAD, empty bodies), or the trailers have come.
         may_end: bool,
         // Stays true when a poll unwinds: a panic in the body.
         polling: bool,
-        messages: Option<Messages>,
+        messages: Option<Box<Messages>>,
     }
 
     impl<B: Body> PinnedDrop for ResponseBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(bill) = this.bill.take() else { return };
+            let Some(body) = this.inner.as_ref().as_pin_ref() else { return };
             // With an exact length nobody polls again after the last byte, so the end shows only here.
-            let complete = this.inner.as_ref().as_pin_ref().is_none_or(|body| {
-                body.is_end_stream() || body.size_hint().exact() == Some(0)
-            });
-            let entered = enter_bill(&bill, Class::Handler);
+            let complete = this.carrier.bill().is_some()
+                && (body.is_end_stream() || body.size_hint().exact() == Some(0));
+            let inside = this.carrier.enter();
             this.inner.set(None);
-            drop(entered);
+            drop(inside);
+            let Carrier::Bill(bill) = this.carrier.take() else { return };
             bill.end(if *this.polling {
                 Outcome::Error
             } else if complete || *this.may_end || *this.outcome != Outcome::Ok {
@@ -140,11 +139,11 @@ pin_project! {
 }
 
 impl<B: Body> ResponseBody<B> {
-    pub(super) fn new(inner: B, bill: Option<Arc<Bill>>, outcome: Outcome) -> Self {
+    pub(super) fn new(inner: B, carrier: Carrier, outcome: Outcome) -> Self {
         Self {
             inner: Some(inner),
-            messages: Messages::of(bill.as_ref()),
-            bill,
+            messages: Messages::of(carrier.bill()),
+            carrier,
             outcome,
             may_end: true,
             polling: false,
@@ -164,10 +163,7 @@ impl<B: Body> Body for ResponseBody<B> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let entered = this
-            .bill
-            .as_ref()
-            .map(|bill| enter_bill(bill, Class::Handler));
+        let inside = this.carrier.enter();
         *this.may_end = false;
         *this.polling = true;
         let poll = match this.messages {
@@ -177,13 +173,24 @@ impl<B: Body> Body for ResponseBody<B> {
         *this.polling = false;
         let ended = match &poll {
             Poll::Pending => false,
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Err(_))) => {
-                *this.outcome = Outcome::Error;
-                true
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(bill) = &this.bill {
+            // Whoever has the last byte need not poll again.
+            Poll::Ready(Some(Ok(_))) => this
+                .inner
+                .as_ref()
+                .as_pin_ref()
+                .is_none_or(|body| body.is_end_stream()),
+            Poll::Ready(None | Some(Err(_))) => true,
+        };
+        if ended {
+            this.inner.set(None);
+        }
+        drop(inside);
+        if let Poll::Ready(Some(frame)) = &poll {
+            let Some(bill) = this.carrier.bill() else {
+                return poll;
+            };
+            match frame {
+                Ok(frame) => {
                     if let Some(data) = frame.data_ref() {
                         let bytes = data.remaining() as u64;
                         bill.with_callee(|figures| figures.response_body_bytes += bytes);
@@ -200,15 +207,11 @@ impl<B: Body> Body for ResponseBody<B> {
                         }
                     }
                 }
-                false
+                Err(_) => *this.outcome = Outcome::Error,
             }
-        };
-        if ended {
-            this.inner.set(None);
-            drop(entered);
-            if let Some(bill) = this.bill.take() {
-                bill.end(*this.outcome);
-            }
+        }
+        if ended && let Carrier::Bill(bill) = this.carrier.take() {
+            bill.end(*this.outcome);
         }
         poll
     }

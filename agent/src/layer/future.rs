@@ -2,16 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Response;
 use pin_project_lite::pin_project;
-use weighbridge_wire::Class;
 
+use super::carrier::Carrier;
 use super::{ResponseBody, outcome};
-use crate::account::enter_bill;
-use crate::bill::{Bill, Outcome};
+use crate::bill::Outcome;
 
 pin_project! {
     /// Resolves to the response, whose body goes on with the bill.
@@ -19,7 +17,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Option<F>,
-        bill: Option<Arc<Bill>>,
+        carrier: Carrier,
         // Stays true when a poll unwinds: a panic in the handler.
         polling: bool,
     }
@@ -27,10 +25,13 @@ pin_project! {
     impl<F> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(bill) = this.bill.take() {
-                let entered = enter_bill(&bill, Class::Handler);
-                this.inner.set(None);
-                drop(entered);
+            if this.inner.is_none() {
+                return;
+            }
+            let inside = this.carrier.enter();
+            this.inner.set(None);
+            drop(inside);
+            if let Carrier::Bill(bill) = this.carrier.take() {
                 // Dropped before there was a response: the handler panicked, or the client went away.
                 bill.end_unanswered(if *this.polling { Outcome::Error } else { Outcome::ClientError });
             }
@@ -39,10 +40,10 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, bill: Option<Arc<Bill>>) -> Self {
+    pub(super) fn new(inner: F, carrier: Carrier) -> Self {
         Self {
             inner: Some(inner),
-            bill,
+            carrier,
             polling: false,
         }
     }
@@ -57,10 +58,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let entered = this
-            .bill
-            .as_ref()
-            .map(|bill| enter_bill(bill, Class::Handler));
+        let inside = this.carrier.enter();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
@@ -71,18 +69,19 @@ where
             return Poll::Pending;
         };
         this.inner.set(None);
-        drop(entered);
-        let bill = this.bill.take();
+        drop(inside);
+        let carrier = this.carrier.take();
         Poll::Ready(match result {
             Ok(response) => {
-                let outcome = outcome::of_head(response.status(), response.headers());
-                if let Some(bill) = &bill {
+                let mut outcome = Outcome::Ok;
+                if let Some(bill) = carrier.bill() {
+                    outcome = outcome::of_head(response.status(), response.headers());
                     bill.answered();
                 }
-                Ok(response.map(|body| ResponseBody::new(body, bill, outcome)))
+                Ok(response.map(|body| ResponseBody::new(body, carrier, outcome)))
             }
             Err(error) => {
-                if let Some(bill) = bill {
+                if let Carrier::Bill(bill) = carrier {
                     bill.end_unanswered(Outcome::Error);
                 }
                 Err(error)

@@ -23,9 +23,9 @@ pub(super) struct Messages {
 
 impl Messages {
     /// For bodies whose messages count.
-    pub(super) fn of(bill: Option<&Arc<Bill>>) -> Option<Self> {
+    pub(super) fn of(bill: Option<&Arc<Bill>>) -> Option<Box<Self>> {
         bill.is_some_and(|bill| bill.counts_messages())
-            .then(Self::default)
+            .then(Box::default)
     }
 
     /// Looks through data that passes. `message` is called with the size of each message that is complete, its

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use http::{Extensions, Method, Uri};
 
+#[cfg(feature = "axum-0_8")]
+use axum::extract::MatchedPath;
+
 use crate::bill::GRPC;
 
 /// The route template of a request, for stacks without axum: put it into the request's extensions before the
@@ -24,6 +27,74 @@ pub(super) struct Asked<'a> {
     pub(super) is_grpc: bool,
 }
 
+/// What names the operation of a request, kept beyond its head.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    /// As in [`Asked`].
+    method: &'static str,
+    template: Template,
+}
+
+#[derive(Clone, Debug)]
+enum Template {
+    Unmatched,
+    Text(Arc<str>),
+    #[cfg(feature = "axum-0_8")]
+    Matched(MatchedPath),
+}
+
+impl Named {
+    pub(super) fn of(
+        method: &Method,
+        uri: &Uri,
+        content_type: Option<&[u8]>,
+        extensions: &Extensions,
+    ) -> Self {
+        let template = Template::of(extensions);
+        if content_type.is_some_and(is_grpc) {
+            // As in `Asked::of`.
+            let template = match template {
+                Template::Unmatched => Template::Unmatched,
+                _ => Template::Text(grpc_name(uri).into()),
+            };
+            return Self {
+                method: "",
+                template,
+            };
+        }
+        Self {
+            method: known_method(method),
+            template,
+        }
+    }
+
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            method: self.method,
+            name: match &self.template {
+                Template::Unmatched => UNMATCHED,
+                Template::Text(text) => text,
+                #[cfg(feature = "axum-0_8")]
+                Template::Matched(path) => path.as_str(),
+            },
+            is_grpc: self.method.is_empty(),
+        }
+    }
+}
+
+impl Template {
+    fn of(extensions: &Extensions) -> Self {
+        if let Some(RouteTemplate(template)) = extensions.get() {
+            return Self::Text(template.clone());
+        }
+        #[cfg(feature = "axum-0_8")]
+        if let Some(path) = extensions.get::<MatchedPath>() {
+            return Self::Matched(path.clone());
+        }
+        Self::Unmatched
+    }
+}
+
 impl<'a> Asked<'a> {
     pub(super) fn of(
         method: &Method,
@@ -37,7 +108,7 @@ impl<'a> Asked<'a> {
             // could fill the table with paths. What a route's service does not know is bounded by the interner.
             return Self {
                 method: "",
-                name: template.map_or(UNMATCHED, |_| uri.path().trim_start_matches('/')),
+                name: template.map_or(UNMATCHED, |_| grpc_name(uri)),
                 is_grpc: true,
             };
         }
@@ -78,6 +149,10 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
+fn grpc_name(uri: &Uri) -> &str {
+    uri.path().trim_start_matches('/')
+}
+
 fn is_grpc(content_type: &[u8]) -> bool {
     content_type
         .strip_prefix(b"application/grpc")
@@ -89,7 +164,7 @@ fn template(extensions: &Extensions) -> Option<&str> {
         return Some(template);
     }
     #[cfg(feature = "axum-0_8")]
-    if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
+    if let Some(path) = extensions.get::<MatchedPath>() {
         return Some(path.as_str());
     }
     None

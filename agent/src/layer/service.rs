@@ -7,12 +7,14 @@ use std::task::{Context, Poll};
 
 use http::{Extensions, Request, Response};
 use tower_service::Service;
-use weighbridge_wire::{Class, mode, side};
+use weighbridge_wire::{mode, side};
 
+use super::carrier::Carrier;
 use super::known::Kind;
-use super::operation::Asked;
+use super::operation::{Asked, Named};
+use super::unweighed::Unweighed;
 use super::{RequestBody, ResponseBody, ResponseFuture};
-use crate::account::{self, enter_bill};
+use crate::account;
 use crate::bill::{Bill, Entrance, EntranceNames, Opening};
 use crate::ledger::{EdgeFigures, EdgeId, ledger};
 use crate::propagation::{Chain, Hop, Incoming, Party};
@@ -50,18 +52,39 @@ where
     }
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
-        if request.extensions().get::<Weighed>().is_some() {
-            let request = request.map(|body| RequestBody::new(body, None));
-            return ResponseFuture::new(self.inner.call(request), None);
-        }
-        let bill = open(&mut request);
-        request.extensions_mut().insert(Weighed);
-        let entered = enter_bill(&bill, Class::Handler);
-        let request = request.map(|body| RequestBody::new(body, Some(bill.clone())));
-        let future = self.inner.call(request);
-        drop(entered);
-        ResponseFuture::new(future, Some(bill))
+        let mut carrier = if request.extensions().get::<Weighed>().is_some() {
+            Carrier::Nobody
+        } else {
+            let carrier = carrier(&mut request);
+            request.extensions_mut().insert(Weighed);
+            carrier
+        };
+        let bill = carrier.bill().cloned();
+        let inside = carrier.enter();
+        let future = self
+            .inner
+            .call(request.map(|body| RequestBody::new(body, bill)));
+        drop(inside);
+        ResponseFuture::new(future, carrier)
     }
+}
+
+/// What the request's work is booked to.
+fn carrier<B>(request: &mut Request<B>) -> Carrier {
+    if state::measuring() {
+        return Carrier::Bill(open(request));
+    }
+    let incoming = Incoming::find(request.headers());
+    Carrier::Unweighed(Some(if incoming.is_nothing() {
+        Unweighed::Named(Named::of(
+            request.method(),
+            request.uri(),
+            incoming.content_type,
+            request.extensions(),
+        ))
+    } else {
+        Unweighed::Bill(open(request))
+    }))
 }
 
 /// Opens the bill of a request, with the callee's side of its edge.
@@ -122,7 +145,7 @@ fn open<B>(request: &mut Request<B>) -> Arc<Bill> {
 }
 
 /// Looks the names of an entrance up. False when one was folded.
-fn find(asked: &Asked<'_>, read: Option<(Hop, Option<Party>)>) -> (Entrance, bool) {
+pub(super) fn find(asked: &Asked<'_>, read: Option<(Hop, Option<Party>)>) -> (Entrance, bool) {
     let (hop, origin) = read.unzip();
     let origin = origin.flatten();
     let none = || Arc::<str>::from("");

@@ -91,6 +91,11 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    /// True when the request carries nothing of ours, and no trace: what most requests from outside are like.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.traceparent.is_none() && !self.has_ours()
+    }
+
     /// True when something has to be taken off a request whose chain is not believed.
     pub(crate) fn has_ours(&self) -> bool {
         self.hop.is_some() || self.origin.is_some() || self.unread

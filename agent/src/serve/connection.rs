@@ -1,5 +1,6 @@
 //! A connection and the request that is open on it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,9 +11,10 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use weighbridge_wire::{Class, OwnerKind};
 
-use crate::account::{self, Account, OwnerRef, enter, owner};
+use crate::account::{self, Account, Entered, OwnerRef, enter, owner};
 use crate::bill::Bill;
 use crate::ledger::HTTP2_CONNECTION;
+use crate::state;
 use crate::sync::lock;
 
 /// What the layer, the socket and the connection's future know of each other. Among a request's extensions.
@@ -106,7 +108,7 @@ impl Served {
     #[cfg(feature = "http2")]
     pub(super) fn become_http2(&self) {
         self.0.phase.store(Phase::Http2 as u8, Ordering::Relaxed);
-        account::replace_current(self.account());
+        self.go_on();
     }
 
     /// What a request's extensions hold: requests on HTTP/2 are many at a time.
@@ -161,6 +163,13 @@ impl Served {
         account::is_current(self.owner())
     }
 
+    /// Makes the account current in which the connection works now, in place of the one before.
+    fn go_on(&self) {
+        if is_working() {
+            account::replace_current(self.account());
+        }
+    }
+
     /// The account in which the connection works now.
     fn account(&self) -> Account {
         let owner = self
@@ -173,7 +182,7 @@ impl Served {
     /// it.
     pub(super) fn follow(&self) -> Option<Arc<Bill>> {
         let bill = self.open()?;
-        if !account::is_current_bill(&bill) {
+        if is_working() && !account::is_current_bill(&bill) {
             let owner = OwnerRef::Bill(bill.clone());
             account::replace_current(Account::new(owner, Class::Protocol));
         }
@@ -185,7 +194,7 @@ impl Served {
         if let Some(bill) = self.close(Bill::has_ended) {
             bill.leave_socket();
             // Books to the request what was spent for it, which closes it in most cases.
-            account::replace_current(self.account());
+            self.go_on();
             bill.close_if_complete();
         }
     }
@@ -195,6 +204,47 @@ impl Served {
         if let Some(bill) = self.close(|_| true) {
             bill.socket_done();
         }
+    }
+}
+
+thread_local! {
+    static WORKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// True when the poll that runs on this thread has an account, which another of the same connection may replace.
+fn is_working() -> bool {
+    WORKING.get()
+}
+
+/// A poll of a connection, or of one of its streams.
+#[must_use = "the account is left when the guard is dropped"]
+pub(super) struct Work {
+    entered: Option<Entered>,
+    outer: bool,
+}
+
+/// Enters an account, but not while nothing is measured: what begins to be measured in the middle of the poll is
+/// the thread's until the next one.
+#[inline]
+pub(super) fn work(account: impl FnOnce() -> Account) -> Work {
+    let entered = state::measuring().then(|| enter(account()));
+    Work {
+        outer: WORKING.replace(entered.is_some()),
+        entered,
+    }
+}
+
+impl Work {
+    #[cfg(feature = "http2")]
+    pub(super) fn is_weighed(&self) -> bool {
+        self.entered.is_some()
+    }
+}
+
+impl Drop for Work {
+    #[inline]
+    fn drop(&mut self) {
+        WORKING.set(self.outer);
     }
 }
 
@@ -227,9 +277,9 @@ impl<F> Weighed<F> {
 impl<F> WeighedProj<'_, F> {
     fn end(&mut self) {
         if self.inner.is_some() {
-            let entered = enter(self.served.account());
+            let work = work(|| self.served.account());
             self.inner.set(None);
-            drop(entered);
+            drop(work);
             self.served.closed();
         }
     }
@@ -243,9 +293,9 @@ impl<F: Future<Output = ()>> Future for Weighed<F> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(());
         };
-        let entered = enter(this.served.account());
+        let work = work(|| this.served.account());
         let poll = inner.poll(cx);
-        drop(entered);
+        drop(work);
         if poll.is_ready() {
             this.end();
         }

@@ -16,10 +16,12 @@ use tower_service::Service;
 use weighbridge_wire::Class;
 
 use super::BoxError;
+use super::connection::work;
 use super::io::WeighedIo;
 use super::run::Driver;
 use super::service::AppService;
-use crate::account::{self, Account, OwnerRef, enter};
+
+use crate::account::{self, Account, OwnerRef};
 use crate::bill::Bill;
 
 impl Driver {
@@ -92,9 +94,9 @@ pin_project! {
 impl<F> StreamProj<'_, F> {
     fn end(&mut self) {
         if self.inner.is_some() {
-            let entered = enter(self.account.clone());
+            let work = work(|| self.account.clone());
             self.inner.set(None);
-            drop(entered);
+            drop(work);
         }
         if let Some(bill) = self.bill.take() {
             bill.socket_done();
@@ -110,9 +112,10 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(());
         };
-        let entered = enter(this.account.clone());
+        let work = work(|| this.account.clone());
         let poll = inner.poll(cx);
-        if this.bill.is_none()
+        if work.is_weighed()
+            && this.bill.is_none()
             && let Some(current) = account::current()
             && let OwnerRef::Bill(bill) = &current.owner
         {
@@ -120,7 +123,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             *this.bill = Some(bill.clone());
             *this.account = current;
         }
-        drop(entered);
+        drop(work);
         if poll.is_ready() {
             this.end();
         }

@@ -75,8 +75,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for WeighedIo<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let _io = enter_class(Class::Io);
-        let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let poll = {
+            let _io = enter_class(Class::Io);
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        };
         if buf.filled().len() > before {
             self.served.pass(Phase::Idle, Phase::Head);
         }

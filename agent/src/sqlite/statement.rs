@@ -109,7 +109,7 @@ impl Weighed<'_> {
             .iter()
             .filter(|(_, access)| *access == counted)
             .count();
-        let bill = Bill::current();
+        let bill = Bill::current_weighed();
         for (entity, access) in &analysis.entities {
             // Of several tables nobody can say which one the rows came from.
             let rows = rows.filter(|_| *access == counted && alike == 1);
@@ -135,7 +135,7 @@ impl Weighed<'_> {
 pub(super) fn in_store<R>(f: impl FnOnce() -> R) -> R {
     let start_ns = clock::monotonic_ns();
     let (result, cpu_ns) = account::timed_class(Class::Store, f);
-    if let Some(bill) = Bill::current() {
+    if let Some(bill) = Bill::current_weighed() {
         let wall_ns = clock::monotonic_ns().saturating_sub(start_ns);
         let cpu_ns = u64::try_from(cpu_ns).unwrap_or(0);
         bill.add_wait(WaitKind::Store, wall_ns.saturating_sub(cpu_ns));
