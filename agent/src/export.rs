@@ -1,8 +1,8 @@
 //! The way of a window to the collector.
 //!
 //! The rules that make totals equal to the last integer: one delta is under way at a time; until it is
-//! acknowledged it is sent again byte for byte; its number is given when it is first encoded; what was never
-//! encoded may still be merged into longer windows, and is, before anything is dropped; what is dropped or
+//! acknowledged it is sent again byte for byte; its number is given when it is first sent; what was never
+//! sent may still be merged into longer windows, and is, before anything is dropped; what is dropped or
 //! refused leaves a tombstone and a loss row in the next delta.
 //!
 //! Nothing here runs on a thread of the host: [`Exporter::pump`] is driven by the agent's own runtime, and
@@ -23,7 +23,8 @@ pub use sink::{Delivery, Sink};
 
 /// Most windows that wait unsent before neighbours are merged. `WEIGHBRIDGE_SPOOL_WINDOWS_MAX`.
 pub const SPOOL_WINDOWS_MAX: usize = 128;
-/// Most bytes of memory that unacknowledged windows may take, estimated. `WEIGHBRIDGE_SPOOL_BYTES_MAX`.
+/// Most bytes of memory that unacknowledged windows may take; they are kept as they travel, compressed if they travel
+/// so. `WEIGHBRIDGE_SPOOL_BYTES_MAX`.
 pub const SPOOL_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]

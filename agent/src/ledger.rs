@@ -11,7 +11,7 @@ mod shard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
-use weighbridge_wire::{OwnerKind, RowSet, Window};
+use weighbridge_wire::{OwnerKind, Window};
 
 pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
@@ -33,13 +33,11 @@ pub(crate) const HTTP2_CONNECTION: &str = "http2";
 /// How many tables share the work.
 const SHARDS: usize = 8;
 
-/// One window as rotation hands it to the exporter.
-#[derive(Clone, Debug)]
-pub(crate) struct WindowLedger {
+/// The end of a window, whose rows rotation has written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowEnd {
     /// The aligned window.
     pub(crate) window: Window,
-    /// All its rows.
-    pub(crate) rows: RowSet,
     /// Requests that began in it.
     pub(crate) started: u64,
     /// Bills that closed in it.

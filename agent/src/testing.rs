@@ -9,9 +9,16 @@ use weighbridge_wire::{
     RowSet, RowValue, Window, column,
 };
 
-use crate::ledger::{ProcessGauges, Rotation, WindowLedger, ledger};
+use crate::ledger::{ProcessGauges, Rotation, WindowEnd, ledger};
 use crate::sync::lock;
 use crate::{account, clock, state};
+
+/// A window with all its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct WindowLedger {
+    pub(crate) end: WindowEnd,
+    pub(crate) rows: RowSet,
+}
 
 static EXCLUSIVE: Mutex<()> = Mutex::new(());
 
@@ -51,11 +58,20 @@ impl Books {
             start_unix_ns: 0,
             end_unix_ns: 1,
         };
-        let ended = self
+        let mut rows = RowSet::new();
+        let mut before: Option<RowKey> = None;
+        let end = self
             .rotation
-            .rotate(ledger(), window, ProcessGauges::default);
-        self.rows.merge(&ended.rows);
-        ended
+            .rotate(ledger(), window, ProcessGauges::default, &mut |page| {
+                for (key, _) in page.iter() {
+                    let ascends = before.as_ref().is_none_or(|before| before < key);
+                    assert!(ascends, "{key:?} comes after {before:?}");
+                    before = Some(key.clone());
+                }
+                rows.merge(page);
+            });
+        self.rows.merge(&rows);
+        WindowLedger { end, rows }
     }
 
     /// The rows of an operation over callers and origins.

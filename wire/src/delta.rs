@@ -163,7 +163,7 @@ impl Delta {
     /// [`limits`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         bounded("delta in bytes", bytes.len(), limits::DELTA_BYTES_MAX)?;
-        let [string_count, row_count, tombstone_count] = survey(bytes, [6, ROWS, 9])?;
+        let [string_count, row_count, tombstone_count] = survey(bytes, [STRINGS, ROWS, 9])?;
         Bounds::Delta.check(string_count, row_count)?;
         bounded("tombstones", tombstone_count, limits::TOMBSTONES_MAX)?;
 
@@ -179,7 +179,7 @@ impl Delta {
                 3 => epoch = field.bytes()?,
                 4 => seq = field.uint64()?,
                 5 => decode::read_window(field, &mut window)?,
-                6 => strings.push(interner.intern(field)?),
+                STRINGS => strings.push(interner.intern(field)?),
                 8 => read_totals(field, &mut cumulative)?,
                 9 => tombstones.push(read_tombstone(field)?),
                 _ => {}
@@ -208,8 +208,10 @@ impl Delta {
     }
 }
 
+/// The field number of strings.
+pub(crate) const STRINGS: u32 = 6;
 /// The field number of rows.
-const ROWS: u32 = 7;
+pub(crate) const ROWS: u32 = 7;
 
 fn read_identity(message: Field<'_>, into: &mut Identity) -> Result<(), DecodeError> {
     for field in message.message()? {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Histogram, RowSet, Sketch, Window, pb};
+use crate::{Histogram, RowKey, RowSet, RowValue, Sketch, Window, pb};
 
 /// Builds the string table while rows are written.
 pub(crate) struct StringTable<'a> {
@@ -52,23 +52,31 @@ pub(crate) fn rows_to_pb<'a>(rows: &'a RowSet, table: &mut StringTable<'a>) -> V
                 })
                 .collect();
             before = (&key.parts, indices.clone());
-            pb::Row {
-                kind: key.kind,
-                quality: i32::from(key.quality.to_wire()),
+            let mut row = pb::Row {
                 key: indices,
-                column: value.columns().map(|(column, _)| column).collect(),
-                value: value.columns().map(|(_, v)| v).collect(),
-                histogram: value
-                    .histograms()
-                    .map(|(id, h)| histogram_to_pb(id, h))
-                    .collect(),
-                sketch: value
-                    .sketches()
-                    .map(|(id, s)| sketch_to_pb(id, s))
-                    .collect(),
-            }
+                ..pb::Row::default()
+            };
+            fill(&mut row, key, value);
+            row
         })
         .collect()
+}
+
+/// Everything of a row but the indices of its key.
+pub(crate) fn fill(row: &mut pb::Row, key: &RowKey, value: &RowValue) {
+    row.kind = key.kind;
+    row.quality = i32::from(key.quality.to_wire());
+    refill(&mut row.column, value.columns().map(|(column, _)| column));
+    refill(&mut row.value, value.columns().map(|(_, v)| v));
+    let histograms = value.histograms().map(|(id, h)| histogram_to_pb(id, h));
+    refill(&mut row.histogram, histograms);
+    let sketches = value.sketches().map(|(id, s)| sketch_to_pb(id, s));
+    refill(&mut row.sketch, sketches);
+}
+
+fn refill<T>(list: &mut Vec<T>, items: impl Iterator<Item = T>) {
+    list.clear();
+    list.extend(items);
 }
 
 fn sketch_to_pb(id: u32, sketch: &Sketch) -> pb::Sketch {

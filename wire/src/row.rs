@@ -272,6 +272,11 @@ impl RowSet {
         }
     }
 
+    /// Keeps the rows whose keys pass.
+    pub fn retain(&mut self, keep: impl Fn(&RowKey) -> bool) {
+        self.rows.retain(|key, _| keep(key));
+    }
+
     /// The row with this key.
     #[must_use]
     pub fn get(&self, key: &RowKey) -> Option<&RowValue> {

@@ -396,7 +396,7 @@ fn cpu_in_progress_is_told_and_taken_back() {
         drop(entered);
     });
     wait_burnt.recv().unwrap();
-    let progress = |ledger: crate::ledger::WindowLedger| {
+    let progress = |ledger: crate::testing::WindowLedger| {
         let (_, process) = ledger
             .rows
             .of_kind(weighbridge_wire::RowKind::Process)

@@ -96,7 +96,7 @@ impl BackOff {
     }
 
     /// Puts the cost of the crossings and of stepping back into the rows of the window that ended, and decides
-    /// about the next one.
+    /// about the next one. Rows come a page at a time: this looks for the page with the process in it.
     pub(super) fn end_window(&mut self, rows: &mut RowSet) {
         let Some((key, process)) = rows.of_kind(RowKind::Process).next() else {
             return;

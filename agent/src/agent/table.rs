@@ -12,7 +12,7 @@ use weighbridge_wire::{
 
 use lines::Line;
 
-use crate::ledger::WindowLedger;
+use crate::ledger::WindowEnd;
 use crate::ledger::limits::REGIONS_MAX;
 
 /// Rows since init, folded: operations over callers and origins.
@@ -30,10 +30,14 @@ impl Table {
         Self::default()
     }
 
-    /// Adds a window. What is kept is bounded by the limits on operations and owners.
-    pub(super) fn add(&mut self, window: &WindowLedger) {
-        self.cpu_ns = window.process_cpu_ns;
-        for (key, row) in window.rows.iter() {
+    /// A window whose rows were added has ended.
+    pub(super) fn end_window(&mut self, end: &WindowEnd) {
+        self.cpu_ns = end.process_cpu_ns;
+    }
+
+    /// Adds rows. What is kept is bounded by the limits on operations and owners.
+    pub(super) fn add(&mut self, rows: &RowSet) {
+        for (key, row) in rows.iter() {
             match RowKind::from_wire(key.kind) {
                 Some(RowKind::Operation) => {
                     if let Some(parts) = OperationKey::read(key) {

@@ -143,22 +143,31 @@ impl Worker {
     fn end_window(
         &mut self,
         begin_unix_ns: u64,
-        table: Option<&mut Table>,
+        mut table: Option<&mut Table>,
         back_off: &mut BackOff,
     ) -> u64 {
         let now = clock::wall_unix_ns();
         let window = aligned(begin_unix_ns, now, self.window_ns);
         let (process, foreign) = (&mut self.process, &mut self.foreign);
-        let mut ended = self.rotation.rotate(ledger(), window, || ProcessGauges {
+        let mut encoder = self.exporter.as_ref().map(|exporter| exporter.encoder());
+        let gauges = || ProcessGauges {
             foreign: foreign.read(),
             columns: process.read(),
+        };
+        let end = self.rotation.rotate(ledger(), window, gauges, &mut |rows| {
+            back_off.end_window(rows);
+            if let Some(table) = &mut table {
+                table.add(rows);
+            }
+            if let Some(encoder) = &mut encoder {
+                encoder.add(rows);
+            }
         });
-        back_off.end_window(&mut ended.rows);
         if let Some(table) = table {
-            table.add(&ended);
+            table.end_window(&end);
         }
-        if let Some(exporter) = &self.exporter {
-            exporter.offer(ended);
+        if let Some((exporter, rows)) = self.exporter.as_ref().zip(encoder) {
+            exporter.offer(end, rows);
         }
         now
     }

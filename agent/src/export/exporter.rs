@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use weighbridge_wire::{Epoch, Identity};
 
 use super::backoff::Backoff;
-use super::spool::{Form, GivenUp, Spool};
+use super::spool::{Encoder, Form, GivenUp, Spool};
 use super::{Delivery, HttpTarget, Sink};
-use crate::ledger::WindowLedger;
+use crate::ledger::WindowEnd;
 
 /// Where deltas go.
 pub(crate) enum Target {
@@ -80,9 +80,14 @@ impl Exporter {
         }
     }
 
+    /// What the rows of a window are written into.
+    pub(crate) fn encoder(&self) -> Encoder {
+        self.spool().encoder()
+    }
+
     /// Takes a window. Never waits for the network.
-    pub(crate) fn offer(&self, ledger: WindowLedger) {
-        self.spool().offer(ledger);
+    pub(crate) fn offer(&self, end: WindowEnd, rows: Encoder) {
+        self.spool().offer(end, rows);
         self.offered.notify_one();
     }
 

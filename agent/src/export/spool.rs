@@ -1,34 +1,21 @@
 //! What is not acknowledged yet.
 
 mod pending;
+mod piece;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write as _;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use weighbridge_wire::{
-    Delta, Epoch, Identity, LossKey, Quality, RowSet, Tombstone, Totals, column, limits,
+    Delta, Epoch, Identity, LossKey, Quality, RowSet, Tombstone, Totals, column,
 };
 
-use crate::ledger::WindowLedger;
+use crate::ledger::WindowEnd;
 use pending::Pending;
+pub(crate) use piece::{Encoder, Form};
 
-/// Most rows of one delta, so that its string table cannot pass the limit of the wire: thirteen parts is
-/// the longest key.
-const ROWS_PER_DELTA_MAX: usize = limits::STRINGS_MAX / 13 - 1;
 /// The place in loss rows.
 const PLACE: &str = "agent.spool";
-
-/// How a delta leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As it is.
-    Plain,
-    /// Compressed.
-    Gzip,
-}
 
 /// Why a delta was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,9 +96,18 @@ impl Spool {
         self.pending.is_empty() && self.in_flight.is_none()
     }
 
+    /// What the rows of a window are written into.
+    pub(super) fn encoder(&self) -> Encoder {
+        Encoder::new(self.form)
+    }
+
     /// Takes a window, and merges or gives up older ones if there is no room.
-    pub(super) fn offer(&mut self, ledger: WindowLedger) {
-        self.pending.push_back(Pending::new(ledger));
+    pub(super) fn offer(&mut self, end: WindowEnd, rows: Encoder) {
+        let (parts, last) = rows.finish();
+        for part in parts {
+            self.pending.push_back(Pending::part(end.window, part));
+        }
+        self.pending.push_back(Pending::new(end, last));
         while self.pending.len() > self.windows_max || self.bytes() > self.bytes_max {
             if !self.merge_neighbours() && !self.give_up_oldest() {
                 break;
@@ -123,7 +119,7 @@ impl Spool {
     pub(super) fn next(&mut self) -> Option<(u64, Bytes)> {
         if self.in_flight.is_none() {
             let pending = self.pending.pop_front()?;
-            let in_flight = self.encode(pending);
+            let in_flight = self.encode(&pending);
             self.in_flight = Some(in_flight);
         }
         self.in_flight
@@ -165,7 +161,7 @@ impl Spool {
         pairs.sort_by_key(|&n| windows(n));
         for n in pairs {
             let merged = match (self.pending.get(n), self.pending.get(n + 1)) {
-                (Some(a), Some(b)) => a.merged(b),
+                (Some(a), Some(b)) => a.merged(b, self.form),
                 _ => None,
             };
             if let Some(merged) = merged {
@@ -226,55 +222,29 @@ impl Spool {
         sum.1 = sum.1.saturating_add(cpu_ns);
     }
 
-    /// Encodes the oldest window. What does not fit one delta goes back to the front: rows are sums, so a
-    /// window may come in pieces.
-    fn encode(&mut self, mut pending: Pending) -> InFlight {
+    /// Gives the oldest window its number.
+    fn encode(&mut self, pending: &Pending) -> InFlight {
         let losses = std::mem::take(&mut self.losses);
-        pending.add_rows(&loss_rows(&losses));
         let tombstones = std::mem::take(&mut self.tombstones);
         let seq = self.take_seq();
-        let mut rows_max = ROWS_PER_DELTA_MAX;
-        loop {
-            if let Some(rest) = pending.split_off(rows_max) {
-                self.pending.push_front(rest);
-            }
-            let totals = pending.add_to(self.totals);
-            let plain = Delta {
-                identity: self.identity.clone(),
-                epoch: self.epoch,
-                seq,
-                window: pending.window(),
-                rows: pending.rows().clone(),
-                cumulative: totals,
-                tombstones: tombstones.clone(),
-            }
-            .encode();
-            if plain.len() > limits::DELTA_BYTES_MAX && pending.rows().len() > 1 {
-                rows_max = pending.rows().len() / 2;
-                continue;
-            }
-            self.totals = totals;
-            return InFlight {
-                seq,
-                body: self.in_form(plain),
-                windows: i64::from(pending.windows()),
-                ended: pending.ended(),
-                cpu_ns: pending.accounts_cpu_ns(),
-                tombstones,
-                losses,
-            };
-        }
-    }
-
-    fn in_form(&self, plain: Vec<u8>) -> Bytes {
-        match self.form {
-            Form::Plain => plain.into(),
-            Form::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                // Writing to memory cannot fail; were it to, an empty body would be refused and counted.
-                let written = encoder.write_all(&plain).and_then(|()| encoder.finish());
-                written.unwrap_or_default().into()
-            }
+        self.totals = pending.add_to(self.totals);
+        let bare = Delta {
+            identity: self.identity.clone(),
+            epoch: self.epoch,
+            seq,
+            window: pending.window(),
+            rows: RowSet::new(),
+            cumulative: self.totals,
+            tombstones: tombstones.clone(),
+        };
+        InFlight {
+            seq,
+            body: pending.rows().body(&bare, &loss_rows(&losses)),
+            windows: i64::from(pending.windows()),
+            ended: pending.ended(),
+            cpu_ns: pending.accounts_cpu_ns(),
+            tombstones,
+            losses,
         }
     }
 }

@@ -14,7 +14,8 @@ use weighbridge_wire::{
 
 use super::*;
 use crate::config::{Endpoint, Token};
-use crate::ledger::WindowLedger;
+use crate::ledger::WindowEnd;
+use crate::testing::WindowLedger;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -37,11 +38,13 @@ fn window(n: u64) -> WindowLedger {
         end_unix_ns: (n + 1) * 1_000,
     };
     WindowLedger {
-        window,
+        end: WindowEnd {
+            window,
+            started: 5,
+            ended: 5,
+            process_cpu_ns: 2_000,
+        },
         rows,
-        started: 5,
-        ended: 5,
-        process_cpu_ns: 2_000,
     }
 }
 
@@ -56,6 +59,12 @@ fn exporter(target: Target) -> Exporter {
         spool_windows_max: 16,
         spool_bytes_max: 1 << 20,
     })
+}
+
+fn offer(exporter: &Exporter, ledger: &WindowLedger) {
+    let mut encoder = exporter.encoder();
+    encoder.add(&ledger.rows);
+    exporter.offer(ledger.end, encoder);
 }
 
 fn http(address: std::net::SocketAddr) -> Target {
@@ -169,8 +178,8 @@ fn decode(body: &[u8]) -> Delta {
 async fn a_lost_acknowledgement_brings_the_same_bytes_again() {
     let collector = scripted(vec![Act::HangUp, Act::HangUp]).await;
     let exporter = exporter(http(collector.address));
-    exporter.offer(window(0));
-    exporter.offer(window(1));
+    offer(&exporter, &window(0));
+    offer(&exporter, &window(1));
     assert!(exporter.flush(PATIENCE).await);
     let bodies = collector.bodies.lock().unwrap();
     assert_eq!(bodies.len(), 4, "one delta three times, the next one once");
@@ -182,7 +191,7 @@ async fn a_lost_acknowledgement_brings_the_same_bytes_again() {
 async fn the_request_is_what_the_collector_expects() {
     let collector = scripted(vec![]).await;
     let exporter = exporter(http(collector.address));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(exporter.flush(PATIENCE).await);
     let head = collector.heads.lock().unwrap()[0].clone();
     assert!(head.starts_with("post /v1/ledger http/1.1"), "{head}");
@@ -202,7 +211,7 @@ async fn collector_down_then_up_and_totals_are_equal() {
     drop(listener);
     let exporter = exporter(http(address));
     for n in 0..100 {
-        exporter.offer(window(n));
+        offer(&exporter, &window(n));
     }
     assert!(
         !exporter.flush(Duration::from_millis(300)).await,
@@ -239,7 +248,7 @@ async fn refusals_are_given_up_and_leave_a_tombstone() {
     let too_large = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let collector = scripted(vec![Act::Say(refuse), Act::Say(too_large)]).await;
     let exporter = exporter(http(collector.address));
-    (0..3).for_each(|n| exporter.offer(window(n)));
+    (0..3).for_each(|n| offer(&exporter, &window(n)));
     assert!(exporter.flush(PATIENCE).await);
     let bodies = collector.bodies.lock().unwrap();
     assert_eq!(bodies.len(), 3, "a refused delta is not sent again");
@@ -272,7 +281,7 @@ async fn hostile_collectors_only_cost_time() {
     let attempts = script.len() + 1;
     let collector = scripted(script).await;
     let exporter = exporter(http(collector.address));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(exporter.flush(PATIENCE).await);
     let bodies = collector.bodies.lock().unwrap();
     assert_eq!(bodies.len(), attempts, "the same delta until it is taken");
@@ -283,7 +292,7 @@ async fn hostile_collectors_only_cost_time() {
 async fn an_endless_answer_is_cut_off() {
     let collector = scripted(vec![Act::Flood, Act::Flood]).await;
     let exporter = exporter(http(collector.address));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(exporter.flush(PATIENCE).await);
     assert_eq!(
         collector.bodies.lock().unwrap().len(),
@@ -320,7 +329,7 @@ async fn an_endless_head_is_cut_off() {
         }
     });
     let exporter = exporter(http(address));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(exporter.flush(PATIENCE).await);
 }
 
@@ -351,7 +360,7 @@ async fn what_the_collector_asks_for_is_kept_even_in_a_hurry() {
         Mutex::default(),
     ));
     let exporter = exporter(Target::Sink(sink.clone()));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(!exporter.flush(Duration::from_secs(50)).await);
     assert_eq!(sink.1.lock().unwrap().len(), 1);
     assert!(
@@ -369,7 +378,7 @@ async fn a_running_pump_and_a_flush_take_turns() {
     let pumping = exporter.clone();
     let pump = tokio::spawn(async move { pumping.pump().await });
     for n in 0..3 {
-        exporter.offer(window(n));
+        offer(&exporter, &window(n));
         tokio::task::yield_now().await;
     }
     assert!(exporter.flush(Duration::from_secs(5)).await);
@@ -397,6 +406,6 @@ impl Sink for Panics {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_sink_is_a_failed_attempt() {
     let exporter = exporter(Target::Sink(Arc::new(Panics(AtomicUsize::new(0)))));
-    exporter.offer(window(0));
+    offer(&exporter, &window(0));
     assert!(exporter.flush(Duration::from_secs(5)).await);
 }

@@ -1,23 +1,24 @@
 //! The end of a window: all shards are swapped at one instant, and their contents become rows.
 
 mod apportion;
+mod pages;
 mod retained;
 mod rows;
 
 use rustc_hash::FxHashMap;
 use weighbridge_wire::{
-    Class, LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RowKind, RowSet,
-    RowValue, Window, column,
+    Class, LossKey, OwnerKey, OwnerKind, ProcessKey, Quality, RowSet, RowValue, Window, column,
 };
 
 use super::names::Resolved;
 use super::shard::{OperationCell, Shard};
-use super::{Ledger, OperationRow, WindowLedger};
+use super::{Ledger, WindowEnd};
+use crate::alloc::Retained;
 use crate::sync::lock;
 use crate::{account, alloc, clock};
+use pages::Pages;
 use rows::{
-    apportion_cpu, bound_figures, write_distributions, write_edges, write_entities, write_owners,
-    write_series,
+    write_distributions, write_edges, write_entities, write_operations, write_owners, write_series,
 };
 
 /// What the kernel says of the process at the end of a window.
@@ -63,13 +64,15 @@ impl Rotation {
         }
     }
 
-    /// Ends the window that began with the last rotation. `gauges` runs right after the swap.
+    /// Ends the window that began with the last rotation. `gauges` runs right after the swap. The rows go to
+    /// `take`, some at a time, in the order of their keys; the last ones are those of the process and of losses.
     pub(crate) fn rotate(
         &mut self,
         ledger: &Ledger,
         window: Window,
         gauges: impl FnOnce() -> ProcessGauges,
-    ) -> WindowLedger {
+        take: &mut dyn FnMut(&mut RowSet),
+    ) -> WindowEnd {
         // The agent's own costs until here belong to this window.
         account::flush_here();
         let end_ns = clock::monotonic_ns();
@@ -86,73 +89,28 @@ impl Rotation {
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
         let mut merged = merged(shards);
-        let costs = merged
-            .operations
-            .iter()
-            .map(|(id, cell)| (*id, cell.cost.total_ns(), cell.started));
-        for (place, n) in ledger.names.renew(&names, costs) {
-            if n > 0 {
-                let lost = merged.losses.entry((place, "replaced by heavier"));
-                *lost.or_default() += i64::try_from(n).unwrap_or(i64::MAX);
-            }
-        }
-        let mut rows = RowSet::new();
+        renew(ledger, &mut merged, &names);
         let shares = apportion::http2(&mut merged, &names);
-        shares.write_operations(&mut rows, &names);
-        let (started, ended) = self.operations(&mut rows, &merged.operations, &names, length_ns);
-        write_owners(&mut rows, &merged, &names);
-        write_distributions(&mut rows, &merged, &names);
-        write_series(&mut rows, &merged, &names, length_ns);
-        write_edges(&mut rows, &merged, &shares, &names);
-        write_entities(&mut rows, &merged, &names);
-        if let Some(retained) = &retained {
-            retained::write_retained(&mut rows, retained, &names);
-            merged.lose("agent.retained", "table full", retained.lost);
-        }
-        let strayed = ledger.regions.write(&mut rows, &merged.regions, end_ns);
-        merged.lose("agent.regions", "forgotten", strayed);
-        if clock.scaled {
-            rows = apportion_cpu(&rows);
-        }
-        // Read from the clocks of their threads, whatever ours is.
-        for (kind, name, cpu_ns) in &gauges.foreign {
-            add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
-        }
-        let bounded = bound_figures(&mut rows);
-        if bounded > 0 {
-            let figures = merged.losses.entry(("agent.figures", "out of range"));
-            *figures.or_default() += bounded;
-        }
-        for ((place, reason), n) in &merged.losses {
-            let key = LossKey {
-                place: (*place).into(),
-                reason: (*reason).into(),
-            };
-            rows.add(
-                key.row_key(Quality::Measured),
-                &RowValue::new().with(column::LOST, *n),
-            );
-        }
-
-        let agent_ns = rows
-            .of_kind(RowKind::Owner)
-            .filter(|(key, _)| {
-                key.parts
-                    .first()
-                    .is_some_and(|kind| **kind == *OwnerKind::Agent.as_str())
-            })
-            .map(|(_, row)| row.cpu_ns())
-            .sum();
-        let accounts_ns = rows.accounts_cpu_ns();
+        let requests = self.requests(&merged.operations, &names, length_ns);
+        let mut pages = Pages::new(take, clock.scaled);
+        write_operations(&mut pages, &merged, &shares, &names, &requests.in_flight);
         let process_ns = process_cpu_ns - self.process_cpu_ns;
         let progress_ns = in_progress_ns - self.in_progress_ns;
-        let unattributed_ns = process_ns - accounts_ns - progress_ns;
-        add_owner_cpu(
-            &mut rows,
-            OwnerKind::Unattributed,
-            "unattributed",
-            unattributed_ns,
-        );
+        let explained_ns = process_ns - progress_ns;
+        let owners = owner_rows(&pages, &merged, retained.as_ref(), &names, &gauges.foreign);
+        let unattributed_ns = pass_owners(&mut pages, owners, explained_ns);
+        // Owners come last of what conservation counts.
+        let accounts_ns = pages.accounts_ns;
+        write_edges(&mut pages, &merged, &shares, &names);
+        write_entities(&mut pages, &merged, &names);
+        let mut regions = RowSet::new();
+        let strayed = ledger.regions.write(&mut regions, &merged.regions, end_ns);
+        merged.lose("agent.regions", "forgotten", strayed);
+        pages.mark(&mut regions);
+        pages.pass(regions);
+        write_series(&mut pages, &merged, &names, length_ns);
+        write_distributions(&mut pages, &merged, retained.as_ref(), &names);
+
         let cumulative_ns = process_cpu_ns - self.process_cpu_at_init_ns;
         let mut process = RowValue::new()
             .with(column::CPU_PROCESS_NS, process_ns)
@@ -160,7 +118,7 @@ impl Rotation {
             .with(column::CPU_IN_PROGRESS_NS, progress_ns)
             .with(column::CPU_UNATTRIBUTED_NS, unattributed_ns)
             .with(column::CPU_CUMULATIVE_NS, cumulative_ns)
-            .with(column::CPU_AGENT_NS, agent_ns)
+            .with(column::CPU_AGENT_NS, pages.agent_ns)
             .with(column::CLOCK_READINGS, super::edge::signed(merged.readings))
             .with(column::OBSERVED_NS, super::edge::signed(length_ns))
             .with(column::CLOCK_REREADS, super::edge::signed(clock.rereads))
@@ -179,28 +137,33 @@ impl Rotation {
                 process.add(column::SAMPLES, 1);
             }
         }
-        rows.add(self.key.clone().row_key(Quality::Measured), &process);
+        let mut last = RowSet::new();
+        last.add(self.key.clone().row_key(Quality::Measured), &process);
+        if let Some(retained) = &retained {
+            merged.lose("agent.retained", "table full", retained.lost);
+        }
+        merged.lose("agent.figures", "out of range", pages.bounded);
+        add_losses(&mut last, &merged);
+        pages.hand_over(last);
 
         self.begin_ns = end_ns;
         self.process_cpu_ns = process_cpu_ns;
         self.in_progress_ns = in_progress_ns;
-        WindowLedger {
+        WindowEnd {
             window,
-            rows,
-            started,
-            ended,
+            started: requests.started,
+            ended: requests.ended,
             process_cpu_ns: cumulative_ns,
         }
     }
 
-    /// Operation rows, with in-flight requests carried over. Returns started and ended.
-    fn operations(
+    /// Counts requests, and carries those in flight over.
+    fn requests(
         &mut self,
-        rows: &mut RowSet,
         cells: &FxHashMap<u32, OperationCell>,
         names: &Resolved,
         length_ns: u64,
-    ) -> (u64, u64) {
+    ) -> Requests {
         let (mut started, mut ended) = (0i64, 0i64);
         let carried: Vec<u32> = self
             .in_flight
@@ -208,10 +171,12 @@ impl Rotation {
             .copied()
             .filter(|id| !cells.contains_key(id))
             .collect();
-        let memory = alloc::is_installed();
         let idle = OperationCell::default();
+        let mut in_flight = Vec::with_capacity(cells.len() + carried.len());
         for (id, cell) in cells.iter().chain(carried.iter().map(|id| (id, &idle))) {
-            let Some(name) = names.row(*id) else { continue };
+            if names.row(*id).is_none() {
+                continue;
+            }
             let carry = self.in_flight.remove(id).unwrap_or(0);
             let left = carry + cell.started - cell.ended;
             if left != 0 {
@@ -221,41 +186,80 @@ impl Rotation {
             ended += cell.ended;
             // carry·W + Σ(W1 − start) − Σ(W1 − end), with instants counted from W0.
             let in_flight_ns = i128::from(left) * i128::from(length_ns) - cell.instants_ns;
-            let row = rows.row_mut(operation_key(name).row_key(Quality::Measured));
-            cell.cost.write(row, memory);
-            row.add(column::STARTED, cell.started);
-            row.add(column::ENDED, cell.ended);
-            row.add(column::ERRORS, cell.errors);
-            row.add(column::CLIENT_ERRORS, cell.client_errors);
-            row.add(
-                column::IN_FLIGHT_NS,
-                i64::try_from(in_flight_ns).unwrap_or(i64::MAX),
-            );
-            row.add(column::WALL_NS, cell.wall_ns);
-            row.add(column::WAIT_CALL_NS, cell.wait_call_ns);
-            row.add(column::WAIT_STORE_NS, cell.wait_store_ns);
-            row.add(column::LATE_CPU_NS, cell.late_cpu_ns);
-            if memory {
-                row.add(column::PEAK_LIVE_BYTES, cell.peak_live_bytes);
-                row.add(column::PEAK_LIVE_SUM_BYTES, cell.peak_live_sum_bytes);
-            }
+            in_flight.push((*id, i64::try_from(in_flight_ns).unwrap_or(i64::MAX)));
         }
-        (
-            u64::try_from(started).unwrap_or(0),
-            u64::try_from(ended).unwrap_or(0),
-        )
+        Requests {
+            in_flight,
+            started: u64::try_from(started).unwrap_or(0),
+            ended: u64::try_from(ended).unwrap_or(0),
+        }
     }
 }
 
-fn operation_key(row: &OperationRow) -> OperationKey {
-    OperationKey {
-        component: row.name.component.clone(),
-        operation: row.name.operation.clone(),
-        class: row.name.class.clone(),
-        caller_service: row.caller.service.clone(),
-        caller_operation: row.caller.operation.clone(),
-        origin_service: row.origin.service.clone(),
-        origin_operation: row.origin.operation.clone(),
+/// The requests of a window.
+struct Requests {
+    /// By operation row: the integral of those in flight.
+    in_flight: Vec<(u32, i64)>,
+    started: u64,
+    ended: u64,
+}
+
+/// Gives places in full tables to those that cost most.
+fn renew(ledger: &Ledger, merged: &mut Shard, names: &Resolved) {
+    let costs = merged
+        .operations
+        .iter()
+        .map(|(id, cell)| (*id, cell.cost.total_ns(), cell.started));
+    for (place, n) in ledger.names.renew(names, costs) {
+        merged.lose(place, "replaced by heavier", n as u64);
+    }
+}
+
+/// The rows of all owners but `unattributed`.
+fn owner_rows(
+    pages: &Pages<'_>,
+    merged: &Shard,
+    retained: Option<&Retained>,
+    names: &Resolved,
+    foreign: &[(OwnerKind, String, i64)],
+) -> RowSet {
+    let mut rows = RowSet::new();
+    write_owners(&mut rows, merged, names);
+    if let Some(retained) = retained {
+        retained::write_owners(&mut rows, retained, names);
+    }
+    pages.mark(&mut rows);
+    // Read from the clocks of their threads, whatever ours is.
+    for (kind, name, cpu_ns) in foreign {
+        add_owner_cpu(&mut rows, *kind, name, *cpu_ns);
+    }
+    rows
+}
+
+/// Hands over the rows of owners, with what is left of `explained_ns` as `unattributed`; returns how much that is.
+fn pass_owners(pages: &mut Pages<'_>, mut owners: RowSet, explained_ns: i64) -> i64 {
+    pages.count(&mut owners);
+    let unattributed_ns = explained_ns - pages.accounts_ns;
+    add_owner_cpu(
+        &mut owners,
+        OwnerKind::Unattributed,
+        "unattributed",
+        unattributed_ns,
+    );
+    pages.hand_over(owners);
+    unattributed_ns
+}
+
+fn add_losses(rows: &mut RowSet, merged: &Shard) {
+    for ((place, reason), n) in &merged.losses {
+        let key = LossKey {
+            place: (*place).into(),
+            reason: (*reason).into(),
+        };
+        rows.add(
+            key.row_key(Quality::Measured),
+            &RowValue::new().with(column::LOST, *n),
+        );
     }
 }
 

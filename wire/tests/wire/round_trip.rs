@@ -2,7 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use weighbridge_wire::{Delta, FoldedRange, FoldedWindow, RowKey, RowSet, ServiceId, column};
+use weighbridge_wire::{
+    Delta, FoldedRange, FoldedWindow, RowKey, RowSet, RowWriter, ServiceId, column,
+};
 
 use crate::{oracle, samples};
 
@@ -36,6 +38,24 @@ proptest! {
     #[test]
     fn the_generated_decoder_reads_the_same(delta in samples::any_delta()) {
         prop_assert_eq!(oracle::delta(&delta.encode()), Some(delta));
+    }
+
+    #[test]
+    fn rows_that_are_written_one_by_one_are_the_same_delta(
+        delta in samples::any_delta(),
+        writers in 1..4usize,
+    ) {
+        let bare = Delta { rows: RowSet::new(), ..delta.clone() };
+        let mut bytes = bare.encode();
+        let rows: Vec<_> = delta.rows.iter().collect();
+        let mut strings = 0;
+        for part in rows.chunks(rows.len() / writers + 1) {
+            let mut writer = RowWriter::after(strings);
+            part.iter().for_each(|(key, value)| writer.write(key, value, &mut bytes));
+            strings = writer.strings();
+        }
+        prop_assert_eq!(Delta::decode(&bytes), Ok(delta.clone()));
+        prop_assert_eq!(oracle::delta(&bytes), Some(delta));
     }
 
     #[test]

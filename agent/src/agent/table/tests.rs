@@ -2,6 +2,7 @@ use expect_test::expect;
 use weighbridge_wire::{Class, OwnerKind, ProcessKey, Window};
 
 use super::*;
+use crate::testing::WindowLedger;
 
 fn operation(name: &str, class: &str, caller: &str) -> weighbridge_wire::RowKey {
     OperationKey {
@@ -66,21 +67,25 @@ fn window() -> WindowLedger {
         .with(column::RSS_INIT_BYTES, 3 << 20);
     rows.add(process.row_key(Quality::Measured), &row);
     WindowLedger {
-        window: Window {
-            start_unix_ns: 0,
-            end_unix_ns: 10_000_000_000,
+        end: WindowEnd {
+            window: Window {
+                start_unix_ns: 0,
+                end_unix_ns: 10_000_000_000,
+            },
+            started: 101,
+            ended: 100,
+            process_cpu_ns: 17_350_000,
         },
         rows,
-        started: 101,
-        ended: 100,
-        process_cpu_ns: 17_350_000,
     }
 }
 
 #[test]
 fn the_table_shows_costs_shares_and_the_sum() {
     let mut table = Table::new();
-    table.add(&window());
+    let ended = window();
+    table.add(&ended.rows);
+    table.end_window(&ended.end);
     expect![[r#"
 
         weighbridge: what `store` cost in 10 s, 17.3 ms of CPU
@@ -157,7 +162,8 @@ fn without_requests_it_says_what_to_do() {
     let mut table = Table::new();
     let mut empty = window();
     empty.rows = RowSet::new();
-    table.add(&empty);
+    table.add(&empty.rows);
+    table.end_window(&empty.end);
     assert!(
         table
             .render("store")
@@ -209,6 +215,7 @@ fn the_regions_that_cost_most_come_first() {
 
 fn rendered(window: &WindowLedger) -> String {
     let mut table = Table::new();
-    table.add(window);
+    table.add(&window.rows);
+    table.end_window(&window.end);
     table.render("store")
 }

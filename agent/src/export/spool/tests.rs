@@ -6,6 +6,7 @@ use weighbridge_wire::{
 };
 
 use super::*;
+use crate::testing::WindowLedger;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -35,14 +36,16 @@ fn window(n: u64, requests: u64, cpu_ns: i64) -> WindowLedger {
     rows.row_mut(owner.row_key(Quality::Measured))
         .add(Class::Handler.column(), -7);
     WindowLedger {
-        window: Window {
-            start_unix_ns: n * SECOND,
-            end_unix_ns: (n + 1) * SECOND,
+        end: WindowEnd {
+            window: Window {
+                start_unix_ns: n * SECOND,
+                end_unix_ns: (n + 1) * SECOND,
+            },
+            started: requests,
+            ended: requests,
+            process_cpu_ns: (n as i64 + 1) * 1_000,
         },
         rows,
-        started: requests,
-        ended: requests,
-        process_cpu_ns: (n as i64 + 1) * 1_000,
     }
 }
 
@@ -58,6 +61,28 @@ fn spool(windows_max: usize, bytes_max: usize) -> Spool {
         windows_max,
         bytes_max,
     )
+}
+
+fn encoded(form: Form, ledger: &WindowLedger) -> Encoder {
+    let mut encoder = Encoder::new(form);
+    encoder.add(&ledger.rows);
+    encoder
+}
+
+fn offer(spool: &mut Spool, ledger: &WindowLedger) {
+    spool.offer(ledger.end, encoded(spool.form, ledger));
+}
+
+fn pending(ledger: &WindowLedger) -> Pending {
+    Pending::new(ledger.end, encoded(Form::Plain, ledger).finish().1)
+}
+
+fn gzip_spool(windows_max: usize) -> Spool {
+    let identity = Identity {
+        service: "store".into(),
+        ..Identity::default()
+    };
+    Spool::new(identity, Epoch([7; 16]), Form::Gzip, windows_max, 1 << 20)
 }
 
 /// What a collector would have: sums of what it acknowledged, and the last totals.
@@ -121,10 +146,10 @@ impl Collector {
 #[test]
 fn the_same_bytes_come_until_they_are_acknowledged() {
     let mut spool = spool(10, 1 << 20);
-    spool.offer(window(0, 3, 100));
+    offer(&mut spool, &window(0, 3, 100));
     let first = spool.next().unwrap();
     for n in 1..50 {
-        spool.offer(window(n, 1, 100));
+        offer(&mut spool, &window(n, 1, 100));
         assert_eq!(spool.next().unwrap(), first);
     }
     spool.acknowledge(99);
@@ -141,7 +166,7 @@ fn the_same_bytes_come_until_they_are_acknowledged() {
 fn without_pressure_each_window_is_its_own_delta() {
     let (mut spool, mut collector) = (spool(10, 1 << 20), Collector::default());
     for n in 0..10 {
-        spool.offer(window(n, n, 100));
+        offer(&mut spool, &window(n, n, 100));
     }
     collector.drain(&mut spool);
     assert_eq!(collector.deltas.len(), 10);
@@ -160,7 +185,7 @@ fn without_pressure_each_window_is_its_own_delta() {
 fn under_pressure_windows_are_merged_evenly_and_nothing_is_lost() {
     let (mut spool, mut collector) = (spool(8, 1 << 20), Collector::default());
     for n in 0..1_000 {
-        spool.offer(window(n, 2, 50));
+        offer(&mut spool, &window(n, 2, 50));
         assert!(spool.pending.len() <= 8);
     }
     let spans: Vec<u64> = spool
@@ -180,11 +205,11 @@ fn under_pressure_windows_are_merged_evenly_and_nothing_is_lost() {
 fn a_spool_too_small_for_one_window_gives_it_up_and_says_so() {
     let (mut spool, mut collector) = (spool(4, 10), Collector::default());
     for n in 0..5 {
-        spool.offer(window(n, 2, 50));
+        offer(&mut spool, &window(n, 2, 50));
         assert!(spool.bytes() <= 10);
     }
     spool.bytes_max = 1 << 20;
-    spool.offer(window(5, 1, 50));
+    offer(&mut spool, &window(5, 1, 50));
     collector.drain(&mut spool);
     let expected = Tombstone {
         seq_first: 0,
@@ -203,7 +228,7 @@ fn a_spool_too_small_for_one_window_gives_it_up_and_says_so() {
 fn refused_deltas_leave_tombstones_that_survive_a_refusal_of_their_own() {
     let (mut spool, mut collector) = (spool(10, 1 << 20), Collector::default());
     for n in 0..6 {
-        spool.offer(window(n, 1, 100));
+        offer(&mut spool, &window(n, 1, 100));
     }
     collector.take(&mut spool);
     for _ in 0..3 {
@@ -254,7 +279,7 @@ fn a_window_too_large_for_one_delta_comes_in_pieces() {
             .add(column::REQUEST_MESSAGES, 1);
     }
     let rows = ledger.rows.clone();
-    spool.offer(ledger);
+    offer(&mut spool, &ledger);
     collector.drain(&mut spool);
     assert!(collector.deltas.len() > 3, "{}", collector.deltas.len());
     assert_eq!(collector.rows, rows);
@@ -272,34 +297,78 @@ fn windows_are_not_merged_beyond_what_the_wire_can_hold() {
         .rows
         .row_mut(operation("GET /").row_key(Quality::Measured));
     row.add(column::IN_FLIGHT_NS, wire_limits::VALUE_MAX);
-    let a = Pending::new(big);
-    assert!(a.merged(&Pending::new(window(1, 1, 100))).is_some());
+    let a = pending(&big);
+    let merged = |later: &WindowLedger| a.merged(&pending(later), Form::Plain);
+    assert!(merged(&window(1, 1, 100)).is_some());
     let mut more = window(1, 1, 100);
     let row = more
         .rows
         .row_mut(operation("GET /").row_key(Quality::Measured));
     row.add(column::IN_FLIGHT_NS, 1);
-    assert!(a.merged(&Pending::new(more)).is_none());
+    assert!(merged(&more).is_none());
     let day = wire_limits::WINDOW_NS_MAX / SECOND;
-    assert!(a.merged(&Pending::new(window(day, 1, 1))).is_none());
+    assert!(merged(&window(day, 1, 1)).is_none());
+}
+
+/// A window with so many operations.
+fn wide(n: u64, operations: usize) -> WindowLedger {
+    let mut ledger = window(n, 1, 1);
+    for n in 0..operations {
+        let row = ledger
+            .rows
+            .row_mut(operation(&format!("GET /{n}")).row_key(Quality::Measured));
+        row.add(column::ENDED, n as i64);
+        row.add(Class::Io.column(), (n * n) as i64);
+    }
+    ledger
 }
 
 #[test]
 fn compressed_deltas_are_gzip_of_the_same_bytes() {
-    let identity = Identity {
-        service: "store".into(),
-        ..Identity::default()
-    };
-    let mut zipped = Spool::new(identity, Epoch([7; 16]), Form::Gzip, 10, 1 << 20);
-    let mut plain = spool(10, 1 << 20);
-    zipped.offer(window(0, 1, 1));
-    plain.offer(window(0, 1, 1));
+    for operations in [0, 1, 5_000] {
+        let (mut zipped, mut plain) = (gzip_spool(10), spool(10, 1 << 20));
+        // A tombstone and rows of losses are around the window's own.
+        for spool in [&mut zipped, &mut plain] {
+            offer(spool, &window(0, 1, 1));
+            let (seq, _) = spool.next().unwrap();
+            spool.give_up(seq, GivenUp::Refused);
+            offer(spool, &wide(1, operations));
+        }
+        let body = zipped.next().unwrap().1;
+        let mut bytes = Vec::new();
+        // It reads one member: there must be no other behind it.
+        let mut reader = flate2::bufread::GzDecoder::new(&body[..]);
+        reader.read_to_end(&mut bytes).unwrap();
+        assert!(reader.into_inner().is_empty());
+        assert!(bytes == plain.next().unwrap().1, "{operations} operations");
+        let delta = Delta::decode(&bytes).unwrap();
+        assert_eq!(delta.tombstones.len(), 1);
+        assert_eq!(delta.rows.of_kind(RowKind::Loss).count(), 1);
+        let mut rows = delta.rows;
+        rows.retain(|key| key.kind != RowKind::Loss.to_wire());
+        assert_eq!(rows, wide(1, operations).rows);
+    }
+}
+
+#[test]
+fn compressed_windows_are_merged_as_plain_ones_are() {
+    let (mut zipped, mut plain) = (gzip_spool(1), spool(1, 1 << 20));
+    let mut rows = RowSet::new();
+    for n in 0..7 {
+        rows.merge(&wide(n, 700).rows);
+        offer(&mut zipped, &wide(n, 700));
+        offer(&mut plain, &wide(n, 700));
+    }
+    assert_eq!((zipped.pending.len(), plain.pending.len()), (1, 1));
     let mut bytes = Vec::new();
-    let body = zipped.next().unwrap().1;
-    flate2::read::GzDecoder::new(&body[..])
+    flate2::bufread::GzDecoder::new(&zipped.next().unwrap().1[..])
         .read_to_end(&mut bytes)
         .unwrap();
-    assert_eq!(bytes, plain.next().unwrap().1);
+    assert!(bytes == plain.next().unwrap().1);
+    let delta = Delta::decode(&bytes).unwrap();
+    assert_eq!(delta.rows, rows);
+    assert_eq!(delta.cumulative.accounts_cpu_ns, rows.accounts_cpu_ns());
+    assert_eq!(delta.window.len_ns(), 7 * SECOND);
 }
 
 #[derive(Clone, Debug)]
@@ -331,7 +400,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Offer(requests) => {
-                    spool.offer(window(offered, requests, 10));
+                    offer(&mut spool, &window(offered, requests, 10));
                     offered += 1;
                     ended += requests;
                 }
@@ -351,7 +420,7 @@ proptest! {
             prop_assert!(spool.tombstones.len() < 8);
         }
         spool.bytes_max = 1 << 20;
-        spool.offer(window(offered, 1, 10));
+        offer(&mut spool, &window(offered, 1, 10));
         collector.drain(&mut spool);
         collector.assert_complete();
         prop_assert_eq!(collector.deltas.last().unwrap().cumulative.ended, ended + 1);

@@ -4,14 +4,13 @@
 //! `protocol` and `io` are shared out over the operation rows by what their frames weigh: integers, by largest
 //! remainder, so that the sum is kept to the nanosecond. Where nothing was carried it stays the connection's.
 
-use weighbridge_wire::{Class, OwnerKind, Quality, RowSet};
+use weighbridge_wire::{Class, OwnerKind};
 
-use super::operation_key;
 use crate::ledger::HTTP2_CONNECTION;
 use crate::ledger::names::Resolved;
 use crate::ledger::shard::{EdgeCell, Shard};
 
-const SHARED: [Class; 2] = [Class::Protocol, Class::Io];
+pub(super) const SHARED: [Class; 2] = [Class::Protocol, Class::Io];
 
 /// How a window's HTTP/2 connections are shared out.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,14 +62,10 @@ fn share(cpu_ns: &mut [i64], weights: &[(u32, i64)]) -> Http2Shares {
 }
 
 impl Http2Shares {
-    pub(super) fn write_operations(&self, rows: &mut RowSet, names: &Resolved) {
-        for (id, shares) in &self.operations {
-            let Some(name) = names.row(*id) else { continue };
-            let row = rows.row_mut(operation_key(name).row_key(Quality::Apportioned));
-            for (class, ns) in SHARED.iter().zip(shares) {
-                row.add(class.column(), *ns);
-            }
-        }
+    /// Protocol and io of an operation row; `None` where HTTP/2 carried nothing of it.
+    pub(super) fn of_operation(&self, id: u32) -> Option<[i64; 2]> {
+        let at = self.operations.binary_search_by_key(&id, |(id, _)| *id);
+        self.operations.get(at.ok()?).map(|(_, shares)| *shares)
     }
 
     /// Protocol and io of the requests that closed on an edge, at this window's price; `None` where HTTP/2

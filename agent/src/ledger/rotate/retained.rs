@@ -10,24 +10,25 @@ use weighbridge_wire::{
 use crate::alloc::{Estimate, Holder, Retained};
 use crate::ledger::names::{OperationName, Resolved};
 
-/// One row for each known operation and owner, also when it retains nothing: that is an observation, and means
-/// are taken over observations.
-pub(super) fn write_retained(rows: &mut RowSet, retained: &Retained, names: &Resolved) {
-    let estimate = |holder| retained.by_holder.get(&holder).copied().unwrap_or_default();
-    for name in names.operations() {
-        write(
-            rows,
-            operation_key(name),
-            estimate(Holder::Operation(name.id)),
-            retained,
-        );
-    }
+fn estimate(retained: &Retained, holder: Holder) -> Estimate {
+    retained.by_holder.get(&holder).copied().unwrap_or_default()
+}
+
+/// The row of an operation, also when it retains nothing: that is an observation, and means are taken over
+/// observations.
+pub(super) fn add_operation(rows: &mut RowSet, retained: &Retained, name: &OperationName) {
+    let estimate = estimate(retained, Holder::Operation(name.id));
+    write(rows, operation_key(name), estimate, retained);
+}
+
+/// One row for each known owner, and one for what is nobody's.
+pub(super) fn write_owners(rows: &mut RowSet, retained: &Retained, names: &Resolved) {
     for (id, owner) in names.owners.iter().enumerate() {
         let holder = Holder::Named(u32::try_from(id).unwrap_or(u32::MAX));
         write(
             rows,
             owner_key(owner.kind, &owner.name),
-            estimate(holder),
+            estimate(retained, holder),
             retained,
         );
     }

@@ -1,19 +1,23 @@
 //! What a window holds, as rows.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use weighbridge_wire::{
-    ALL_CLASSES, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OwnerKey,
-    Quality, RowSet, RowValue, SeriesKey, column, limits, scope,
+    ALL_CLASSES, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, OperationKey,
+    OwnerKey, Quality, RowSet, RowValue, SeriesKey, column, limits, scope,
 };
 
-use super::apportion::{Http2Shares, largest_remainder};
-use crate::alloc;
+use super::apportion::{Http2Shares, SHARED, largest_remainder};
+use super::pages::Pages;
+use super::retained;
+use crate::alloc::{self, Retained};
 use crate::ledger::edge::{frame_weight, signed};
 use crate::ledger::limits::cut;
-use crate::ledger::names::EdgeName;
-use crate::ledger::names::Resolved;
-use crate::ledger::shard::{Arrivals, SLOT_NS, Shard, SizeCell};
+use crate::ledger::names::{EdgeName, OperationName, OperationRow, Resolved};
+use crate::ledger::shard::{
+    Arrivals, DistributionCell, EdgeCell, OperationCell, SLOT_NS, Shard, SizeCell,
+};
 
 /// A name given by the host, cut: the collector refuses a delta with a longer one as a whole.
 fn short(name: &Arc<str>) -> Arc<str> {
@@ -26,7 +30,7 @@ fn short(name: &Arc<str>) -> Arc<str> {
 /// Brings figures beyond the bounds of the wire back to them, and returns how many there were: the collector
 /// refuses a delta with one of them as a whole. A hundred streams that were open for a day and end together
 /// are enough, and so is a host that reports a size of `u64::MAX`.
-pub(super) fn bound_figures(rows: &mut RowSet) -> i64 {
+pub(super) fn bound_figures(rows: &mut RowSet) -> u64 {
     let bounded = |column: u32, value: i64| {
         let max = limits::column_max(column);
         value.clamp(-max, max)
@@ -41,7 +45,7 @@ pub(super) fn bound_figures(rows: &mut RowSet) -> i64 {
         let mut within = RowValue::new();
         for (column, value) in row.columns() {
             let kept = bounded(column, value);
-            figures += i64::from(kept != value);
+            figures += u64::from(kept != value);
             within.add(column, kept);
         }
         for (column, histogram) in row.histograms() {
@@ -87,116 +91,292 @@ pub(super) fn write_owners(rows: &mut RowSet, merged: &Shard, names: &Resolved) 
     }
 }
 
-pub(super) fn write_distributions(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
-    for (id, cell) in &merged.distributions {
-        let Some(name) = names.operation(*id) else {
-            continue;
-        };
-        let key = |scope: &str| {
-            DistributionKey {
-                component: name.component.clone(),
-                operation: name.operation.clone(),
-                class: name.class.clone(),
-                scope: scope.into(),
+/// The order of keys by their parts. Names that are the same are mostly at the same place.
+fn by_parts<const N: usize>(a: [&str; N], b: [&str; N]) -> Ordering {
+    let differ = |(a, b): (&str, &str)| (!std::ptr::eq(a, b)).then(|| a.cmp(b));
+    a.into_iter()
+        .zip(b)
+        .filter_map(differ)
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// Sorts by parts of a key and writes; what has the same parts shares rows.
+fn write_sorted<T, const N: usize>(
+    pages: &mut Pages<'_>,
+    mut things: Vec<T>,
+    parts: impl for<'t> Fn(&'t T) -> [&'t str; N],
+    add: impl FnMut(&mut RowSet, &T),
+) {
+    things.sort_unstable_by(|a, b| by_parts(parts(a), parts(b)));
+    let same = |a: &T, b: &T| by_parts(parts(a), parts(b)).is_eq();
+    pages.write(&things, same, add);
+}
+
+/// Writes the operation rows: those of these cells, each with the integral of its requests in flight.
+pub(super) fn write_operations(
+    pages: &mut Pages<'_>,
+    merged: &Shard,
+    shares: &Http2Shares,
+    names: &Resolved,
+    in_flight: &[(u32, i64)],
+) {
+    let memory = alloc::is_installed();
+    let idle = OperationCell::default();
+    let things: Vec<_> = in_flight
+        .iter()
+        .filter_map(|&(id, in_flight_ns)| Some((names.row(id)?, in_flight_ns)))
+        .collect();
+    write_sorted(
+        pages,
+        things,
+        |(row, _)| {
+            [
+                &row.name.component,
+                &row.name.operation,
+                &row.name.class,
+                &row.caller.service,
+                &row.caller.operation,
+                &row.origin.service,
+                &row.origin.operation,
+            ]
+        },
+        |rows, (name, in_flight_ns)| {
+            let cell = merged.operations.get(&name.id).unwrap_or(&idle);
+            let row = rows.row_mut(operation_key(name).row_key(Quality::Measured));
+            add_operation(row, cell, *in_flight_ns, memory);
+            if let Some(shares) = shares.of_operation(name.id) {
+                let row = rows.row_mut(operation_key(name).row_key(Quality::Apportioned));
+                for (class, ns) in SHARED.iter().zip(shares) {
+                    row.add(class.column(), ns);
+                }
             }
-            .row_key(Quality::Measured)
-        };
-        let all = rows.row_mut(key(scope::ALL));
-        all.histogram_mut(column::HIST_REQUEST_CPU_NS)
-            .merge(&cell.request_cpu);
-        all.histogram_mut(column::HIST_WALL_NS).merge(&cell.wall);
-        if !cell.root_wall.is_empty() {
-            rows.row_mut(key(scope::ROOT))
-                .histogram_mut(column::HIST_WALL_NS)
-                .merge(&cell.root_wall);
+        },
+    );
+}
+
+fn add_operation(row: &mut RowValue, cell: &OperationCell, in_flight_ns: i64, memory: bool) {
+    cell.cost.write(row, memory);
+    row.add(column::STARTED, cell.started);
+    row.add(column::ENDED, cell.ended);
+    row.add(column::ERRORS, cell.errors);
+    row.add(column::CLIENT_ERRORS, cell.client_errors);
+    row.add(column::IN_FLIGHT_NS, in_flight_ns);
+    row.add(column::WALL_NS, cell.wall_ns);
+    row.add(column::WAIT_CALL_NS, cell.wait_call_ns);
+    row.add(column::WAIT_STORE_NS, cell.wait_store_ns);
+    row.add(column::LATE_CPU_NS, cell.late_cpu_ns);
+    if memory {
+        row.add(column::PEAK_LIVE_BYTES, cell.peak_live_bytes);
+        row.add(column::PEAK_LIVE_SUM_BYTES, cell.peak_live_sum_bytes);
+    }
+}
+
+fn operation_key(row: &OperationRow) -> OperationKey {
+    OperationKey {
+        component: row.name.component.clone(),
+        operation: row.name.operation.clone(),
+        class: row.name.class.clone(),
+        caller_service: row.caller.service.clone(),
+        caller_operation: row.caller.operation.clone(),
+        origin_service: row.origin.service.clone(),
+        origin_operation: row.origin.operation.clone(),
+    }
+}
+
+/// Writes histograms, and what operations retain.
+pub(super) fn write_distributions(
+    pages: &mut Pages<'_>,
+    merged: &Shard,
+    retained: Option<&Retained>,
+    names: &Resolved,
+) {
+    let things: Vec<_> = names
+        .operations()
+        .filter(|name| retained.is_some() || merged.distributions.contains_key(&name.id))
+        .collect();
+    write_sorted(
+        pages,
+        things,
+        |name| [&name.component, &name.operation, &name.class],
+        |rows, name| {
+            if let Some(retained) = retained {
+                retained::add_operation(rows, retained, name);
+            }
+            if let Some(cell) = merged.distributions.get(&name.id) {
+                add_distribution(rows, name, cell);
+            }
+        },
+    );
+}
+
+fn add_distribution(rows: &mut RowSet, name: &OperationName, cell: &DistributionCell) {
+    let key = |scope: &str| {
+        DistributionKey {
+            component: name.component.clone(),
+            operation: name.operation.clone(),
+            class: name.class.clone(),
+            scope: scope.into(),
         }
+        .row_key(Quality::Measured)
+    };
+    let all = rows.row_mut(key(scope::ALL));
+    all.histogram_mut(column::HIST_REQUEST_CPU_NS)
+        .merge(&cell.request_cpu);
+    all.histogram_mut(column::HIST_WALL_NS).merge(&cell.wall);
+    if !cell.root_wall.is_empty() {
+        rows.row_mut(key(scope::ROOT))
+            .histogram_mut(column::HIST_WALL_NS)
+            .merge(&cell.root_wall);
     }
 }
 
 /// One row per known operation, also when nothing arrived: a slot without arrivals is an observation.
-pub(super) fn write_series(rows: &mut RowSet, merged: &Shard, names: &Resolved, length_ns: u64) {
+pub(super) fn write_series(
+    pages: &mut Pages<'_>,
+    merged: &Shard,
+    names: &Resolved,
+    length_ns: u64,
+) {
     let slots = signed((length_ns + SLOT_NS / 2) / SLOT_NS);
-    for name in names.operations() {
-        if name.operation.is_empty() {
-            continue;
-        }
-        let arrivals = merged.arrivals.get(&name.id);
-        let sum =
-            |f: fn(i64) -> i64| arrivals.map_or(0, |slots: &Arrivals| slots.counts().map(f).sum());
-        let key = SeriesKey {
-            operation: name.operation.clone(),
-            class: name.class.clone(),
-        };
-        let row = rows.row_mut(key.row_key(Quality::Measured));
-        // Components of one operation share the row and its slots.
-        if row.get(column::SLOTS).is_none() {
-            row.add(column::SLOTS, slots);
-        }
-        row.add(column::ARRIVALS, sum(|n| n));
-        row.add(column::ARRIVALS_SQUARED, sum(|n| n.saturating_mul(n)));
-        row.add(column::IN_FLIGHT, name.take_in_flight_max());
-    }
+    // Taking it begins the next window's, so it is done once.
+    let things: Vec<_> = names
+        .operations()
+        .filter(|name| !name.operation.is_empty())
+        .map(|name| (name, name.take_in_flight_max()))
+        .collect();
+    write_sorted(
+        pages,
+        things,
+        |(name, _)| [&name.operation, &name.class],
+        |rows, (name, in_flight_max)| {
+            let arrivals = merged.arrivals.get(&name.id);
+            let sum = |f: fn(i64) -> i64| {
+                arrivals.map_or(0, |slots: &Arrivals| slots.counts().map(f).sum())
+            };
+            let key = SeriesKey {
+                operation: name.operation.clone(),
+                class: name.class.clone(),
+            };
+            let row = rows.row_mut(key.row_key(Quality::Measured));
+            // Components of one operation share the row and its slots.
+            if row.get(column::SLOTS).is_none() {
+                row.add(column::SLOTS, slots);
+            }
+            row.add(column::ARRIVALS, sum(|n| n));
+            row.add(column::ARRIVALS_SQUARED, sum(|n| n.saturating_mul(n)));
+            row.add(column::IN_FLIGHT, *in_flight_max);
+        },
+    );
 }
 
+/// Writes edges, and then their messages by size.
 pub(super) fn write_edges(
-    rows: &mut RowSet,
+    pages: &mut Pages<'_>,
     merged: &Shard,
     shares: &Http2Shares,
     names: &Resolved,
 ) {
-    for (id, cell) in &merged.edges {
-        let Some(name) = names.edge(*id) else {
-            continue;
-        };
-        let edge = &name.edge;
-        let key = EdgeKey {
-            side: edge.side.into(),
-            mode: edge.mode.into(),
-            transport: edge.transport.into(),
-            component: name.name.component.clone(),
-            operation: name.name.operation.clone(),
-            class: name.name.class.clone(),
-            peer_service: edge.peer_service.clone(),
-            peer_operation: edge.peer_operation.clone(),
-            call_id: edge.call_id.clone(),
-            peer: short(&edge.peer),
-            target: short(&edge.target),
-            origin_service: name.origin.service.clone(),
-            origin_operation: name.origin.operation.clone(),
-        };
-        let http2 = shares.of_edge(cell);
-        if let Some([protocol_ns, io_ns]) = http2 {
-            let row = rows.row_mut(key.clone().row_key(Quality::Apportioned));
-            row.add(column::CPU_PROTOCOL_NS, protocol_ns);
-            row.add(column::CPU_IO_NS, io_ns);
-        }
-        let row = rows.row_mut(key.row_key(Quality::Measured));
-        for (column, value) in [
-            (column::REQUEST_MESSAGES, Some(cell.request_messages)),
-            (column::REQUEST_BODY_BYTES, Some(cell.request_body_bytes)),
-            (column::REQUEST_WIRE_BYTES, cell.request_wire_bytes),
-            (column::RESPONSE_MESSAGES, Some(cell.response_messages)),
-            (column::RESPONSE_BODY_BYTES, Some(cell.response_body_bytes)),
-            (column::RESPONSE_WIRE_BYTES, cell.response_wire_bytes),
-            (column::CPU_ENCODE_NS, cell.encode_ns),
-            (column::CPU_DECODE_NS, cell.decode_ns),
-            (column::CPU_PROTOCOL_NS, cell.protocol_ns),
-            (column::CPU_IO_NS, cell.io_ns),
-            (column::WAIT_NS, cell.wait_ns),
-            (column::ERRORS, Some(cell.errors)),
-            (column::RETRIES, Some(cell.retries)),
-            (column::REDELIVERED, Some(cell.redelivered)),
-        ] {
-            if let Some(value) = value {
-                row.add(column, value);
+    type Thing<'a> = (&'a EdgeName, &'a EdgeCell);
+    let things = || -> Vec<Thing<'_>> {
+        let named = |(id, cell)| Some((&**names.edge(id)?, cell));
+        let edges = merged.edges.iter().map(|(id, cell)| (*id, cell));
+        edges.filter_map(named).collect()
+    };
+    write_sorted(
+        pages,
+        things(),
+        |(name, _)| {
+            let (edge, operation) = (&name.edge, &name.name);
+            [
+                edge.side,
+                edge.mode,
+                edge.transport,
+                &operation.component,
+                &operation.operation,
+                &operation.class,
+                &edge.peer_service,
+                &edge.peer_operation,
+                &edge.call_id,
+                cut(&edge.peer),
+                cut(&edge.target),
+                &name.origin.service,
+                &name.origin.operation,
+            ]
+        },
+        |rows, (name, cell)| {
+            add_edge(rows, name, cell, shares.of_edge(cell));
+        },
+    );
+    write_sorted(
+        pages,
+        things(),
+        |(name, _)| {
+            let edge = &name.edge;
+            [
+                edge.side,
+                edge.transport,
+                &name.name.operation,
+                &edge.peer_service,
+                &edge.peer_operation,
+                &edge.call_id,
+            ]
+        },
+        |rows, (name, cell)| {
+            let http2 = shares.of_edge(cell);
+            let http2 =
+                http2.map(|[protocol, io]| [protocol, io].map(|ns| by_size(ns, &cell.sizes)));
+            for (n, size) in cell.sizes.iter().enumerate() {
+                let of_http2 = http2
+                    .as_ref()
+                    .map(|columns| columns.each_ref().map(|c| c.get(n).copied().unwrap_or(0)));
+                add_size(rows, name, size, of_http2);
             }
-        }
-        let http2 = http2.map(|[protocol, io]| [protocol, io].map(|ns| by_size(ns, &cell.sizes)));
-        for (n, size) in cell.sizes.iter().enumerate() {
-            let of_http2 = http2
-                .as_ref()
-                .map(|columns| columns.each_ref().map(|c| c[n]));
-            write_size(rows, name, size, of_http2);
+        },
+    );
+}
+
+fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, http2: Option<[i64; 2]>) {
+    let edge = &name.edge;
+    let key = EdgeKey {
+        side: edge.side.into(),
+        mode: edge.mode.into(),
+        transport: edge.transport.into(),
+        component: name.name.component.clone(),
+        operation: name.name.operation.clone(),
+        class: name.name.class.clone(),
+        peer_service: edge.peer_service.clone(),
+        peer_operation: edge.peer_operation.clone(),
+        call_id: edge.call_id.clone(),
+        peer: short(&edge.peer),
+        target: short(&edge.target),
+        origin_service: name.origin.service.clone(),
+        origin_operation: name.origin.operation.clone(),
+    };
+    if let Some([protocol_ns, io_ns]) = http2 {
+        let row = rows.row_mut(key.clone().row_key(Quality::Apportioned));
+        row.add(column::CPU_PROTOCOL_NS, protocol_ns);
+        row.add(column::CPU_IO_NS, io_ns);
+    }
+    let row = rows.row_mut(key.row_key(Quality::Measured));
+    for (column, value) in [
+        (column::REQUEST_MESSAGES, Some(cell.request_messages)),
+        (column::REQUEST_BODY_BYTES, Some(cell.request_body_bytes)),
+        (column::REQUEST_WIRE_BYTES, cell.request_wire_bytes),
+        (column::RESPONSE_MESSAGES, Some(cell.response_messages)),
+        (column::RESPONSE_BODY_BYTES, Some(cell.response_body_bytes)),
+        (column::RESPONSE_WIRE_BYTES, cell.response_wire_bytes),
+        (column::CPU_ENCODE_NS, cell.encode_ns),
+        (column::CPU_DECODE_NS, cell.decode_ns),
+        (column::CPU_PROTOCOL_NS, cell.protocol_ns),
+        (column::CPU_IO_NS, cell.io_ns),
+        (column::WAIT_NS, cell.wait_ns),
+        (column::ERRORS, Some(cell.errors)),
+        (column::RETRIES, Some(cell.retries)),
+        (column::REDELIVERED, Some(cell.redelivered)),
+    ] {
+        if let Some(value) = value {
+            row.add(column, value);
         }
     }
 }
@@ -211,7 +391,7 @@ fn by_size(ns: i64, sizes: &[SizeCell]) -> Vec<i64> {
     largest_remainder(ns, &weights)
 }
 
-fn write_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[i64; 2]>) {
+fn add_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[i64; 2]>) {
     let id = &name.edge;
     let key = EdgeSizeKey {
         side: id.side.into(),
@@ -248,27 +428,43 @@ fn write_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option
     }
 }
 
-pub(super) fn write_entities(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
-    for (id, cell) in &merged.entities {
-        let Some(entity) = names.entity(*id) else {
-            continue;
-        };
-        let key = EntityKey {
-            component: entity.name.component.clone(),
-            operation: entity.name.operation.clone(),
-            class: entity.name.class.clone(),
-            database: short(&entity.database),
-            entity: entity.entity.clone(),
-            access: entity.access.into(),
-        };
-        let row = rows.row_mut(key.row_key(Quality::Measured));
-        row.add(column::STATEMENTS, cell.statements);
-        for (column, value) in [(column::ROWS, cell.rows), (column::BYTES, cell.bytes)] {
-            if let Some(value) = value {
-                row.add(column, value);
+/// Writes how entities are used, and then how large they are.
+pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Shard, names: &Resolved) {
+    let named = |(id, cell)| Some((&**names.entity(id)?, cell));
+    let cells = merged.entities.iter().map(|(id, cell)| (*id, cell));
+    let things: Vec<_> = cells.filter_map(named).collect();
+    write_sorted(
+        pages,
+        things,
+        |(entity, _)| {
+            [
+                &entity.name.component,
+                &entity.name.operation,
+                &entity.name.class,
+                cut(&entity.database),
+                &entity.entity,
+                entity.access,
+            ]
+        },
+        |rows, (entity, cell)| {
+            let key = EntityKey {
+                component: entity.name.component.clone(),
+                operation: entity.name.operation.clone(),
+                class: entity.name.class.clone(),
+                database: short(&entity.database),
+                entity: entity.entity.clone(),
+                access: entity.access.into(),
+            };
+            let row = rows.row_mut(key.row_key(Quality::Measured));
+            row.add(column::STATEMENTS, cell.statements);
+            for (column, value) in [(column::ROWS, cell.rows), (column::BYTES, cell.bytes)] {
+                if let Some(value) = value {
+                    row.add(column, value);
+                }
             }
-        }
-    }
+        },
+    );
+    let mut rows = RowSet::new();
     for ((database, entity), (count, bytes)) in &merged.entity_sizes {
         let key = EntitySizeKey {
             database: database.clone(),
@@ -281,6 +477,7 @@ pub(super) fn write_entities(rows: &mut RowSet, merged: &Shard, names: &Resolved
             }
         }
     }
+    pages.pass(rows);
 }
 
 #[cfg(test)]
