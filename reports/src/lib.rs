@@ -13,6 +13,8 @@ pub mod html;
 mod model;
 mod options;
 pub mod queue;
+mod rng;
+pub mod simulate;
 #[cfg(test)]
 mod testing;
 

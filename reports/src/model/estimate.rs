@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::rng::SplitMix64;
 use super::tally::Tally;
 use crate::document::{Figure, FigureUnit, QualityShare, QualityWord};
+use crate::rng::SplitMix64;
 
 /// How many resampled ranges are drawn.
 const DRAWS: usize = 200;

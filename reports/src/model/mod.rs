@@ -5,7 +5,6 @@ mod demand;
 mod edges;
 mod estimate;
 mod price;
-mod rng;
 mod rollup;
 mod service;
 mod tally;
