@@ -36,8 +36,11 @@
     not(all(
         feature = "axum-0_8",
         feature = "hyper-util-0_1",
+        feature = "redis-1",
         feature = "rumqttc-0_25",
         feature = "rusqlite-0_42",
+        feature = "sqlx-0_9",
+        feature = "tokio-postgres-0_7",
         feature = "tonic-0_14",
         feature = "tracing-opentelemetry-0_34"
     )),
@@ -69,11 +72,22 @@ mod propagation;
 mod regions;
 mod runtime;
 mod serve;
-#[cfg(feature = "rusqlite-0_42")]
+#[cfg(any(
+    feature = "rusqlite-0_42",
+    feature = "tokio-postgres-0_7",
+    feature = "sqlx-0_9"
+))]
 mod sql;
 #[cfg(feature = "rusqlite-0_42")]
 pub mod sqlite;
 mod state;
+#[cfg(any(
+    feature = "rusqlite-0_42",
+    feature = "tokio-postgres-0_7",
+    feature = "sqlx-0_9",
+    feature = "redis-1"
+))]
+mod store;
 mod sync;
 mod tasks;
 #[cfg(test)]

@@ -21,7 +21,11 @@ pub use crate::ledger::limits::{
 };
 pub use crate::propagation::{BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP_BYTES_MAX};
 pub use crate::serve::HEADER_READ_TIMEOUT;
-#[cfg(feature = "rusqlite-0_42")]
+#[cfg(any(
+    feature = "rusqlite-0_42",
+    feature = "tokio-postgres-0_7",
+    feature = "sqlx-0_9"
+))]
 pub use crate::sql::{SQL_BYTES_MAX, SQL_CACHED_BYTES_MAX, SQL_CACHED_MAX, SQL_ENTITIES_MAX};
 pub use crate::trust::{KEY_BYTES_MIN, NETWORKS_MAX};
 

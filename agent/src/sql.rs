@@ -5,7 +5,8 @@
 //! dialect, and a tree of somebody else's text is as deep as the text is long. Literals never leave this
 //! module: the result holds names of tables only.
 //!
-//! What is not seen: what triggers write and what stands behind a view; the view itself is the entity.
+//! What is not seen: what triggers and functions read and write, and what stands behind a view; the view itself
+//! is the entity. Tables of one name in several schemas of a database are one entity.
 
 mod cache;
 mod scan;
@@ -23,30 +24,20 @@ pub const SQL_CACHED_BYTES_MAX: usize = 8_192;
 /// Most entities of one statement; more are counted, not listed.
 pub const SQL_ENTITIES_MAX: usize = 32;
 
-/// How a statement uses an entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Access {
-    /// It reads.
-    Read,
-    /// It writes.
-    Write,
+/// Whose SQL it is: how names are quoted, and which words begin what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sqlx-0_9"), allow(dead_code))] // each client speaks its own
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+    MySql,
+    /// Unknown: read as the standard says.
+    #[default]
+    Other,
 }
 
-impl Access {
-    /// The word on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => weighbridge_wire::access::READ,
-            Self::Write => weighbridge_wire::access::WRITE,
-        }
+impl Dialect {
+    pub(crate) fn is_mysql(self) -> bool {
+        self == Self::MySql
     }
-}
-
-/// What a text does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Analysis {
-    /// Entities in lower case, each once for each access, ordered.
-    pub(crate) entities: Vec<(Arc<str>, Access)>,
-    /// True when the text could not be followed: its entities are unknown, not none.
-    pub(crate) unknown: bool,
 }

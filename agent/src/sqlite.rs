@@ -15,7 +15,8 @@
 //! [`spawn_blocking`](crate::spawn_blocking), which carries the request along. Entities come from the text of
 //! the statement, never from its values; a text that cannot be followed is counted as a loss
 //! (`agent.sql`) and has no entities. Rows are given to an entity when only one can be meant: the table that a
-//! statement writes, or the only table that it reads. Statements that failed touch nothing.
+//! statement writes, or the only table that it reads. Statements that failed are errors
+//! of the entities they name, without rows.
 //!
 //! Wall time that a statement spends off the CPU (the disk, a lock) is the request's waiting for stores.
 

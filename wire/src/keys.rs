@@ -193,7 +193,7 @@ row_kinds! {
         /// `read` or `write`.
         access,
     } columns [
-        WAIT_STORE_NS, CPU_STORE_NS, STATEMENTS, ROWS, BYTES, KEYS_ONE, KEYS_TWO, KEYS_MORE,
+        ERRORS, WAIT_STORE_NS, CPU_STORE_NS, STATEMENTS, ROWS, BYTES, KEYS_ONE, KEYS_TWO, KEYS_MORE,
         SKETCH_KEYS
     ]
     /// How large an entity is.

@@ -97,8 +97,12 @@ pub(crate) fn frame_weight(header_frames: u64, body_bytes: u64) -> i64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EntityFigures {
     pub(crate) statements: u64,
+    pub(crate) errors: u64,
     pub(crate) rows: Option<u64>,
     pub(crate) bytes: Option<u64>,
+    /// CPU in class `store`, signed as all CPU figures are.
+    pub(crate) store_ns: Option<i64>,
+    pub(crate) wait_ns: Option<u64>,
 }
 
 /// Adds an optional figure: unknown plus known is known.

@@ -211,8 +211,22 @@ impl EdgeCell {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EntityCell {
     pub(crate) statements: i64,
+    pub(crate) errors: i64,
     pub(crate) rows: Option<i64>,
     pub(crate) bytes: Option<i64>,
+    pub(crate) store_ns: Option<i64>,
+    pub(crate) wait_ns: Option<i64>,
+}
+
+impl EntityCell {
+    fn absorb(&mut self, other: &Self) {
+        self.statements += other.statements;
+        self.errors += other.errors;
+        add_known(&mut self.rows, other.rows);
+        add_known(&mut self.bytes, other.bytes);
+        add_known(&mut self.store_ns, other.store_ns);
+        add_known(&mut self.wait_ns, other.wait_ns);
+    }
 }
 
 /// `ns` × `part` ÷ `whole`, rounded towards zero.
@@ -327,10 +341,17 @@ impl Shard {
 
     /// Adds to the entity's row.
     pub(crate) fn entity(&mut self, name: &EntityName, figures: EntityFigures) {
-        let cell = self.entities.entry(name.id).or_default();
-        cell.statements += signed(figures.statements);
-        add_known(&mut cell.rows, figures.rows.map(signed));
-        add_known(&mut cell.bytes, figures.bytes.map(signed));
+        self.entities
+            .entry(name.id)
+            .or_default()
+            .absorb(&EntityCell {
+                statements: signed(figures.statements),
+                errors: signed(figures.errors),
+                rows: figures.rows.map(signed),
+                bytes: figures.bytes.map(signed),
+                store_ns: figures.store_ns,
+                wait_ns: figures.wait_ns.map(signed),
+            });
     }
 
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
@@ -369,10 +390,7 @@ impl Shard {
             self.edges.entry(id).or_default().absorb(&cell);
         }
         for (id, cell) in other.entities.drain() {
-            let sum = self.entities.entry(id).or_default();
-            sum.statements += cell.statements;
-            add_known(&mut sum.rows, cell.rows);
-            add_known(&mut sum.bytes, cell.bytes);
+            self.entities.entry(id).or_default().absorb(&cell);
         }
         self.entity_sizes.extend(other.entity_sizes.drain());
         for (key, n) in other.losses.drain() {

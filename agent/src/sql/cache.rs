@@ -4,31 +4,40 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::scan::scan;
-use super::{Analysis, SQL_CACHED_BYTES_MAX, SQL_CACHED_MAX};
+use super::{Dialect, SQL_CACHED_BYTES_MAX, SQL_CACHED_MAX};
+use crate::store::Uses;
 
 /// The analyses of one database's texts.
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
+    dialect: Dialect,
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    by_text: HashMap<Arc<str>, Arc<Analysis>>,
+    by_text: HashMap<Arc<str>, Arc<Uses>>,
     by_age: VecDeque<Arc<str>>,
 }
 
 impl Statements {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            known: Mutex::default(),
+        }
+    }
+
     /// The analysis of a text.
-    pub(crate) fn get(&self, text: &str) -> Arc<Analysis> {
+    pub(crate) fn get(&self, text: &str) -> Arc<Uses> {
         if let Some(found) = self.known().by_text.get(text) {
             return Arc::clone(found);
         }
-        let analysis = Arc::new(scan(text));
+        let uses = Arc::new(scan(text, self.dialect));
         if text.len() <= SQL_CACHED_BYTES_MAX {
-            self.known().insert(text, &analysis);
+            self.known().insert(text, &uses);
         }
-        analysis
+        uses
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -37,11 +46,11 @@ impl Statements {
 }
 
 impl Known {
-    fn insert(&mut self, text: &str, analysis: &Arc<Analysis>) {
+    fn insert(&mut self, text: &str, uses: &Arc<Uses>) {
         let text: Arc<str> = text.into();
         if self
             .by_text
-            .insert(Arc::clone(&text), Arc::clone(analysis))
+            .insert(Arc::clone(&text), Arc::clone(uses))
             .is_some()
         {
             return;

@@ -1,31 +1,33 @@
 //! Follows the tokens of a text and notes which names stand where a table stands.
 
+mod frame;
+mod words;
+
 use std::collections::BTreeSet;
 
-use sqlparser::dialect::SQLiteDialect;
+use sqlparser::dialect as parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::{Access, Analysis, SQL_BYTES_MAX, SQL_ENTITIES_MAX};
+use super::{Dialect, SQL_BYTES_MAX, SQL_ENTITIES_MAX};
+use crate::store::{Access, Uses};
+use frame::{Expect, Frame, Verb};
 
 /// Analyses a text of one or more statements.
-pub(crate) fn scan(text: &str) -> Analysis {
+pub(crate) fn scan(text: &str, dialect: Dialect) -> Uses {
     if text.len() > SQL_BYTES_MAX {
         return unknown();
     }
-    let Ok(tokens) = Tokenizer::new(&SQLiteDialect {}, text).tokenize() else {
+    let Some(tokens) = tokens(text, dialect) else {
         return unknown();
     };
-    let tokens: Vec<Token> = tokens
-        .into_iter()
-        .filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF))
-        .collect();
-    let mut scan = Scan::default();
+    let mut scan = Scan::new(dialect);
     for n in 0..tokens.len() {
         scan.token(&tokens, n);
     }
     scan.end_statement();
-    Analysis {
+    Uses {
         unknown: scan.lost || scan.found.len() > SQL_ENTITIES_MAX,
+        rows: scan.rows.filter(|_| scan.statements == 1),
         entities: scan
             .found
             .into_iter()
@@ -35,63 +37,48 @@ pub(crate) fn scan(text: &str) -> Analysis {
     }
 }
 
-fn unknown() -> Analysis {
-    Analysis {
-        entities: Vec::new(),
+fn tokens(text: &str, dialect: Dialect) -> Option<Vec<Token>> {
+    let tokens = match dialect {
+        Dialect::Sqlite => Tokenizer::new(&parser::SQLiteDialect {}, text).tokenize(),
+        Dialect::Postgres => Tokenizer::new(&parser::PostgreSqlDialect {}, text).tokenize(),
+        Dialect::MySql => Tokenizer::new(&parser::MySqlDialect {}, text).tokenize(),
+        Dialect::Other => Tokenizer::new(&parser::GenericDialect {}, text).tokenize(),
+    };
+    let meant = |token: &Token| !matches!(token, Token::Whitespace(_) | Token::EOF);
+    Some(tokens.ok()?.into_iter().filter(meant).collect())
+}
+
+fn unknown() -> Uses {
+    Uses {
         unknown: true,
+        ..Uses::default()
     }
 }
 
-/// What a statement does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Verb {
-    /// Not known yet.
-    #[default]
-    None,
-    Query,
-    Insert,
-    Update,
-    /// `DELETE` before its `FROM`.
-    Delete,
-    /// `CREATE`, which may turn out to be a trigger.
-    Create,
-    /// Inside a trigger, whose statements run later; the number of open `CASE`.
-    Trigger(u32),
-    /// Touches no rows, or is nothing that we know.
-    Skip,
+/// A name where a table stands.
+struct Table {
+    name: String,
+    /// What stands in front of the name, if anything.
+    schema: Option<String>,
+    access: Access,
 }
 
-/// What may come next inside one pair of parentheses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Expect {
-    #[default]
-    Nothing,
-    Table(Access),
-    CteName,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Frame {
-    expect: Expect,
-    /// In a `FROM` list: a comma brings another table.
-    from: bool,
-    /// In a `WITH` list: a comma brings another name.
-    with: bool,
-    /// A word was seen.
-    begun: bool,
-}
-
-#[derive(Default)]
 struct Scan {
-    verb: Verb,
+    dialect: Dialect,
     frame: Frame,
     outer: Vec<Frame>,
     /// Names of this statement that stand for its own subqueries.
     ctes: BTreeSet<String>,
-    /// Tables of this statement: name, access, qualified.
-    tables: Vec<(String, Access, bool)>,
+    /// Tables of this statement.
+    tables: Vec<Table>,
+    /// Tables that `DELETE a, b FROM …` names before its `FROM`.
+    targets: Vec<String>,
     /// Tables of all statements.
     found: BTreeSet<(String, Access)>,
+    /// What the rows of the last statement are.
+    rows: Option<Access>,
+    /// Statements that were begun.
+    statements: u32,
     /// The text could not be followed.
     lost: bool,
     /// Tokens up to this one are read already.
@@ -99,6 +86,22 @@ struct Scan {
 }
 
 impl Scan {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            frame: Frame::default(),
+            outer: Vec::new(),
+            ctes: BTreeSet::new(),
+            tables: Vec::new(),
+            targets: Vec::new(),
+            found: BTreeSet::new(),
+            rows: None,
+            statements: 0,
+            lost: false,
+            read: 0,
+        }
+    }
+
     fn token(&mut self, tokens: &[Token], n: usize) {
         if n < self.read {
             return;
@@ -110,28 +113,22 @@ impl Scan {
                 self.word(tokens, n, if bare && !after_dot { &word.value } else { "" });
                 self.frame.begun = true;
             }
-            Token::SemiColon => match self.verb {
-                Verb::Trigger(_) => {}
-                _ => self.end_statement(),
-            },
-            Token::LParen => {
-                let inner = match self.frame.expect {
-                    Expect::Table(Access::Read) => Frame {
-                        expect: self.frame.expect,
-                        from: true,
-                        ..Frame::default()
-                    },
-                    _ => Frame::default(),
-                };
-                self.frame.expect = Expect::Nothing;
+            Token::SemiColon if matches!(self.frame.verb, Verb::Body(_)) => {}
+            Token::SemiColon => self.end_statement(),
+            Token::LParen | Token::LBracket => {
+                let inner = self.frame.inner(tokens[n] == Token::LBracket);
                 self.outer.push(std::mem::replace(&mut self.frame, inner));
             }
-            Token::RParen => match self.outer.pop() {
+            Token::RParen | Token::RBracket => match self.outer.pop() {
                 Some(frame) => self.frame = frame,
                 None => self.lost = true,
             },
-            Token::Comma if self.frame.from => self.frame.expect = Expect::Table(Access::Read),
-            Token::Comma if self.frame.with => self.frame.expect = Expect::CteName,
+            Token::Comma => self.frame.comma(),
+            // No value can stand where a table is expected.
+            _ if matches!(self.frame.expect, Expect::Table(_)) => {
+                self.frame.expect = Expect::Nothing;
+                self.lost = true;
+            }
             _ => {}
         }
     }
@@ -139,20 +136,30 @@ impl Scan {
     /// A word: `keyword` is its text if it may be a keyword, else empty.
     fn word(&mut self, tokens: &[Token], n: usize, keyword: &str) {
         let is = |word: &str| keyword.eq_ignore_ascii_case(word);
-        if let Verb::Trigger(cases) = self.verb {
-            match (cases, is("CASE"), is("END")) {
-                (_, true, _) => self.verb = Verb::Trigger(cases + 1),
-                (0, _, true) => self.verb = Verb::Skip,
-                (_, _, true) => self.verb = Verb::Trigger(cases - 1),
-                _ => {}
+        match self.frame.verb {
+            Verb::Body(cases) => {
+                self.frame.verb = match (cases, is("CASE"), is("END")) {
+                    (_, true, _) => Verb::Body(cases + 1),
+                    (0, _, true) => Verb::Skip,
+                    (_, _, true) => Verb::Body(cases - 1),
+                    _ => return,
+                };
+                return;
             }
-            return;
-        }
-        if self.verb == Verb::Create && is("TRIGGER") && self.outer.is_empty() {
-            self.verb = Verb::Trigger(0);
-        }
-        if matches!(self.verb, Verb::Skip | Verb::Create | Verb::Trigger(_)) {
-            return;
+            Verb::Create if self.outer.is_empty() && words::names_a_routine(keyword) => {
+                self.frame.verb = Verb::Routine;
+                return;
+            }
+            Verb::Routine if self.outer.is_empty() && is("BEGIN") => {
+                self.frame.verb = Verb::Body(0);
+                return;
+            }
+            Verb::Declare if is("FOR") => {
+                self.frame = Frame::default();
+                return;
+            }
+            Verb::Skip | Verb::Create | Verb::Routine | Verb::Declare => return,
+            _ => {}
         }
         match self.frame.expect {
             Expect::CteName if is("RECURSIVE") => {}
@@ -160,74 +167,130 @@ impl Scan {
                 self.ctes.insert(name_of(&tokens[n]));
                 self.frame.expect = Expect::Nothing;
             }
-            // `UPDATE OR IGNORE t`, and a subquery where a table could stand.
-            Expect::Table(Access::Write) if is("OR") => self.read = n + 2,
-            Expect::Table(_) if is("SELECT") || is("VALUES") || is("WITH") => {
-                self.frame = Frame::default();
-                self.keyword(tokens, n, keyword);
-            }
-            Expect::Table(access) => self.table(tokens, n, access),
+            Expect::Table(access) => match () {
+                // `UPDATE OR IGNORE t`
+                () if access == Access::Write && is("OR") => self.read = n + 2,
+                // A subquery where a table could stand.
+                () if is("SELECT") || is("VALUES") || is("WITH") => {
+                    self.frame = self.frame.as_query();
+                    self.keyword(tokens, n, keyword);
+                }
+                () if words::stands_before_table(keyword) && goes_on(tokens, n) => {}
+                () => self.table(tokens, n, access),
+            },
             Expect::Nothing => self.keyword(tokens, n, keyword),
         }
     }
 
     fn keyword(&mut self, tokens: &[Token], n: usize, keyword: &str) {
-        let outermost = self.outer.is_empty();
-        let begins = outermost && self.verb == Verb::None;
-        match keyword.to_ascii_uppercase().as_str() {
-            "WITH" if !self.frame.begun => {
-                self.frame.with = true;
-                self.frame.expect = Expect::CteName;
+        let called = tokens.get(n + 1) == Some(&Token::LParen);
+        let word = keyword.to_ascii_uppercase();
+        if self.frame.verb == Verb::None && self.begin(&word, called) {
+            return;
+        }
+        match (word.as_str(), self.frame.verb) {
+            // Before its table; MySQL needs no INTO.
+            ("INTO", Verb::Insert | Verb::Merge) => self.frame.target(),
+            (word, Verb::Insert)
+                if self.dialect.is_mysql()
+                    && self.frame.untargeted()
+                    && !words::modifies_insert(word)
+                    && !called =>
+            {
+                self.frame.target();
+                self.table(tokens, n, Access::Write);
             }
-            "SELECT" | "VALUES" => {
-                self.frame.from = false;
-                self.frame.with = false;
-                if begins {
-                    self.verb = Verb::Query;
-                }
+            ("FROM", Verb::Delete) if self.targets.is_empty() => {
+                self.frame.verb = Verb::Deleting;
+                self.frame.target();
             }
-            "INSERT" | "REPLACE" if begins => self.begin(Verb::Insert),
-            "DELETE" if begins => self.begin(Verb::Delete),
-            "UPDATE" if begins => {
-                self.begin(Verb::Update);
+            ("FROM", Verb::Delete) => {
+                self.frame.verb = Verb::Query;
+                self.frame.reads();
+            }
+            (word, Verb::Delete) if !words::modifies_delete(word) => {
+                self.targets.push(name_of(&tokens[n]));
+            }
+            ("USING", Verb::Deleting | Verb::Merge) if !self.frame.used => {
+                self.frame.used = true;
+                self.frame.reads();
+            }
+            ("FROM", Verb::Copy) => self.copied(Access::Write),
+            ("TO", Verb::Copy) => self.copied(Access::Read),
+            // `SELECT … INTO t FROM …` makes a table.
+            ("INTO", Verb::Query) if self.dialect == Dialect::Postgres && self.outer.is_empty() => {
                 self.frame.expect = Expect::Table(Access::Write);
             }
-            "INTO" if outermost && self.verb == Verb::Insert => {
-                self.frame.expect = Expect::Table(Access::Write);
-            }
-            "FROM" if outermost && self.verb == Verb::Delete => {
-                self.verb = Verb::Update;
-                self.frame.expect = Expect::Table(Access::Write);
-            }
-            "FROM" if !is_distinct_from(tokens, n) => {
-                self.frame.from = true;
+            // `extract(year FROM x)` names no table, and neither does a comparison.
+            ("FROM", Verb::None) => {}
+            ("FROM", _) if !is_distinct_from(tokens, n) => self.frame.reads(),
+            ("JOIN" | "STRAIGHT_JOIN", _) if self.frame.from => {
                 self.frame.expect = Expect::Table(Access::Read);
             }
-            "JOIN" if self.frame.from => self.frame.expect = Expect::Table(Access::Read),
-            "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "WINDOW" | "SET" | "UNION"
-            | "EXCEPT" | "INTERSECT" | "RETURNING" => self.frame.from = false,
-            "CREATE" if begins => self.verb = Verb::Create,
-            "EXPLAIN" | "PRAGMA" | "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "SAVEPOINT"
-            | "RELEASE" | "DROP" | "ALTER" | "ANALYZE" | "VACUUM" | "REINDEX" | "ATTACH"
-            | "DETACH"
-                if begins =>
-            {
-                self.verb = Verb::Skip;
+            ("SELECT" | "VALUES", _) if !called || word == "SELECT" => {
+                self.frame.from = false;
+                self.frame.with = false;
             }
-            _ if begins && !self.frame.with => {
-                self.verb = Verb::Skip;
-                self.lost = true;
-            }
+            (word, _) if words::ends_from(word) => self.frame.from = false,
             _ => {}
         }
     }
 
-    fn begin(&mut self, verb: Verb) {
-        self.verb = verb;
+    /// The first word of a statement, or of what stands in parentheses. True when it was one.
+    fn begin(&mut self, word: &str, called: bool) -> bool {
+        let outermost = self.outer.is_empty();
+        if !outermost && self.frame.begun && !self.frame.with {
+            return false;
+        }
+        let verb = match word {
+            "WITH" if !self.frame.begun => {
+                self.frame.with = true;
+                self.frame.expect = Expect::CteName;
+                return true;
+            }
+            "SELECT" => Verb::Query,
+            "VALUES" if outermost || !called || self.frame.expect == Expect::Nothing => Verb::Query,
+            "INSERT" | "REPLACE" if outermost || !called => Verb::Insert,
+            "DELETE" => Verb::Delete,
+            "UPDATE" => Verb::Update,
+            "MERGE" => Verb::Merge,
+            _ if !outermost => return false,
+            "TABLE" => Verb::Query,
+            "COPY" => Verb::Copy,
+            "TRUNCATE" => Verb::Truncate,
+            "DECLARE" => Verb::Declare,
+            "CREATE" => Verb::Create,
+            // Outside the statement's own `WITH` list every other word is one that we do not know.
+            _ if self.frame.with => return false,
+            _ => {
+                self.lost |= !words::touches_no_rows(word);
+                Verb::Skip
+            }
+        };
+        self.frame.verb = verb;
         self.frame.with = false;
+        if outermost {
+            self.statements += 1;
+            self.rows = verb.rows();
+        }
+        match verb {
+            Verb::Update => {
+                self.frame.target();
+                // `UPDATE a JOIN b SET …`
+                self.frame.from = self.dialect.is_mysql();
+            }
+            Verb::Copy => self.frame.target(),
+            Verb::Truncate => {
+                self.frame.target();
+                self.frame.writes = true;
+            }
+            Verb::Query if word == "TABLE" => self.frame.expect = Expect::Table(Access::Read),
+            _ => {}
+        }
+        true
     }
 
-    /// A name where a table stands, perhaps with the name of its database in front.
+    /// A name where a table stands, perhaps with names of its schema and its database in front.
     fn table(&mut self, tokens: &[Token], n: usize, access: Access) {
         let mut last = n;
         while tokens.get(last + 1) == Some(&Token::Period)
@@ -241,29 +304,62 @@ impl Scan {
         if access == Access::Read && tokens.get(last + 1) == Some(&Token::LParen) {
             return;
         }
-        self.tables.push((name_of(&tokens[last]), access, last > n));
+        if self.frame.verb == Verb::Update && access == Access::Read {
+            // Which of the joined tables are written is said by the columns.
+            self.lost |= self.dialect.is_mysql();
+        }
+        self.tables.push(Table {
+            name: name_of(&tokens[last]),
+            schema: (last > n).then(|| name_of(&tokens[last - 2])),
+            access,
+        });
+    }
+
+    /// Which way a `COPY` goes is said after its table.
+    fn copied(&mut self, access: Access) {
+        self.rows = Some(access);
+        if let Some(table) = self.tables.first_mut() {
+            table.access = access;
+        }
+        self.frame.verb = Verb::Skip;
     }
 
     fn end_statement(&mut self) {
         let open = !self.outer.is_empty() || self.frame.expect != Expect::Nothing;
-        if open || matches!(self.verb, Verb::Trigger(_)) {
+        if open
+            || matches!(
+                self.frame.verb,
+                Verb::Body(_) | Verb::Delete | Verb::Declare
+            )
+        {
             self.lost = true;
         }
-        for (name, access, qualified) in std::mem::take(&mut self.tables) {
-            let own = self.ctes.contains(&name) && !qualified && access == Access::Read;
-            let internal = name.starts_with("sqlite_") || name == "dbstat" || name.is_empty();
-            if !own && !internal {
-                self.found.insert((name, access));
+        for target in std::mem::take(&mut self.targets) {
+            // It may be the other name of a table.
+            if self.tables.iter().any(|table| table.name == target) {
+                self.found.insert((target, Access::Write));
+            } else {
+                self.lost = true;
             }
         }
-        let (found, lost, read) = (std::mem::take(&mut self.found), self.lost, self.read);
-        *self = Self {
-            found,
-            lost,
-            read,
-            ..Self::default()
-        };
+        for table in std::mem::take(&mut self.tables) {
+            let read = table.access == Access::Read;
+            let own = read && table.schema.is_none() && self.ctes.contains(&table.name);
+            let schema = table.schema.as_deref().unwrap_or("");
+            if !own && !words::is_internal(self.dialect, schema, &table.name) {
+                self.found.insert((table.name, table.access));
+            }
+        }
+        self.ctes.clear();
+        self.outer.clear();
+        self.frame = Frame::default();
     }
+}
+
+/// True when after a word such as `ONLY` a table follows: else it is a name itself.
+fn goes_on(tokens: &[Token], n: usize) -> bool {
+    matches!(tokens.get(n + 1), Some(Token::Word(word)) if !words::follows_table(&word.value))
+        || (tokens.get(n + 1) == Some(&Token::LParen))
 }
 
 /// `a IS [NOT] DISTINCT FROM b` compares; it does not name a table.
@@ -275,7 +371,7 @@ fn is_distinct_from(tokens: &[Token], n: usize) -> bool {
     word(1, "DISTINCT") && (word(2, "IS") || word(2, "NOT"))
 }
 
-/// The name as entities are known: lower case, as SQLite does not tell case apart.
+/// The name as entities are known: lower case, so that one entity has one name in all its databases.
 fn name_of(token: &Token) -> String {
     match token {
         Token::Word(word) => crate::ledger::limits::cut(&word.value).to_ascii_lowercase(),

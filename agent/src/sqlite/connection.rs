@@ -7,9 +7,11 @@ use std::time::Duration;
 use rusqlite::{Params, Row, TransactionBehavior};
 
 use super::sizes::report_sizes;
-use super::statement::{Database, Weighed, in_store};
+use super::statement::{Database, Weighed};
 use super::{BUSY_TIMEOUT_MS, PREPARED_MAX, Transaction};
 use crate::ledger::limits;
+use crate::sql::{Dialect, Statements};
+use crate::store::in_store;
 
 /// A connection to one SQLite file. `Send`, but not `Sync`: share it behind a mutex.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Connection {
             inner,
             database: Database {
                 name,
-                statements: Arc::default(),
+                statements: Arc::new(Statements::new(Dialect::Sqlite)),
             },
         })
     }

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use rusqlite::{Params, Row};
-use weighbridge_wire::Class;
 
-use crate::account;
-use crate::bill::{Bill, WaitKind};
-use crate::clock;
-use crate::ledger::{EntityFigures, loss, record_entity};
-use crate::sql::{Access, Analysis, Statements};
+use crate::sql::Statements;
+use crate::store::Statement;
 
 /// The name of a database, and what is known of its statements.
 #[derive(Clone, Debug)]
@@ -29,16 +25,14 @@ type Rows = Option<u64>;
 
 impl Weighed<'_> {
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
-        self.run(sql, Access::Write, || {
+        self.run(sql, || {
             let changed = self.connection.prepare_cached(sql)?.execute(params)?;
             Ok((changed, Some(changed as u64)))
         })
     }
 
     pub(super) fn execute_batch(&self, sql: &str) -> rusqlite::Result<()> {
-        self.run(sql, Access::Write, || {
-            Ok((self.connection.execute_batch(sql)?, None))
-        })
+        self.run(sql, || Ok((self.connection.execute_batch(sql)?, None)))
     }
 
     pub(super) fn query_row<T>(
@@ -47,7 +41,7 @@ impl Weighed<'_> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        self.run(sql, Access::Read, || {
+        self.run(sql, || {
             Ok((
                 self.connection
                     .prepare_cached(sql)?
@@ -63,7 +57,7 @@ impl Weighed<'_> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
-        self.run(sql, Access::Read, || {
+        self.run(sql, || {
             match self.connection.prepare_cached(sql)?.query_row(params, read) {
                 Ok(found) => Ok((Some(found), Some(1))),
                 Err(rusqlite::Error::QueryReturnedNoRows) => Ok((None, Some(0))),
@@ -78,7 +72,7 @@ impl Weighed<'_> {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
-        self.run(sql, Access::Read, || {
+        self.run(sql, || {
             let mut statement = self.connection.prepare_cached(sql)?;
             let rows: Vec<T> = statement
                 .query_map(params, read)?
@@ -88,57 +82,17 @@ impl Weighed<'_> {
         })
     }
 
-    /// Runs a statement in class `store`. `counted` says what its rows are: written or read.
+    /// Runs a statement in class `store`.
     fn run<T>(
         &self,
         sql: &str,
-        counted: Access,
         statement: impl FnOnce() -> rusqlite::Result<(T, Rows)>,
     ) -> rusqlite::Result<T> {
-        let (result, rows) = in_store(statement)?;
-        self.record(&self.database.statements.get(sql), counted, rows);
-        Ok(result)
+        let uses = self.database.statements.get(sql);
+        let mut weighed = Statement::begin(&self.database.name, uses);
+        let result = weighed.block(statement);
+        weighed
+            .end_with(result, |(_, rows)| *rows)
+            .map(|(value, _)| value)
     }
-
-    fn record(&self, analysis: &Analysis, counted: Access, rows: Rows) {
-        if analysis.unknown {
-            loss("agent.sql", "statement not understood", 1);
-        }
-        let alike = analysis
-            .entities
-            .iter()
-            .filter(|(_, access)| *access == counted)
-            .count();
-        let bill = Bill::current_weighed();
-        for (entity, access) in &analysis.entities {
-            // Of several tables nobody can say which one the rows came from.
-            let rows = rows.filter(|_| *access == counted && alike == 1);
-            let figures = EntityFigures {
-                statements: 1,
-                rows,
-                bytes: None,
-            };
-            #[cfg(test)]
-            super::tests::observe(&self.database.name, entity, *access, figures);
-            record_entity(
-                bill.as_deref(),
-                &self.database.name,
-                entity,
-                access.as_str(),
-                figures,
-            );
-        }
-    }
-}
-
-/// Runs `f` in class `store` and counts the time off the CPU as waiting.
-pub(super) fn in_store<R>(f: impl FnOnce() -> R) -> R {
-    let start_ns = clock::monotonic_ns();
-    let (result, cpu_ns) = account::timed_class(Class::Store, f);
-    if let Some(bill) = Bill::current_weighed() {
-        let wall_ns = clock::monotonic_ns().saturating_sub(start_ns);
-        let cpu_ns = u64::try_from(cpu_ns).unwrap_or(0);
-        bill.add_wait(WaitKind::Store, wall_ns.saturating_sub(cpu_ns));
-    }
-    result
 }

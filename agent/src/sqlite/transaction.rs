@@ -2,7 +2,8 @@
 
 use rusqlite::{Params, Row};
 
-use super::statement::{Database, Weighed, in_store};
+use super::statement::{Database, Weighed};
+use crate::store::in_store;
 
 /// A transaction under way; see [`Connection::transaction`](super::Connection::transaction).
 #[derive(Debug)]

@@ -457,7 +457,13 @@ pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Shard, names: &Reso
             };
             let row = rows.row_mut(key.row_key(Quality::Measured));
             row.add(column::STATEMENTS, cell.statements);
-            for (column, value) in [(column::ROWS, cell.rows), (column::BYTES, cell.bytes)] {
+            for (column, value) in [
+                (column::ERRORS, Some(cell.errors)),
+                (column::ROWS, cell.rows),
+                (column::BYTES, cell.bytes),
+                (column::CPU_STORE_NS, cell.store_ns),
+                (column::WAIT_STORE_NS, cell.wait_ns),
+            ] {
                 if let Some(value) = value {
                     row.add(column, value);
                 }
