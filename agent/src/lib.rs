@@ -68,7 +68,11 @@ pub mod limits;
 pub mod messages;
 #[cfg(feature = "rumqttc-0_25")]
 pub mod mqtt;
+#[cfg(feature = "tokio-postgres-0_7")]
+pub mod postgres;
 mod propagation;
+#[cfg(feature = "redis-1")]
+pub mod redis;
 mod regions;
 mod runtime;
 mod serve;

@@ -1,10 +1,14 @@
 //! What database clients have in common: a statement is gathered while it runs and recorded once, to the
 //! request in class `store`, and to the entities that it touches.
 
+#[cfg(any(feature = "tokio-postgres-0_7", feature = "redis-1"))]
+mod socket;
 mod statement;
 
 use std::sync::Arc;
 
+#[cfg(any(feature = "tokio-postgres-0_7", feature = "redis-1"))]
+pub use socket::Socket;
 pub(crate) use statement::{Ended, Statement, in_store};
 
 /// How a statement uses an entity.

@@ -8,6 +8,7 @@ pub mod foreign;
 mod http1;
 pub mod scenario;
 mod served;
+pub mod servers;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,0 +1,240 @@
+//! Statements by `tokio-postgres` against a real server.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use support::servers::{self, Server};
+use support::{Ledger, PATIENCE, assert_conserved, figure};
+use tokio_postgres::error::SqlState;
+use weighbridge_agent::job;
+use weighbridge_agent::postgres::{self, Client, Config, ConnectError};
+use weighbridge_agent::wire::{RowKind, RowValue, column};
+
+static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+/// Runs a test in an agent of its own. Only one is measured at a time.
+fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::shared(&SERVER, servers::postgres)?;
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service("postgres test")
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    runtime.block_on(test(server));
+    drop(runtime);
+    assert!(agent.flush(PATIENCE));
+    ledger.deltas().iter().for_each(assert_conserved);
+    Some(ledger)
+}
+
+fn config(port: u16) -> Config {
+    let mut config = Config::new();
+    config
+        .host("127.0.0.1")
+        .port(port)
+        .user("postgres")
+        .dbname("postgres");
+    config
+}
+
+async fn connect(name: &str, port: u16) -> Client {
+    let attempt = async || loop {
+        match postgres::connect(name, &config(port)).await {
+            Ok(client) => return client,
+            // It starts up.
+            Err(ConnectError::Postgres(error))
+                if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    tokio::time::timeout(PATIENCE, attempt()).await.unwrap()
+}
+
+fn entity(ledger: &Ledger, database: &str, entity: &str, access: &str) -> RowValue {
+    ledger.select(RowKind::Entity, &[(3, database), (4, entity), (5, access)])
+}
+
+/// Statements, errors and rows.
+fn counts(row: &RowValue) -> (i64, i64, Option<i64>) {
+    let [statements, errors] = [column::STATEMENTS, column::ERRORS].map(|c| figure(row, c));
+    (statements, errors, row.get(column::ROWS))
+}
+
+#[test]
+fn statements_are_weighed_with_entities_and_rows() {
+    let Some(ledger) = weighed(|server| async move {
+        let mut db = connect("orders", server.port).await;
+        job("whole", async {
+            let ddl = "CREATE TABLE product (sku text PRIMARY KEY, price bigint); CREATE TABLE stock (sku text, n int)";
+            db.batch_execute(ddl).await.unwrap();
+            let insert = db.prepare("INSERT INTO product VALUES ($1, $2)").await.unwrap();
+            for n in 0..10i64 {
+                let rows = db.execute(&insert, &[&format!("S3CRET-{n}"), &n]).await.unwrap();
+                assert_eq!(rows, 1);
+            }
+            let all = db.query("SELECT sku, price FROM product", &[]).await.unwrap();
+            assert_eq!(all.len(), 10);
+            let one = db
+                .query_one("SELECT price FROM public.product WHERE sku = 'S3CRET-7'", &[])
+                .await
+                .unwrap();
+            assert_eq!(one.get::<_, i64>(0), 7);
+            let none = db.query_opt("SELECT 1 FROM product WHERE sku = $1", &[&"x"]).await;
+            assert!(none.unwrap().is_none());
+            let mut rows = pin!(
+                db.query_raw("SELECT * FROM product WHERE price < $1", [5i64]).await.unwrap()
+            );
+            let mut read = 0;
+            while let Some(row) = rows.next().await {
+                row.unwrap();
+                read += 1;
+            }
+            assert_eq!(read, 5);
+            // RETURNING: rows that were written.
+            let text = "UPDATE product SET price = price + 1 WHERE price >= $1 RETURNING sku";
+            assert_eq!(db.query(text, &[&8i64]).await.unwrap().len(), 2);
+            // Several tables: nobody can say whose the rows are.
+            let text = "SELECT * FROM product JOIN stock USING (sku)";
+            assert!(db.query(text, &[]).await.unwrap().is_empty());
+        })
+        .await;
+        job("copies", async {
+            let sink = db.copy_in("COPY stock FROM STDIN").await.unwrap();
+            let mut sink = pin!(sink);
+            sink.send(&b"S3CRET-1\t5\n"[..]).await.unwrap();
+            sink.send(&b"S3CRET-2\t6\n"[..]).await.unwrap();
+            assert_eq!(sink.finish().await.unwrap(), 2);
+            let mut out = pin!(db.copy_out("COPY stock TO STDOUT").await.unwrap());
+            let mut bytes = 0;
+            while let Some(piece) = out.next().await {
+                bytes += piece.unwrap().len();
+            }
+            assert_eq!(bytes, 22);
+        })
+        .await;
+        job("transactions", async {
+            let mut tx = db.transaction().await.unwrap();
+            tx.execute("DELETE FROM stock", &[]).await.unwrap();
+            let inner = tx.transaction().await.unwrap();
+            inner
+                .execute("INSERT INTO stock VALUES ('b', 1)", &[])
+                .await
+                .unwrap();
+            inner.rollback().await.unwrap();
+            tx.commit().await.unwrap();
+            let tx = db.transaction().await.unwrap();
+            tx.execute("INSERT INTO stock VALUES ('c', 1)", &[])
+                .await
+                .unwrap();
+            drop(tx);
+            let left = db
+                .query_one("SELECT count(*) FROM stock", &[])
+                .await
+                .unwrap();
+            assert_eq!(left.get::<_, i64>(0), 0);
+        })
+        .await;
+        job("failures", async {
+            let text = "INSERT INTO product VALUES ('S3CRET-1', 1)";
+            let twice = db.execute(text, &[]).await.unwrap_err();
+            assert_eq!(twice.code(), Some(&SqlState::UNIQUE_VIOLATION), "unchanged");
+            let gone = db.query("SELECT * FROM nowhere", &[]).await.unwrap_err();
+            assert_eq!(gone.code(), Some(&SqlState::UNDEFINED_TABLE));
+            // Given up by the caller: one error.
+            let slow = db.query("SELECT pg_sleep(60), sku FROM product LIMIT 1", &[]);
+            assert!(
+                tokio::time::timeout(Duration::from_millis(50), slow)
+                    .await
+                    .is_err()
+            );
+            db.cancel_token()
+                .unwrap()
+                .cancel_query(tokio_postgres::NoTls)
+                .await
+                .unwrap();
+            db.query("SELECT 1", &[]).await.unwrap();
+        })
+        .await;
+    }) else {
+        return;
+    };
+
+    let of = |name, access| entity(&ledger, "orders", name, access);
+    let inserted = 10 + 2;
+    assert_eq!(counts(&of("product", "write")), (11, 1, Some(inserted)));
+    // All, one, none, raw, joined; the one that was given up is an error.
+    assert_eq!(counts(&of("product", "read")), (5, 1, Some(10 + 1 + 5)));
+    // COPY in, DELETE, both inserts.
+    assert_eq!(counts(&of("stock", "write")), (4, 0, Some(2 + 2 + 1 + 1)));
+    assert_eq!(figure(&of("stock", "write"), column::BYTES), 22);
+    // Joined, COPY out, count.
+    assert_eq!(counts(&of("stock", "read")), (3, 0, Some(1)));
+    assert_eq!(figure(&of("stock", "read"), column::BYTES), 22);
+    assert_eq!(counts(&of("nowhere", "read")), (0, 1, None));
+
+    let product = of("product", "read");
+    assert!(
+        figure(&product, column::WAIT_STORE_NS) >= 50_000_000,
+        "the slow one"
+    );
+    let request = ledger.operation("JOB failures", "");
+    assert!(figure(&request, column::WAIT_STORE_NS) >= figure(&product, column::WAIT_STORE_NS) / 2);
+    assert!(figure(&request, column::CPU_STORE_NS) > 0);
+    let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "postgres orders")]);
+    assert!(figure(&driver, column::CPU_IO_NS) > 0);
+    assert!(figure(&driver, column::CPU_PROTOCOL_NS) > 0);
+    let told = format!("{:?}", ledger.deltas());
+    assert!(
+        told.contains("product") && !told.contains("S3CRET"),
+        "values are nobody's business"
+    );
+}
+
+#[test]
+fn a_server_that_is_gone_is_the_clients_own_error_and_counted_once() {
+    let Some(ledger) = weighed(|_| async move {
+        let own = servers::postgres().unwrap();
+        let db = connect("gone", own.port).await;
+        job("gone", async {
+            db.batch_execute("CREATE TABLE t (x int)").await.unwrap();
+            db.execute("INSERT INTO t VALUES (1)", &[]).await.unwrap();
+            own.stop();
+            let error = db.query("SELECT * FROM t", &[]).await.unwrap_err();
+            assert!(error.is_closed() || error.code().is_some(), "{error:?}");
+            let error = db
+                .execute("INSERT INTO t VALUES (2)", &[])
+                .await
+                .unwrap_err();
+            assert!(error.is_closed(), "{error:?}");
+            assert!(db.is_closed());
+        })
+        .await;
+        let refused = postgres::connect("gone", &config(own.port))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, ConnectError::Unreachable(_)),
+            "{refused:?}"
+        );
+    }) else {
+        return;
+    };
+    assert_eq!(
+        counts(&entity(&ledger, "gone", "t", "write")),
+        (1, 1, Some(1))
+    );
+    assert_eq!(counts(&entity(&ledger, "gone", "t", "read")), (0, 1, None));
+}

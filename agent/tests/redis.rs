@@ -1,0 +1,148 @@
+//! Commands of Redis against a real server.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use redis::{AsyncCommands as _, Client, pipe};
+use support::servers::{self, Server};
+use support::{Ledger, PATIENCE, assert_conserved, figure};
+use weighbridge_agent::job;
+use weighbridge_agent::wire::{RowKind, RowValue, column};
+
+static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+/// Runs a test in an agent of its own. Only one is measured at a time.
+fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::shared(&SERVER, servers::redis)?;
+    let ledger = Ledger::new();
+    let runtime = weighbridge_agent::runtime()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let agent = weighbridge_agent::builder()
+        .service("redis test")
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    runtime.block_on(test(server));
+    drop(runtime);
+    assert!(agent.flush(PATIENCE));
+    ledger.deltas().iter().for_each(assert_conserved);
+    Some(ledger)
+}
+
+fn client(port: u16) -> Client {
+    Client::open(format!("redis://127.0.0.1:{port}/")).unwrap()
+}
+
+fn entity(ledger: &Ledger, database: &str, entity: &str, access: &str) -> RowValue {
+    ledger.select(RowKind::Entity, &[(3, database), (4, entity), (5, access)])
+}
+
+/// Commands and errors.
+fn counts(row: &RowValue) -> (i64, i64) {
+    assert_eq!(row.get(column::ROWS), None);
+    (figure(row, column::STATEMENTS), figure(row, column::ERRORS))
+}
+
+#[test]
+fn commands_are_weighed_with_declared_entities() {
+    let Some(ledger) = weighed(|server| async move {
+        let mut cache = weighbridge_agent::redis::connect("cache", &client(server.port))
+            .await
+            .unwrap()
+            .entity("cart", "cart:");
+        job("commands", async {
+            for n in 0..10 {
+                let _: () = cache
+                    .set(format!("cart:S3CRET-{n}"), "0123456789")
+                    .await
+                    .unwrap();
+            }
+            let found: String = cache.get("cart:S3CRET-3").await.unwrap();
+            assert_eq!(found, "0123456789");
+            let all: Vec<String> = cache
+                .mget(&["cart:S3CRET-1", "cart:S3CRET-2"])
+                .await
+                .unwrap();
+            assert_eq!(all.len(), 2);
+            let (a, b): (i64, i64) = pipe()
+                .atomic()
+                .incr("S3CRET-count", 1)
+                .incr("S3CRET-count", 1)
+                .query_async(&mut cache)
+                .await
+                .unwrap();
+            assert_eq!((a, b), (1, 2));
+            let error = cache
+                .lpush::<_, _, i64>("cart:S3CRET-1", 1)
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), Some("WRONGTYPE"), "unchanged");
+            let keys: Vec<String> = {
+                let mut keys = Vec::new();
+                let mut scan = cache.scan_match::<_, String>("cart:*").await.unwrap();
+                while let Some(key) = scan.next_item().await {
+                    keys.push(key.unwrap());
+                }
+                keys
+            };
+            assert_eq!(keys.len(), 10);
+        })
+        .await;
+    }) else {
+        return;
+    };
+    let of = |name, access| entity(&ledger, "cache", name, access);
+    assert_eq!(counts(&of("cart", "write")), (10, 1));
+    // Key and value of each.
+    assert_eq!(figure(&of("cart", "write"), column::BYTES), 10 * (13 + 10));
+    assert_eq!(counts(&of("cart", "read")), (2, 0));
+    assert_eq!(figure(&of("cart", "read"), column::BYTES), 30);
+    assert_eq!(counts(&of("__other__", "write")), (2, 0));
+    assert!(figure(&of("cart", "read"), column::CPU_STORE_NS) > 0);
+    assert!(figure(&of("cart", "read"), column::WAIT_STORE_NS) > 0);
+    let request = ledger.operation("JOB commands", "");
+    assert!(figure(&request, column::CPU_STORE_NS) > 0);
+    assert!(figure(&request, column::WAIT_STORE_NS) > 0);
+    let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "redis cache")]);
+    assert!(figure(&driver, column::CPU_IO_NS) > 0);
+    let told = format!("{:?}", ledger.deltas());
+    assert!(
+        told.contains("cart") && !told.contains("S3CRET"),
+        "keys are nobody's business"
+    );
+}
+
+#[test]
+fn a_server_that_is_gone_is_the_clients_own_error_and_counted_once() {
+    let Some(ledger) = weighed(|_| async move {
+        let own = servers::redis().unwrap();
+        let gone = client(own.port);
+        let mut cache = weighbridge_agent::redis::connect("gone", &gone)
+            .await
+            .unwrap()
+            .entity("cart", "cart:");
+        job("gone", async {
+            let _: () = cache.set("cart:1", 1).await.unwrap();
+            own.stop();
+            let error = cache.get::<_, Option<i64>>("cart:1").await.unwrap_err();
+            assert!(
+                error.is_unrecoverable_error() || error.is_io_error(),
+                "{error:?}"
+            );
+        })
+        .await;
+        let refused = weighbridge_agent::redis::connect("gone", &gone).await;
+        assert!(refused.unwrap_err().is_io_error());
+    }) else {
+        return;
+    };
+    assert_eq!(counts(&entity(&ledger, "gone", "cart", "write")), (1, 0));
+    assert_eq!(counts(&entity(&ledger, "gone", "cart", "read")), (0, 1));
+}

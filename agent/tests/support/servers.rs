@@ -1,0 +1,206 @@
+//! Real servers for tests: each on a free loopback port, in a directory of its own, stopped by its process id.
+//!
+//! A server that is not installed skips the test, loudly; under `CI=true` that is a failure.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// How often a server is asked whether it listens.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// `nobody` of every Unix: some servers refuse to run as root.
+const NOBODY: u32 = 65_534;
+
+/// A port of loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Finds a program in `PATH` and in these directories. Without it the test is skipped, or fails under `CI=true`.
+pub fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(directories.iter().cloned())
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        let text =
+            format!("{program} is not installed: `cargo xtask test` installs it from Debian");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{text}");
+        // Past the harness, which keeps what passing tests print.
+        drop(writeln!(std::io::stderr(), "SKIPPED: {text}"));
+    }
+    found
+}
+
+/// A directory that a server run as `nobody` may use.
+pub fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    if is_root() {
+        std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    directory
+}
+
+/// A command that does not run as root.
+pub fn unprivileged(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A server under way. Stopped when dropped.
+pub struct Server {
+    child: Mutex<Option<Child>>,
+    stop: Signal,
+    pub port: u16,
+    pub directory: TempDir,
+}
+
+impl Server {
+    /// Starts a server and waits until it listens on its port. `stop` is the signal on which it ends soon.
+    pub fn start(mut command: Command, directory: TempDir, port: u16, stop: Signal) -> Self {
+        let log = directory.path().join("log");
+        let file = File::create(&log).unwrap();
+        command
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        let child = command.spawn().unwrap();
+        let server = Self {
+            child: Mutex::new(Some(child)),
+            stop,
+            port,
+            directory,
+        };
+        let attempts = PATIENCE.as_millis() / ASK_EVERY.as_millis();
+        for _ in 0..attempts {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return server;
+            }
+            let ended = server.child.lock().unwrap().as_mut().unwrap().try_wait();
+            assert!(
+                ended.unwrap().is_none(),
+                "the server ended: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
+            std::thread::sleep(ASK_EVERY);
+        }
+        panic!(
+            "the server does not listen: {}",
+            std::fs::read_to_string(&log).unwrap_or_default()
+        );
+    }
+
+    /// Stops it now.
+    pub fn stop(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            let pid = Pid::from_child(&child);
+            if kill_process(pid, self.stop).is_err() {
+                drop(child.kill());
+            }
+            drop(child.wait());
+        }
+    }
+
+    /// The server that the tests of a binary share while at least one of them holds it.
+    pub fn shared(
+        place: &Mutex<Weak<Self>>,
+        start: impl FnOnce() -> Option<Self>,
+    ) -> Option<Arc<Self>> {
+        let mut shared = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return Some(server);
+        }
+        let server = Arc::new(start()?);
+        *shared = Arc::downgrade(&server);
+        Some(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// PostgreSQL with user `postgres` and no password.
+pub fn postgres() -> Option<Server> {
+    let directories = postgres_directories();
+    let (initdb, postgres) = (
+        find("initdb", &directories)?,
+        find("postgres", &directories)?,
+    );
+    let directory = directory();
+    let data = directory.path().join("data");
+    let made = unprivileged(&initdb)
+        .args([
+            "--no-sync",
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+        ])
+        .args(["--locale=C", "--pgdata"])
+        .arg(&data)
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let port = free_port();
+    let mut command = unprivileged(&postgres);
+    command
+        .arg("-D")
+        .arg(&data)
+        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+        .args(["-c", "fsync=off", "-c", "unix_socket_directories=."])
+        .args(["-c", "dynamic_shared_memory_type=mmap"]);
+    // It listens a little before it takes sessions; clients retry.
+    Some(Server::start(command, directory, port, Signal::QUIT))
+}
+
+/// Debian keeps each version's programs in a directory of its own.
+fn postgres_directories() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
+/// Redis that keeps nothing.
+pub fn redis() -> Option<Server> {
+    let program = find("redis-server", &[PathBuf::from("/usr/bin")])?;
+    let directory = directory();
+    let port = free_port();
+    let mut command = unprivileged(&program);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--save", "", "--appendonly", "no"]);
+    Some(Server::start(command, directory, port, Signal::TERM))
+}
