@@ -84,6 +84,8 @@ mod serve;
 mod sql;
 #[cfg(feature = "rusqlite-0_42")]
 pub mod sqlite;
+#[cfg(feature = "sqlx-0_9")]
+pub mod sqlx;
 mod state;
 #[cfg(any(
     feature = "rusqlite-0_42",
