@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::steps::Steps;
-use crate::{browser, checks, instructions, regenerate, release};
+use crate::steps::{Outcome, Steps, Tests};
+use crate::{browser, checks, install, instructions, regenerate, release};
 
 /// All tests.
 pub(crate) fn test(context: &Context) -> Result<()> {
@@ -99,9 +99,38 @@ fn add_tests(steps: &mut Steps, context: &Context) {
             .args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         context.run_lines(&mut cargo, |line| tests.read_line(line))
     });
+    steps.run_or_skip("clients against their servers", |tests| {
+        clients(context, tests)
+    });
     steps.run_or_skip("the demo's report in a browser", |_| {
         browser::check(context, &report.join("report.html"))
     });
+}
+
+/// The agent's clients whose servers are programs of their own. Each test binary starts its server.
+const CLIENTS: &[(&str, &str)] = &[
+    ("tokio-postgres-0_7", "postgres"),
+    ("redis-1", "redis"),
+    ("sqlx-0_9", "sqlx"),
+];
+
+fn clients(context: &Context, tests: &mut Tests) -> Result<Outcome> {
+    let missing = install::ensure(context, install::SERVERS)?;
+    let mut cargo = context.cargo();
+    cargo.args(["test", "--package", "weighbridge-agent", "--locked"]);
+    cargo.arg("--no-fail-fast");
+    for (feature, test) in CLIENTS {
+        cargo.args(["--features", feature, "--test", test]);
+    }
+    context.run_lines(&mut cargo, |line| tests.read_line(line))?;
+    if missing.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::Skipped(format!(
+        "missing: {}; install them (Debian: apt-get install {})",
+        missing.join(", "),
+        missing.join(" ")
+    )))
 }
 
 /// Services choose features of the agent one by one, and a shipped binary leaves the demo out: each must
@@ -112,7 +141,10 @@ fn features_alone(context: &Context) -> Result<()> {
         "axum-0_8",
         "hyper-util-0_1",
         "rumqttc-0_25",
+        "redis-1",
         "rusqlite-0_42",
+        "sqlx-0_9",
+        "tokio-postgres-0_7",
     ] {
         context.run(context.cargo().args([
             "check",

@@ -1,5 +1,8 @@
 //! Installs what a task needs from Debian, where that may be done.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
 use anyhow::Result;
 
 use crate::context::{Context, installed};
@@ -30,6 +33,27 @@ pub(crate) const NPM: Tool = Tool {
     package: "npm",
 };
 
+/// The servers that the agent's clients are tested against. Each test starts its own.
+pub(crate) const SERVERS: &[Tool] = &[
+    // The server's own programs are in no `PATH`; this one comes with it.
+    Tool {
+        programs: &["pg_ctlcluster"],
+        package: "postgresql",
+    },
+    Tool {
+        programs: &["redis-server"],
+        package: "redis-server",
+    },
+    Tool {
+        programs: &["nats-server"],
+        package: "nats-server",
+    },
+    Tool {
+        programs: &["rabbitmq-server"],
+        package: "rabbitmq-server",
+    },
+];
+
 impl Tool {
     fn present(self) -> bool {
         self.programs.iter().any(|program| installed(program))
@@ -55,6 +79,7 @@ pub(crate) fn ensure(context: &Context, tools: &[Tool]) -> Result<Vec<&'static s
                 .args(args);
             context.run(&mut command)
         };
+        let _no_daemons = NoDaemons::hold();
         // A failure shows in what is still missing afterwards, with the reason printed above it.
         let installed_now = apt(&["update"]).and_then(|()| {
             let mut args = vec!["install", "--yes", "--no-install-recommends"];
@@ -70,6 +95,41 @@ pub(crate) fn ensure(context: &Context, tools: &[Tool]) -> Result<Vec<&'static s
         .filter(|tool| !tool.present())
         .map(|tool| tool.package)
         .collect())
+}
+
+/// Where Debian's packages ask whether they may start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Keeps what is installed from starting as a daemon: tests start servers of their own, on free ports. A policy that
+/// is there already stays, and decides.
+struct NoDaemons {
+    ours: bool,
+}
+
+impl NoDaemons {
+    fn hold() -> Self {
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o755)
+                .open(POLICY)?;
+            // 101: forbidden by policy.
+            file.write_all(b"#!/bin/sh\nexit 101\n")
+        };
+        let ours = write().is_ok();
+        Self { ours }
+    }
+}
+
+impl Drop for NoDaemons {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            say::line(&format!("cannot remove {POLICY}: {error}"));
+        }
+    }
 }
 
 /// True for root on a machine with apt.
