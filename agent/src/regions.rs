@@ -7,20 +7,32 @@
 //! inside, is never in them.
 
 #[cfg(feature = "tracing-subscriber-0_3")]
+mod here;
+#[cfg(feature = "tracing-subscriber-0_3")]
+mod known;
+#[cfg(feature = "tracing-subscriber-0_3")]
 mod layer;
 mod level;
 #[cfg(feature = "tracing-subscriber-0_3")]
 mod names;
+#[cfg(not(feature = "tracing-subscriber-0_3"))]
+mod nowhere;
 #[cfg(feature = "tracing-opentelemetry-0_34")]
 mod opentelemetry;
 #[cfg(feature = "tracing-subscriber-0_3")]
 mod span;
 #[cfg(feature = "tracing-subscriber-0_3")]
 mod stack;
+#[cfg(feature = "tracing-subscriber-0_3")]
+mod waiting;
 
+#[cfg(feature = "tracing-subscriber-0_3")]
+pub(crate) use here::{book_so_far, forget, is_inside_any, leave_thread, settle};
 #[cfg(feature = "tracing-subscriber-0_3")]
 pub use layer::{Regions, regions};
 pub(crate) use level::{ALL, OFF, regions_level, set_regions_level};
+#[cfg(not(feature = "tracing-subscriber-0_3"))]
+pub(crate) use nowhere::{book_so_far, forget, is_inside_any, leave_thread, settle};
 
 #[cfg(all(test, feature = "tracing-subscriber-0_3"))]
 mod tests;

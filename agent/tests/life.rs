@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unsafe_code)] // fork
 
+#[cfg(feature = "tracing-subscriber-0_3")]
+#[path = "life/regions.rs"]
+mod regions;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _};

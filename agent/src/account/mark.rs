@@ -50,8 +50,6 @@ impl Totals {
 pub(crate) struct Mark {
     pub(crate) stretch: u64,
     pub(crate) totals: Totals,
-    /// Number of the operation, where the owner is a request.
-    pub(crate) operation: Option<u32>,
 }
 
 /// How far a stretch has come.

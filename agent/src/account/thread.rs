@@ -14,7 +14,7 @@ use crate::alloc::Holder;
 use crate::bill::Bill;
 use crate::clock::{self, Leaving, ThreadClock};
 use crate::ledger::{Cost, OwnerId, Shard, Spent, ledger};
-use crate::{alloc, state};
+use crate::{alloc, regions, state};
 
 const CLASSES: usize = ALL_CLASSES.len();
 
@@ -127,6 +127,7 @@ impl Thread {
     fn begin(&self, gap_ns: i64) {
         self.drop_spent();
         self.pending.borrow_mut().forget();
+        regions::forget();
         let mut zero = self.zero.get();
         zero.cpu_ns += gap_ns;
         self.zero.set(zero);
@@ -183,6 +184,7 @@ impl Thread {
     /// Puts everything that waits into the tables. Nothing may be spent and not taken.
     fn settle(&self, shard: &mut Shard) {
         self.pending.borrow_mut().book(shard);
+        regions::settle(shard);
         shard.readings += self.readings.take();
         self.booked();
     }
@@ -299,15 +301,12 @@ impl Thread {
             self.go_on(None, alloc::snapshot());
             self.booked();
         }
+        Some(self.mark_of_last_reading())
+    }
+
+    fn mark_of_last_reading(&self) -> Mark {
         let Running { stretch, totals } = self.running(alloc::snapshot());
-        Some(Mark {
-            stretch,
-            totals,
-            operation: self.with_owner(|owner| match owner {
-                Some(OwnerRef::Bill(bill)) => Some(bill.name_id()),
-                _ => None,
-            }),
-        })
+        Mark { stretch, totals }
     }
 
     /// Changes the class and keeps the owner.
@@ -326,6 +325,10 @@ impl Thread {
             self.stop();
         } else if self.has_owner() {
             if self.pass(read(&self.clock), true, generation) {
+                if regions::is_inside_any() {
+                    let mark = self.mark_of_last_reading();
+                    regions::book_so_far(&mark, &mut ledger().shard(self.shard()));
+                }
                 let owner = self.owner.take();
                 if let Some(owner) = &owner {
                     self.book(owner, true);
@@ -340,6 +343,7 @@ impl Thread {
     fn end(&self) {
         // The last reading is the kernel's own, so that nothing of the thread is left over.
         self.flush(ThreadClock::settle);
+        regions::leave_thread(|| self.shard());
         self.clock.stop();
         drop(self.owner.take());
         if let Some(slot) = self.slot.get() {

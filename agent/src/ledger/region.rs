@@ -24,9 +24,9 @@ pub(crate) struct RegionId {
 }
 
 impl RegionId {
-    /// Costs under this number are nobody's.
+    /// Costs under this number are nobody's. All zeros: no region is of this generation.
     pub(crate) const NONE: Self = Self {
-        index: u32::MAX,
+        index: 0,
         generation: 0,
     };
 
@@ -75,15 +75,29 @@ type NodeKey = (u32, u32, &'static str);
 
 const NO_PARENT: u32 = u32::MAX;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tree {
     by_key: HashMap<NodeKey, u32>,
     nodes: Vec<Option<Node>>,
     free: Vec<u32>,
+    /// Never 0, see [`RegionId::NONE`].
     generation: u32,
     /// Nodes that stand for many: they do not count against the limit.
     others: usize,
     now_ns: u64,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            generation: 1,
+            others: 0,
+            now_ns: 0,
+        }
+    }
 }
 
 impl Tree {
@@ -103,10 +117,10 @@ impl Tree {
     }
 
     fn id(&self, index: u32) -> RegionId {
-        RegionId {
+        self.at(index).map_or(RegionId::NONE, |node| RegionId {
             index,
-            generation: self.at(index).map_or(0, |node| node.generation),
-        }
+            generation: node.generation,
+        })
     }
 
     fn insert(
@@ -299,7 +313,7 @@ impl Regions {
         for index in leaving {
             tree.forget(index);
         }
-        tree.generation = tree.generation.wrapping_add(1);
+        tree.generation = tree.generation.wrapping_add(1).max(1);
         self.epoch.fetch_add(1, Ordering::Release);
         strayed
     }

@@ -1,15 +1,19 @@
 //! The layer.
 
+#[cfg(feature = "tracing-opentelemetry-0_34")]
+use std::num::NonZeroU64;
+
 use tracing::Subscriber;
 use tracing::span::Id;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 use super::span::SpanRegion;
-use super::stack::{self, Entered, Entering, Frame};
-use super::{ALL, OFF, names, regions_level};
-use crate::account::{self, Totals};
-use crate::bill::Bill;
+use super::span::{NO_OPERATION, Place};
+use super::stack::{self, Due, Entered, Entering, Left};
+use super::{ALL, OFF, here, known, names, regions_level};
+use crate::account::{self, OwnerRef, Totals};
 use crate::ledger::{RegionId, Untold, ledger, loss};
 use crate::state;
 
@@ -52,8 +56,9 @@ pub(super) const PLACE: &str = "agent.regions";
 /// then have the quality `sampled` and stand for all requests.
 ///
 /// Before [`init`](crate::init), and while the agent is off, the layer does nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Regions {
+    number: u32,
     #[cfg(feature = "tracing-opentelemetry-0_34")]
     attributes: super::opentelemetry::Attributes,
 }
@@ -62,6 +67,16 @@ pub struct Regions {
 #[must_use = "add the layer to a subscriber"]
 pub fn regions() -> Regions {
     Regions::default()
+}
+
+impl Default for Regions {
+    fn default() -> Self {
+        Self {
+            number: known::next_layer(),
+            #[cfg(feature = "tracing-opentelemetry-0_34")]
+            attributes: super::opentelemetry::Attributes::default(),
+        }
+    }
 }
 
 impl<S> Layer<S> for Regions
@@ -87,25 +102,27 @@ where
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
         // Spans that nobody measures cost one look at an empty stack.
-        if !stack::is_inside(id.into_non_zero_u64()) {
+        let span = id.into_u64();
+        if !here::is_inside(span) {
             return;
         }
         let mark = account::mark();
-        let left =
-            stack::with(|stack| stack.leave(mark.as_ref(), id.into_non_zero_u64())).flatten();
-        if let Some((frame, untold)) = left {
-            self.book(&frame, &context);
-            count(untold);
+        if let Some((left, due)) = here::leave(mark.as_ref(), span) {
+            self.book(&left, due, &context);
         }
     }
 
-    #[cfg(feature = "tracing-opentelemetry-0_34")]
     fn on_close(&self, id: Id, context: Context<'_, S>) {
+        known::close(id.into_u64());
+        #[cfg(feature = "tracing-opentelemetry-0_34")]
         self.attributes.close(&id, &context);
+        #[cfg(not(feature = "tracing-opentelemetry-0_34"))]
+        let _ = context;
     }
 }
 
 impl Regions {
+    #[inline]
     fn wants_figures(&self) -> bool {
         #[cfg(feature = "tracing-opentelemetry-0_34")]
         return self.attributes.are_wanted();
@@ -117,31 +134,44 @@ impl Regions {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        if level != ALL && !Bill::current().is_some_and(|bill| bill.is_one_in(level)) {
+        let Some(operation) = operation_here(level) else {
+            return;
+        };
+        if operation == NO_OPERATION && !self.wants_figures() {
             return;
         }
-        let Some(span) = context.span(id) else { return };
+        let span = id.into_u64();
+        let epoch = ledger().regions.epoch();
+        let (place, times) = match here::known(self.number, span, operation, epoch) {
+            Some(place) => (place, 0),
+            None => match self.look_up(id, context, operation, epoch) {
+                Some(found) => found,
+                None => return,
+            },
+        };
         let Some(mark) = account::mark() else { return };
-        if mark.operation.is_none() && !self.wants_figures() {
-            return;
-        }
-        let (region, times) = names::of_span(&span, &mark);
         let entering = Entering {
-            span: id.into_non_zero_u64(),
-            region,
+            span,
+            place,
             times,
             weight: level,
+            generation: state::generation(),
         };
         loop {
-            match stack::with(|stack| stack.enter(&mark, entering)) {
-                Some(Entered::Yes) => return,
-                Some(Entered::FirstTake(dead)) => {
-                    self.book(&dead, context);
-                    loss(PLACE, stack::NEVER_LEFT, 1);
-                }
-                Some(Entered::Full) | None => {
+            match here::enter(&mark, entering) {
+                Entered::Yes => return,
+                Entered::InTheWay => match here::drop_top() {
+                    Some(left) => self.book(&left, Some(left.due), context),
+                    None => return,
+                },
+                Entered::Full => {
                     // The span counts all the same.
-                    book(region, Totals::NONE, times, level);
+                    book(Due {
+                        region: place.region,
+                        cost: Totals::NONE,
+                        times,
+                        weight: level,
+                    });
                     loss(PLACE, stack::STACK_FULL, 1);
                     return;
                 }
@@ -149,27 +179,75 @@ impl Regions {
         }
     }
 
-    /// Books what a frame gathered to its region, and to its span where that is asked for.
-    fn book<S>(&self, frame: &Frame, context: &Context<'_, S>)
+    /// Asks the registry, and remembers the answer.
+    #[inline(never)]
+    fn look_up<S>(
+        &self,
+        id: &Id,
+        context: &Context<'_, S>,
+        operation: u32,
+        epoch: u32,
+    ) -> Option<(Place, i64)>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        book(frame.region, frame.cost, frame.times, frame.weight);
+        let found = names::of_span(&context.span(id)?, operation, epoch);
+        here::remember(self.number, id.into_u64(), found.0);
+        Some(found)
+    }
+
+    /// Books what is due of a span that was left, and tells it to the span where that is asked for.
+    #[inline]
+    fn book<S>(&self, left: &Left, due: Option<Due>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if let Some(due) = due {
+            self.book_now(left, due);
+        }
+        #[cfg(feature = "tracing-opentelemetry-0_34")]
         if self.wants_figures()
-            && let Some(span) = context.span(&Id::from_non_zero_u64(frame.span))
+            && let Some(number) = NonZeroU64::new(left.span)
+            && let Some(span) = context.span(&Id::from_non_zero_u64(number))
             && let Some(region) = span.extensions().get::<SpanRegion>()
         {
-            region.add_own(frame.cost);
+            region.figures.add_own(left.cost);
+        }
+        #[cfg(not(feature = "tracing-opentelemetry-0_34"))]
+        let _ = context;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn book_now(&self, left: &Left, due: Due) {
+        // What was entered in another stretch of measuring belongs to another agent's books.
+        if left.generation == state::generation() {
+            book(due);
+            count(left.untold);
         }
     }
 }
 
-fn book(region: RegionId, cost: Totals, times: i64, weight: u32) {
-    if region != RegionId::NONE {
-        ledger()
-            .shard(account::shard_here())
-            .regions
-            .book(region, cost, times, weight);
+/// Number of the operation that is current, where its regions are measured at this level; [`NO_OPERATION`]
+/// for another owner.
+#[inline]
+fn operation_here(level: u32) -> Option<u32> {
+    account::with_current_owner(|owner| match owner {
+        Some(OwnerRef::Bill(bill)) => {
+            (level == ALL || bill.is_one_in(level)).then(|| bill.name_id())
+        }
+        // Outside of requests all or nothing is measured.
+        Some(OwnerRef::Named(_)) => (level == ALL).then_some(NO_OPERATION),
+        None => None,
+    })
+    .flatten()
+}
+
+fn book(due: Due) {
+    if due.region != RegionId::NONE {
+        let mut shard = ledger().shard(account::shard_here());
+        let regions = &mut shard.regions;
+        regions.book(due.region, due.cost, due.times, due.weight);
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn regions_level() -> u32 {
 }
 
 /// How often the level was changed: a span that saw two values was not measured evenly.
-#[inline]
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 pub(super) fn changes() -> u32 {
     CHANGES.load(Ordering::Relaxed)
 }

@@ -2,66 +2,62 @@
 
 use std::cell::RefCell;
 use std::ptr;
-use std::sync::Arc;
 
 use tracing::Metadata;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::here;
 use super::layer::count;
-use super::span::{NO_OPERATION, Place, SpanRegion};
-use crate::account::Mark;
+use super::span::{Place, SpanRegion};
+use crate::account::{self, OwnerRef};
 use crate::bill::Bill;
 use crate::ledger::limits::REGION_DEPTH_MAX;
 use crate::ledger::{RegionId, TOO_DEEP, Untold, ledger};
 
-/// The region of a span in the owner that is current, and 1 when it is the span's first time there.
-#[inline]
-pub(super) fn of_span<'a, R>(span: &SpanRef<'a, R>, mark: &Mark) -> (RegionId, i64)
+/// Where a span stands in the operation that is current, and 1 when it is the span's first time there.
+///
+/// Its extensions are looked at once and last: no lock of theirs is held while another one is taken.
+pub(super) fn of_span<'a, R>(span: &SpanRef<'a, R>, operation: u32, epoch: u32) -> (Place, i64)
 where
     R: LookupSpan<'a>,
 {
-    let epoch = ledger().regions.epoch();
-    let operation = mark.operation.unwrap_or(NO_OPERATION);
-    if let Some(known) = span.extensions().get::<SpanRegion>()
-        && known.place.operation == operation
-        && known.place.epoch == epoch
-    {
-        return (known.place.region, 0);
-    }
-    of_new_span(span, operation, epoch)
-}
-
-fn of_new_span<'a, R>(span: &SpanRef<'a, R>, operation: u32, epoch: u32) -> (RegionId, i64)
-where
-    R: LookupSpan<'a>,
-{
-    let bill = Bill::current();
-    let (region, untold) = match &bill {
-        Some(bill) => find(span, bill, operation, epoch),
-        None => (RegionId::NONE, None),
-    };
-    count(untold);
+    // No reference of our own to the request is needed for it.
+    let found = account::with_current_owner(|owner| match owner {
+        Some(OwnerRef::Bill(bill)) => {
+            let (region, untold) = find(span, bill, operation, epoch);
+            Some((region, untold, ptr::from_ref::<Bill>(bill).addr()))
+        }
+        _ => None,
+    });
+    let in_request = found.flatten();
+    let (region, untold, request) = in_request.unwrap_or((RegionId::NONE, None, 0));
     let place = Place {
         operation,
-        request: bill.as_ref().map_or(0, |bill| Arc::as_ptr(bill).addr()),
-        region,
         epoch,
+        region,
     };
-    let mut extensions = span.extensions_mut();
-    let first = match extensions.get_mut::<SpanRegion>() {
-        Some(known) => {
-            known.place = place;
-            !std::mem::replace(&mut known.counted, bill.is_some())
-        }
-        None => {
-            let mut region = SpanRegion::new(place);
-            region.counted = bill.is_some();
-            extensions.insert(region);
-            true
+    let counted = {
+        let mut extensions = span.extensions_mut();
+        match extensions.get_mut::<SpanRegion>() {
+            Some(known) if known.place.is_of(operation, epoch) => return (known.place, 0),
+            Some(known) => {
+                known.enter(place, request);
+                let counted = known.counted;
+                known.counted |= in_request.is_some();
+                counted
+            }
+            None => {
+                let mut new = SpanRegion::new(place, in_request.is_some());
+                new.enter(place, request);
+                extensions.insert(new);
+                false
+            }
         }
     };
+    count(untold);
     // What is part of the region outside is not one more of that.
-    (region, i64::from(first && untold != Some(TOO_DEEP)))
+    let first = in_request.is_some() && !counted && untold != Some(TOO_DEEP);
+    (place, i64::from(first))
 }
 
 fn find<'a, R>(span: &SpanRef<'a, R>, bill: &Bill, operation: u32, epoch: u32) -> (RegionId, Untold)
@@ -69,33 +65,36 @@ where
     R: LookupSpan<'a>,
 {
     // The nearest span outside that ran in this operation, on whatever thread.
-    let parent = span
-        .scope()
-        .skip(1)
+    let parent = std::iter::successors(span.parent(), SpanRef::parent)
         .take(REGION_DEPTH_MAX)
         .find_map(|outer| {
+            if let Some(region) = here::region_of(outer.id().into_u64(), operation, epoch) {
+                return Some(region);
+            }
             let extensions = outer.extensions();
             let place = extensions.get::<SpanRegion>()?.place;
-            (place.operation == operation && place.epoch == epoch).then_some(place.region)
+            place.is_of(operation, epoch).then_some(place.region)
         });
     let asked = Asked {
         epoch,
         operation,
-        parent,
+        parent: parent.unwrap_or(RegionId::NONE),
         callsite: ptr::from_ref(span.metadata()).addr(),
     };
     CACHE
         .try_with(|cache| {
             let mut cache = cache.try_borrow_mut().ok()?;
             let slot = cache.get_mut(asked.slot())?;
-            if let Some((known, answer)) = slot
-                && *known == asked
-            {
-                return Some(*answer);
+            if slot.asked == asked {
+                return Some((slot.region, slot.untold));
             }
-            let answer = ask(span.metadata(), bill, parent);
-            *slot = Some((asked, answer));
-            Some(answer)
+            let (region, untold) = ask(span.metadata(), bill, parent);
+            *slot = Answer {
+                asked,
+                region,
+                untold,
+            };
+            Some((region, untold))
         })
         .ok()
         .flatten()
@@ -117,27 +116,46 @@ fn ask(
 struct Asked {
     epoch: u32,
     operation: u32,
-    parent: Option<RegionId>,
-    /// Address of the span's metadata.
+    /// [`RegionId::NONE`] at the top.
+    parent: RegionId,
+    /// Address of the span's metadata; 0 where nothing was asked yet.
     callsite: usize,
 }
 
 impl Asked {
     fn slot(&self) -> usize {
-        let parent = self.parent.map_or(0, RegionId::index);
         let mixed = (self.callsite >> 4)
             .wrapping_add((self.operation as usize).wrapping_mul(0x9e37_79b1))
-            .wrapping_add((parent as usize).wrapping_mul(0x85eb_ca77));
+            .wrapping_add((self.parent.index() as usize).wrapping_mul(0x85eb_ca77));
         (mixed ^ (mixed >> 7)) % REMEMBERED
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    asked: Asked,
+    region: RegionId,
+    untold: Untold,
+}
+
+impl Answer {
+    /// Of zeros only: a thread that enters no span takes no memory for them.
+    const NONE: Self = Self {
+        asked: Asked {
+            epoch: 0,
+            operation: 0,
+            parent: RegionId::NONE,
+            callsite: 0,
+        },
+        region: RegionId::NONE,
+        untold: None,
+    };
 }
 
 /// Answers that a thread remembers, each at a place of its own.
 const REMEMBERED: usize = 128;
 
-type Answers = [Option<(Asked, (RegionId, Untold))>; REMEMBERED];
-
 thread_local! {
     // Without a destructor: usable until the thread is gone.
-    static CACHE: RefCell<Answers> = const { RefCell::new([None; REMEMBERED]) };
+    static CACHE: RefCell<[Answer; REMEMBERED]> = const { RefCell::new([Answer::NONE; REMEMBERED]) };
 }

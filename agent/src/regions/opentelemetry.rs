@@ -60,28 +60,28 @@ impl Attributes {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let Some(span) = context.span(id) else { return };
-        let (place, exclusive, inclusive, whole) = {
+        let ((operation, request), exclusive, inclusive, whole) = {
             let extensions = span.extensions();
             let Some(region) = extensions.get::<SpanRegion>() else {
                 return;
             };
             (
-                region.place,
-                region.exclusive(),
-                region.inclusive(),
-                region.is_whole(),
+                (region.place.operation, region.figures.request),
+                region.figures.exclusive(),
+                region.figures.inclusive(),
+                region.figures.is_whole(),
             )
         };
         if let Some(outer) = span.parent() {
             let mut extensions = outer.extensions_mut();
             if let Some(region) = extensions.get_mut::<SpanRegion>() {
                 // Of the same request, or around it. A request inside another one has its own bill.
-                if [place.request, 0].contains(&region.place.request) {
-                    region.add_below(inclusive);
+                if [request, 0].contains(&region.figures.request) {
+                    region.figures.add_below(inclusive);
                 }
-            } else if place.operation != NO_OPERATION {
-                let region = SpanRegion::new(Place::NONE);
-                region.add_below(inclusive);
+            } else if operation != NO_OPERATION {
+                let region = SpanRegion::new(Place::NONE, false);
+                region.figures.add_below(inclusive);
                 extensions.insert(region);
             }
         }

@@ -1,8 +1,11 @@
 //! What is remembered of one span.
 
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 use std::sync::atomic::{AtomicI64, Ordering};
 
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 use super::level;
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 use crate::account::Totals;
 use crate::ledger::RegionId;
 
@@ -12,11 +15,8 @@ pub(super) struct SpanRegion {
     pub(super) place: Place,
     /// True once the span is in the region's count.
     pub(super) counted: bool,
-    /// Changes of the level when the span began.
-    changes: u32,
-    own: Sums,
-    /// Of the spans below that have closed.
-    below: Sums,
+    #[cfg(feature = "tracing-opentelemetry-0_34")]
+    pub(super) figures: Figures,
 }
 
 /// Where a span stands.
@@ -24,30 +24,75 @@ pub(super) struct SpanRegion {
 pub(super) struct Place {
     /// Number of the operation; [`NO_OPERATION`] outside of requests.
     pub(super) operation: u32,
-    /// The request, by an address that it has for itself while it lives; 0 outside of requests.
-    pub(super) request: usize,
-    pub(super) region: RegionId,
     /// The epoch of the region's number.
     pub(super) epoch: u32,
+    pub(super) region: RegionId,
 }
 
 pub(super) const NO_OPERATION: u32 = u32::MAX;
 
 impl Place {
+    /// What nobody looks at: of zeros, so that a thread's tables of it take no memory before they are used.
+    pub(super) const ZERO: Self = Self {
+        operation: 0,
+        epoch: 0,
+        region: RegionId::NONE,
+    };
+
     /// Outside of requests.
+    #[cfg(feature = "tracing-opentelemetry-0_34")]
     pub(super) const NONE: Self = Self {
         operation: NO_OPERATION,
-        request: 0,
-        region: RegionId::NONE,
-        epoch: 0,
+        ..Self::ZERO
     };
+
+    /// True where the region is one of this operation and its number still holds.
+    #[inline]
+    pub(super) fn is_of(&self, operation: u32, epoch: u32) -> bool {
+        self.operation == operation && self.epoch == epoch
+    }
 }
 
 impl SpanRegion {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: Place, counted: bool) -> Self {
         Self {
             place,
-            counted: false,
+            counted,
+            #[cfg(feature = "tracing-opentelemetry-0_34")]
+            figures: Figures::new(),
+        }
+    }
+
+    /// The span is entered in a request, of this address; 0 for none.
+    pub(super) fn enter(&mut self, place: Place, request: usize) {
+        self.place = place;
+        #[cfg(feature = "tracing-opentelemetry-0_34")]
+        {
+            self.figures.request = request;
+        }
+        #[cfg(not(feature = "tracing-opentelemetry-0_34"))]
+        let _ = request;
+    }
+}
+
+/// What the span itself will be told when it closes.
+#[cfg(feature = "tracing-opentelemetry-0_34")]
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// The request, by an address that it has for itself while it lives; 0 outside of requests.
+    pub(super) request: usize,
+    /// Changes of the level when the span began.
+    changes: u32,
+    own: Sums,
+    /// Of the spans below that have closed.
+    below: Sums,
+}
+
+#[cfg(feature = "tracing-opentelemetry-0_34")]
+impl Figures {
+    fn new() -> Self {
+        Self {
+            request: 0,
             changes: level::changes(),
             own: Sums::default(),
             below: Sums::default(),
@@ -81,6 +126,7 @@ impl SpanRegion {
 }
 
 /// Sums that several threads may add to while a span is entered on all of them.
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 #[derive(Debug, Default)]
 struct Sums {
     cpu_ns: AtomicI64,
@@ -88,6 +134,7 @@ struct Sums {
     alloc_count: AtomicI64,
 }
 
+#[cfg(feature = "tracing-opentelemetry-0_34")]
 impl Sums {
     fn add(&self, cost: Totals) {
         self.cpu_ns.fetch_add(cost.cpu_ns, Ordering::Relaxed);

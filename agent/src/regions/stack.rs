@@ -1,9 +1,7 @@
 //! The spans that a thread is inside of. Pieces between two boundaries go to the innermost span of the owner
 //! that is current; spans of owners further out wait.
 
-use std::cell::RefCell;
-use std::num::NonZeroU64;
-
+use super::span::Place;
 use crate::account::{Mark, Totals};
 use crate::ledger::limits::REGION_STACK_MAX;
 use crate::ledger::{RegionId, Untold};
@@ -11,35 +9,62 @@ use crate::ledger::{RegionId, Untold};
 /// A span that was entered and not yet left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    pub(super) span: NonZeroU64,
-    pub(super) region: RegionId,
-    /// Spans that began: 1 at the first entering of a span.
-    pub(super) times: i64,
-    pub(super) weight: u32,
-    /// What it cost itself so far.
+    /// What it was entered with.
+    pub(super) entered: Entering,
+    /// What it cost itself so far, and how much of that is in the books.
     pub(super) cost: Totals,
+    booked: Totals,
     stretch: u64,
     /// The owner's totals at the last boundary.
     last: Totals,
 }
 
 impl Frame {
+    /// Of zeros only: a thread that enters no span takes no memory for its stack.
     const NONE: Self = Self {
-        span: NonZeroU64::MIN,
-        region: RegionId::NONE,
-        times: 0,
-        weight: 1,
+        entered: Entering {
+            span: 0,
+            place: Place::ZERO,
+            times: 0,
+            weight: 0,
+            generation: 0,
+        },
         cost: Totals::NONE,
+        booked: Totals::NONE,
         stretch: 0,
         last: Totals::NONE,
     };
+
+    /// What is not in the books yet; from now on it is.
+    fn take_due(&mut self) -> Due {
+        let cost = self.cost.since(self.booked);
+        self.booked = self.cost;
+        Due {
+            region: self.entered.place.region,
+            cost,
+            times: std::mem::take(&mut self.entered.times),
+            weight: self.entered.weight,
+        }
+    }
 }
 
 /// What a span is entered with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entering {
-    pub(super) span: NonZeroU64,
+    pub(super) span: u64,
+    pub(super) place: Place,
+    /// Spans that began: 1 at the first entering of a span.
+    pub(super) times: i64,
+    pub(super) weight: u32,
+    /// The stretch of measuring: what was entered in another one is nobody's any more.
+    pub(super) generation: u32,
+}
+
+/// A cost to be booked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
     pub(super) region: RegionId,
+    pub(super) cost: Totals,
     pub(super) times: i64,
     pub(super) weight: u32,
 }
@@ -48,10 +73,22 @@ pub(super) struct Entering {
 #[derive(Debug)]
 pub(super) enum Entered {
     Yes,
-    /// Not yet: this frame is to be booked first.
-    FirstTake(Frame),
+    /// Not yet: a span is in the way that is to be left first.
+    InTheWay,
     /// No room: the cost is part of the span that was entered last.
     Full,
+}
+
+/// A span that was left.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// What it cost itself since it was entered.
+    pub(super) cost: Totals,
+    /// What of it is to be booked.
+    pub(super) due: Due,
+    pub(super) span: u64,
+    pub(super) generation: u32,
+    pub(super) untold: Untold,
 }
 
 /// Why a figure may be off, as reasons of a loss row.
@@ -66,18 +103,28 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             frames: [Frame::NONE; REGION_STACK_MAX],
             len: 0,
         }
     }
 
+    fn entered(&self) -> &[Frame] {
+        self.frames.get(..self.len).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
     fn top(&mut self) -> Option<&mut Frame> {
         self.frames.get_mut(self.len.checked_sub(1)?)
     }
 
     /// Books the piece that ends with the mark to the innermost span of its stretch.
+    #[inline]
     fn settle(&mut self, mark: &Mark) {
         if let Some(top) = self.top()
             && top.stretch == mark.stretch
@@ -89,24 +136,21 @@ impl Stack {
 
     /// Makes a span the innermost. A frame of a stretch that has ended since is in the way: whoever entered
     /// that span kept the guard beyond the poll. Later stretches have larger numbers.
+    #[inline]
     pub(super) fn enter(&mut self, mark: &Mark, entering: Entering) -> Entered {
         if let Some(top) = self.top()
             && top.stretch > mark.stretch
         {
-            let dead = *top;
-            self.len -= 1;
-            return Entered::FirstTake(dead);
+            return Entered::InTheWay;
         }
         self.settle(mark);
         let Some(slot) = self.frames.get_mut(self.len) else {
             return Entered::Full;
         };
         *slot = Frame {
-            span: entering.span,
-            region: entering.region,
-            times: entering.times,
-            weight: entering.weight,
+            entered: entering,
             cost: Totals::NONE,
+            booked: Totals::NONE,
             stretch: mark.stretch,
             last: mark.totals,
         };
@@ -115,58 +159,87 @@ impl Stack {
     }
 
     /// True when the span was entered here. Takes no reading.
-    pub(super) fn has(&self, span: NonZeroU64) -> bool {
-        self.frames.iter().take(self.len).any(|f| f.span == span)
+    #[inline]
+    pub(super) fn has(&self, span: u64) -> bool {
+        self.entered()
+            .iter()
+            .rev()
+            .any(|frame| frame.entered.span == span)
+    }
+
+    /// The region of a span that was entered here inside this operation.
+    pub(super) fn region_of(&self, span: u64, operation: u32, epoch: u32) -> Option<RegionId> {
+        let is_it = |frame: &&Frame| {
+            frame.entered.span == span && frame.entered.place.is_of(operation, epoch)
+        };
+        let found = self.entered().iter().rev().find(is_it)?;
+        Some(found.entered.place.region)
     }
 
     /// Leaves a span, the innermost or another one: guards may be dropped in any order.
-    pub(super) fn leave(
-        &mut self,
-        mark: Option<&Mark>,
-        span: NonZeroU64,
-    ) -> Option<(Frame, Untold)> {
+    #[inline]
+    pub(super) fn leave(&mut self, mark: Option<&Mark>, span: u64) -> Option<Left> {
         if let Some(mark) = mark {
             self.settle(mark);
         }
-        let at = self
-            .frames
-            .iter()
-            .take(self.len)
-            .rposition(|frame| frame.span == span)?;
-        let frame = *self.frames.get(at)?;
-        self.frames.copy_within(at + 1..self.len, at);
-        self.len -= 1;
-        let Some(mark) = mark else {
-            return Some((frame, Some(LEFT_ELSEWHERE)));
-        };
+        let at = self.len.checked_sub(1)?;
+        let left = match self.frames.get_mut(at) {
+            Some(top) if top.entered.span == span => self.pop(mark),
+            _ => self.leave_inner(mark, span),
+        }?;
         // The piece so far was the one's that was left; the next one's begins here.
-        if let Some(top) = self.top()
+        if let Some(mark) = mark
+            && let Some(top) = self.top()
             && top.stretch == mark.stretch
         {
             top.last = mark.totals;
         }
-        let elsewhere = (frame.stretch != mark.stretch).then_some(LEFT_ELSEWHERE);
-        Some((frame, elsewhere))
+        Some(left)
     }
-}
 
-thread_local! {
-    // Without a destructor: usable until the thread is gone.
-    static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
-}
+    /// Leaves the innermost span.
+    #[inline]
+    fn pop(&mut self, mark: Option<&Mark>) -> Option<Left> {
+        let top = self.top()?;
+        let elsewhere = mark.is_none_or(|mark| mark.stretch != top.stretch);
+        let left = Left {
+            cost: top.cost,
+            due: top.take_due(),
+            span: top.entered.span,
+            generation: top.entered.generation,
+            untold: elsewhere.then_some(LEFT_ELSEWHERE),
+        };
+        self.len -= 1;
+        Some(left)
+    }
 
-/// Runs `f` on this thread's stack. `None` when it is in use further out.
-pub(super) fn with<R>(f: impl FnOnce(&mut Stack) -> R) -> Option<R> {
-    STACK
-        .try_with(|stack| Some(f(&mut *stack.try_borrow_mut().ok()?)))
-        .ok()
-        .flatten()
-}
+    #[cold]
+    #[inline(never)]
+    fn leave_inner(&mut self, mark: Option<&Mark>, span: u64) -> Option<Left> {
+        let at = self
+            .entered()
+            .iter()
+            .rposition(|frame| frame.entered.span == span)?;
+        // It comes to the top, and those above keep their order.
+        self.frames.get_mut(at..self.len)?.rotate_left(1);
+        self.pop(mark)
+    }
 
-/// Whether this span was entered on this thread and not left.
-#[inline]
-pub(super) fn is_inside(span: NonZeroU64) -> bool {
-    STACK
-        .try_with(|stack| stack.try_borrow().is_ok_and(|stack| stack.has(span)))
-        .unwrap_or(false)
+    /// Leaves the innermost span on behalf of whoever kept its guard.
+    pub(super) fn drop_top(&mut self) -> Option<Left> {
+        let mut left = self.pop(None)?;
+        left.untold = Some(NEVER_LEFT);
+        Some(left)
+    }
+
+    /// What the spans inside cost so far and is not in the books, each once. They stay entered.
+    pub(super) fn take_due<'a>(&'a mut self, mark: &Mark) -> impl Iterator<Item = Due> + 'a {
+        self.settle(mark);
+        let generation = crate::state::generation();
+        self.frames
+            .iter_mut()
+            .take(self.len)
+            .filter(move |frame| frame.entered.generation == generation)
+            .map(Frame::take_due)
+    }
 }

@@ -1,3 +1,5 @@
+mod remembered;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
