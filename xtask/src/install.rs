@@ -32,6 +32,11 @@ pub(crate) const NPM: Tool = Tool {
     programs: &["npm"],
     package: "npm",
 };
+/// Counts instructions, and watches the unsafe code where sanitizers cannot.
+pub(crate) const VALGRIND: Tool = Tool {
+    programs: &["valgrind"],
+    package: "valgrind",
+};
 
 /// The servers that the agent's clients are tested against. Each test starts its own.
 pub(crate) const SERVERS: &[Tool] = &[

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::context::{Context, installed};
+use crate::context::Context;
+use crate::install::{self, VALGRIND};
 use crate::say;
 use crate::steps::Outcome;
 
@@ -34,9 +35,9 @@ type Counts = BTreeMap<String, u64>;
 
 /// The step of the gate.
 pub(crate) fn check(context: &Context) -> Result<Outcome> {
-    if !installed("valgrind") {
+    if !install::ensure(context, &[VALGRIND])?.is_empty() {
         return Ok(Outcome::Skipped(
-            "valgrind is not installed, so instructions were not counted; install it (apt-get install valgrind)".into(),
+            "valgrind is not installed, so instructions were not counted; install it (Debian: apt-get install valgrind)".into(),
         ));
     }
     let counts = count(context)?;
