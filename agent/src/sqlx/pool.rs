@@ -57,10 +57,14 @@ impl<DB: Database> Weighing<DB> {
     }
 
     /// Does something besides statements: it touches no entity.
-    async fn other<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut weighed = self.begin(Arc::default());
-        let result = weighed.wait(work).await;
-        weighed.end_with(result, |_| None)
+    fn other<T>(&self, work: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        // Futures of sqlx are large.
+        let work = Box::pin(work);
+        async move {
+            let mut weighed = self.begin(Arc::default());
+            let result = weighed.wait(work).await;
+            weighed.end_with(result, |_| None)
+        }
     }
 }
 
