@@ -21,10 +21,12 @@ pub(crate) use waiting::{Held, hold, sweep};
 use crate::account::{self, OwnerRef};
 use crate::alloc::{self, Holder};
 use crate::clock;
+use crate::entities::Touched;
 use crate::layer::unweighed;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeName, OperationName, OperationRow, Place, Shard, Spent, Wanted, ledger,
+    Cost, EdgeFigures, EdgeName, EntityName, OperationName, OperationRow, Place, Shard, Spent,
+    Wanted, ledger,
 };
 use crate::propagation::{Trace, TraceContext};
 use crate::state;
@@ -100,6 +102,8 @@ struct State {
     callee: Option<(Arc<EdgeName>, EdgeFigures)>,
     /// Present on HTTP/2.
     http2: Option<Http2Weight>,
+    /// Keys of entities that it touched.
+    keys: Option<Box<Touched>>,
     /// Messages counted so far within the body of the request, and of the response.
     messages: [u64; 2],
 }
@@ -206,6 +210,14 @@ impl Bill {
             WaitKind::Store => &mut state.wait_store_ns,
         };
         *sum = sum.saturating_add(ns);
+    }
+
+    /// A key of an entity was touched. Once closed it is not counted any more.
+    pub(crate) fn touch_key(&self, name: &Arc<EntityName>, hash: u64) {
+        let mut state = lock(&self.state);
+        if !state.closed && self.is_recorded() {
+            state.keys.get_or_insert_default().touch(name, hash);
+        }
     }
 
     /// Adds to the figures of the edge over which the request came.

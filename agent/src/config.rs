@@ -23,6 +23,7 @@ use weighbridge_wire::Identity;
 
 use crate::agent::OVERHEAD_MAX_PERMILLE;
 use crate::clock::Mode;
+use crate::entities::KeySecret;
 use crate::export::{SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX};
 use crate::identity;
 use crate::trust::Trust;
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Option<Endpoint>,
     /// What the collector asks for.
     pub(crate) token: Option<Token>,
+    /// With what keys of entities are hashed.
+    pub(crate) key_secret: Option<KeySecret>,
     /// Length of a window.
     pub(crate) window: Duration,
     /// Whose headers are believed.
@@ -71,6 +74,7 @@ impl Settings {
             identity: identity::from_env(env),
             endpoint: env.parsed("WEIGHBRIDGE_ENDPOINT", Endpoint::parse),
             token: env.secret("WEIGHBRIDGE_TOKEN", Token::parse),
+            key_secret: env.secret("WEIGHBRIDGE_KEY_SECRET", KeySecret::parse),
             window: env.window("WEIGHBRIDGE_WINDOW"),
             trust: env
                 .secret("WEIGHBRIDGE_TRUST", Trust::parse)

@@ -17,13 +17,14 @@ pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
 pub(crate) use names::{
-    Asked, EdgeName, Folded, Names, OperationName, OperationRow, OwnerId, Place, Wanted,
+    Asked, EdgeName, EntityName, Folded, Names, OperationName, OperationRow, OwnerId, Place, Wanted,
 };
 pub(crate) use region::{RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
 pub(crate) use shard::Shard;
 
 use crate::bill::Bill;
+use crate::entities::KeyHash;
 use crate::sync::{lock, read, write};
 
 /// The owner `connection` of what the streams of an HTTP/2 connection share. Its protocol and io are apportioned
@@ -219,6 +220,26 @@ pub(crate) fn record_entity(
     let name = ledger().names.entity(&operation, database, entity, access);
     let name = counted(name);
     ledger().shard_here().entity(&name, figures);
+}
+
+/// Records that a key of an entity was touched.
+pub(crate) fn record_key(
+    bill: Option<&Bill>,
+    database: &Arc<str>,
+    entity: &Arc<str>,
+    access: &'static str,
+    key: KeyHash,
+) {
+    if !crate::state::measuring() {
+        return;
+    }
+    let (operation, _) = names_of(bill);
+    let name = ledger().names.entity(&operation, database, entity, access);
+    let name = counted(name);
+    ledger().shard_here().key(&name, key);
+    if let Some(bill) = bill {
+        bill.touch_key(&name, key.hash);
+    }
 }
 
 /// Records how large an entity is; `None` means unknown.

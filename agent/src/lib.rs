@@ -57,6 +57,7 @@ mod bill;
 mod clock;
 mod codec;
 mod config;
+mod entities;
 mod export;
 pub mod hooks;
 #[cfg(feature = "hyper-util-0_1")]
@@ -109,6 +110,8 @@ pub use codec::Json;
 pub use codec::tonic as grpc;
 pub use codec::{decode, encode};
 pub use config::{ConfigProblem, VARIABLES};
+#[doc(hidden)]
+pub use entities::touch_entity;
 pub use export::{Delivery, Sink};
 pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate, Weigh, layer};
 pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};

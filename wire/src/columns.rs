@@ -179,6 +179,10 @@ columns! {
     KEYS_TWO = sum(54), Count;
     /// Requests that touched more than two keys.
     KEYS_MORE = sum(55), Count;
+    /// Touches of keys, over all requests and outside of them.
+    KEY_TOUCHES = sum(58), Count;
+    /// Of these, those of the busiest key in each window of each instance, at least.
+    KEY_TOP_TOUCHES = sum(59), Count;
     /// Rows in the entity (gauge).
     ROW_COUNT = max(56), Count;
     /// Bytes that the entity occupies, indexes included (gauge).

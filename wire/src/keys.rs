@@ -194,7 +194,7 @@ row_kinds! {
         access,
     } columns [
         ERRORS, WAIT_STORE_NS, CPU_STORE_NS, STATEMENTS, ROWS, BYTES, KEYS_ONE, KEYS_TWO, KEYS_MORE,
-        SKETCH_KEYS
+        KEY_TOUCHES, KEY_TOP_TOUCHES, SKETCH_KEYS
     ]
     /// How large an entity is.
     EntitySize = 6, "entity_size", EntitySizeKey {

@@ -11,6 +11,7 @@ use super::worker::{self, Worker};
 use super::{Place, life};
 use crate::alloc::{self, RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 use crate::config::{ConfigProblem, Endpoint, Env, Settings, Token, WINDOW_MAX, WINDOW_MIN};
+use crate::entities::{self, KeySecret};
 use crate::export::{ExportConfig, Exporter, HttpTarget, Sink, Target};
 use crate::ledger::limits::{
     CALLERS_MAX, EDGES_MAX, ENTITIES_MAX, OPERATION_ROWS_MAX, OPERATIONS_MAX, ORIGINS_MAX,
@@ -167,6 +168,19 @@ impl Builder {
         self
     }
 
+    /// With what keys of entities are hashed, see [`entity!`](crate::entity): at least 16 bytes, the same in all
+    /// instances of a deployment.
+    #[must_use]
+    pub fn key_secret(mut self, secret: &str) -> Self {
+        match KeySecret::parse(secret) {
+            Ok(secret) => self.settings.key_secret = Some(secret),
+            Err(error) => self
+                .problems
+                .push(ConfigProblem::new("key_secret", error.to_string())),
+        }
+        self
+    }
+
     /// Length of a window: 10 s by default, 100 ms to 1 h.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
@@ -307,6 +321,7 @@ impl Builder {
         ledger().set_service(&names.namespace, &names.service);
         ledger().set_limits(limits);
         state::set_trust(settings.trust);
+        entities::set_secret(settings.key_secret);
         if !settings.enabled {
             // Propagation goes on: the chain must not break at this service.
             return Ok(Agent::off(names, place));

@@ -96,6 +96,9 @@ impl Bill {
         if self.root {
             distribution.root_wall.record(wall_ns);
         }
+        if let Some(keys) = state.keys.take() {
+            keys.close(shard);
+        }
         close_edge(outcome, state, shard);
     }
 }

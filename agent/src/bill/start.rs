@@ -153,6 +153,7 @@ impl Bill {
                 wanted: entrance.wanted,
                 callee: entrance.callee.map(|edge| (edge, opening.figures)),
                 http2: opening.http2.then(Http2Weight::default),
+                keys: None,
                 messages: [0; 2],
             }),
         }

@@ -88,12 +88,14 @@ fn secrets_are_never_repeated() {
     let (settings, problems) = read(&[
         ("WEIGHBRIDGE_TOKEN", "s3cret-t\u{7f}oken"),
         ("WEIGHBRIDGE_TRUST", "keys:s3cret"),
+        ("WEIGHBRIDGE_KEY_SECRET", "s3cret"),
     ]);
-    assert_eq!(problems.len(), 2);
+    assert_eq!(problems.len(), 3);
     assert!(!problems.concat().contains("s3cret"), "{problems:?}");
     let (good, _) = read(&[
         ("WEIGHBRIDGE_TOKEN", "s3cret"),
         ("WEIGHBRIDGE_TRUST", "key:s3cret-and-long-enough"),
+        ("WEIGHBRIDGE_KEY_SECRET", "s3cret-and-long-enough"),
     ]);
     assert!(!format!("{good:?}{settings:?}").contains("s3cret"));
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use weighbridge_wire::{Histogram, side};
+use weighbridge_wire::{Histogram, Sketch, side};
 
 use super::cost::Cost;
 use super::edge::{Direction, EdgeFigures, EntityFigures, add_known, signed, size_class};
 use super::names::{EdgeName, EntityName, OperationRow, OwnerId};
 use super::region::RegionCosts;
+use crate::entities::{Busiest, Distinct, KEY_SKETCH_HASHES, KeyHash};
 
 /// Length of a slot of arrivals.
 pub(crate) const SLOT_NS: u64 = 100_000_000;
@@ -208,7 +209,7 @@ impl EdgeCell {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EntityCell {
     pub(crate) statements: i64,
     pub(crate) errors: i64,
@@ -216,6 +217,36 @@ pub(crate) struct EntityCell {
     pub(crate) bytes: Option<i64>,
     pub(crate) store_ns: Option<i64>,
     pub(crate) wait_ns: Option<i64>,
+    /// Present once a key was touched.
+    pub(crate) keys: Option<Box<KeyCell>>,
+}
+
+/// Keys of an entity.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyCell {
+    /// Requests that touched one, two, more.
+    pub(crate) requests: [i64; 3],
+    pub(crate) busiest: Busiest,
+    /// Of hashes that mean the same in other instances.
+    pub(crate) sketch: Option<Sketch>,
+}
+
+impl KeyCell {
+    fn absorb(&mut self, other: &Self) {
+        for (sum, n) in self.requests.iter_mut().zip(other.requests) {
+            *sum += n;
+        }
+        self.busiest.absorb(&other.busiest);
+        if let Some(sketch) = &other.sketch {
+            self.sketch().merge(sketch);
+        }
+    }
+
+    fn sketch(&mut self) -> &mut Sketch {
+        self.sketch.get_or_insert_with(|| {
+            Sketch::new(u32::try_from(KEY_SKETCH_HASHES).unwrap_or(Sketch::K_MAX))
+        })
+    }
 }
 
 impl EntityCell {
@@ -226,6 +257,9 @@ impl EntityCell {
         add_known(&mut self.bytes, other.bytes);
         add_known(&mut self.store_ns, other.store_ns);
         add_known(&mut self.wait_ns, other.wait_ns);
+        if let Some(keys) = &other.keys {
+            self.keys.get_or_insert_default().absorb(keys);
+        }
     }
 }
 
@@ -351,7 +385,27 @@ impl Shard {
                 bytes: figures.bytes.map(signed),
                 store_ns: figures.store_ns,
                 wait_ns: figures.wait_ns.map(signed),
+                keys: None,
             });
+    }
+
+    /// A key was touched.
+    pub(crate) fn key(&mut self, name: &EntityName, key: KeyHash) {
+        let cell = self.keys_of(name);
+        cell.busiest.touch(key.hash);
+        if key.shared {
+            cell.sketch().insert(key.hash);
+        }
+    }
+
+    /// A request that touched keys has closed.
+    pub(crate) fn keys(&mut self, name: &EntityName, keys: Distinct) {
+        self.keys_of(name).requests[keys.class()] += 1;
+    }
+
+    fn keys_of(&mut self, name: &EntityName) -> &mut KeyCell {
+        let cell = self.entities.entry(name.id).or_default();
+        cell.keys.get_or_insert_default()
     }
 
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
@@ -404,7 +458,43 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_merge_to_the_same_however_they_were_spread(
+            touches in prop::collection::vec((0u64..400, 0usize..3, any::<bool>()), 0..600),
+        ) {
+            // Spread as hashes are: SplitMix64's step.
+            let key = |n: u64, shared| KeyHash { hash: n.wrapping_mul(0x9e37_79b9_7f4a_7c15), shared };
+            let touch = |cell: &mut KeyCell, n, shared| {
+                let key = key(n, shared);
+                cell.busiest.touch(key.hash);
+                if key.shared {
+                    cell.sketch().insert(key.hash);
+                }
+                cell.requests[usize::from(n > 200)] += 1;
+            };
+            let mut whole = KeyCell::default();
+            let mut parts = [KeyCell::default(), KeyCell::default(), KeyCell::default()];
+            for &(n, part, shared) in &touches {
+                touch(&mut whole, n, shared);
+                touch(&mut parts[part], n, shared);
+            }
+            let merged = |order: [usize; 3]| {
+                let mut sum = KeyCell::default();
+                order.iter().for_each(|&n| sum.absorb(&parts[n]));
+                sum
+            };
+            for sum in [merged([0, 1, 2]), merged([2, 0, 1])] {
+                prop_assert_eq!(&sum.sketch, &whole.sketch);
+                prop_assert_eq!(sum.requests, whole.requests);
+                prop_assert_eq!(sum.busiest.touches(), whole.busiest.touches());
+            }
+        }
+    }
 
     #[test]
     fn a_share_is_the_same_by_the_short_way_and_the_long() {

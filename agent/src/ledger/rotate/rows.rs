@@ -16,7 +16,7 @@ use crate::ledger::edge::{frame_weight, signed};
 use crate::ledger::limits::cut;
 use crate::ledger::names::{EdgeName, OperationName, OperationRow, Resolved};
 use crate::ledger::shard::{
-    Arrivals, DistributionCell, EdgeCell, OperationCell, SLOT_NS, Shard, SizeCell,
+    Arrivals, DistributionCell, EdgeCell, KeyCell, OperationCell, SLOT_NS, Shard, SizeCell,
 };
 
 /// A name given by the host, cut: the collector refuses a delta with a longer one as a whole.
@@ -428,6 +428,18 @@ fn add_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[
     }
 }
 
+fn add_keys(row: &mut RowValue, keys: &KeyCell) {
+    let [one, two, more] = keys.requests;
+    row.add(column::KEYS_ONE, one);
+    row.add(column::KEYS_TWO, two);
+    row.add(column::KEYS_MORE, more);
+    row.add(column::KEY_TOUCHES, signed(keys.busiest.touches()));
+    row.add(column::KEY_TOP_TOUCHES, signed(keys.busiest.top()));
+    if let Some(sketch) = &keys.sketch {
+        row.add_sketch(column::SKETCH_KEYS, sketch);
+    }
+}
+
 /// Writes how entities are used, and then how large they are.
 pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Shard, names: &Resolved) {
     let named = |(id, cell)| Some((&**names.entity(id)?, cell));
@@ -467,6 +479,9 @@ pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Shard, names: &Reso
                 if let Some(value) = value {
                     row.add(column, value);
                 }
+            }
+            if let Some(keys) = &cell.keys {
+                add_keys(row, keys);
             }
         },
     );
