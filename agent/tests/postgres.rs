@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../examples/postgres.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod example;
 mod support;
 
 use std::pin::pin;
@@ -9,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use support::logs;
 use support::servers::{self, Server};
 use support::{Ledger, PATIENCE, assert_conserved, figure};
 use tokio_postgres::error::SqlState;
@@ -22,6 +26,7 @@ static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    logs::keep();
     let server = Server::shared(&SERVER, servers::postgres)?;
     let ledger = Ledger::new();
     let runtime = weighbridge_agent::runtime()
@@ -196,11 +201,25 @@ fn statements_are_weighed_with_entities_and_rows() {
     let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "postgres orders")]);
     assert!(figure(&driver, column::CPU_IO_NS) > 0);
     assert!(figure(&driver, column::CPU_PROTOCOL_NS) > 0);
+    assert!(!logs::text().contains("S3CRET"));
     let told = format!("{:?}", ledger.deltas());
     assert!(
         told.contains("product") && !told.contains("S3CRET"),
         "values are nobody's business"
     );
+}
+
+#[test]
+fn the_example_runs() {
+    let Some(ledger) = weighed(|server| async move {
+        drop(connect("starting", server.port).await);
+        let settings = format!("host=127.0.0.1 port={} user=postgres", server.port);
+        example::run(&settings).await.unwrap();
+    }) else {
+        return;
+    };
+    let write = counts(&entity(&ledger, "store", "price", "write"));
+    assert_eq!(write, (11, 0, Some(20)));
 }
 
 #[test]
@@ -220,6 +239,8 @@ fn a_server_that_is_gone_is_the_clients_own_error_and_counted_once() {
                 .unwrap_err();
             assert!(error.is_closed(), "{error:?}");
             assert!(db.is_closed());
+            // The connection's own task tells that it ended, and not what the server said.
+            assert!(logs::text().contains("the connection ended"));
         })
         .await;
         let refused = postgres::connect("gone", &config(own.port))

@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../examples/redis.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod example;
 mod support;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use redis::{AsyncCommands as _, Client, pipe};
+use rustix::process::Signal;
+use support::logs;
 use support::servers::{self, Server};
 use support::{Ledger, PATIENCE, assert_conserved, figure};
 use weighbridge_agent::job;
@@ -18,6 +23,7 @@ static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    logs::keep();
     let server = Server::shared(&SERVER, servers::redis)?;
     let ledger = Ledger::new();
     let runtime = weighbridge_agent::runtime()
@@ -112,11 +118,54 @@ fn commands_are_weighed_with_declared_entities() {
     assert!(figure(&request, column::WAIT_STORE_NS) > 0);
     let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "redis cache")]);
     assert!(figure(&driver, column::CPU_IO_NS) > 0);
+    assert!(!logs::text().contains("S3CRET"));
     let told = format!("{:?}", ledger.deltas());
     assert!(
         told.contains("cart") && !told.contains("S3CRET"),
         "keys are nobody's business"
     );
+}
+
+#[test]
+fn a_silent_server_is_the_clients_own_error_and_counted_once() {
+    let Some(ledger) = weighed(|_| async move {
+        let own = servers::redis().unwrap();
+        let mut cache = weighbridge_agent::redis::connect("silent", &client(own.port))
+            .await
+            .unwrap()
+            .entity("cart", "cart:");
+        job("silent", async {
+            let _: () = cache.set("cart:1", 1).await.unwrap();
+            own.signal(Signal::STOP);
+            let error = cache.get::<_, Option<i64>>("cart:1").await.unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            own.signal(Signal::CONT);
+            let found: Option<i64> = cache.get("cart:1").await.unwrap();
+            assert_eq!(found, Some(1));
+        })
+        .await;
+    }) else {
+        return;
+    };
+    let read = entity(&ledger, "silent", "cart", "read");
+    assert_eq!(counts(&read), (1, 1));
+    assert!(
+        figure(&read, column::WAIT_STORE_NS) > 100_000_000,
+        "it was waited for"
+    );
+}
+
+#[test]
+fn the_example_runs() {
+    let Some(ledger) = weighed(|server| async move {
+        let url = format!("redis://127.0.0.1:{}/", server.port);
+        example::run(&url).await.unwrap();
+    }) else {
+        return;
+    };
+    let write = entity(&ledger, "cache", "cart", "write");
+    assert_eq!(counts(&write), (3, 0));
+    assert_eq!(figure(&write, column::KEYS_ONE), 1);
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../examples/sqlx.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod example;
 mod support;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -147,6 +150,19 @@ fn statements_are_weighed_on_pools_connections_and_transactions() {
         told.contains("product") && !told.contains("S3CRET"),
         "values are nobody's business"
     );
+}
+
+#[test]
+fn the_example_runs() {
+    let Some(ledger) = weighed(|server| async move {
+        drop(pool("starting", server.port).acquire().await.unwrap());
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", server.port);
+        example::run(&url).await.unwrap();
+    }) else {
+        return;
+    };
+    let write = counts(&entity(&ledger, "store", "price", "write"));
+    assert_eq!(write, (10, 0, Some(10)));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub mod collector;
 pub mod foreign;
 mod http1;
+pub mod logs;
 pub mod scenario;
 mod served;
 pub mod servers;

@@ -110,6 +110,13 @@ impl Server {
         );
     }
 
+    /// Sends it a signal, such as one that makes it silent: `STOP`, until `CONT`.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(child) = &*self.child.lock().unwrap() {
+            kill_process(Pid::from_child(child), signal).unwrap();
+        }
+    }
+
     /// Stops it now.
     pub fn stop(&self) {
         if let Some(mut child) = self.child.lock().unwrap().take() {
