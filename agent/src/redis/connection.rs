@@ -9,6 +9,7 @@ use weighbridge_wire::OTHER;
 use super::ENTITIES_MAX;
 use super::commands::{Command, arguments};
 use crate::ledger::{limits, loss};
+use crate::state;
 use crate::store::{Access, Ended, Statement, Uses};
 
 /// A connection whose commands are weighed. `AsyncCommands`, commands and pipelines work on it as before.
@@ -162,6 +163,9 @@ fn answer_bytes(answer: &Value) -> u64 {
 
 impl<C: ConnectionLike + Send> ConnectionLike for Connection<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        if !state::measuring() {
+            return self.inner.req_packed_command(command);
+        }
         let uses = self.uses(command);
         let mut weighed = Statement::begin(&self.database, uses.clone());
         Box::pin(async move {
@@ -177,6 +181,9 @@ impl<C: ConnectionLike + Send> ConnectionLike for Connection<C> {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
+        if !state::measuring() {
+            return self.inner.req_packed_commands(pipeline, offset, count);
+        }
         let commands: Vec<&Cmd> = pipeline.cmd_iter().collect();
         let all: Vec<Arc<Uses>> = commands.iter().map(|command| self.uses(command)).collect();
         let mut weighed = Statement::begin_many(&self.database, all.clone());

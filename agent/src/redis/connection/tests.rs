@@ -4,6 +4,7 @@ use redis::{AsyncCommands as _, ErrorKind, RedisError, pipe};
 
 use super::*;
 use crate::store::seen;
+use crate::testing::Books;
 
 /// Answers with what it was given, the last first.
 struct Canned(Mutex<Vec<Result<Vec<Value>, RedisError>>>);
@@ -50,6 +51,8 @@ fn text(text: &str) -> Value {
 
 #[tokio::test]
 async fn keys_belong_to_the_longest_prefix_and_else_to_other() {
+    // Nothing is recorded by an agent that is off.
+    let _books = Books::open();
     let okay = || Ok(vec![Value::Okay]);
     let mut cache = answering(
         "redis names",
@@ -72,6 +75,8 @@ async fn keys_belong_to_the_longest_prefix_and_else_to_other() {
 
 #[tokio::test]
 async fn each_command_of_a_pipeline_counts_and_fails_alone() {
+    // Nothing is recorded by an agent that is off.
+    let _books = Books::open();
     let failed = redis::parse_redis_value(b"-WRONGTYPE no\r\n").unwrap();
     let gone = RedisError::from((ErrorKind::Io, "gone"));
     let mut cache = answering(
