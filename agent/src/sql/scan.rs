@@ -150,6 +150,15 @@ impl Scan {
                 self.frame.verb = Verb::Routine;
                 return;
             }
+            // It reads rows and writes them where nothing was: not followed.
+            Verb::Create if self.outer.is_empty() && (is("TABLE") || is("MATERIALIZED")) => {
+                self.frame.makes_rows = true;
+                return;
+            }
+            Verb::Create if self.outer.is_empty() && self.frame.makes_rows && is("AS") => {
+                self.lost = true;
+                return;
+            }
             Verb::Routine if self.outer.is_empty() && is("BEGIN") => {
                 self.frame.verb = Verb::Body(0);
                 return;

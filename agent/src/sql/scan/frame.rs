@@ -64,6 +64,8 @@ pub(super) struct Frame {
     pub(super) begun: bool,
     /// The table that it writes was named.
     targeted: bool,
+    /// It creates what may be filled at once.
+    pub(super) makes_rows: bool,
     /// Its `USING` list was seen; another `USING` names columns.
     pub(super) used: bool,
 }

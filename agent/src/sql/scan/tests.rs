@@ -277,6 +277,15 @@ fn postgres_statements_without_rows_and_those_that_hide_them() {
     );
     postgres("DO $$ BEGIN DELETE FROM a; END $$", expect!["?"]);
     postgres("CALL p($1)", expect!["?"]);
+    postgres("CREATE TABLE a AS SELECT * FROM b", expect!["?"]);
+    postgres(
+        "CREATE MATERIALIZED VIEW a AS SELECT * FROM b",
+        expect!["?"],
+    );
+    postgres(
+        "CREATE TABLE a (x int GENERATED ALWAYS AS IDENTITY); CREATE VIEW b AS SELECT * FROM a",
+        expect![""],
+    );
     postgres("EXECUTE x", expect!["?"]);
     postgres("SELECT * FROM $1", expect!["?"]);
     postgres("DECLARE c CURSOR", expect!["?"]);
