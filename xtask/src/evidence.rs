@@ -49,6 +49,11 @@ const ALL: &[Evidence] = &[
         run: hooks,
     },
     Evidence {
+        name: "sqlx_sqlite",
+        what: "sqlx on SQLite, in a workspace of its own since it links another libsqlite3 (about 2 minutes)",
+        run: sqlx_sqlite,
+    },
+    Evidence {
         name: "allocators",
         what: "the allocator's counts over jemalloc too, and its storm of threads for a minute (needs make)",
         run: allocators,
@@ -151,6 +156,16 @@ fn hooks(context: &Context) -> Result<()> {
             "--test",
             "conservation",
         ]);
+    context.run(&mut cargo)
+}
+
+fn sqlx_sqlite(context: &Context) -> Result<()> {
+    let manifest = context.root.join("tests/sqlx_sqlite/Cargo.toml");
+    let mut cargo = context.cargo();
+    cargo
+        .args(["test", "--locked", "--manifest-path"])
+        .arg(manifest)
+        .env("CARGO_TARGET_DIR", &context.target);
     context.run(&mut cargo)
 }
 
