@@ -43,6 +43,9 @@ impl Report {
         if cfg!(feature = "regions") {
             command.push_str(" --features regions");
         }
+        if cfg!(feature = "stores") {
+            command.push_str(" --features stores");
+        }
         // `cargo bench` passes a flag of its own.
         let arguments: Vec<String> = std::env::args()
             .skip(1)
