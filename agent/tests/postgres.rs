@@ -8,13 +8,14 @@ mod example;
 mod support;
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use support::logs;
 use support::servers::{self, Server};
-use support::{Ledger, PATIENCE, assert_conserved, figure};
+use support::stores::{self, entity};
+use support::{Ledger, PATIENCE, figure};
 use tokio_postgres::error::SqlState;
 use weighbridge_agent::job;
 use weighbridge_agent::postgres::{self, Client, Config, ConnectError};
@@ -22,27 +23,8 @@ use weighbridge_agent::wire::{RowKind, RowValue, column};
 
 static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
-/// Runs a test in an agent of its own. Only one is measured at a time.
 fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    logs::keep();
-    let server = Server::shared(&SERVER, servers::postgres)?;
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("postgres test")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    runtime.block_on(test(server));
-    drop(runtime);
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
-    Some(ledger)
+    stores::weighed(&SERVER, servers::postgres, test)
 }
 
 fn config(port: u16) -> Config {
@@ -66,10 +48,6 @@ async fn connect(name: &str, port: u16) -> Client {
         }
     };
     tokio::time::timeout(PATIENCE, attempt()).await.unwrap()
-}
-
-fn entity(ledger: &Ledger, database: &str, entity: &str, access: &str) -> RowValue {
-    ledger.select(RowKind::Entity, &[(3, database), (4, entity), (5, access)])
 }
 
 /// Statements, errors and rows.
@@ -207,6 +185,51 @@ fn statements_are_weighed_with_entities_and_rows() {
         told.contains("product") && !told.contains("S3CRET"),
         "values are nobody's business"
     );
+}
+
+#[test]
+fn what_many_requests_ran_at_once_is_what_the_database_holds() {
+    const TASKS: i64 = 8;
+    const STATEMENTS: i64 = 250;
+    let Some(ledger) = weighed(|server| async move {
+        // One connection for all: statements overlap on it.
+        let db = Arc::new(connect("many", server.port).await);
+        let ddl = "CREATE TABLE line (task bigint, n bigint)";
+        db.batch_execute(ddl).await.unwrap();
+        let mut tasks = weighbridge_agent::JoinSet::new();
+        for task in 0..TASKS {
+            let db = db.clone();
+            tasks.spawn(job("write lines", async move {
+                let insert = db
+                    .prepare("INSERT INTO line VALUES ($1, $2)")
+                    .await
+                    .unwrap();
+                for n in 0..STATEMENTS {
+                    db.execute(&insert, &[&task, &n]).await.unwrap();
+                }
+            }));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+        let held = db
+            .query_one("SELECT count(*) FROM line", &[])
+            .await
+            .unwrap();
+        assert_eq!(held.get::<_, i64>(0), TASKS * STATEMENTS);
+    }) else {
+        return;
+    };
+    let write = entity(&ledger, "many", "line", "write");
+    let all = TASKS * STATEMENTS;
+    assert_eq!(counts(&write), (all, 0, Some(all)));
+    let requests = ledger.operation("JOB write lines", "");
+    assert_eq!(figure(&requests, column::ENDED), TASKS);
+    // What stands on the entity is of the requests; they prepared besides.
+    for column in [column::CPU_STORE_NS, column::WAIT_STORE_NS] {
+        assert!(figure(&write, column) <= figure(&requests, column));
+        assert!(figure(&write, column) > 0);
+    }
 }
 
 #[test]

@@ -7,47 +7,25 @@
 mod example;
 mod support;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use redis::{AsyncCommands as _, Client, pipe};
 use rustix::process::Signal;
 use support::logs;
 use support::servers::{self, Server};
-use support::{Ledger, PATIENCE, assert_conserved, figure};
+use support::stores::{self, entity};
+use support::{Ledger, figure};
 use weighbridge_agent::job;
 use weighbridge_agent::wire::{RowKind, RowValue, column};
 
 static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
-/// Runs a test in an agent of its own. Only one is measured at a time.
 fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    logs::keep();
-    let server = Server::shared(&SERVER, servers::redis)?;
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("redis test")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    runtime.block_on(test(server));
-    drop(runtime);
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
-    Some(ledger)
+    stores::weighed(&SERVER, servers::redis, test)
 }
 
 fn client(port: u16) -> Client {
     Client::open(format!("redis://127.0.0.1:{port}/")).unwrap()
-}
-
-fn entity(ledger: &Ledger, database: &str, entity: &str, access: &str) -> RowValue {
-    ledger.select(RowKind::Entity, &[(3, database), (4, entity), (5, access)])
 }
 
 /// Commands and errors.
@@ -153,6 +131,48 @@ fn a_silent_server_is_the_clients_own_error_and_counted_once() {
         figure(&read, column::WAIT_STORE_NS) > 100_000_000,
         "it was waited for"
     );
+}
+
+#[test]
+fn what_many_requests_sent_at_once_is_what_the_server_counted() {
+    const TASKS: i64 = 8;
+    const COMMANDS: i64 = 125;
+    let Some(ledger) = weighed(|server| async move {
+        let cache = weighbridge_agent::redis::connect("many", &client(server.port))
+            .await
+            .unwrap()
+            .entity("counter", "counter:");
+        let mut tasks = weighbridge_agent::JoinSet::new();
+        for task in 0..TASKS {
+            let mut cache = cache.clone();
+            tasks.spawn(job("count", async move {
+                let key = format!("counter:{task}");
+                for _ in 0..COMMANDS {
+                    let _: i64 = cache.incr(&key, 1).await.unwrap();
+                    let both = pipe().incr(&key, 1).get(&key).to_owned();
+                    let _: (i64, i64) = both.query_async(&mut cache).await.unwrap();
+                }
+            }));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+        let mut sum = 0;
+        for task in 0..TASKS {
+            sum += cache
+                .clone()
+                .get::<_, i64>(format!("counter:{task}"))
+                .await
+                .unwrap();
+        }
+        assert_eq!(sum, 2 * TASKS * COMMANDS);
+    }) else {
+        return;
+    };
+    let of = |access| counts(&entity(&ledger, "many", "counter", access));
+    assert_eq!(of("write"), (2 * TASKS * COMMANDS, 0));
+    // Those of the pipelines, and one for each counter at the end.
+    assert_eq!(of("read"), (TASKS * COMMANDS + TASKS, 0));
 }
 
 #[test]

@@ -7,40 +7,23 @@
 mod example;
 mod support;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Executor as _, Postgres, Row as _};
 use support::servers::{self, Server};
-use support::{Ledger, PATIENCE, assert_conserved, figure};
+use support::stores::{self, entity};
+use support::{Ledger, PATIENCE, figure};
 use weighbridge_agent::job;
 use weighbridge_agent::sqlx::Pool;
-use weighbridge_agent::wire::{RowKind, RowValue, column};
+use weighbridge_agent::wire::{RowValue, column};
 
 static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
-/// Runs a test in an agent of its own. Only one is measured at a time.
 fn weighed<T: Future<Output = ()>>(test: impl FnOnce(Arc<Server>) -> T) -> Option<Arc<Ledger>> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let server = Server::shared(&SERVER, servers::postgres)?;
-    let ledger = Ledger::new();
-    let runtime = weighbridge_agent::runtime()
-        .worker_threads(2)
-        .build()
-        .unwrap();
-    let agent = weighbridge_agent::builder()
-        .service("sqlx test")
-        .sink(ledger.clone())
-        .try_init()
-        .unwrap();
-    runtime.block_on(test(server));
-    drop(runtime);
-    assert!(agent.flush(PATIENCE));
-    ledger.deltas().iter().for_each(assert_conserved);
-    Some(ledger)
+    stores::weighed(&SERVER, servers::postgres, test)
 }
 
 fn pool(name: &str, port: u16) -> Pool<Postgres> {
@@ -55,10 +38,6 @@ fn pool(name: &str, port: u16) -> Pool<Postgres> {
         .max_connections(2)
         .connect_lazy_with(options);
     Pool::new(name, pool)
-}
-
-fn entity(ledger: &Ledger, database: &str, entity: &str, access: &str) -> RowValue {
-    ledger.select(RowKind::Entity, &[(3, database), (4, entity), (5, access)])
 }
 
 /// Statements, errors and rows.

@@ -10,6 +10,7 @@ pub mod logs;
 pub mod scenario;
 mod served;
 pub mod servers;
+pub mod stores;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
