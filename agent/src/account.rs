@@ -8,6 +8,7 @@ mod future;
 mod mark;
 mod pending;
 mod registry;
+mod split;
 mod thread;
 
 use std::marker::PhantomData;
@@ -18,6 +19,7 @@ use weighbridge_wire::{Class, OwnerKind};
 pub(crate) use future::InAccount;
 pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
+pub(crate) use split::Split;
 pub(crate) use thread::{
     become_runtime_thread, class_totals_here, flush_here, instant_here_ns, is_runtime,
     leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
@@ -35,6 +37,8 @@ use crate::ledger::{OwnerId, ledger};
 pub(crate) enum OwnerRef {
     /// A request.
     Bill(Arc<Bill>),
+    /// Several requests that share a piece of work.
+    Split(Arc<Split>),
     /// A connection, pool, driver, background work, the runtime or the agent.
     Named(OwnerId),
 }
@@ -45,6 +49,7 @@ impl OwnerRef {
     pub(crate) fn holder(&self) -> Holder {
         match self {
             Self::Bill(bill) => Holder::Operation(bill.name_id()),
+            Self::Split(split) => split.holder(),
             Self::Named(id) => Holder::Named(id.0),
         }
     }
@@ -53,6 +58,7 @@ impl OwnerRef {
     pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Bill(a), Self::Bill(b)) => Arc::ptr_eq(a, b),
+            (Self::Split(a), Self::Split(b)) => Arc::ptr_eq(a, b),
             (Self::Named(a), Self::Named(b)) => a == b,
             _ => false,
         }

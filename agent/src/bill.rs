@@ -84,6 +84,8 @@ struct State {
     arrival: Arrival,
     /// Booked to the row so far.
     cost: Cost,
+    /// Of it, shares of work that was done for several requests.
+    shared: Option<Box<Cost>>,
     live_bytes: i64,
     peak_live_bytes: i64,
     wait_call_ns: i64,
@@ -136,6 +138,7 @@ impl Bill {
         }
         account::with_current_owner(|owner| match owner {
             Some(OwnerRef::Bill(bill)) => Some(bill.clone()),
+            Some(OwnerRef::Split(split)) => Some(split.named().clone()),
             _ => None,
         })
         .flatten()
@@ -230,6 +233,21 @@ impl Bill {
     /// Books a cost, and closes the bill if that is all that it waited for. `booked` runs with the shard
     /// locked.
     pub(crate) fn book(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
+        self.book_as::<false>(spent, shard, booked);
+    }
+
+    /// [`Self::book`] for a share of work that was done for several requests.
+    pub(crate) fn book_share(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
+        self.book_as::<true>(spent, shard, booked);
+    }
+
+    #[inline]
+    fn book_as<const SHARE: bool>(
+        &self,
+        spent: &Spent,
+        shard: usize,
+        booked: impl FnOnce(&mut Shard),
+    ) {
         if !self.is_recorded() {
             // Measuring began in the middle of the request: its cost stays unattributed.
             booked(&mut ledger().shard(shard));
@@ -245,10 +263,17 @@ impl Bill {
         let mut shard = ledger().shard(shard);
         let weight = state.take_http2_weight();
         let cell = shard.operation(self.row(&state));
-        cell.cost.add(&spent.cost);
         cell.http2_weight += weight;
+        let (sum, late_cpu_ns) = if SHARE {
+            state.shared.get_or_insert_default().add(&spent.cost);
+            let shared = cell.shared.get_or_insert_default();
+            (&mut shared.cost, &mut shared.late_cpu_ns)
+        } else {
+            (&mut cell.cost, &mut cell.late_cpu_ns)
+        };
+        sum.add(&spent.cost);
         if state.closed {
-            cell.late_cpu_ns += spent.cost.total_ns();
+            *late_cpu_ns += spent.cost.total_ns();
         }
         booked(&mut shard);
         if state.is_complete() {
@@ -278,12 +303,20 @@ impl Bill {
         let start = shard.offset_ns(self.start_ns);
         let old = shard.operation(&before);
         let weight = state.http2.as_ref().map_or(0, Http2Weight::booked);
-        old.cost.subtract(&state.cost);
+        let mut own = state.cost;
+        if let Some(shared) = &state.shared {
+            own.subtract(shared);
+            old.shared.get_or_insert_default().cost.subtract(shared);
+        }
+        old.cost.subtract(&own);
         old.http2_weight -= weight;
         old.started -= 1;
         old.instants_ns -= start;
         let new = shard.operation(&row);
-        new.cost.add(&state.cost);
+        if let Some(shared) = &state.shared {
+            new.shared.get_or_insert_default().cost.add(shared);
+        }
+        new.cost.add(&own);
         new.http2_weight += weight;
         new.started += 1;
         new.instants_ns += start;
@@ -374,6 +407,13 @@ impl Bill {
 /// Keeps a bill open while a child runs.
 #[derive(Debug)]
 pub(crate) struct Child(Arc<Bill>);
+
+impl Child {
+    /// The bill that it keeps open.
+    pub(crate) fn bill(&self) -> &Arc<Bill> {
+        &self.0
+    }
+}
 
 impl Drop for Child {
     fn drop(&mut self) {

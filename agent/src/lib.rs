@@ -123,8 +123,8 @@ pub use runtime::{block_on, runtime, runtime_current_thread};
 pub use serve::{Listener, Serve, serve, shutdown_signal};
 pub use state::is_enabled;
 pub use tasks::{
-    InScope, JoinSet, Scope, background, connection, driver, job, local_call, pool, spawn,
-    spawn_blocking, spawn_blocking_on, spawn_local, spawn_on,
+    Context, InScope, JoinSet, Scope, Stamped, background, charge_split, connection, driver, job,
+    local_call, pool, spawn, spawn_blocking, spawn_blocking_on, spawn_local, spawn_on,
 };
 pub use trust::{Network, Trust, TrustError, TrustKey};
 pub use weighbridge_agent_macros::main;

@@ -1,16 +1,23 @@
 //! Work beside the request's own future: children, background work, jobs, drivers, calls inside the process.
 
+mod context;
 mod join_set;
 mod local;
 mod scope;
 mod spawn;
+mod split;
+mod stamped;
 
+pub use context::Context;
 pub use join_set::JoinSet;
 pub use local::local_call;
 pub use scope::{InScope, Scope};
 #[cfg(tokio_unstable)]
 pub(crate) use spawn::child_account;
 pub use spawn::{spawn, spawn_blocking, spawn_blocking_on, spawn_local, spawn_on};
+
+pub use split::charge_split;
+pub use stamped::Stamped;
 
 use std::future::Future;
 

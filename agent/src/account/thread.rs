@@ -178,6 +178,9 @@ impl Thread {
                 }
             }
             OwnerRef::Bill(bill) => bill.book(&spent, self.shard(), |shard| self.settle(shard)),
+            OwnerRef::Split(split) => {
+                split.book(&spent, self.shard(), |shard| self.settle(shard));
+            }
         }
     }
 

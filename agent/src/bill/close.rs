@@ -89,9 +89,11 @@ impl Bill {
         cell.peak_live_sum_bytes += state.peak_live_bytes;
         let distribution = shard.distributions.entry(row.name.id).or_default();
         // A negative sum (a clock's correction larger than the request) has no bucket but the lowest.
-        distribution
-            .request_cpu
-            .record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
+        let request_cpu = match state.shared {
+            None => &mut distribution.request_cpu,
+            Some(_) => &mut distribution.shared_request_cpu,
+        };
+        request_cpu.record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
         distribution.wall.record(wall_ns);
         if self.root {
             distribution.root_wall.record(wall_ns);

@@ -140,6 +140,7 @@ impl Bill {
                 declared: None,
                 arrival,
                 cost: Cost::default(),
+                shared: None,
                 live_bytes: 0,
                 peak_live_bytes: 0,
                 wait_call_ns: 0,

@@ -209,7 +209,7 @@ fn renew(ledger: &Ledger, merged: &mut Shard, names: &Resolved) {
     let costs = merged
         .operations
         .iter()
-        .map(|(id, cell)| (*id, cell.cost.total_ns(), cell.started));
+        .map(|(id, cell)| (*id, cell.total_ns(), cell.started));
     for (place, n) in ledger.names.renew(names, costs) {
         merged.lose(place, "replaced by heavier", n as u64);
     }

@@ -33,11 +33,22 @@ pub(crate) struct OperationCell {
     pub(crate) instants_ns: i128,
     /// Of what HTTP/2 carried, by [`frame_weight`](super::edge::frame_weight).
     pub(crate) http2_weight: i64,
+    /// Shares of work that was done for several requests; not in the other columns.
+    pub(crate) shared: Option<Box<SharedCell>>,
+}
+
+/// Shares of work that was done for several requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedCell {
+    pub(crate) cost: Cost,
+    pub(crate) late_cpu_ns: i64,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DistributionCell {
     pub(crate) request_cpu: Histogram,
+    /// Of requests that got shares of common work.
+    pub(crate) shared_request_cpu: Histogram,
     pub(crate) wall: Histogram,
     pub(crate) root_wall: Histogram,
 }
@@ -90,6 +101,17 @@ impl OperationCell {
         self.peak_live_sum_bytes += other.peak_live_sum_bytes;
         self.instants_ns += other.instants_ns;
         self.http2_weight += other.http2_weight;
+        if let Some(other) = &other.shared {
+            let shared = self.shared.get_or_insert_default();
+            shared.cost.add(&other.cost);
+            shared.late_cpu_ns += other.late_cpu_ns;
+        }
+    }
+
+    /// CPU over all classes, shares included.
+    pub(crate) fn total_ns(&self) -> i64 {
+        let shared = self.shared.as_ref();
+        self.cost.total_ns() + shared.map_or(0, |shared| shared.cost.total_ns())
     }
 }
 
@@ -434,6 +456,7 @@ impl Shard {
         for (id, cell) in other.distributions.drain() {
             let sum = self.distributions.entry(id).or_default();
             sum.request_cpu.merge(&cell.request_cpu);
+            sum.shared_request_cpu.merge(&cell.shared_request_cpu);
             sum.wall.merge(&cell.wall);
             sum.root_wall.merge(&cell.root_wall);
         }

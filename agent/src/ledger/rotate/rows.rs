@@ -151,6 +151,11 @@ pub(super) fn write_operations(
                     row.add(class.column(), ns);
                 }
             }
+            if let Some(shared) = &cell.shared {
+                let row = rows.row_mut(operation_key(name).row_key(Quality::Apportioned));
+                shared.cost.write(row, memory);
+                row.add(column::LATE_CPU_NS, shared.late_cpu_ns);
+            }
         },
     );
 }
@@ -211,19 +216,25 @@ pub(super) fn write_distributions(
 }
 
 fn add_distribution(rows: &mut RowSet, name: &OperationName, cell: &DistributionCell) {
-    let key = |scope: &str| {
+    let of_quality = |scope: &str, quality| {
         DistributionKey {
             component: name.component.clone(),
             operation: name.operation.clone(),
             class: name.class.clone(),
             scope: scope.into(),
         }
-        .row_key(Quality::Measured)
+        .row_key(quality)
     };
+    let key = |scope: &str| of_quality(scope, Quality::Measured);
     let all = rows.row_mut(key(scope::ALL));
     all.histogram_mut(column::HIST_REQUEST_CPU_NS)
         .merge(&cell.request_cpu);
     all.histogram_mut(column::HIST_WALL_NS).merge(&cell.wall);
+    if !cell.shared_request_cpu.is_empty() {
+        rows.row_mut(of_quality(scope::ALL, Quality::Apportioned))
+            .histogram_mut(column::HIST_REQUEST_CPU_NS)
+            .merge(&cell.shared_request_cpu);
+    }
     if !cell.root_wall.is_empty() {
         rows.row_mut(key(scope::ROOT))
             .histogram_mut(column::HIST_WALL_NS)
