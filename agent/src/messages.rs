@@ -42,20 +42,36 @@
 //! failed before anything was sent counts an error and no message.
 
 mod arrival;
+mod batch;
 mod call;
+mod disposition;
 mod exchange;
+mod handlers;
+#[cfg(test)]
+pub(crate) mod observed;
 mod peer;
 mod spent;
+mod topic;
 
+pub(crate) use arrival::replied;
 pub use arrival::{Arrival, Consumption};
+pub(crate) use batch::Batch;
 pub use call::{Call, Publication};
+pub use disposition::Disposition;
 pub(crate) use exchange::Exchange;
+pub(crate) use handlers::{Handlers, caught};
 pub use peer::Peer;
-pub(crate) use peer::Site;
+pub(crate) use peer::{Site, look_up};
 pub(crate) use spent::Spent;
+pub use topic::Topic;
 
 /// Most targets whose call ids one peer remembers; they are written in code, so there are few.
 pub const TARGETS_MAX: usize = 1_024;
+
+/// The code of the guide for adapters compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/adapters.md")]
+struct Guide;
 
 #[cfg(test)]
 mod tests;

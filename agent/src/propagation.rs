@@ -13,6 +13,7 @@ mod outgoing;
 mod text;
 mod traceparent;
 
+pub(crate) use baggage::other_members;
 pub(crate) use call_id::{CallId, CallSite};
 #[cfg(test)]
 pub(crate) use headers::extract;

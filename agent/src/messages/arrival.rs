@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use weighbridge_wire::{Class, side};
 
-use super::Peer;
-use crate::account::{Account, InAccount, OwnerRef};
+use super::{Disposition, Peer, caught};
+use crate::account::{self, Account, InAccount, OwnerRef};
 use crate::bill::{Bill, Outcome, Start};
 use crate::ledger::{Direction, EdgeFigures, EdgeId};
 use crate::propagation::{Inbound, Mode, extract_properties};
-use crate::tasks::Ending;
+use crate::tasks::{Context, Ending};
 use crate::{clock, state};
 
 /// What is known of a message that has arrived.
@@ -91,14 +91,16 @@ impl Consumption {
             // Two hosts' clocks may differ: a lag is never negative.
             clock::wall_unix_ns().saturating_sub(hop.sent_unix_us.saturating_mul(1_000))
         });
-        let (caller, call_id) = match hop {
-            Some(hop) => (Some(hop.caller), hop.call_id.to_arc()),
-            None => (None, "".into()),
-        };
-        let mode = if arrival.waits {
+        // Both ends call it alike; without the caller's word it is told by whether there is somebody to answer.
+        let waits = if arrival.waits {
             Mode::Sync
         } else {
             Mode::Async
+        };
+        let mode = hop.as_ref().map_or(waits, |hop| hop.mode);
+        let (caller, call_id) = match hop {
+            Some(hop) => (Some(hop.caller), hop.call_id.to_arc()),
+            None => (None, "".into()),
         };
         let of_caller = |part: fn(&crate::propagation::Party) -> &Arc<str>| {
             caller
@@ -124,6 +126,8 @@ impl Consumption {
             sizes: vec![(Direction::Request, arrival.body_bytes)],
             ..EdgeFigures::default()
         };
+        #[cfg(test)]
+        super::observed::observe(&edge, &figures);
         let bill = Bill::start(Start {
             operation: &format!("CONSUME {target}"),
             caller: caller
@@ -165,11 +169,52 @@ impl Consumption {
 
     /// Counts a message of the answer, for those who wait for one.
     pub fn replied(&self, body_bytes: u64) {
-        self.bill.with_callee(|figures| {
-            figures.response_messages += 1;
-            figures.response_body_bytes += body_bytes;
-            figures.sizes.push((Direction::Response, body_bytes));
-        });
+        replied(&self.bill, body_bytes);
+    }
+
+    /// Runs the part of a handler that makes its future, as this request.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = account::enter(self.account());
+        f()
+    }
+
+    /// Runs a handler as this request and, still as this request, tells the broker what becomes of the message.
+    /// A panic ends the handler and not the task.
+    pub(crate) async fn settle<F, D, A, E>(
+        self,
+        redelivered: bool,
+        handler: F,
+        tell: impl FnOnce(Disposition) -> A,
+    ) -> Result<(), E>
+    where
+        F: Future<Output = D>,
+        D: Into<Disposition>,
+        A: Future<Output = Result<(), E>>,
+    {
+        let account = self.account();
+        let (disposition, told) = InAccount::new(account, async {
+            let disposition = match caught(handler).await {
+                Some(output) => output.into(),
+                None => Disposition::after_panic(redelivered),
+            };
+            (disposition, tell(disposition).await)
+        })
+        .await;
+        let failed = disposition != Disposition::Accept || told.is_err();
+        self.ending
+            .end(if failed { Outcome::Error } else { Outcome::Ok });
+        told
+    }
+
+    /// Ends the request: its work is done.
+    pub(crate) fn end(self, outcome: Outcome) {
+        self.ending.end(outcome);
+    }
+
+    /// The request, to be charged for work that is done for several.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context::of(&self.bill)
     }
 
     pub(crate) fn bill(&self) -> &Arc<Bill> {
@@ -179,4 +224,13 @@ impl Consumption {
     fn account(&self) -> Account {
         Account::new(OwnerRef::Bill(self.bill.clone()), Class::Handler)
     }
+}
+
+/// Counts a message of the answer to the message that this request is.
+pub(crate) fn replied(bill: &Bill, body_bytes: u64) {
+    bill.with_callee(|figures| {
+        figures.response_messages += 1;
+        figures.response_body_bytes += body_bytes;
+        figures.sizes.push((Direction::Response, body_bytes));
+    });
 }

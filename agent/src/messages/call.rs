@@ -3,9 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::{Exchange, Peer, Site};
-use crate::propagation::Mode;
+use crate::propagation::{BAGGAGE, Mode, TRACEPARENT, other_members};
 use crate::state;
 
 /// A call under way. Made by [`Peer::call`].
@@ -43,6 +44,18 @@ macro_rules! outgoing {
                 }
                 let outgoing = self.exchange.outgoing($mode);
                 outgoing.headers().properties(&state::trust()).into()
+            }
+
+            /// The same beside headers that the message has already; none of those but `traceparent`, `baggage` and
+            /// `weighbridge-hop` is looked at. These are all that it shall have under the three names: its own
+            /// `traceparent` wins, because a tracer made it, and its baggage keeps what is not ours. What may have
+            /// been copied from a message that came in is taken off for a peer that is not trusted.
+            #[must_use]
+            pub fn headers_beside<'a>(
+                &self,
+                present: impl IntoIterator<Item = (&'a str, &'a str)>,
+            ) -> Vec<(&'static str, String)> {
+                beside(present, self.headers())
             }
 
             /// Runs the encoding of a message in class `encode`.
@@ -87,6 +100,18 @@ macro_rules! outgoing {
 outgoing!(Call, Mode::Sync);
 outgoing!(Publication, Mode::Async);
 
+impl Publication {
+    /// CPU that was booked to class `encode` for it before it began.
+    pub(crate) fn encoded(&mut self, cpu_ns: Option<i64>) {
+        self.exchange.figures().encode_ns = cpu_ns;
+    }
+
+    /// One poll of what [`wait`](Self::wait) polls.
+    pub(crate) fn poll<R>(&mut self, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+        self.exchange.poll(poll)
+    }
+}
+
 impl Call {
     #[cfg(test)]
     pub(super) fn exchange(&mut self) -> &mut Exchange {
@@ -107,4 +132,33 @@ impl Call {
     pub fn received_wire(&mut self, bytes: u64) {
         *self.exchange.figures().response_wire_bytes.get_or_insert(0) += bytes;
     }
+}
+
+fn beside<'a>(
+    present: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ours: Vec<(&'static str, String)>,
+) -> Vec<(&'static str, String)> {
+    let (mut trace, mut baggage) = (None, String::new());
+    for (name, value) in present {
+        if name.eq_ignore_ascii_case(TRACEPARENT) {
+            trace = Some(value);
+        } else if name.eq_ignore_ascii_case(BAGGAGE) {
+            other_members(value, &mut baggage);
+        }
+    }
+    let mut merged = ours;
+    if let Some(trace) = trace {
+        merged.retain(|(name, _)| *name != TRACEPARENT);
+        merged.push((TRACEPARENT, trace.to_owned()));
+    }
+    if !baggage.is_empty() {
+        match merged.iter_mut().find(|(name, _)| *name == BAGGAGE) {
+            Some((_, ours)) => {
+                baggage.push(',');
+                ours.insert_str(0, &baggage);
+            }
+            None => merged.push((BAGGAGE, baggage)),
+        }
+    }
+    merged
 }

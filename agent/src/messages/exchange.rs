@@ -125,6 +125,8 @@ impl Exchange {
     }
 
     fn record(&self, figures: &EdgeFigures) {
+        #[cfg(test)]
+        super::observed::observe(&self.site.edge, figures);
         record_edge(self.bill.as_deref(), &self.site.edge, figures);
     }
 }

@@ -62,15 +62,7 @@ impl Peer {
 
     /// Looks up where the peer is. A name that cannot be resolved is trusted by nobody.
     pub async fn resolve(&self, host: &str, port: u16) {
-        // `[::1]` is how URLs write it.
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found = match bare.parse() {
-            Ok(address) => vec![address],
-            Err(_) => match tokio::net::lookup_host((bare, port)).await {
-                Ok(found) => found.map(|address| address.ip()).collect(),
-                Err(_) => Vec::new(),
-            },
-        };
+        let found = look_up(host, port).await;
         self.set_addresses(found);
     }
 
@@ -107,8 +99,18 @@ impl Peer {
         Publication::new(self.clone(), self.site(Mode::Async, target))
     }
 
+    /// As [`publish`](Self::publish), for names that code made at run time.
+    pub(crate) fn publish_named(&self, target: &str) -> Publication {
+        Publication::new(self.clone(), self.site(Mode::Async, target))
+    }
+
     /// Opens the request `CONSUME target` for a message that has arrived.
     pub fn consume(&self, target: &'static str, arrival: &Arrival) -> Consumption {
+        Consumption::open(self, target, arrival)
+    }
+
+    /// As [`consume`](Self::consume), for names that code made at run time.
+    pub(crate) fn consume_named(&self, target: &str, arrival: &Arrival) -> Consumption {
         Consumption::open(self, target, arrival)
     }
 
@@ -165,5 +167,18 @@ impl Peer {
             call_id,
             edge,
         }
+    }
+}
+
+/// The addresses of a host; none when the name cannot be resolved.
+pub(crate) async fn look_up(host: &str, port: u16) -> Vec<IpAddr> {
+    // `[::1]` is how URLs write it.
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse() {
+        Ok(address) => vec![address],
+        Err(_) => match tokio::net::lookup_host((bare, port)).await {
+            Ok(found) => found.map(|address| address.ip()).collect(),
+            Err(_) => Vec::new(),
+        },
     }
 }

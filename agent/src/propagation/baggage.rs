@@ -1,7 +1,7 @@
 //! Our member of the W3C baggage.
 
 use super::text::{decoded, push_encoded};
-use super::{BAGGAGE_ORIGIN, Party};
+use super::{BAGGAGE_BYTES_MAX, BAGGAGE_ORIGIN, Party};
 
 /// The member as it stands in the header: `weighbridge.origin=service;operation`.
 ///
@@ -21,6 +21,19 @@ pub(super) fn is_ours(member: &str) -> bool {
     member
         .split_once('=')
         .is_some_and(|(key, _)| key.trim() == BAGGAGE_ORIGIN)
+}
+
+/// Adds the members of a `baggage` that are not ours; of one beyond the bounds nothing, since nobody looked at it.
+pub(crate) fn other_members(baggage: &str, out: &mut String) {
+    if baggage.len() + out.len() > BAGGAGE_BYTES_MAX {
+        return;
+    }
+    for member in baggage.split(',').filter(|member| !is_ours(member)) {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(member);
+    }
 }
 
 /// Reads our member; `None` when it is malformed.
