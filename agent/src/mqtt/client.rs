@@ -10,14 +10,13 @@ use serde::Serialize;
 use tokio::time::timeout;
 use weighbridge_wire::Class;
 
-use super::link::{Link, Status, TRANSPORT};
+use super::link::{Link, Status};
 use super::packet::publish_bytes;
 use super::publishing::Publishing;
 use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
 use crate::bill::{Bill, WaitKind};
-use crate::ledger::{EdgeId, ledger};
-use crate::propagation::{CallId, CallSite, Mode, Outgoing};
-use crate::{account, clock, state};
+use crate::messages::Publication;
+use crate::{account, clock};
 
 /// Publishes over a connection. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -111,9 +110,7 @@ impl Client {
         }
         let bill = Bill::current();
         let waiting_since = clock::monotonic_ns();
-        let result = self
-            .publish_waiting(bill.clone(), topic, qos, payload, encode_ns)
-            .await;
+        let result = self.publish_waiting(topic, qos, payload, encode_ns).await;
         if let Some(bill) = bill {
             bill.add_wait(
                 WaitKind::Call,
@@ -125,7 +122,6 @@ impl Client {
 
     async fn publish_waiting(
         &self,
-        bill: Option<Arc<Bill>>,
         topic: &'static str,
         qos: QoS,
         payload: Bytes,
@@ -135,16 +131,16 @@ impl Client {
         let Ok(Ok(permit)) = room else {
             return Err(self.full());
         };
-        let call_id = self.call_id(topic);
-        let edge = self.edge(topic, &call_id);
+        let mut publication = self.link.peer.publish(topic);
+        publication.encoded(encode_ns);
         let connected = self
             .wait_for(CONNECTION_PATIENCE, |status| status.connected)
             .await;
-        let properties = self.properties(bill.as_deref(), call_id);
+        let properties = properties(&publication);
         let body_bytes = payload.len() as u64;
         let wire_bytes = publish_bytes(topic.as_bytes(), qos, payload.len(), properties.as_ref());
         let (publishing, outcome) =
-            Publishing::begin(bill, edge, body_bytes, wire_bytes, encode_ns, permit);
+            Publishing::begin(publication, topic, body_bytes, wire_bytes, permit);
         if let Err(error) = connected {
             publishing.settle(Err(error));
         } else {
@@ -185,46 +181,18 @@ impl Client {
         }
     }
 
-    fn call_id(&self, topic: &str) -> CallId {
-        let service = ledger().service();
-        CallId::of(CallSite {
-            namespace: &service.namespace,
-            service: &service.service,
-            transport: TRANSPORT,
-            peer: &self.link.peer,
-            target: topic,
-        })
-    }
-
-    fn edge(&self, topic: &str, call_id: &CallId) -> EdgeId {
-        EdgeId {
-            side: weighbridge_wire::side::CALLER,
-            mode: Mode::Async.as_str(),
-            transport: TRANSPORT,
-            peer_service: "".into(),
-            peer_operation: "".into(),
-            call_id: call_id.to_arc(),
-            peer: self.link.peer.clone(),
-            target: topic.into(),
-        }
-    }
-
-    /// What goes along with a message: the chain, if the broker is trusted.
-    fn properties(&self, bill: Option<&Bill>, call_id: CallId) -> Option<PublishProperties> {
-        if !self.link.is_trusted() {
-            return None;
-        }
-        let out = Outgoing::new(bill, call_id, Mode::Async);
-        let pairs = out.headers().properties(&state::trust());
-        Some(PublishProperties {
-            user_properties: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-            ..PublishProperties::default()
-        })
-    }
-
     fn full(&self) -> MqttError {
         MqttError::Full {
             peer: self.link.peer_name(),
         }
     }
+}
+
+/// What goes along with a message: the chain, if the broker is trusted.
+fn properties(publication: &Publication) -> Option<PublishProperties> {
+    let pairs = publication.headers();
+    (!pairs.is_empty()).then(|| PublishProperties {
+        user_properties: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        ..PublishProperties::default()
+    })
 }

@@ -10,14 +10,12 @@ use tokio::task::JoinHandle;
 use weighbridge_wire::Class;
 
 use super::driver::{Arrived, drive};
-use super::link::{Link, TRANSPORT};
+use super::link::Link;
 use super::packet::publish_bytes;
 use super::{Message, WAITING_MESSAGES_MAX};
 use crate::account::{Account, InAccount};
-use crate::bill::{Bill, Start};
-use crate::ledger::{Direction, EdgeFigures, EdgeId, loss};
-use crate::propagation::{Inbound, Mode, extract_properties};
-use crate::{clock, state, tasks};
+use crate::ledger::loss;
+use crate::messages::{Arrival, Consumption};
 
 /// Drives a connection and handles what arrives over it.
 #[derive(Debug)]
@@ -84,14 +82,9 @@ where
                 payload: publish.payload.clone(),
                 redelivered: publish.dup,
             };
-            let bill = open(link, topic, &publish);
-            // The call that makes the future is the handler's work too.
-            let future = {
-                let owner = crate::account::OwnerRef::Bill(bill.clone());
-                let _entered = crate::account::enter(Account::new(owner, Class::Handler));
-                handler(message)
-            };
-            let mut task = AbortOnDrop(tokio::spawn(tasks::in_bill(bill, future)));
+            let consumption = open(link, topic, &publish);
+            let future = consumption.enter(|| handler(message));
+            let mut task = AbortOnDrop(tokio::spawn(consumption.run(future)));
             if let Err(error) = (&mut task.0).await {
                 tracing::error!(topic, error = %error, "the handler of a message did not come to its end");
             }
@@ -105,7 +98,7 @@ where
 }
 
 /// Opens the request of a message, with the callee's half of its edge.
-fn open(link: &Link, topic: &str, publish: &Publish) -> Arc<Bill> {
+fn open(link: &Link, topic: &str, publish: &Publish) -> Consumption {
     let user = publish
         .properties
         .as_ref()
@@ -113,60 +106,15 @@ fn open(link: &Link, topic: &str, publish: &Publish) -> Arc<Bill> {
     let pairs = user
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
-    let Inbound { trace, origin, hop } = extract_properties(&state::trust(), link.address(), pairs);
-    let name = link.topic_name(topic);
-    let lag_ns = hop.as_ref().map(|hop| {
-        // Two hosts' clocks may differ: a lag is never negative.
-        clock::wall_unix_ns().saturating_sub(hop.sent_unix_us.saturating_mul(1_000))
-    });
-    let (caller, call_id) = match hop {
-        Some(hop) => (Some(hop.caller), hop.call_id.to_arc()),
-        None => (None, "".into()),
-    };
-    let body_bytes = publish.payload.len() as u64;
+    let mut arrival = Arrival::of_bytes(publish.payload.len() as u64)
+        .with_headers(pairs)
+        .redelivered(publish.dup);
+    let properties = publish.properties.as_ref();
     let payload_bytes = publish.payload.len();
-    let edge = EdgeId {
-        side: weighbridge_wire::side::CALLEE,
-        mode: Mode::Async.as_str(),
-        transport: TRANSPORT,
-        peer_service: caller
-            .as_ref()
-            .map_or_else(|| "".into(), |caller| caller.service.clone()),
-        peer_operation: caller
-            .as_ref()
-            .map_or_else(|| "".into(), |caller| caller.operation.clone()),
-        call_id,
-        peer: link.peer.clone(),
-        target: name.as_str().into(),
-    };
-    let figures = EdgeFigures {
-        request_messages: 1,
-        request_body_bytes: body_bytes,
-        request_wire_bytes: publish_bytes(
-            &publish.topic,
-            publish.qos,
-            payload_bytes,
-            publish.properties.as_ref(),
-        ),
-        wait_ns: lag_ns,
-        redelivered: u64::from(publish.dup),
-        sizes: vec![(Direction::Request, body_bytes)],
-        ..EdgeFigures::default()
-    };
-    #[cfg(test)]
-    super::tests::observe(&edge, &figures);
-    Bill::start(Start {
-        operation: &format!("CONSUME {name}"),
-        caller: caller
-            .as_ref()
-            .map(|caller| (&*caller.service, &*caller.operation)),
-        origin: origin
-            .as_ref()
-            .map(|origin| (&*origin.service, &*origin.operation)),
-        trace,
-        callee: Some((edge, figures)),
-        ..Start::default()
-    })
+    if let Some(bytes) = publish_bytes(&publish.topic, publish.qos, payload_bytes, properties) {
+        arrival = arrival.with_wire_bytes(bytes);
+    }
+    link.peer.consume_named(&link.topic_name(topic), &arrival)
 }
 
 /// Ends a task with the future that waits for it.

@@ -42,7 +42,7 @@ pub(super) async fn drive(
                     link.connected(addresses(options).await);
                     backoff.reset();
                     if std::mem::take(&mut failing) {
-                        tracing::info!(peer = %link.peer, "connected to the broker again");
+                        tracing::info!(peer = link.peer.name(), "connected to the broker again");
                     }
                 }
                 if !incoming(&link, &arrived, packet).await {
@@ -78,7 +78,7 @@ impl Drop for Down {
 
 fn told(link: &Link, error: &ConnectionError) {
     tracing::warn!(
-        peer = %link.peer,
+        peer = link.peer.name(),
         error = %error,
         "no connection to the broker; publishing fails and nothing is consumed until it is back (told once)"
     );
@@ -136,7 +136,11 @@ fn tell_refused(link: &Link, ack: &SubAck) {
         .iter()
         .find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
     if let Some(reason) = refused {
-        tracing::warn!(peer = %link.peer, ?reason, "the broker refused a subscription");
+        tracing::warn!(
+            peer = link.peer.name(),
+            ?reason,
+            "the broker refused a subscription"
+        );
     }
 }
 
@@ -146,12 +150,5 @@ async fn addresses(options: MqttOptions) -> Vec<IpAddr> {
         return vec![IpAddr::from([127, 0, 0, 1])];
     }
     let (host, port) = options.broker_address();
-    if let Ok(address) = host.parse() {
-        return vec![address];
-    }
-    // A name that does not resolve is not trusted.
-    match tokio::net::lookup_host((host, port)).await {
-        Ok(found) => found.map(|address| address.ip()).collect(),
-        Err(_) => Vec::new(),
-    }
+    crate::messages::look_up(&host, port).await
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::publishing::Publishing;
 use super::{MqttError, SUBSCRIPTIONS_MAX};
 use crate::account::{self, OwnerRef};
-use crate::state;
+use crate::messages::Peer;
 use crate::sync::lock;
 
 /// The word for MQTT in edges.
@@ -20,7 +20,7 @@ pub(super) const TRANSPORT: &str = "mqtt";
 /// One connection to a broker.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) peer: Arc<str>,
+    pub(super) peer: Peer,
     pub(super) owner: OwnerRef,
     pub(super) requests: AsyncClient,
     /// One permit for each publish under way.
@@ -44,8 +44,6 @@ struct State {
     closing: bool,
     /// Counts connections: an acknowledgement is only good on the one the message came over.
     generation: u64,
-    /// All addresses of the broker; none while unknown.
-    addresses: Vec<IpAddr>,
     /// Handed to the event loop, in its order, not yet written.
     unwritten: VecDeque<Publishing>,
     /// Written and not acknowledged, by packet id.
@@ -58,7 +56,7 @@ struct State {
 impl Link {
     pub(super) fn new(peer: &str, requests: AsyncClient, capacity: usize) -> Arc<Self> {
         Arc::new(Self {
-            peer: peer.into(),
+            peer: Peer::new(TRANSPORT, peer),
             owner: account::owner(weighbridge_wire::OwnerKind::Driver, &format!("mqtt {peer}")),
             requests,
             room: Arc::new(Semaphore::new(capacity)),
@@ -73,29 +71,12 @@ impl Link {
     }
 
     pub(super) fn peer_name(&self) -> String {
-        self.peer.to_string()
+        self.peer.name().to_owned()
     }
 
     /// Number of the present connection.
     pub(super) fn generation(&self) -> u64 {
         lock(&self.state).generation
-    }
-
-    /// The address whose trust decides about messages from the broker: one that is not trusted if any is not.
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        let trust = state::trust();
-        let state = lock(&self.state);
-        let distrusted = state
-            .addresses
-            .iter()
-            .find(|&&address| !trust.trusts_address(address));
-        distrusted.or(state.addresses.first()).copied()
-    }
-
-    /// Whether our properties may go to the broker.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.address()
-            .is_some_and(|address| state::trust().trusts_address(address))
     }
 
     /// Hands a publish to the event loop. Both queues have the same order, so both are filled under one lock.
@@ -163,7 +144,7 @@ impl Link {
         let mut state = lock(&self.state);
         state.connected = true;
         state.generation += 1;
-        state.addresses = addresses;
+        self.peer.set_addresses(addresses);
         state.unconfirmed = 0;
         for (filter, qos) in state.filters.clone() {
             if self.requests.try_subscribe(filter, qos).is_ok() {

@@ -2,7 +2,7 @@
 
 mod broker;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,24 +12,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::ledger::{EdgeFigures, EdgeId};
+use crate::messages::observed::seen;
 use broker::{Broker, Mood};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-static SEEN: Mutex<Vec<(EdgeId, EdgeFigures)>> = Mutex::new(Vec::new());
-
-/// Notes what goes to the ledger, which all tests of the process share. Each test has a peer of its own.
-pub(super) fn observe(edge: &EdgeId, figures: &EdgeFigures) {
-    SEEN.lock().unwrap().push((edge.clone(), figures.clone()));
-}
-
-fn seen(peer: &str, side: &str) -> Vec<(EdgeId, EdgeFigures)> {
-    let all = SEEN.lock().unwrap();
-    all.iter()
-        .filter(|(e, _)| &*e.peer == peer && e.side == side)
-        .cloned()
-        .collect()
-}
 
 /// A client, and the messages that its handler got.
 fn start(peer: &str, broker: &Broker) -> (Client, mpsc::Receiver<Message>) {
@@ -349,17 +335,17 @@ async fn the_chain_is_only_told_to_a_broker_that_is_trusted() {
     let (client, _messages) = start("m-trust", &broker);
     client.ready(PATIENCE).await.unwrap();
     let link = client.link_for_tests();
-    assert!(link.is_trusted(), "loopback");
+    assert!(link.peer.is_trusted(), "loopback");
     link.connected(vec![
         "127.0.0.1".parse().unwrap(),
         "203.0.113.9".parse().unwrap(),
     ]);
     assert!(
-        !link.is_trusted(),
+        !link.peer.is_trusted(),
         "one address that is not trusted is enough"
     );
-    assert_eq!(link.address(), "203.0.113.9".parse().ok());
+    assert_eq!(link.peer.address(), "203.0.113.9".parse().ok());
     let arc: Arc<_> = link;
     arc.connected(Vec::new());
-    assert!(!arc.is_trusted(), "unknown is not trusted");
+    assert!(!arc.peer.is_trusted(), "unknown is not trusted");
 }
