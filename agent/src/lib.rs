@@ -34,6 +34,7 @@
 // Each integration uses its part of what the others share.
 #![cfg_attr(
     not(all(
+        feature = "async-nats-0_51",
         feature = "axum-0_8",
         feature = "hyper-util-0_1",
         feature = "redis-1",
@@ -69,6 +70,8 @@ pub mod limits;
 pub mod messages;
 #[cfg(feature = "rumqttc-0_25")]
 pub mod mqtt;
+#[cfg(feature = "async-nats-0_51")]
+pub mod nats;
 #[cfg(feature = "tokio-postgres-0_7")]
 pub mod postgres;
 mod propagation;

@@ -22,7 +22,7 @@ use crate::account::{
 };
 use crate::bill::Child;
 use crate::ledger::limits::TASKS_MAX;
-use crate::ledger::loss;
+use crate::ledger::{ledger, loss};
 use crate::sync::lock;
 use crate::tasks::child_account;
 
@@ -134,13 +134,26 @@ fn account_at(spawned_at: &'static Location<'static>) -> Option<(Account, Option
     let named = |owner| Some((Account::new(owner, Class::Handler), None));
     match place(spawned_at) {
         Place::Agent => None,
-        Place::Known(known) => named(known),
+        Place::Known(known) => named(of_peer(&known).unwrap_or(known)),
         Place::HyperExecutor => match current().map(|account| account.owner) {
-            Some(OwnerRef::Bill(_)) => named(owner(OwnerKind::Pool, "hyper-util")),
+            Some(OwnerRef::Bill(_) | OwnerRef::Split(_)) => {
+                named(owner(OwnerKind::Pool, "hyper-util"))
+            }
             Some(current) if !super::is_anonymous(&current) => named(current),
             _ => named(spawned_owner(spawned_at)),
         },
         Place::Program => Some(child_account(spawned_at)),
+    }
+}
+
+/// The current owner, if it is this one of a peer: a client that was told whom it connects to.
+fn of_peer(known: &OwnerRef) -> Option<OwnerRef> {
+    let OwnerRef::Named(known) = known else {
+        return None;
+    };
+    match current()?.owner {
+        OwnerRef::Named(id) if ledger().names().is_of_peer(*known, id) => Some(OwnerRef::Named(id)),
+        _ => None,
     }
 }
 

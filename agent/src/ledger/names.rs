@@ -411,6 +411,18 @@ impl Names {
         }
     }
 
+    /// True when the second owner is the first one of a peer: `nats broker` of `nats`.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn is_of_peer(&self, general: OwnerId, owner: OwnerId) -> bool {
+        let tables = read(&self.tables);
+        let name = |id: OwnerId| tables.owners.get(id.0 as usize);
+        let (Some(general), Some(owner)) = (name(general), name(owner)) else {
+            return false;
+        };
+        let rest = owner.name.strip_prefix(&*general.name);
+        general.kind == owner.kind && rest.is_some_and(|rest| rest.starts_with(' '))
+    }
+
     /// Counts these operations as asked for: what they allocated is alive, so their ids must keep their meaning.
     pub(crate) fn keep<'a>(&self, holders: impl Iterator<Item = &'a Holder>) {
         let now_ns = self.now_ns.load(Ordering::Relaxed);

@@ -1,0 +1,651 @@
+//! NATS, against the real server.
+
+#![cfg(feature = "async-nats-0_51")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../examples/nats.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod example;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_nats::client::PublishErrorKind;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, stream};
+use async_nats::{HeaderMap, Request, RequestErrorKind};
+use bytes::Bytes;
+use support::broker_servers::{self as servers, Server};
+use support::brokers::{
+    Heard, Tap, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, messages, weigh,
+};
+use support::{PATIENCE, burn, figure};
+use tokio::time::timeout;
+use weighbridge_agent::job;
+use weighbridge_agent::messages::{Disposition, Topic};
+use weighbridge_agent::nats::{self, Client, JetStream};
+use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
+
+async fn connect(server: &Server, peer: &str) -> Client {
+    nats::connect(peer, server.address().to_string())
+        .await
+        .unwrap()
+}
+
+/// Makes sure that the server knows all subscriptions so far.
+async fn flushed(client: &Client) {
+    client.inner().flush().await.unwrap();
+}
+
+#[test]
+fn what_is_sent_is_received_to_the_message_and_byte() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let n = messages();
+    let work = Duration::from_micros(20);
+    let ledger = weigh("nats-both", move |weighed| async move {
+        let consumer = connect(&server, "broker").await;
+        let subscriber = consumer.subscribe("orders.*").await.unwrap().at_once(4);
+        flushed(&consumer).await;
+        let handled = Arc::new(AtomicUsize::new(0));
+        let counted = handled.clone();
+        tokio::spawn(subscriber.consume(move |_| {
+            let counted = counted.clone();
+            async move {
+                burn(work);
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let tap = Tap::on(server.address()).await;
+        let client = nats::connect("broker", tap.address.to_string()).await;
+        let client = client.unwrap();
+        flushed(&client).await;
+        let before = tap.sent_bytes();
+        job("publishes", async {
+            for i in 0..n {
+                // NATS drops what a subscriber has no room for.
+                while i > handled.load(Ordering::Relaxed) + 10_000 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                let payload = Bytes::from(vec![b'x'; body_bytes(i)]);
+                if i % 2 == 0 {
+                    client.publish("orders.created", payload).await.unwrap();
+                } else {
+                    let topic = Topic::of("orders.{customer}", format!("orders.{i}"));
+                    client.publish(topic, payload).await.unwrap();
+                }
+            }
+        })
+        .await;
+        flushed(&client).await;
+        let consumed = weighed.ended("CONSUME orders.*", n).await;
+        assert_eq!(figure(&consumed, column::ERRORS), 0);
+        let sent = edge(&weighed.ledger, side::CALLER, "broker");
+        let wire_bytes = u64::try_from(figure(&sent, column::REQUEST_WIRE_BYTES)).unwrap();
+        // What is sent besides are PINGs and PONGs of six bytes; two are the flushes'.
+        let besides = tap.sent_bytes() - before - wire_bytes;
+        assert!(besides % 6 == 0 && besides <= 60, "{besides} bytes more");
+    });
+    let [published, consumed] = both_ends(&ledger, "broker");
+    let bytes: usize = (0..n).map(body_bytes).sum();
+    assert_eq!(published, [n, bytes].map(|n| i64::try_from(n).unwrap()));
+    assert_eq!(published, consumed);
+    let created = edge_to(&ledger, side::CALLER, "broker", "orders.created");
+    assert_eq!(
+        figure(&created, column::REQUEST_MESSAGES) as usize,
+        n.div_ceil(2)
+    );
+    let received = edge(&ledger, side::CALLEE, "broker");
+    assert!(received.get(column::REQUEST_WIRE_BYTES).is_none());
+    assert!(figure(&received, column::WAIT_NS) > 0, "the lag is known");
+    // The consumers' bills hold the work, and hardly anything else.
+    let cost = ledger.operation("CONSUME orders.*", "").cpu_ns();
+    let work_ns = i64::try_from(work.as_nanos() * n as u128).unwrap();
+    assert!(cost >= work_ns, "{cost} of {work_ns}");
+    // And all of it was caused by the job.
+    for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
+        let key = OperationKey::read(key).unwrap();
+        if &*key.operation == "CONSUME orders.*" {
+            assert_eq!(&*key.origin_operation, "JOB publishes");
+            assert_eq!(&*key.caller_operation, "JOB publishes");
+        }
+    }
+}
+
+#[test]
+fn a_request_and_its_answer_meet() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-request", move |weighed| async move {
+        let answering = connect(&server, "prices").await;
+        let subscriber = answering
+            .queue_subscribe("prices.quote", "group")
+            .await
+            .unwrap();
+        flushed(&answering).await;
+        tokio::spawn(subscriber.consume(|message| async move {
+            let answer = Bytes::from(vec![b'a'; message.payload.len() * 2]);
+            message.respond(answer).await.unwrap();
+        }));
+        let tap = Tap::on(server.address()).await;
+        let client = nats::connect("prices", tap.address.to_string()).await;
+        let client = client.unwrap();
+        let ask = async |n: usize| {
+            let answer = client
+                .request("prices.quote", vec![b'q'; n].into())
+                .await
+                .unwrap();
+            assert_eq!(answer.payload.len(), 2 * n);
+        };
+        // The first one also subscribes to the answers.
+        ask(1).await;
+        flushed(&client).await;
+        let wire = || {
+            let row = edge(&weighed.ledger, side::CALLER, "prices");
+            u64::try_from(figure(&row, column::REQUEST_WIRE_BYTES)).unwrap()
+        };
+        assert!(weighed.agent.flush(PATIENCE));
+        let before = (tap.sent_bytes(), wire());
+        job("asks", async {
+            for n in 0..100 {
+                ask(n).await;
+            }
+        })
+        .await;
+        weighed.ended("CONSUME prices.quote", 101).await;
+        let (out, wire) = (tap.sent_bytes() - before.0, wire() - before.1);
+        assert!(
+            out >= wire && (out - wire).is_multiple_of(6) && out - wire <= 60,
+            "{out} {wire}"
+        );
+    });
+    let [asked, answered] = [side::CALLER, side::CALLEE].map(|side| {
+        let row = ledger.select(RowKind::Edge, &[(0, side), (1, "sync"), (9, "prices")]);
+        support::carried(&row)
+    });
+    assert_eq!(asked, [101, 1 + 4_950, 101, 2 + 9_900]);
+    assert_eq!(asked, answered);
+    let waited = ledger.operation("JOB asks", "");
+    assert!(figure(&waited, column::WAIT_CALL_NS) > 0);
+}
+
+#[test]
+fn one_publish_is_consumed_by_each_subscriber() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-fan-out", move |weighed| async move {
+        let client = connect(&server, "fan").await;
+        for _ in 0..3 {
+            let subscriber = client.subscribe("news").await.unwrap();
+            tokio::spawn(subscriber.consume(|_| async {}));
+        }
+        flushed(&client).await;
+        for _ in 0..10 {
+            client
+                .publish("news", Bytes::from_static(b"12345"))
+                .await
+                .unwrap();
+        }
+        weighed.ended("CONSUME news", 30).await;
+    });
+    let [published, consumed] = both_ends(&ledger, "fan");
+    assert_eq!(published, [10, 50]);
+    assert_eq!(consumed, [30, 150]);
+}
+
+#[test]
+fn errors_are_the_clients_own_and_count_no_message() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-errors", move |weighed| async move {
+        let client = connect(&server, "errors").await;
+        let max = client.inner().max_payload();
+        let too_large = Bytes::from(vec![0; max + 1]);
+        let spaced = Topic::of("a {name}", "a b");
+        let bare = client.inner().clone();
+        let expected = [
+            bare.publish("a b", Bytes::new()).await.unwrap_err(),
+            bare.publish("large", too_large.clone()).await.unwrap_err(),
+        ];
+        let found = [
+            client.publish(spaced, Bytes::new()).await.unwrap_err(),
+            client
+                .publish("large", too_large.clone())
+                .await
+                .unwrap_err(),
+        ];
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!(
+                (expected.kind(), expected.to_string()),
+                (found.kind(), found.to_string())
+            );
+        }
+        assert_eq!(found[1].kind(), PublishErrorKind::MaxPayloadExceeded);
+        // The largest that fits goes, though there is no room for our headers.
+        client
+            .publish("largest", vec![0; max].into())
+            .await
+            .unwrap();
+        let nobody = client.request("nobody", Bytes::new()).await.unwrap_err();
+        assert_eq!(nobody.kind(), RequestErrorKind::NoResponders);
+        let _silent = client.subscribe("silent").await.unwrap();
+        let request = Request::new().timeout(Some(Duration::from_millis(50)));
+        let late = client
+            .send_request("silent", request.payload("12".into()))
+            .await;
+        assert_eq!(late.unwrap_err().kind(), RequestErrorKind::TimedOut);
+        assert!(weighed.agent.flush(PATIENCE));
+    });
+    let count = |target: &str| {
+        let row = edge_to(&ledger, side::CALLER, "errors", target);
+        [
+            column::REQUEST_MESSAGES,
+            column::REQUEST_BODY_BYTES,
+            column::ERRORS,
+        ]
+        .map(|column| figure(&row, column))
+    };
+    assert_eq!(count("a {name}"), [0, 0, 1]);
+    assert_eq!(count("large"), [0, 0, 1]);
+    assert_eq!(count("nobody"), [0, 0, 1]);
+    assert_eq!(count("silent"), [1, 2, 1], "it was sent");
+    let largest = edge_to(&ledger, side::CALLER, "errors", "largest");
+    assert_eq!(figure(&largest, column::ERRORS), 0);
+    let lost = ledger.select(RowKind::Loss, &[(0, "agent.nats.headers")]);
+    assert_eq!(figure(&lost, column::LOST), 1);
+}
+
+#[test]
+fn a_server_that_is_killed_costs_no_second_count() {
+    let Some(mut server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-killed", move |weighed| async move {
+        let client = connect(&server, "mortal").await;
+        let received = Arc::new(AtomicUsize::new(0));
+        let subscriber = client.subscribe("life").await.unwrap();
+        let counted = received.clone();
+        tokio::spawn(subscriber.consume(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async {}
+        }));
+        flushed(&client).await;
+        client
+            .publish("life", Bytes::from_static(b"1"))
+            .await
+            .unwrap();
+        weighed.ended("CONSUME life", 1).await;
+        server.kill();
+        let request = Request::new().timeout(Some(Duration::from_millis(200)));
+        let error = client.send_request("life", request).await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::TimedOut);
+        let server = tokio::task::spawn_blocking(move || {
+            server.restart();
+            server
+        })
+        .await
+        .unwrap();
+        // The client comes back by itself, and subscribes again.
+        let again = async {
+            let mut n = 0;
+            while received.load(Ordering::Relaxed) < 2 {
+                client
+                    .publish("life", Bytes::from_static(b"2"))
+                    .await
+                    .unwrap();
+                n += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            n
+        };
+        let sent = timeout(PATIENCE, again).await.unwrap();
+        assert!(sent >= 1);
+        assert!(weighed.agent.flush(PATIENCE));
+        drop(server);
+    });
+    let sent = edge_to(&ledger, side::CALLER, "mortal", "life");
+    assert_eq!(figure(&sent, column::ERRORS), 1, "the request");
+    let consumed = ledger.operation("CONSUME life", "");
+    assert_eq!(
+        figure(&consumed, column::STARTED),
+        figure(&consumed, column::ENDED)
+    );
+    assert!(figure(&consumed, column::ENDED) <= figure(&sent, column::REQUEST_MESSAGES));
+}
+
+#[test]
+fn a_message_that_breaks_its_handler_is_an_error_of_its_own() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-poison", move |weighed| async move {
+        let client = connect(&server, "poison").await;
+        let subscriber = client.subscribe("food").await.unwrap();
+        flushed(&client).await;
+        tokio::spawn(subscriber.consume(|message| async move {
+            assert!(&*message.payload != b"poison");
+        }));
+        for food in ["bread", "poison", "butter"] {
+            client.publish("food", food.into()).await.unwrap();
+        }
+        weighed.ended("CONSUME food", 3).await;
+    });
+    assert_eq!(
+        figure(&ledger.operation("CONSUME food", ""), column::ERRORS),
+        1
+    );
+}
+
+#[test]
+fn what_users_send_is_in_no_label_and_no_log() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    const SECRET: &str = "s3cr3t";
+    let heard = Heard::everything_of_ours();
+    let ledger = weigh("nats-secrets", move |weighed: Arc<Weighed>| async move {
+        let client = connect(&server, "vault").await;
+        let subscriber = client.subscribe("vault.>").await.unwrap();
+        flushed(&client).await;
+        tokio::spawn(subscriber.consume(|message| async move {
+            assert!(message.subject.contains(SECRET), "{SECRET}");
+            if message.payload.is_empty() {
+                panic!("{SECRET}");
+            }
+            message.respond(Bytes::from_static(b"")).await.ok();
+        }));
+        let mut headers = HeaderMap::new();
+        headers.insert(SECRET, SECRET);
+        headers.insert("baggage", format!("{SECRET}={SECRET}"));
+        headers.insert(
+            "weighbridge-hop",
+            format!("1;{SECRET};{SECRET};0123456789abcdef;a;1"),
+        );
+        let topic = || Topic::of("vault.{user}", format!("vault.{SECRET}"));
+        for payload in ["", SECRET] {
+            client
+                .publish_with_headers(topic(), headers.clone(), payload.into())
+                .await
+                .unwrap();
+        }
+        let request = Request::new().headers(headers).payload(SECRET.into());
+        client.send_request(topic(), request).await.unwrap();
+        weighed.ended("CONSUME vault.>", 3).await;
+    });
+    assert_not_told(&ledger.rows(), SECRET);
+    assert_not_told(&ledger.rows(), "_INBOX");
+    heard.assert_not_told(SECRET);
+}
+
+/// A stream of its own, and a consumer of it.
+async fn stream(jetstream: &JetStream, name: &str, config: pull::Config) -> PullConsumer {
+    let stream = jetstream
+        .context()
+        .create_stream(stream::Config {
+            name: name.into(),
+            subjects: vec![format!("{name}.>")],
+            ..stream::Config::default()
+        })
+        .await
+        .unwrap();
+    let config = pull::Config {
+        durable_name: Some(name.into()),
+        ..config
+    };
+    stream.create_consumer(config).await.unwrap()
+}
+
+#[test]
+fn a_stream_has_what_was_acknowledged_and_comes_again_what_was_not() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let n = messages();
+    let ledger = weigh("nats-stream", move |weighed| async move {
+        let client = connect(&server, "stream").await;
+        let jetstream = client.jetstream();
+        let inner = stream(&jetstream, "sold", pull::Config::default()).await;
+        let consumer = jetstream.consumer("sold.>", inner).at_once(8);
+        let (failed, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (failing, doing) = (failed.clone(), done.clone());
+        tokio::spawn(async move {
+            consumer
+                .consume(|message| {
+                    let (failing, doing) = (failing.clone(), doing.clone());
+                    async move {
+                        // Each tenth fails at first.
+                        if message.sequence() % 10 == 0 && !message.is_redelivered() {
+                            failing.fetch_add(1, Ordering::Relaxed);
+                            return Err("on purpose");
+                        }
+                        doing.fetch_add(1, Ordering::Relaxed);
+                        Ok(())
+                    }
+                })
+                .await
+        });
+        job("sells", async {
+            for i in 0..n {
+                let payload = Bytes::from(vec![b'x'; body_bytes(i)]);
+                let message = PublishMessage::build()
+                    .payload(payload)
+                    .message_id(format!("id-{i}"));
+                let ack = jetstream
+                    .send_publish("sold.today", message.clone())
+                    .await
+                    .unwrap();
+                assert!(!ack.duplicate);
+                if i % 100 == 0 {
+                    let again = jetstream.send_publish("sold.today", message).await.unwrap();
+                    assert!(again.duplicate);
+                }
+            }
+        })
+        .await;
+        let all = n + n / 10;
+        weighed.ended("CONSUME sold.>", all).await;
+        assert_eq!(failed.load(Ordering::Relaxed), n / 10);
+        assert_eq!(done.load(Ordering::Relaxed), n);
+    });
+    let n = i64::try_from(n).unwrap();
+    let published = edge(&ledger, side::CALLER, "stream");
+    let consumed = edge(&ledger, side::CALLEE, "stream");
+    assert_eq!(figure(&published, column::REQUEST_MESSAGES), n);
+    assert_eq!(
+        figure(&published, column::RETRIES),
+        n / 100,
+        "those that it had already"
+    );
+    assert_eq!(figure(&consumed, column::REQUEST_MESSAGES), n + n / 10);
+    assert_eq!(figure(&consumed, column::REDELIVERED), n / 10);
+    assert_eq!(figure(&consumed, column::ERRORS), n / 10);
+    assert!(figure(&published, column::WAIT_NS) > 0);
+    let operation = ledger.operation("CONSUME sold.>", "");
+    assert_eq!(figure(&operation, column::ERRORS), n / 10);
+}
+
+#[test]
+fn a_message_that_cannot_be_handled_is_tried_twice() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-terminated", move |weighed| async move {
+        let client = connect(&server, "ill").await;
+        let jetstream = client.jetstream();
+        let inner = stream(&jetstream, "ill", pull::Config::default()).await;
+        let consumer = jetstream.consumer("ill.>", inner.clone());
+        tokio::spawn(async move {
+            consumer
+                .consume(|message| async move {
+                    match &*message.payload {
+                        b"panic" => panic!("on purpose"),
+                        b"reject" => Disposition::Reject,
+                        _ => Disposition::Accept,
+                    }
+                })
+                .await
+        });
+        for payload in ["panic", "reject", "fine"] {
+            jetstream.publish("ill.a", payload.into()).await.unwrap();
+        }
+        weighed.ended("CONSUME ill.>", 4).await;
+        let info = inner.get_info().await.unwrap();
+        assert_eq!(
+            (info.num_ack_pending, info.num_pending),
+            (0, 0),
+            "nothing comes again"
+        );
+    });
+    assert_eq!(
+        figure(&ledger.operation("CONSUME ill.>", ""), column::ERRORS),
+        3
+    );
+    let [published, consumed] = both_ends(&ledger, "ill");
+    assert_eq!(published[0], consumed[0]);
+}
+
+#[test]
+fn a_batch_is_charged_to_its_messages_by_their_lengths() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    const WORK: Duration = Duration::from_millis(40);
+    let ledger = weigh("nats-batch", move |weighed| async move {
+        let client = connect(&server, "batches").await;
+        let jetstream = client.jetstream();
+        let inner = stream(&jetstream, "lines", pull::Config::default()).await;
+        let consumer = jetstream.consumer("lines.>", inner);
+        job("short", async {
+            jetstream
+                .publish("lines.a", vec![0; 1_000].into())
+                .await
+                .unwrap();
+        })
+        .await;
+        job("long", async {
+            jetstream
+                .publish("lines.a", vec![0; 3_000].into())
+                .await
+                .unwrap();
+        })
+        .await;
+        tokio::spawn(async move {
+            consumer
+                .consume_batches(2, Duration::from_secs(10), |messages| async move {
+                    assert_eq!(messages.len(), 2);
+                    burn(WORK);
+                })
+                .await
+        });
+        weighed.ended("CONSUME lines.>", 2).await;
+    });
+    let of = |origin: &str| -> [i64; 2] {
+        [Quality::Measured, Quality::Apportioned].map(|quality| {
+            let rows = ledger.rows();
+            rows.of_kind(RowKind::Operation)
+                .filter(|(key, _)| key.quality == quality)
+                .filter(|(key, _)| {
+                    let key = OperationKey::read(key).unwrap();
+                    &*key.operation == "CONSUME lines.>" && &*key.origin_operation == origin
+                })
+                .map(|(_, row)| row.cpu_ns())
+                .sum()
+        })
+    };
+    let ([_, short], [_, long]) = (of("JOB short"), of("JOB long"));
+    let work = i64::try_from(WORK.as_nanos()).unwrap();
+    assert!(short + long >= work, "{short} {long}");
+    assert!((long - 3 * short).abs() < 100, "{short} {long}");
+}
+
+#[test]
+fn what_was_published_to_a_stream_survives_its_server() {
+    let Some(mut server) = servers::nats() else {
+        return;
+    };
+    let n = messages() / 10;
+    // Once, or every so often in the long form.
+    let life = n.min(1_000) / 2;
+    let ledger = weigh("nats-survives", move |weighed| async move {
+        let client = connect(&server, "phoenix").await;
+        let context = jetstream::context::ContextBuilder::new()
+            .timeout(Duration::from_millis(500))
+            .build(client.inner().clone());
+        let jetstream = JetStream::of(&client, context);
+        let inner = stream(&jetstream, "kept", pull::Config::default()).await;
+        let consumer = jetstream.consumer("kept.>", inner);
+        let mut deaths = 0;
+        for i in 0..n {
+            let message = PublishMessage::build()
+                .payload("1234567".into())
+                .message_id(format!("{i}"));
+            if i % life == life - 1 {
+                server.kill();
+                deaths += 1;
+                // Whoever publishes now is told.
+                assert!(
+                    jetstream
+                        .send_publish("kept.a", message.clone())
+                        .await
+                        .is_err()
+                );
+                server = tokio::task::spawn_blocking(move || {
+                    server.restart();
+                    server
+                })
+                .await
+                .unwrap();
+            }
+            // The same id each time: the stream keeps one of them.
+            while jetstream
+                .send_publish("kept.a", message.clone())
+                .await
+                .is_err()
+            {}
+        }
+        assert!(deaths > 0);
+        tokio::spawn(async move {
+            loop {
+                let _ = consumer.consume(|_| async {}).await;
+            }
+        });
+        weighed.ended("CONSUME kept.>", n).await;
+        drop(server);
+    });
+    let [published, consumed] = both_ends(&ledger, "phoenix");
+    let n = i64::try_from(n).unwrap();
+    assert_eq!(published, [n, 7 * n]);
+    assert_eq!(published, consumed);
+    let row = edge(&ledger, side::CALLER, "phoenix");
+    assert!(figure(&row, column::ERRORS) >= 1);
+}
+
+#[test]
+fn the_example_runs() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-example", move |weighed| async move {
+        example::run(&server.address().to_string()).await.unwrap();
+        weighed.ended("CONSUME orders.>", 100).await;
+        weighed.ended("CONSUME prices.quote", 100).await;
+    });
+    for operation in ["CONSUME orders.>", "CONSUME prices.quote"] {
+        let row = ledger.operation(operation, "");
+        assert_eq!(figure(&row, column::ERRORS), 0, "{operation}");
+    }
+    // The origin's bill holds every hop.
+    for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
+        let key = OperationKey::read(key).unwrap();
+        if key.operation.starts_with("CONSUME") {
+            assert_eq!(&*key.origin_operation, "JOB evening orders", "{key:?}");
+        }
+    }
+}
