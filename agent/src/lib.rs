@@ -37,6 +37,7 @@
         feature = "async-nats-0_51",
         feature = "axum-0_8",
         feature = "hyper-util-0_1",
+        feature = "lapin-4",
         feature = "redis-1",
         feature = "rumqttc-0_25",
         feature = "rusqlite-0_42",
@@ -51,6 +52,8 @@
 mod account;
 mod agent;
 mod alloc;
+#[cfg(feature = "lapin-4")]
+pub mod amqp;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

@@ -44,6 +44,8 @@ const KNOWN: &[(&str, &str, OwnerKind, &str)] = &[
     ("scylla", "src/", OwnerKind::Driver, "scylla"),
     ("async-nats", "src/", OwnerKind::Driver, "nats"),
     ("lapin", "src/", OwnerKind::Driver, "amqp"),
+    // What lapin spawns its tasks with.
+    ("async-rs", "src/", OwnerKind::Driver, "amqp"),
     ("rdkafka", "src/", OwnerKind::Driver, "kafka"),
     ("rskafka", "src/", OwnerKind::Driver, "kafka"),
     ("rumqttc", "src/", OwnerKind::Driver, "mqtt"),

@@ -8,6 +8,14 @@ use weighbridge_wire::OwnerKind;
 use crate::account::registered_threads;
 use crate::clock::{self, ThreadId};
 
+type Known = (&'static str, OwnerKind, fn() -> String);
+
+/// Threads of clients that have one of their own: prefix, kind of owner, and its name.
+const KNOWN: &[Known] = &[
+    #[cfg(feature = "lapin-4")]
+    ("lapin-io-loop", OwnerKind::Driver, crate::amqp::driver_name),
+];
+
 /// Threads that do not book themselves, by the prefix of their name.
 #[derive(Debug)]
 pub(crate) struct ForeignThreads {
@@ -29,7 +37,7 @@ impl ForeignThreads {
 
     /// CPU by owner since the last call.
     pub(crate) fn read(&mut self) -> Vec<(OwnerKind, String, i64)> {
-        if self.rules.is_empty() {
+        if self.rules.is_empty() && cfg!(not(feature = "lapin-4")) {
             return Vec::new();
         }
         let ours = registered_threads();
@@ -39,11 +47,7 @@ impl ForeignThreads {
             let Ok(name) = fs::read_to_string(format!("/proc/self/task/{thread}/comm")) else {
                 continue;
             };
-            let Some((_, kind, owner)) = self
-                .rules
-                .iter()
-                .find(|(prefix, ..)| matches(&name, prefix))
-            else {
+            let Some((kind, owner)) = self.owner(&name) else {
                 continue;
             };
             let Some(now) = clock::other_thread_cpu_ns(thread) else {
@@ -58,14 +62,25 @@ impl ForeignThreads {
             seen.insert(thread, now);
             match spent
                 .iter_mut()
-                .find(|(k, name, _)| k == kind && name == owner)
+                .find(|(k, name, _)| *k == kind && *name == owner)
             {
                 Some((.., sum)) => *sum += now - before,
-                None => spent.push((*kind, owner.clone(), now - before)),
+                None => spent.push((kind, owner, now - before)),
             }
         }
         self.seen_ns = seen;
         spent
+    }
+
+    /// Whose a thread is; the program's own rules go first.
+    fn owner(&self, thread: &str) -> Option<(OwnerKind, String)> {
+        let mut rules = self.rules.iter();
+        if let Some((_, kind, owner)) = rules.find(|(prefix, ..)| matches(thread, prefix)) {
+            return Some((*kind, owner.clone()));
+        }
+        let mut known = KNOWN.iter();
+        let (_, kind, owner) = known.find(|(prefix, ..)| matches(thread, prefix))?;
+        Some((*kind, owner()))
     }
 }
 

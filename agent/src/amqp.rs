@@ -1,0 +1,58 @@
+//! Publish and consume over AMQP 0.9.1, both halves weighed, over `lapin`.
+//!
+//! ```no_run
+//! # use weighbridge_agent::{amqp, messages::Disposition};
+//! # async fn run() -> lapin::Result<()> {
+//! use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
+//! use lapin::types::FieldTable;
+//! use lapin::{BasicProperties, ConnectionProperties};
+//!
+//! let uri = "amqp://127.0.0.1:5672/%2f";
+//! let connection = amqp::connect("broker", uri, ConnectionProperties::default()).await?;
+//! let channel = connection.create_channel().await?;
+//!
+//! let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+//! let orders = channel.basic_consume("accounting", "", options, arguments).await?;
+//! tokio::spawn(orders.consume(|message| async move {
+//!     let _order = &message.data; // a request of its own: `CONSUME accounting`
+//!     Disposition::Accept
+//! }));
+//!
+//! let properties = BasicProperties::default();
+//! channel
+//!     .basic_publish("shop", "orders.created", BasicPublishOptions::default(), b"one anvil", properties)
+//!     .await?
+//!     .await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is booked where
+//!
+//! A message that is published belongs to the request that publishes it, under `exchange/routing key`; a routing
+//! key made at run time needs a template ([`Topic`](crate::messages::Topic)). One that is consumed is a request
+//! of its own, `CONSUME <queue>`, whose origin is that of the chain which published it. What the chain needs goes
+//! along in the message's headers; its other properties are left alone.
+//!
+//! The client reads and writes its socket on a thread of its own, `lapin-io-loop`, whose CPU is the owner
+//! `driver`, `amqp PEER` (`amqp` when there are several peers). Edge rows hold what the calls themselves cost in class `protocol`, and no io; the length of
+//! frames is not known, so wire bytes are absent.
+//!
+//! # When a message is counted
+//!
+//! With publisher confirms (`confirm_select`), when its [`Confirm`] says that the broker has it; one that the
+//! broker refused or returned is an error and no message. Without confirms, or when the [`Confirm`] is dropped, as
+//! soon as the client has taken it. A consumed message counts each time that it arrives, and as redelivered when
+//! the broker says so or when it comes as a dead letter of another queue.
+
+mod channel;
+mod connection;
+mod consumer;
+mod headers;
+
+pub use channel::{Channel, Confirm};
+pub(crate) use connection::driver_name;
+pub use connection::{Connection, connect};
+pub use consumer::{Consumer, Delivery, Message};
+
+/// The word for AMQP in edges.
+const TRANSPORT: &str = "amqp";

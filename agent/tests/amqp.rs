@@ -1,0 +1,411 @@
+//! AMQP, against the real RabbitMQ. One server for all of it: it takes seconds to start.
+
+#![cfg(feature = "lapin-4")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../examples/amqp.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod example;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ConnectionProperties};
+use support::broker_servers::{self as servers, RabbitMq};
+use support::brokers::{
+    Heard, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, messages, weigh,
+};
+use support::{PATIENCE, burn, figure};
+use weighbridge_agent::amqp::{self, Channel, Connection};
+use weighbridge_agent::job;
+use weighbridge_agent::messages::{Disposition, Topic};
+use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
+
+type Shared = Arc<RabbitMq>;
+
+async fn connect(server: &RabbitMq, peer: &str) -> Connection {
+    let uri = format!("amqp://{}/%2f", server.server.address());
+    amqp::connect(peer, &uri, ConnectionProperties::default())
+        .await
+        .unwrap()
+}
+
+/// A channel that confirms what is published.
+async fn channel(connection: &Connection) -> Channel {
+    let channel = connection.create_channel().await.unwrap();
+    let confirm = channel
+        .inner()
+        .confirm_select(ConfirmSelectOptions::default());
+    confirm.await.unwrap();
+    channel
+}
+
+async fn declare(channel: &Channel, queue: &str, arguments: FieldTable) {
+    let options = QueueDeclareOptions::default();
+    let declared = channel
+        .inner()
+        .queue_declare(queue.into(), options, arguments);
+    declared.await.unwrap();
+}
+
+async fn consumer(channel: &Channel, queue: &'static str) -> amqp::Consumer {
+    let options = BasicConsumeOptions::default();
+    channel
+        .basic_consume(queue, "", options, FieldTable::default())
+        .await
+        .unwrap()
+}
+
+async fn publish(channel: &Channel, queue: &'static str, payload: &[u8]) {
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
+    let confirm = channel
+        .basic_publish("", queue, options, payload, properties)
+        .await
+        .unwrap();
+    assert!(confirm.await.unwrap().is_ack());
+}
+
+#[test]
+fn against_the_real_server() {
+    let Some(server) = servers::rabbitmq() else {
+        return;
+    };
+    let server = Arc::new(server);
+    what_is_sent_is_received_to_the_message_and_byte(server.clone());
+    what_fails_comes_again_or_becomes_a_dead_letter(server.clone());
+    one_publish_is_consumed_from_each_queue(server.clone());
+    one_message_is_got_and_a_batch_is_shared_out(server.clone());
+    errors_are_the_clients_own_and_count_no_message(server.clone());
+    what_users_send_is_in_no_label_and_no_log(server.clone());
+    the_example_runs(server.clone());
+    let server = Arc::into_inner(server).expect("everybody is done with it");
+    a_server_that_is_killed_costs_no_second_count(server);
+}
+
+fn what_is_sent_is_received_to_the_message_and_byte(server: Shared) {
+    let n = messages();
+    let work = Duration::from_micros(20);
+    let ledger = weigh("amqp-both", move |weighed| async move {
+        let connection = connect(&server, "rabbit").await;
+        let channel = channel(&connection).await;
+        declare(&channel, "orders", FieldTable::default()).await;
+        let qos = channel.inner().basic_qos(100, BasicQosOptions::default());
+        qos.await.unwrap();
+        let consumer = consumer(&channel, "orders").await.at_once(4);
+        tokio::spawn(consumer.consume(move |_| async move { burn(work) }));
+        job("publishes", async {
+            let mut confirms = Vec::new();
+            for i in 0..n {
+                let payload = vec![b'x'; body_bytes(i)];
+                let options = BasicPublishOptions::default();
+                let properties = BasicProperties::default().with_message_id(format!("{i}").into());
+                let published = channel.basic_publish("", "orders", options, &payload, properties);
+                confirms.push(published.await.unwrap());
+                if confirms.len() == 100 {
+                    for confirm in confirms.drain(..) {
+                        assert!(confirm.await.unwrap().is_ack());
+                    }
+                }
+            }
+            for confirm in confirms {
+                assert!(confirm.await.unwrap().is_ack());
+            }
+        })
+        .await;
+        let consumed = weighed.ended("CONSUME orders", n).await;
+        assert_eq!(figure(&consumed, column::ERRORS), 0);
+    });
+    let [published, consumed] = both_ends(&ledger, "rabbit");
+    let bytes: usize = (0..n).map(body_bytes).sum();
+    assert_eq!(published, [n, bytes].map(|n| i64::try_from(n).unwrap()));
+    assert_eq!(published, consumed);
+    let received = edge(&ledger, side::CALLEE, "rabbit");
+    assert!(figure(&received, column::WAIT_NS) > 0, "the lag is known");
+    let cost = ledger.operation("CONSUME orders", "").cpu_ns();
+    assert!(cost >= i64::try_from(work.as_nanos() * n as u128).unwrap());
+    for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
+        let key = OperationKey::read(key).unwrap();
+        if &*key.operation == "CONSUME orders" {
+            assert_eq!(&*key.origin_operation, "JOB publishes");
+        }
+    }
+    let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "amqp rabbit")]);
+    assert!(driver.cpu_ns() > 0, "the client's thread has an owner");
+}
+
+fn what_fails_comes_again_or_becomes_a_dead_letter(server: Shared) {
+    let ledger = weigh("amqp-dead", move |weighed| async move {
+        let connection = connect(&server, "dead").await;
+        let channel = channel(&connection).await;
+        let mut arguments = FieldTable::default();
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        arguments.insert("x-dead-letter-exchange".into(), text(""));
+        arguments.insert("x-dead-letter-routing-key".into(), text("dead"));
+        declare(&channel, "dead", FieldTable::default()).await;
+        declare(&channel, "alive", arguments).await;
+        let tries = Arc::new(AtomicUsize::new(0));
+        let tried = tries.clone();
+        let alive = consumer(&channel, "alive").await;
+        tokio::spawn(alive.consume(move |message| {
+            let tried = tried.clone();
+            async move {
+                match &*message.data {
+                    b"again" if !message.is_redelivered() => Disposition::Requeue,
+                    b"reject" => Disposition::Reject,
+                    b"panic" => {
+                        tried.fetch_add(1, Ordering::Relaxed);
+                        panic!("on purpose")
+                    }
+                    _ => Disposition::Accept,
+                }
+            }
+        }));
+        let dead = consumer(&channel, "dead").await;
+        tokio::spawn(dead.consume(|message| async move {
+            assert_eq!(message.deaths(), 1);
+        }));
+        for payload in ["again", "reject", "panic", "fine"] {
+            publish(&channel, "alive", payload.as_bytes()).await;
+        }
+        // The one that fails comes twice, the one that breaks its handler too.
+        weighed.ended("CONSUME alive", 6).await;
+        weighed.ended("CONSUME dead", 2).await;
+        assert_eq!(tries.load(Ordering::Relaxed), 2);
+    });
+    let [published, consumed] = both_ends(&ledger, "dead");
+    assert_eq!(published[0], 4);
+    assert_eq!(consumed[0], 4, "dead letters are no new messages");
+    let row = edge(&ledger, side::CALLEE, "dead");
+    assert_eq!(figure(&row, column::REDELIVERED), 4);
+    assert_eq!(
+        figure(&ledger.operation("CONSUME alive", ""), column::ERRORS),
+        4
+    );
+    assert_eq!(
+        figure(&ledger.operation("CONSUME dead", ""), column::ERRORS),
+        0
+    );
+}
+
+fn one_publish_is_consumed_from_each_queue(server: Shared) {
+    let ledger = weigh("amqp-fan-out", move |weighed| async move {
+        let connection = connect(&server, "fan").await;
+        let channel = channel(&connection).await;
+        for queue in ["fan one", "fan two"] {
+            declare(&channel, queue, FieldTable::default()).await;
+            let bound = channel.inner().queue_bind(
+                queue.into(),
+                "amq.topic".into(),
+                "news.*".into(),
+                lapin::options::QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            bound.await.unwrap();
+        }
+        for queue in ["fan one", "fan two"] {
+            let options = BasicConsumeOptions {
+                no_ack: true,
+                ..BasicConsumeOptions::default()
+            };
+            let consumer = channel.basic_consume(queue, "", options, FieldTable::default());
+            tokio::spawn(consumer.await.unwrap().consume(|_| async {}));
+        }
+        for i in 0..10 {
+            let topic = Topic::of("news.{country}", format!("news.{i}"));
+            let options = BasicPublishOptions::default();
+            let properties = BasicProperties::default();
+            let sent = channel.basic_publish("amq.topic", topic, options, b"12345", properties);
+            assert!(sent.await.unwrap().await.unwrap().is_ack());
+        }
+        weighed.ended("CONSUME fan one", 10).await;
+        weighed.ended("CONSUME fan two", 10).await;
+    });
+    let [published, consumed] = both_ends(&ledger, "fan");
+    assert_eq!(published, [10, 50]);
+    assert_eq!(consumed, [20, 100]);
+    let named = edge_to(&ledger, side::CALLER, "fan", "amq.topic/news.{country}");
+    assert_eq!(figure(&named, column::REQUEST_MESSAGES), 10);
+}
+
+fn one_message_is_got_and_a_batch_is_shared_out(server: Shared) {
+    const WORK: Duration = Duration::from_millis(40);
+    let ledger = weigh("amqp-batch", move |weighed| async move {
+        let connection = connect(&server, "batches").await;
+        let channel = channel(&connection).await;
+        declare(&channel, "one", FieldTable::default()).await;
+        let get = || channel.basic_get("one", BasicGetOptions::default());
+        assert!(get().await.unwrap().is_none());
+        publish(&channel, "one", b"1").await;
+        let delivery = get().await.unwrap().unwrap();
+        delivery
+            .handle(|message| async move { assert_eq!(&*message.data, b"1") })
+            .await
+            .unwrap();
+        assert!(get().await.unwrap().is_none(), "it is acknowledged");
+        weighed.ended("CONSUME one", 1).await;
+
+        declare(&channel, "lines", FieldTable::default()).await;
+        job("short", publish(&channel, "lines", &[0; 1_000])).await;
+        job("long", publish(&channel, "lines", &[0; 3_000])).await;
+        let lines = consumer(&channel, "lines").await;
+        // Both have come before the answer to a later call.
+        publish(&channel, "one", b"2").await;
+        tokio::spawn(lines.consume_batches(2, |messages| async move {
+            assert_eq!(messages.len(), 2);
+            burn(WORK);
+        }));
+        weighed.ended("CONSUME lines", 2).await;
+    });
+    let of = |origin: &str| -> i64 {
+        let rows = ledger.rows();
+        rows.of_kind(RowKind::Operation)
+            .filter(|(key, _)| key.quality == Quality::Apportioned)
+            .filter(|(key, _)| {
+                let key = OperationKey::read(key).unwrap();
+                &*key.operation == "CONSUME lines" && &*key.origin_operation == origin
+            })
+            .map(|(_, row)| row.cpu_ns())
+            .sum()
+    };
+    let (short, long) = (of("JOB short"), of("JOB long"));
+    assert!(
+        short + long >= i64::try_from(WORK.as_nanos()).unwrap(),
+        "{short} {long}"
+    );
+    assert!((long - 3 * short).abs() < 100, "{short} {long}");
+}
+
+fn errors_are_the_clients_own_and_count_no_message(server: Shared) {
+    let ledger = weigh("amqp-errors", move |weighed| async move {
+        let connection = connect(&server, "errors").await;
+        let channel = channel(&connection).await;
+        let properties = BasicProperties::default;
+        // Nobody has such a queue: the broker gives it back.
+        let mandatory = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let confirm = channel
+            .basic_publish("", "nobody's", mandatory, b"x", properties())
+            .await;
+        let confirmation = confirm.unwrap().await.unwrap();
+        assert!(confirmation.take_message().is_some(), "it was returned");
+        let options = BasicPublishOptions::default;
+        let long = Topic::of("{long}", "k".repeat(256));
+        let error = channel
+            .basic_publish("", long, options(), b"x", properties())
+            .await;
+        assert!(error.unwrap_err().is_io_error());
+        let error = channel
+            .basic_get("no such queue", BasicGetOptions::default())
+            .await;
+        assert!(error.unwrap_err().is_amqp_soft_error());
+        // The channel is closed by that.
+        let bare = channel.inner().basic_publish(
+            "".into(),
+            "closed".into(),
+            options(),
+            b"x",
+            properties(),
+        );
+        let expected = bare.await.unwrap_err();
+        let found = channel
+            .basic_publish("", "closed", options(), b"x", properties())
+            .await;
+        assert_eq!(found.unwrap_err().to_string(), expected.to_string());
+        assert!(weighed.agent.flush(PATIENCE));
+    });
+    for target in ["nobody's", "{long}", "closed"] {
+        let row = edge_to(&ledger, side::CALLER, "errors", target);
+        let counts = [column::REQUEST_MESSAGES, column::ERRORS].map(|column| figure(&row, column));
+        assert_eq!(counts, [0, 1], "{target}");
+    }
+}
+
+fn what_users_send_is_in_no_label_and_no_log(server: Shared) {
+    const SECRET: &str = "s3cr3t";
+    let heard = Heard::everything_of_ours();
+    let ledger = weigh("amqp-secrets", move |weighed: Arc<Weighed>| async move {
+        let connection = connect(&server, "vault").await;
+        let channel = channel(&connection).await;
+        declare(&channel, SECRET, FieldTable::default()).await;
+        let mut headers = FieldTable::default();
+        let text = |text: String| AMQPValue::LongString(text.into());
+        headers.insert(SECRET.into(), text(SECRET.into()));
+        headers.insert("baggage".into(), text(format!("{SECRET}={SECRET}")));
+        let hop = format!("1;{SECRET};{SECRET};0123456789abcdef;a;1");
+        headers.insert("weighbridge-hop".into(), text(hop));
+        let properties = BasicProperties::default().with_headers(headers);
+        let options = BasicPublishOptions::default();
+        let topic = Topic::of("{user}", SECRET);
+        let sent = channel.basic_publish("", topic, options, SECRET.as_bytes(), properties);
+        sent.await.unwrap().await.unwrap();
+        let queue = Topic::of("{user}", SECRET);
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(queue, SECRET, options, FieldTable::default());
+        tokio::spawn(consumer.await.unwrap().consume(|message| async move {
+            let kept = message.properties.headers().as_ref().unwrap();
+            assert!(kept.contains_key(SECRET), "headers of the user stay");
+            assert!(message.data.is_empty(), "{SECRET}");
+        }));
+        weighed.ended("CONSUME {user}", 2).await;
+    });
+    assert_not_told(&ledger.rows(), SECRET);
+    heard.assert_not_told(SECRET);
+}
+
+fn a_server_that_is_killed_costs_no_second_count(mut server: RabbitMq) {
+    let ledger = weigh("amqp-killed", move |weighed| async move {
+        let connection = connect(&server, "mortal").await;
+        let channel = channel(&connection).await;
+        declare(&channel, "life", FieldTable::default()).await;
+        let consumer = consumer(&channel, "life").await;
+        let consuming = tokio::spawn(consumer.consume(|_| async {}));
+        publish(&channel, "life", b"1").await;
+        weighed.ended("CONSUME life", 1).await;
+        server.server.kill();
+        let publishing = async {
+            let options = BasicPublishOptions::default();
+            let properties = BasicProperties::default();
+            channel
+                .basic_publish("", "life", options, b"22", properties)
+                .await?
+                .await
+        };
+        let error = tokio::time::timeout(PATIENCE, publishing).await.unwrap();
+        assert!(error.is_err(), "the publisher is told");
+        let ended = tokio::time::timeout(PATIENCE, consuming)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(ended.is_err(), "and so is the consumer");
+        assert!(weighed.agent.flush(PATIENCE));
+    });
+    let sent = edge(&ledger, side::CALLER, "mortal");
+    let counts = [
+        column::REQUEST_MESSAGES,
+        column::REQUEST_BODY_BYTES,
+        column::ERRORS,
+    ];
+    assert_eq!(counts.map(|column| figure(&sent, column)), [1, 1, 1]);
+    let consumed = ledger.operation("CONSUME life", "");
+    assert_eq!(figure(&consumed, column::STARTED), 1);
+}
+
+fn the_example_runs(server: Shared) {
+    let ledger = weigh("amqp-example", move |weighed| async move {
+        let broker = format!("amqp://{}/%2f", server.server.address());
+        example::run(&broker).await.unwrap();
+        weighed.ended("CONSUME example orders", 100).await;
+    });
+    let row = ledger.operation("CONSUME example orders", "");
+    assert_eq!(figure(&row, column::ERRORS), 0);
+}
