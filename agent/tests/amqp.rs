@@ -18,11 +18,11 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
-use support::broker_servers::{self as servers, RabbitMq};
 use support::brokers::{
-    Heard, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, messages, weigh,
+    Heard, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, is_long, messages, weigh,
 };
-use support::{PATIENCE, burn, figure};
+use support::servers::{self, RabbitMq};
+use support::{Ledger, PATIENCE, burn, figure};
 use weighbridge_agent::amqp::{self, Channel, Connection};
 use weighbridge_agent::job;
 use weighbridge_agent::messages::{Disposition, Topic};
@@ -86,6 +86,9 @@ fn against_the_real_server() {
     errors_are_the_clients_own_and_count_no_message(server.clone());
     what_users_send_is_in_no_label_and_no_log(server.clone());
     the_example_runs(server.clone());
+    if is_long() {
+        what_was_confirmed_survives_its_broker(server.clone());
+    }
     let server = Arc::into_inner(server).expect("everybody is done with it");
     a_server_that_is_killed_costs_no_second_count(server);
 }
@@ -362,7 +365,7 @@ fn what_users_send_is_in_no_label_and_no_log(server: Shared) {
     heard.assert_not_told(SECRET);
 }
 
-fn a_server_that_is_killed_costs_no_second_count(mut server: RabbitMq) {
+fn a_server_that_is_killed_costs_no_second_count(server: RabbitMq) {
     let ledger = weigh("amqp-killed", move |weighed| async move {
         let connection = connect(&server, "mortal").await;
         let channel = channel(&connection).await;
@@ -408,4 +411,56 @@ fn the_example_runs(server: Shared) {
     });
     let row = ledger.operation("CONSUME example orders", "");
     assert_eq!(figure(&row, column::ERRORS), 0);
+}
+
+/// Part of the long form: RabbitMQ takes seconds to come back.
+fn what_was_confirmed_survives_its_broker(server: Shared) {
+    const MESSAGES: usize = 3_000;
+    let ledger = weigh("amqp-survives", move |weighed| async move {
+        let mut connection = connect(&server, "phoenix").await;
+        let mut durable = channel(&connection).await;
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = durable
+            .inner()
+            .queue_declare("kept".into(), options, FieldTable::default());
+        declared.await.unwrap();
+        for i in 0..MESSAGES {
+            if i % 1_000 == 500 {
+                server.server.kill();
+            }
+            loop {
+                let options = BasicPublishOptions::default();
+                let properties = BasicProperties::default().with_delivery_mode(2);
+                let publishing = durable.basic_publish("", "kept", options, b"4444", properties);
+                let confirmed = async { publishing.await?.await };
+                if confirmed.await.is_ok() {
+                    break;
+                }
+                let again = server.clone();
+                tokio::task::spawn_blocking(move || again.server.restart())
+                    .await
+                    .unwrap();
+                connection = connect(&server, "phoenix").await;
+                durable = channel(&connection).await;
+            }
+        }
+        let consumer = consumer(&durable, "kept").await;
+        tokio::spawn(consumer.consume(|_| async {}));
+        let consumed = |ledger: &Ledger| edge(ledger, side::CALLEE, "phoenix");
+        weighed
+            .until("all are consumed", |ledger| {
+                let messages = consumed(ledger).get(column::REQUEST_MESSAGES);
+                messages.unwrap_or(0) >= i64::try_from(MESSAGES).unwrap()
+            })
+            .await;
+    });
+    let [published, consumed] = both_ends(&ledger, "phoenix");
+    assert_eq!(published[0], i64::try_from(MESSAGES).unwrap());
+    // What was under way when the broker died may be there although its publisher was told otherwise.
+    let errors = figure(&edge(&ledger, side::CALLER, "phoenix"), column::ERRORS);
+    assert!(errors >= 3);
+    assert!((published[0]..=published[0] + errors).contains(&consumed[0]));
 }

@@ -18,16 +18,18 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, stream};
 use async_nats::{HeaderMap, Request, RequestErrorKind};
 use bytes::Bytes;
-use support::broker_servers::{self as servers, Server};
+use futures_util::StreamExt as _;
 use support::brokers::{
     Heard, Tap, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, messages, weigh,
+    weigh_by,
 };
-use support::{PATIENCE, burn, figure};
+use support::servers::{self, Server};
+use support::{PATIENCE, builder, burn, figure};
 use tokio::time::timeout;
-use weighbridge_agent::job;
 use weighbridge_agent::messages::{Disposition, Topic};
 use weighbridge_agent::nats::{self, Client, JetStream};
 use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
+use weighbridge_agent::{Trust, job};
 
 async fn connect(server: &Server, peer: &str) -> Client {
     nats::connect(peer, server.address().to_string())
@@ -264,7 +266,7 @@ fn errors_are_the_clients_own_and_count_no_message() {
 
 #[test]
 fn a_server_that_is_killed_costs_no_second_count() {
-    let Some(mut server) = servers::nats() else {
+    let Some(server) = servers::nats() else {
         return;
     };
     let ledger = weigh("nats-killed", move |weighed| async move {
@@ -648,4 +650,39 @@ fn the_example_runs() {
             assert_eq!(&*key.origin_operation, "JOB evening orders", "{key:?}");
         }
     }
+}
+
+#[test]
+fn nothing_goes_along_to_whom_nobody_trusts() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let agent = builder("nats-untrusted").trust(Trust::None);
+    let ledger = weigh_by(agent, move |weighed| async move {
+        let client = connect(&server, "stranger").await;
+        let mut bare = client.inner().subscribe("plain").await.unwrap();
+        let subscriber = client.subscribe("plain").await.unwrap();
+        flushed(&client).await;
+        tokio::spawn(subscriber.consume(|_| async {}));
+        client.publish("plain", "1".into()).await.unwrap();
+        assert!(bare.next().await.unwrap().headers.is_none());
+        // What was copied from a message that came in is taken off; the rest stays.
+        let mut headers = HeaderMap::new();
+        headers.insert("kept", "1");
+        headers.insert("baggage", "mine=1,weighbridge.origin=bank;steal");
+        headers.insert("weighbridge-hop", "1;bank;steal;0123456789abcdef;a;1");
+        let publishing = client.publish_with_headers("plain", headers.clone(), "2".into());
+        publishing.await.unwrap();
+        let received = bare.next().await.unwrap().headers.unwrap();
+        assert_eq!(received.get("kept").unwrap().as_str(), "1");
+        assert_eq!(received.get("baggage").unwrap().as_str(), "mine=1");
+        assert!(received.get("weighbridge-hop").is_none());
+        // Forged by somebody without an agent.
+        let forged = client
+            .inner()
+            .publish_with_headers("plain", headers, "3".into());
+        forged.await.unwrap();
+        weighed.ended("CONSUME plain", 3).await;
+    });
+    assert_not_told(&ledger.rows(), "bank");
 }

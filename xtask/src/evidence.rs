@@ -54,6 +54,11 @@ const ALL: &[Evidence] = &[
         run: sqlx_sqlite,
     },
     Evidence {
+        name: "brokers",
+        what: "100 000 messages over NATS, JetStream and RabbitMQ, with redelivery and servers that die (about 5 minutes)",
+        run: brokers,
+    },
+    Evidence {
         name: "allocators",
         what: "the allocator's counts over jemalloc too, and its storm of threads for a minute (needs make)",
         run: allocators,
@@ -166,6 +171,18 @@ fn sqlx_sqlite(context: &Context) -> Result<()> {
         .args(["test", "--locked", "--manifest-path"])
         .arg(manifest)
         .env("CARGO_TARGET_DIR", &context.target);
+    context.run(&mut cargo)
+}
+
+fn brokers(context: &Context) -> Result<()> {
+    let mut cargo = context.cargo();
+    // A server that is not there is a failure here.
+    cargo
+        .env("CI", "true")
+        .env("WEIGHBRIDGE_EVIDENCE", "1")
+        .args(["test", "--locked", "--package", "weighbridge-agent"])
+        .args(["--features", "async-nats-0_51,lapin-4,axum-0_8"])
+        .args(["--test", "nats", "--test", "amqp"]);
     context.run(&mut cargo)
 }
 

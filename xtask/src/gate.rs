@@ -112,6 +112,8 @@ const CLIENTS: &[(&str, &str)] = &[
     ("tokio-postgres-0_7", "postgres"),
     ("redis-1", "redis"),
     ("sqlx-0_9", "sqlx"),
+    ("async-nats-0_51", "nats"),
+    ("lapin-4", "amqp"),
 ];
 
 fn clients(context: &Context, tests: &mut Tests) -> Result<Outcome> {
@@ -138,8 +140,10 @@ fn clients(context: &Context, tests: &mut Tests) -> Result<Outcome> {
 fn features_alone(context: &Context) -> Result<()> {
     for feature in [
         "",
+        "async-nats-0_51",
         "axum-0_8",
         "hyper-util-0_1",
+        "lapin-4",
         "rumqttc-0_25",
         "redis-1",
         "rusqlite-0_42",

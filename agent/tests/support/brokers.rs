@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use weighbridge_agent::wire::{RowKind, RowSet, RowValue, column, side};
-use weighbridge_agent::{Agent, background};
+use weighbridge_agent::{Agent, Builder, background};
 
 use super::{Ledger, PATIENCE, assert_conserved, builder, figure};
 
@@ -22,16 +22,29 @@ pub struct Weighed {
     pub ledger: Arc<Ledger>,
 }
 
-/// How many messages are counted: more in the long form.
+/// True in the long form, `cargo xtask evidence brokers`.
+pub fn is_long() -> bool {
+    std::env::var("WEIGHBRIDGE_EVIDENCE").is_ok()
+}
+
+/// How many messages are counted.
 pub fn messages() -> usize {
-    match std::env::var("WEIGHBRIDGE_EVIDENCE") {
-        Ok(_) => 100_000,
-        Err(_) => 2_000,
-    }
+    if is_long() { 100_000 } else { 2_000 }
 }
 
 /// Runs a test under an agent of this service. Afterwards each window adds up.
 pub fn weigh<T>(service: &str, test: impl FnOnce(Arc<Weighed>) -> T + Send + 'static) -> Arc<Ledger>
+where
+    T: Future<Output = ()> + Send,
+{
+    weigh_by(builder(service), test)
+}
+
+/// Runs a test under this agent.
+pub fn weigh_by<T>(
+    agent: Builder,
+    test: impl FnOnce(Arc<Weighed>) -> T + Send + 'static,
+) -> Arc<Ledger>
 where
     T: Future<Output = ()> + Send,
 {
@@ -41,7 +54,7 @@ where
         .worker_threads(2)
         .build()
         .unwrap();
-    let agent = builder(service).sink(ledger.clone()).try_init().unwrap();
+    let agent = agent.sink(ledger.clone()).try_init().unwrap();
     let weighed = Arc::new(Weighed {
         agent,
         ledger: ledger.clone(),

@@ -3,7 +3,6 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)] // each test binary uses its part
 
-pub mod broker_servers;
 pub mod brokers;
 pub mod collector;
 pub mod foreign;

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::PATIENCE;
-
+/// How long a server may take until it listens. RabbitMQ takes seconds, and more on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(120);
 /// How often a server is asked whether it listens.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// `nobody` of every Unix: some servers refuse to run as root.
@@ -68,6 +68,7 @@ fn is_root() -> bool {
 
 /// A server under way. Stopped when dropped.
 pub struct Server {
+    command: Mutex<Command>,
     child: Mutex<Option<Child>>,
     stop: Signal,
     pub port: u16,
@@ -84,19 +85,44 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
-        let child = command.spawn().unwrap();
         let server = Self {
-            child: Mutex::new(Some(child)),
+            command: Mutex::new(command),
+            child: Mutex::new(None),
             stop,
             port,
             directory,
         };
-        let attempts = PATIENCE.as_millis() / ASK_EVERY.as_millis();
+        server.run();
+        server
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// Runs it again, with what it left on disk.
+    pub fn restart(&self) {
+        self.kill();
+        self.run();
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    fn run(&self) {
+        let log = self.directory.path().join("log");
+        *self.child.lock().unwrap() = Some(self.command.lock().unwrap().spawn().unwrap());
+        let attempts = START_PATIENCE.as_millis() / ASK_EVERY.as_millis();
         for _ in 0..attempts {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return server;
+            if TcpStream::connect(self.address()).is_ok() {
+                return;
             }
-            let ended = server.child.lock().unwrap().as_mut().unwrap().try_wait();
+            let ended = self.child.lock().unwrap().as_mut().unwrap().try_wait();
             assert!(
                 ended.unwrap().is_none(),
                 "the server ended: {}",
@@ -210,4 +236,66 @@ pub fn redis() -> Option<Server> {
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--save", "", "--appendonly", "no"]);
     Some(Server::start(command, directory, port, Signal::TERM))
+}
+
+/// NATS with JetStream.
+pub fn nats() -> Option<Server> {
+    let program = find("nats-server", &["/usr/sbin".into()])?;
+    let directory = directory();
+    let port = free_port();
+    let mut command = unprivileged(&program);
+    command
+        .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
+        .arg(directory.path());
+    Some(Server::start(command, directory, port, Signal::TERM))
+}
+
+/// RabbitMQ, with a port mapper of its own: the one that Erlang starts by itself outlives its node.
+pub struct RabbitMq {
+    // Stopped first.
+    pub server: Server,
+    _mapper: Server,
+}
+
+/// RabbitMQ as a node of its own.
+pub fn rabbitmq() -> Option<RabbitMq> {
+    // The script in `PATH` changes the user; this is what it calls.
+    let program = find("rabbitmq-server", &["/usr/sbin".into()])
+        .map(|_| PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server"))?;
+    let mapper = find("epmd", &[])?;
+    let mapper_port = free_port().to_string();
+    let mut command = unprivileged(&mapper);
+    command.args(["-address", "127.0.0.1", "-port", &mapper_port]);
+    let mapper = Server::start(
+        command,
+        directory(),
+        mapper_port.parse().unwrap(),
+        Signal::TERM,
+    );
+    let directory = directory();
+    let (folder, port) = (directory.path(), free_port());
+    let mut command = unprivileged(&program);
+    command
+        .env("HOME", folder)
+        .env("ERL_EPMD_PORT", &mapper_port)
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
+        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODE_PORT", port.to_string())
+        .env("RABBITMQ_DIST_PORT", free_port().to_string())
+        .env("RABBITMQ_MNESIA_BASE", folder)
+        .env("RABBITMQ_LOG_BASE", folder)
+        .env("RABBITMQ_CONF_ENV_FILE", folder.join("env"))
+        .env("RABBITMQ_CONFIG_FILE", folder.join("config"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"))
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+        )
+        // The node takes the script's place, and so its process id.
+        .env("RUNNING_UNDER_SYSTEMD", "true");
+    Some(RabbitMq {
+        server: Server::start(command, directory, port, Signal::KILL),
+        _mapper: mapper,
+    })
 }
