@@ -498,12 +498,17 @@ fn a_message_that_cannot_be_handled_is_tried_twice() {
             jetstream.publish("ill.a", payload.into()).await.unwrap();
         }
         weighed.ended("CONSUME ill.>", 4).await;
-        let info = inner.get_info().await.unwrap();
-        assert_eq!(
-            (info.num_ack_pending, info.num_pending),
-            (0, 0),
-            "nothing comes again"
-        );
+        // The last word to the server is on its way.
+        let nothing_comes_again = async {
+            loop {
+                let info = inner.get_info().await.unwrap();
+                if (info.num_ack_pending, info.num_pending) == (0, 0) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, nothing_comes_again).await.unwrap();
     });
     assert_eq!(
         figure(&ledger.operation("CONSUME ill.>", ""), column::ERRORS),
