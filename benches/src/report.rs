@@ -43,6 +43,9 @@ impl Report {
         if cfg!(feature = "regions") {
             command.push_str(" --features regions");
         }
+        if cfg!(feature = "messages") {
+            command.push_str(" --features messages");
+        }
         if cfg!(feature = "stores") {
             command.push_str(" --features stores");
         }
