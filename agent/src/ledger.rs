@@ -17,10 +17,12 @@ pub(crate) use cost::{Cost, Spent};
 pub(crate) use edge::{Direction, EdgeFigures, EdgeId, EntityFigures, frame_weight};
 pub(crate) use limits::Limits;
 pub(crate) use names::{
-    Asked, EdgeName, EntityName, Folded, Names, OperationName, OperationRow, OwnerId, Place, Wanted,
+    Asked, EdgeName, EntityName, Folded, Names, OperationName, OperationRow, OwnerId, Place,
+    Wanted, Weight,
 };
 pub(crate) use region::{RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
+use shard::Common;
 pub(crate) use shard::Shard;
 
 use crate::bill::Bill;
@@ -60,7 +62,7 @@ pub(crate) struct Ledger {
     pub(crate) regions: Regions,
     shards: [Mutex<Shard>; SHARDS],
     /// Into which shards are emptied when they hold many rows.
-    common: Mutex<Shard>,
+    common: Mutex<Common>,
     next_shard: AtomicUsize,
     service: RwLock<ServiceName>,
 }
@@ -85,6 +87,7 @@ pub(crate) fn ledger() -> &'static Ledger {
 /// Keeps all tables locked over a fork.
 pub(crate) struct Held {
     _shards: Vec<MutexGuard<'static, Shard>>,
+    _common: MutexGuard<'static, Common>,
     names: names::Held<'static>,
     _service: RwLockWriteGuard<'static, ServiceName>,
     _regions: region::Held<'static>,
@@ -101,7 +104,8 @@ impl Ledger {
     /// Locks everything, in the order in which rotation does.
     pub(crate) fn hold(&'static self) -> Held {
         Held {
-            _shards: self.shards.iter().chain([&self.common]).map(lock).collect(),
+            _shards: self.shards.iter().map(lock).collect(),
+            _common: lock(&self.common),
             names: self.names.hold(),
             _service: write(&self.service),
             _regions: self.regions.hold(),
@@ -201,7 +205,15 @@ pub(crate) fn record_edge(bill: Option<&Bill>, id: &EdgeId, figures: &EdgeFigure
         return;
     }
     let (operation, origin) = names_of(bill);
-    let name = ledger().edge(id, &operation, &origin);
+    let names = ledger().names();
+    let (name, folded) = names.edge(id, &operation, &origin);
+    if let Some(place) = folded {
+        loss(place, "table full", 1);
+        names.weigh(
+            &names.wanted_edge(id, &operation, &origin),
+            figures.weight(),
+        );
+    }
     ledger().shard_here().edge(&name, figures, &figures.sizes);
 }
 
@@ -217,8 +229,13 @@ pub(crate) fn record_entity(
         return;
     }
     let (operation, _) = names_of(bill);
-    let name = ledger().names.entity(&operation, database, entity, access);
-    let name = counted(name);
+    let names = ledger().names();
+    let (name, folded) = names.entity(&operation, database, entity, access);
+    if let Some(place) = folded {
+        loss(place, "table full", 1);
+        let wanted = names.wanted_entity(&operation, database, entity, access);
+        names.weigh(&wanted, figures.weight());
+    }
     ledger().shard_here().entity(&name, figures);
 }
 

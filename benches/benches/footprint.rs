@@ -1,13 +1,13 @@
 //! What the agent holds in memory and sends: with many operations and callers on many threads, for idle
 //! connections, under names that a client makes up, and per window.
 //!
-//! The first is the difference between two processes of this program that do the same work, one with the agent
-//! and one without; the second is that between our server and axum's, counted by an allocator of this program.
+//! The first is the difference between two processes of this program that do the same work, one with the agent,
+//! which sends its deltas to a third, and one without; the second is that between our server and axum's, counted by an allocator of this program.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
-use std::io::{self, Error, ErrorKind, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, BufRead as _, Error, ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,8 @@ const CONNECTIONS: i64 = 1_000;
 const KIB: f64 = 1_024.0;
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4_000);
 const WINDOW: Duration = Duration::from_secs(1);
+/// How long a child waits until its deltas are taken.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The system's allocator, which knows how much it has given away.
 struct Live;
@@ -61,6 +63,19 @@ unsafe impl GlobalAlloc for Live {
         take(layout.size());
         // SAFETY: `ptr` came from `System` by the methods of this type.
         unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        add(layout.size());
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        take(layout.size());
+        add(new_size);
+        // SAFETY: `ptr` came from `System` by the methods of this type, and the caller keeps the contract.
+        unsafe { System.realloc(ptr, layout, new_size) }
     }
 }
 
@@ -184,17 +199,22 @@ fn resident_bytes() -> io::Result<i64> {
 
 /// What one process of the pair does; prints its resident and its live bytes.
 fn child(mode: &str) -> io::Result<()> {
-    let sink = Arc::new(Kept::default());
-    let agent = (mode == "on").then(|| agent(&sink, WINDOW));
+    // It finds the collector in its environment, as a service does.
+    let agent = (mode == "on").then(|| {
+        weighbridge_agent::builder()
+            .service("footprint")
+            .window(WINDOW)
+            .init()
+    });
+    let flush = || match &agent {
+        Some(agent) if !agent.flush(PATIENCE) => Err(Error::from(ErrorKind::TimedOut)),
+        _ => Ok(()),
+    };
     for _ in 0..3 {
         call_all(1)?;
-        if agent.is_some() {
-            sink.wait_for(1);
-        }
+        flush()?;
     }
-    if agent.is_some() {
-        sink.wait_for(1);
-    }
+    flush()?;
     say::line(&format!(
         "{} {}",
         resident_bytes()?,
@@ -204,13 +224,53 @@ fn child(mode: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn measured_child(mode: &str) -> io::Result<[f64; 2]> {
-    let output = Command::new(std::env::current_exe()?).arg(mode).output()?;
+fn measured_child(mode: &str, collector: SocketAddr) -> io::Result<[f64; 2]> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg(mode)
+        .env("WEIGHBRIDGE_ENDPOINT", format!("http://{collector}"))
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut figures = text.split_whitespace().map(str::parse::<f64>);
     match (figures.next(), figures.next()) {
         (Some(Ok(resident)), Some(Ok(live))) => Ok([resident, live]),
         _ => Err(Error::other(format!("the child `{mode}` said `{text}`"))),
+    }
+}
+
+/// Takes every delta, for the children; returns where.
+fn collector() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let taken = stream.and_then(|stream| take_deltas(&stream));
+            if let Err(error) = taken {
+                say::note(&format!("a connection to the collector broke off: {error}"));
+            }
+        }
+    });
+    Ok(address)
+}
+
+/// Answers each request of a connection when it is whole.
+fn take_deltas(mut stream: &TcpStream) -> io::Result<()> {
+    let mut reader = io::BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(Error::other)?;
+            }
+        }
+        io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
     }
 }
 
@@ -373,7 +433,11 @@ fn delta_bytes(operations: usize) -> io::Result<(f64, usize)> {
 }
 
 fn measure(report: &mut Report, quick: bool) -> io::Result<()> {
-    let (off, on) = (measured_child("off")?, measured_child("on")?);
+    let collector = collector()?;
+    let (off, on) = (
+        measured_child("off", collector)?,
+        measured_child("on", collector)?,
+    );
     report.push(
         Figure::new(
             "resident, 200 operations of 20 callers, 16 threads",
@@ -382,7 +446,7 @@ fn measure(report: &mut Report, quick: bool) -> io::Result<()> {
         )
         .at_most(4.0 * KIB)
         .note(
-            "difference between two processes, with all that the agent does, its sender included",
+            "difference between two processes, with all that the agent does, sending to a collector included",
         ),
     );
     report.push(Figure::new(

@@ -8,7 +8,7 @@ use super::{Bill, Outcome, State, waiting};
 use crate::account;
 use crate::clock;
 use crate::ledger::limits::CHILD_PATIENCE_NS;
-use crate::ledger::{Direction, Shard, ledger};
+use crate::ledger::{Direction, Shard, Wanted, Weight, ledger};
 use crate::sync::lock;
 
 impl Bill {
@@ -66,8 +66,12 @@ impl Bill {
         let Some((ended_ns, outcome)) = state.ended else {
             return;
         };
+        let mut wanted_edge = None;
         if let Some(wanted) = state.wanted.take() {
-            ledger().names().weigh(&wanted, state.cost.total_ns());
+            let (edge, rest) = wanted.split_edge();
+            let cpu_ns = state.cost.total_ns();
+            ledger().names().weigh(&rest, Weight { cpu_ns, times: 1 });
+            wanted_edge = edge;
         }
         let wall_ns = ended_ns.saturating_sub(self.start_ns);
         let end = shard.offset_ns(ended_ns);
@@ -101,11 +105,11 @@ impl Bill {
         if let Some(keys) = state.keys.take() {
             keys.close(shard);
         }
-        close_edge(outcome, state, shard);
+        close_edge(outcome, state, shard, wanted_edge);
     }
 }
 
-fn close_edge(outcome: Outcome, state: &mut State, shard: &mut Shard) {
+fn close_edge(outcome: Outcome, state: &mut State, shard: &mut Shard, wanted: Option<Wanted>) {
     let http2_weight = state.take_edge_weight();
     let Some((edge, figures)) = &mut state.callee else {
         return;
@@ -123,6 +127,9 @@ fn close_edge(outcome: Outcome, state: &mut State, shard: &mut Shard) {
     }
     if outcome == Outcome::Error {
         figures.errors = figures.errors.max(1);
+    }
+    if let Some(wanted) = wanted {
+        ledger().names().weigh(&wanted, figures.weight());
     }
     // What was counted message by message has its sizes; else there is one message each way, of the whole size.
     let request = (Direction::Request, figures.request_body_bytes);

@@ -53,9 +53,12 @@ impl Entrance {
         };
         let origin = counted(origin, &mut whole);
         let row = counted(names.row(&name, &caller, &origin), &mut whole);
-        let callee = wanted
-            .callee
-            .map(|edge| counted(names.edge(edge, &name, &origin), &mut whole));
+        let mut wanted_edge = None;
+        let callee = wanted.callee.map(|edge| {
+            let (found, folded) = names.edge(edge, &name, &origin);
+            wanted_edge = folded.map(|_| names.wanted_edge(edge, &name, &origin));
+            counted((found, folded), &mut whole)
+        });
         let folded = row.caller.id != caller.id || row.origin.id != origin.id;
         let asked = Asked {
             component: wanted.component,
@@ -70,7 +73,11 @@ impl Entrance {
         };
         let entrance = Self {
             row,
-            wanted: wanted_names,
+            wanted: match (wanted_names, wanted_edge) {
+                (Some(names), Some(edge)) => Some(Box::new(names.and(edge))),
+                (names, None) => names,
+                (None, edge) => edge.map(Box::new),
+            },
             unfolded: folded.then(|| Box::new((caller, origin))),
             callee,
             root: wanted.origin.is_none(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use weighbridge_wire::direction;
 
+use super::Weight;
+
 /// Body-size classes by log4; the last holds everything larger.
 pub(crate) const SIZE_CLASSES: u32 = 12;
 
@@ -81,6 +83,22 @@ pub(crate) struct EdgeFigures {
     pub(crate) http2_weight: i64,
 }
 
+impl EdgeFigures {
+    /// What it costs on this side.
+    pub(crate) fn weight(&self) -> Weight {
+        let cpu_ns = [self.encode_ns, self.decode_ns, self.protocol_ns, self.io_ns];
+        Weight {
+            cpu_ns: sum_known(cpu_ns),
+            times: signed(self.request_messages.saturating_add(self.response_messages)),
+        }
+    }
+}
+
+/// The sum of what is known.
+pub(crate) fn sum_known<const N: usize>(figures: [Option<i64>; N]) -> i64 {
+    figures.into_iter().flatten().fold(0, i64::saturating_add)
+}
+
 /// What a header frame weighs when the cost of an HTTP/2 connection is apportioned; a byte of a body weighs 1.
 const HEADER_FRAME_WEIGHT: u64 = 50;
 
@@ -103,6 +121,16 @@ pub(crate) struct EntityFigures {
     /// CPU in class `store`, signed as all CPU figures are.
     pub(crate) store_ns: Option<i64>,
     pub(crate) wait_ns: Option<u64>,
+}
+
+impl EntityFigures {
+    /// What it costs on this side.
+    pub(crate) fn weight(&self) -> Weight {
+        Weight {
+            cpu_ns: self.store_ns.unwrap_or(0),
+            times: signed(self.statements),
+        }
+    }
 }
 
 /// Adds an optional figure: unknown plus known is known.

@@ -4,6 +4,7 @@ mod edges;
 mod heavy;
 mod table;
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
@@ -14,7 +15,7 @@ use super::limits::{CLASSES_PER_OPERATION_MAX, FORGET_AFTER_NS, Limits, cut};
 use crate::alloc::Holder;
 use crate::sync::{lock, read, write};
 pub(crate) use edges::{EdgeName, EntityName};
-pub(crate) use heavy::{Asked, Wanted};
+pub(crate) use heavy::{Asked, Wanted, Weight};
 use heavy::{Heavy, Which};
 use table::{Entry, Table};
 
@@ -126,6 +127,8 @@ pub(crate) struct Names {
     tables: RwLock<Tables>,
     /// Locked inside `tables`, or alone.
     heavy: Mutex<Heavy>,
+    /// One copy of each text that edges have in common. Locked inside `tables`.
+    texts: Mutex<HashSet<Arc<str>>>,
 }
 
 /// Keeps the names locked over a fork.
@@ -133,6 +136,7 @@ pub(crate) struct Held<'a> {
     _limits: RwLockWriteGuard<'a, Limits>,
     tables: RwLockWriteGuard<'a, Tables>,
     _heavy: MutexGuard<'a, Heavy>,
+    _texts: MutexGuard<'a, HashSet<Arc<str>>>,
 }
 
 impl Held<'_> {
@@ -152,6 +156,7 @@ impl Names {
             _limits: write(&self.limits),
             tables: write(&self.tables),
             _heavy: lock(&self.heavy),
+            _texts: lock(&self.texts),
         }
     }
 
@@ -163,11 +168,13 @@ impl Names {
             limits: RwLock::default(),
             tables: RwLock::default(),
             heavy: Mutex::default(),
+            texts: Mutex::default(),
         }
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         *write(&self.limits) = limits;
+        lock(&self.heavy).give_up_places();
         self.make_void();
     }
 
@@ -453,10 +460,18 @@ impl Names {
         };
         {
             let tables = read(&self.tables);
+            let mut texts = lock(&self.texts);
+            // An edge has five: some are those of edges that were forgotten.
+            if texts.len() > 5 * tables.edges.len() {
+                texts.retain(|text| Arc::strong_count(text) > 1);
+            }
+            drop(texts);
             let retired = tables.operations.has_retired()
                 || tables.callers.has_retired()
                 || tables.origins.has_retired()
-                || tables.rows.has_retired();
+                || tables.rows.has_retired()
+                || tables.edges.has_retired()
+                || tables.entities.has_retired();
             if !retired
                 && !full(tables.operations.len(), limits.operations_max)
                 && !full(tables.callers.len(), limits.callers_max)
@@ -471,14 +486,14 @@ impl Names {
         let mut tables = write(&self.tables);
         let resolved = resolved(&tables);
         let before_ns = now_ns.saturating_sub(FORGET_AFTER_NS);
-        // Two references are the table's, one is `resolved`'s. What a row refers to outlives the row here by
+        // One reference is the table's, one is `resolved`'s. What a row refers to outlives the row here by
         // one rotation at least, because `resolved` holds the row.
-        let forgotten = tables.edges.forget(window_begin_ns, 3)
-            + tables.entities.forget(window_begin_ns, 3)
-            + tables.rows.forget(before_ns, 3)
-            + tables.operations.forget(before_ns, 3)
-            + tables.origins.forget(before_ns, 2)
-            + tables.callers.forget(before_ns, 2);
+        let forgotten = tables.edges.forget(window_begin_ns, 2)
+            + tables.entities.forget(window_begin_ns, 2)
+            + tables.rows.forget(before_ns, 2)
+            + tables.operations.forget(before_ns, 2)
+            + tables.origins.forget(before_ns, 1)
+            + tables.callers.forget(before_ns, 1);
         if forgotten > 0 {
             self.make_void();
         }

@@ -11,8 +11,8 @@ use weighbridge_wire::{
 };
 
 use super::names::Resolved;
-use super::shard::{OperationCell, Shard};
-use super::{Ledger, WindowEnd};
+use super::shard::{Common, Merged, OperationCell, Packed, Shard};
+use super::{Ledger, Weight, WindowEnd};
 use crate::alloc::Retained;
 use crate::sync::lock;
 use crate::{account, alloc, clock};
@@ -43,13 +43,16 @@ pub(crate) struct Rotation {
     clock: clock::Totals,
     /// Requests in flight by operation row.
     in_flight: FxHashMap<u32, i64>,
+    /// Empty tables that take the place of the threads' at the next rotation.
+    empty: Vec<Shard>,
 }
 
 impl Rotation {
     /// Begins to count: what was booked before is forgotten.
     pub(crate) fn begin(ledger: &Ledger, key: ProcessKey) -> Self {
         let begin_ns = clock::monotonic_ns();
-        let (_, noted, _) = swap(ledger, begin_ns);
+        let mut empty = Vec::new();
+        let (_, noted, _) = swap(ledger, begin_ns, &mut empty);
         let process_cpu_ns = clock::process_cpu_ns();
         let mut told = clock::Totals::default();
         clock::end_window(&mut told);
@@ -61,6 +64,7 @@ impl Rotation {
             process_cpu_ns,
             in_progress_ns: account::in_progress(&noted),
             in_flight: FxHashMap::default(),
+            empty,
         }
     }
 
@@ -80,7 +84,7 @@ impl Rotation {
         if let Some(retained) = &retained {
             ledger.names.keep(retained.by_holder.keys());
         }
-        let (shards, noted, names) = swap(ledger, end_ns);
+        let (taken, noted, names) = swap(ledger, end_ns, &mut self.empty);
         let in_progress_ns = account::in_progress(&noted);
         let process_cpu_ns = clock::process_cpu_ns();
         let gauges = gauges();
@@ -88,7 +92,7 @@ impl Rotation {
         self.key.clock_mode = clock.mode.name().into();
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
-        let mut merged = merged(shards);
+        let mut merged = taken.pack(|give| give(&mut lock(&ledger.common)));
         renew(ledger, &mut merged, &names);
         let shares = apportion::http2(&mut merged, &names);
         let requests = self.requests(&merged.operations, &names, length_ns);
@@ -160,7 +164,7 @@ impl Rotation {
     /// Counts requests, and carries those in flight over.
     fn requests(
         &mut self,
-        cells: &FxHashMap<u32, OperationCell>,
+        cells: &Packed<OperationCell>,
         names: &Resolved,
         length_ns: u64,
     ) -> Requests {
@@ -169,24 +173,24 @@ impl Rotation {
             .in_flight
             .keys()
             .copied()
-            .filter(|id| !cells.contains_key(id))
+            .filter(|id| !cells.has(*id))
             .collect();
-        let idle = OperationCell::default();
         let mut in_flight = Vec::with_capacity(cells.len() + carried.len());
-        for (id, cell) in cells.iter().chain(carried.iter().map(|id| (id, &idle))) {
-            if names.row(*id).is_none() {
+        let idle = carried.iter().map(|id| (*id, OperationCell::default()));
+        for (id, cell) in cells.iter().chain(idle) {
+            if names.row(id).is_none() {
                 continue;
             }
-            let carry = self.in_flight.remove(id).unwrap_or(0);
+            let carry = self.in_flight.remove(&id).unwrap_or(0);
             let left = carry + cell.started - cell.ended;
             if left != 0 {
-                self.in_flight.insert(*id, left);
+                self.in_flight.insert(id, left);
             }
             started += cell.started;
             ended += cell.ended;
             // carry·W + Σ(W1 − start) − Σ(W1 − end), with instants counted from W0.
             let in_flight_ns = i128::from(left) * i128::from(length_ns) - cell.instants_ns;
-            in_flight.push((*id, i64::try_from(in_flight_ns).unwrap_or(i64::MAX)));
+            in_flight.push((id, i64::try_from(in_flight_ns).unwrap_or(i64::MAX)));
         }
         Requests {
             in_flight,
@@ -205,12 +209,18 @@ struct Requests {
 }
 
 /// Gives places in full tables to those that cost most.
-fn renew(ledger: &Ledger, merged: &mut Shard, names: &Resolved) {
-    let costs = merged
-        .operations
+fn renew(ledger: &Ledger, merged: &mut Merged, names: &Resolved) {
+    let rows = merged.operations.iter().map(|(id, cell)| {
+        let (cpu_ns, times) = (cell.total_ns(), cell.started);
+        (id, Weight { cpu_ns, times })
+    });
+    let edges = merged.edges.iter().map(|(id, cell)| (id, cell.weight()));
+    let entities = merged
+        .entities
         .iter()
-        .map(|(id, cell)| (*id, cell.total_ns(), cell.started));
-    for (place, n) in ledger.names.renew(names, costs) {
+        .map(|(id, cell)| (*id, cell.weight()));
+    let replaced = ledger.names.renew(names, rows, edges, entities);
+    for (place, n) in replaced {
         merged.lose(place, "replaced by heavier", n as u64);
     }
 }
@@ -218,7 +228,7 @@ fn renew(ledger: &Ledger, merged: &mut Shard, names: &Resolved) {
 /// The rows of all owners but `unattributed`.
 fn owner_rows(
     pages: &Pages<'_>,
-    merged: &Shard,
+    merged: &Merged,
     retained: Option<&Retained>,
     names: &Resolved,
     foreign: &[(OwnerKind, String, i64)],
@@ -250,7 +260,7 @@ fn pass_owners(pages: &mut Pages<'_>, mut owners: RowSet, explained_ns: i64) -> 
     unattributed_ns
 }
 
-fn add_losses(rows: &mut RowSet, merged: &Shard) {
+fn add_losses(rows: &mut RowSet, merged: &Merged) {
     for ((place, reason), n) in &merged.losses {
         let key = LossKey {
             place: (*place).into(),
@@ -263,35 +273,28 @@ fn add_losses(rows: &mut RowSet, merged: &Shard) {
     }
 }
 
-/// Swaps all shards at one instant, notes how far each thread has booked, and what the ids mean.
-fn swap(ledger: &Ledger, now_ns: u64) -> (Vec<Shard>, account::InProgress, Resolved) {
+/// Takes what is in all shards at one instant, notes how far each thread has booked, and what the ids mean. `empty`
+/// shards take the place of those that hold something, and are those again afterwards.
+fn swap(
+    ledger: &Ledger,
+    now_ns: u64,
+    empty: &mut Vec<Shard>,
+) -> (Common, account::InProgress, Resolved) {
+    empty.resize_with(ledger.shards.len(), Shard::default);
     let mut guards: Vec<_> = ledger.shards.iter().map(lock).collect();
     // Locks are taken in the order shard, common table.
-    guards.push(lock(&ledger.common));
+    let mut common = lock(&ledger.common);
     let noted = account::snapshot();
-    let taken = guards
-        .iter_mut()
-        .map(|shard| {
-            let fresh = Shard {
-                begin_ns: now_ns,
-                ..Shard::default()
-            };
-            std::mem::replace(&mut **shard, fresh)
-        })
-        .collect();
-    let names = ledger.names.resolve_and_forget(now_ns);
-    (taken, noted, names)
-}
-
-/// The shards of one window, added up.
-fn merged(shards: Vec<Shard>) -> Shard {
-    // The last is the common table, the largest.
-    let mut shards = shards.into_iter().rev();
-    let mut sum = shards.next().unwrap_or_default();
-    for mut shard in shards {
-        sum.absorb(&mut shard);
+    for (shard, empty) in guards.iter_mut().zip(&mut *empty) {
+        empty.begin_ns = now_ns;
+        std::mem::swap(&mut **shard, empty);
     }
-    sum
+    let (mut taken, unneeded) = common.take();
+    let names = ledger.names.resolve_and_forget(now_ns);
+    drop((common, guards));
+    drop(unneeded);
+    empty.iter_mut().for_each(|shard| taken.absorb(shard));
+    (taken, noted, names)
 }
 
 fn add_owner_cpu(rows: &mut RowSet, kind: OwnerKind, name: &str, cpu_ns: i64) {

@@ -1,5 +1,9 @@
 //! One of the tables that threads add to. Which shard a cost lands in does not matter: rotation merges them.
 
+mod common;
+mod packed;
+mod paged;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,10 +11,16 @@ use rustc_hash::FxHashMap;
 use weighbridge_wire::{Histogram, Sketch, side};
 
 use super::cost::Cost;
-use super::edge::{Direction, EdgeFigures, EntityFigures, add_known, signed, size_class};
-use super::names::{EdgeName, EntityName, OperationRow, OwnerId};
+use super::edge::{
+    Direction, EdgeFigures, EntityFigures, add_known, signed, size_class, sum_known,
+};
+use super::names::{EdgeName, EntityName, OperationRow, OwnerId, Weight};
 use super::region::RegionCosts;
 use crate::entities::{Busiest, Distinct, KEY_SKETCH_HASHES, KeyHash};
+pub(crate) use common::{Common, Losses, Merged};
+pub(crate) use packed::Packed;
+use packed::{Figures, Show};
+use paged::Cell;
 
 /// Length of a slot of arrivals.
 pub(crate) const SLOT_NS: u64 = 100_000_000;
@@ -115,7 +125,95 @@ impl OperationCell {
     }
 }
 
+fn show_cost(cost: &mut Cost, to: &mut impl Show) {
+    cost.cpu_ns.iter_mut().for_each(|ns| to.int(ns));
+    to.ints([
+        &mut cost.alloc_bytes,
+        &mut cost.alloc_count,
+        &mut cost.freed_bytes,
+    ]);
+}
+
+impl Figures for OperationCell {
+    fn show(&mut self, to: &mut impl Show) {
+        show_cost(&mut self.cost, to);
+        to.ints([
+            &mut self.started,
+            &mut self.ended,
+            &mut self.errors,
+            &mut self.client_errors,
+            &mut self.wall_ns,
+            &mut self.wait_call_ns,
+            &mut self.wait_store_ns,
+            &mut self.late_cpu_ns,
+            &mut self.peak_live_bytes,
+            &mut self.peak_live_sum_bytes,
+            &mut self.http2_weight,
+        ]);
+        to.wide(&mut self.instants_ns);
+        to.rare(&mut self.shared, |to, shared| {
+            show_cost(&mut shared.cost, to);
+            to.int(&mut shared.late_cpu_ns);
+        });
+    }
+}
+
+impl Cell for OperationCell {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl DistributionCell {
+    fn absorb(&mut self, other: &Self) {
+        self.request_cpu.merge(&other.request_cpu);
+        self.shared_request_cpu.merge(&other.shared_request_cpu);
+        self.wall.merge(&other.wall);
+        self.root_wall.merge(&other.root_wall);
+    }
+}
+
+impl Figures for DistributionCell {
+    fn show(&mut self, to: &mut impl Show) {
+        to.histogram(&mut self.request_cpu);
+        to.histogram(&mut self.shared_request_cpu);
+        to.histogram(&mut self.wall);
+        to.histogram(&mut self.root_wall);
+    }
+}
+
+impl Cell for DistributionCell {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Default for SizeCell {
+    fn default() -> Self {
+        Self::new(Direction::Request, 0)
+    }
+}
+
 impl SizeCell {
+    fn show(&mut self, to: &mut impl Show) {
+        let mut kind = i64::from(self.class) * 2 + i64::from(self.direction == Direction::Response);
+        to.int(&mut kind);
+        // A class is below 12.
+        self.class = u8::try_from(kind / 2).unwrap_or(0);
+        self.direction = if kind % 2 == 0 {
+            Direction::Request
+        } else {
+            Direction::Response
+        };
+        to.ints([&mut self.messages, &mut self.body_bytes]);
+        to.known([
+            &mut self.encode_ns,
+            &mut self.decode_ns,
+            &mut self.protocol_ns,
+            &mut self.io_ns,
+        ]);
+    }
+
     fn new(direction: Direction, class: u8) -> Self {
         Self {
             direction,
@@ -127,6 +225,42 @@ impl SizeCell {
             protocol_ns: None,
             io_ns: None,
         }
+    }
+}
+
+impl Figures for EdgeCell {
+    fn show(&mut self, to: &mut impl Show) {
+        to.ints([
+            &mut self.request_messages,
+            &mut self.request_body_bytes,
+            &mut self.response_messages,
+            &mut self.response_body_bytes,
+            &mut self.errors,
+            &mut self.retries,
+            &mut self.redelivered,
+            &mut self.http2_weight,
+        ]);
+        to.known([
+            &mut self.request_wire_bytes,
+            &mut self.response_wire_bytes,
+            &mut self.encode_ns,
+            &mut self.decode_ns,
+            &mut self.protocol_ns,
+            &mut self.io_ns,
+            &mut self.wait_ns,
+        ]);
+        to.list(&mut self.sizes, |to, size| size.show(to));
+    }
+}
+
+impl Cell for EdgeCell {
+    fn reset(&mut self) {
+        let mut sizes = std::mem::take(&mut self.sizes);
+        sizes.clear();
+        *self = Self {
+            sizes,
+            ..Self::default()
+        };
     }
 }
 
@@ -158,10 +292,21 @@ impl EdgeCell {
         }
     }
 
+    /// What it cost on this side.
+    pub(crate) fn weight(&self) -> Weight {
+        let cpu_ns = [self.encode_ns, self.decode_ns, self.protocol_ns, self.io_ns];
+        Weight {
+            cpu_ns: sum_known(cpu_ns),
+            times: self.request_messages.saturating_add(self.response_messages),
+        }
+    }
+
     /// The cell of a size class.
     fn size(&mut self, direction: Direction, class: u8) -> &mut SizeCell {
         let same = |cell: &SizeCell| cell.direction == direction && cell.class == class;
         let n = self.sizes.iter().position(same).unwrap_or_else(|| {
+            // Most edges have one request and one response of a size each.
+            self.sizes.reserve_exact(1);
             self.sizes.push(SizeCell::new(direction, class));
             self.sizes.len() - 1
         });
@@ -285,6 +430,22 @@ impl EntityCell {
     }
 }
 
+impl EntityCell {
+    /// What it cost on this side.
+    pub(crate) fn weight(&self) -> Weight {
+        Weight {
+            cpu_ns: self.store_ns.unwrap_or(0),
+            times: self.statements,
+        }
+    }
+}
+
+impl Cell for EntityCell {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// `ns` × `part` ÷ `whole`, rounded towards zero.
 fn share_of(ns: i64, part: u64, whole: u64) -> i64 {
     if part == whole {
@@ -326,14 +487,33 @@ impl Arrivals {
     }
 }
 
+impl Figures for Arrivals {
+    fn show(&mut self, to: &mut impl Show) {
+        to.list(&mut self.0, |to, (slot, n)| {
+            let (mut at, mut count) = (i64::from(*slot), i64::from(*n));
+            to.ints([&mut at, &mut count]);
+            // What was packed from these types fits them.
+            *slot = u32::try_from(at).unwrap_or(0);
+            *n = i32::try_from(count).unwrap_or(0);
+        });
+    }
+}
+
+impl Cell for Arrivals {
+    fn reset(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Rows and bytes by database and entity.
 pub(crate) type EntitySizes = HashMap<(Arc<str>, Arc<str>), (Option<i64>, Option<i64>)>;
 
 /// How many rows of a kind a shard holds before it is emptied into the common table: rows in use stay with
-/// their threads, and many rows cost the memory of one table and not of eight.
-const ROWS_MAX: usize = 64;
-/// As [`ROWS_MAX`] for what has histograms.
-const DISTRIBUTIONS_MAX: usize = 16;
+/// their threads, and many rows cost the memory of one table and not of eight. A hash table of 64 places takes
+/// 56, and one visit may add some.
+const ROWS_MAX: usize = 52;
+/// As [`ROWS_MAX`] for what has histograms: 16 places take 14.
+const DISTRIBUTIONS_MAX: usize = 12;
 
 /// One of the tables that threads add to: everything booked since the last rotation or emptying.
 #[derive(Debug, Default)]
@@ -350,7 +530,7 @@ pub(crate) struct Shard {
     pub(crate) entities: FxHashMap<u32, EntityCell>,
     pub(crate) entity_sizes: EntitySizes,
     pub(crate) regions: RegionCosts,
-    pub(crate) losses: HashMap<(&'static str, &'static str), i64>,
+    pub(crate) losses: Losses,
     /// Clock readings taken.
     pub(crate) readings: u64,
 }
@@ -431,51 +611,15 @@ impl Shard {
     }
 
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
-        if n > 0 {
-            let lost = self.losses.entry((place, reason)).or_default();
-            *lost = lost.saturating_add(signed(n));
-        }
+        common::lose(&mut self.losses, place, reason, n);
     }
 
     /// True when it is to be emptied into the common table.
     pub(super) fn is_full(&self) -> bool {
-        self.operations.len() > ROWS_MAX
-            || self.edges.len() > ROWS_MAX
-            || self.entities.len() > ROWS_MAX
-            || self.distributions.len() > DISTRIBUTIONS_MAX
-    }
-
-    /// Empties `other` into this one.
-    pub(super) fn absorb(&mut self, other: &mut Self) {
-        for (id, cell) in other.operations.drain() {
-            self.operations.entry(id).or_default().absorb(&cell);
-        }
-        for (n, cost) in other.owners.drain(..).enumerate() {
-            self.book_owner(OwnerId(u32::try_from(n).unwrap_or(u32::MAX)), &cost);
-        }
-        for (id, cell) in other.distributions.drain() {
-            let sum = self.distributions.entry(id).or_default();
-            sum.request_cpu.merge(&cell.request_cpu);
-            sum.shared_request_cpu.merge(&cell.shared_request_cpu);
-            sum.wall.merge(&cell.wall);
-            sum.root_wall.merge(&cell.root_wall);
-        }
-        for (id, arrivals) in other.arrivals.drain() {
-            self.arrivals.entry(id).or_default().absorb(&arrivals);
-        }
-        for (id, cell) in other.edges.drain() {
-            self.edges.entry(id).or_default().absorb(&cell);
-        }
-        for (id, cell) in other.entities.drain() {
-            self.entities.entry(id).or_default().absorb(&cell);
-        }
-        self.entity_sizes.extend(other.entity_sizes.drain());
-        for (key, n) in other.losses.drain() {
-            let lost = self.losses.entry(key).or_default();
-            *lost = lost.saturating_add(n);
-        }
-        self.regions.merge(&std::mem::take(&mut other.regions));
-        self.readings += std::mem::take(&mut other.readings);
+        self.operations.len() >= ROWS_MAX
+            || self.edges.len() >= ROWS_MAX
+            || self.entities.len() >= ROWS_MAX
+            || self.distributions.len() >= DISTRIBUTIONS_MAX
     }
 }
 
@@ -517,6 +661,82 @@ mod tests {
                 prop_assert_eq!(sum.busiest.touches(), whole.busiest.touches());
             }
         }
+    }
+
+    /// Packed and unpacked. The callers name every field, so that a new one cannot be forgotten.
+    fn again<T: Figures + std::fmt::Debug>(mut cell: T) {
+        let before = format!("{cell:?}");
+        let mut packed = Packed::default();
+        packed.push(7, &mut cell);
+        assert_eq!(format!("{:?}", packed.get(7).unwrap()), before);
+    }
+
+    #[test]
+    fn no_figure_is_lost_by_packing() {
+        let mut histogram = Histogram::new();
+        for value in [3, 900, 70_000] {
+            histogram.record(value);
+        }
+        let cost = Cost {
+            cpu_ns: [1, -2, 3, -4, 5, -6],
+            alloc_bytes: 7,
+            alloc_count: 8,
+            freed_bytes: 9,
+        };
+        again(OperationCell {
+            cost,
+            started: 10,
+            ended: 11,
+            errors: 12,
+            client_errors: 13,
+            wall_ns: 14,
+            wait_call_ns: 15,
+            wait_store_ns: 16,
+            late_cpu_ns: 17,
+            peak_live_bytes: 18,
+            peak_live_sum_bytes: 19,
+            instants_ns: -20,
+            http2_weight: 21,
+            shared: Some(Box::new(SharedCell {
+                cost,
+                late_cpu_ns: 22,
+            })),
+        });
+        again(DistributionCell {
+            request_cpu: histogram.clone(),
+            shared_request_cpu: histogram.clone(),
+            wall: Histogram::new(),
+            root_wall: histogram,
+        });
+        let size = |direction, class| SizeCell {
+            direction,
+            class,
+            messages: 1,
+            body_bytes: 2,
+            encode_ns: Some(3),
+            decode_ns: None,
+            protocol_ns: Some(-4),
+            io_ns: Some(0),
+        };
+        again(EdgeCell {
+            request_messages: 1,
+            request_body_bytes: 2,
+            request_wire_bytes: Some(3),
+            response_messages: 4,
+            response_body_bytes: 5,
+            response_wire_bytes: Some(6),
+            encode_ns: Some(7),
+            decode_ns: None,
+            protocol_ns: Some(8),
+            io_ns: Some(-9),
+            wait_ns: Some(10),
+            errors: 11,
+            retries: 12,
+            redelivered: 13,
+            sizes: vec![size(Direction::Response, 11), size(Direction::Request, 0)],
+            http2_weight: 14,
+        });
+        again(Arrivals(vec![(1, 2), (u32::MAX, -3)]));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! What is folded into `__other__` is weighed in a sketch of fixed size (Space-Saving: a newcomer takes over the
 //! place and the weight of the lightest, and how much of its weight may be another's is remembered). At the end
-//! of a window a newcomer whose own weight is beyond doubt twice that of the lightest entry gets its place. The
-//! entry is not found any more from then on, and is forgotten as soon as no request holds it. Weights are halved
-//! with each window, so that the past fades. Nothing here moves a cost: it stays where it was booked.
+//! of a window a newcomer that is heavy beyond doubt gets a place that is free, before the next name that comes takes
+//! it, or that of the lightest entry, if it weighs twice as much. That entry is not found any more from then on, and
+//! is forgotten as soon as no request holds it. Weights are halved with each window, so that the past fades. Nothing
+//! here moves a cost: it stays where it was booked.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 
 use weighbridge_wire::OTHER;
 
+use super::edges::{EDGES, ENTITIES};
 use super::table::{Entry, Table};
 use super::{Names, OperationRow, Place, Resolved, cut};
 use crate::sync::{lock, read, write};
 
 /// Newcomers that are weighed, by table.
 const CANDIDATES_MAX: usize = 128;
-/// What a request weighs besides its CPU, in ns: many cheap ones are worth a name too.
+/// What a request, a message or a statement weighs besides its CPU, in ns: many cheap ones are worth a name too.
 const REQUEST_WEIGHT_NS: u64 = 1_000;
 /// A newcomer must weigh this many times as much as the entry whose place it takes, or they would take turns.
 const FACTOR: u64 = 2;
@@ -109,22 +111,31 @@ impl Scales {
         let mut retired = 0;
         // Places made for newcomers that did not come are open again.
         self.reserved.clear();
-        if table.len() >= max {
-            light.sort_unstable();
-            let mut heavy = self.sketch.candidates.clone();
-            heavy.sort_unstable_by_key(|it| std::cmp::Reverse(it.certain()));
-            // A fair share: below it, a name is one of the many, however light the lightest entry is.
-            let fair = total / (4 * u64::try_from(max).unwrap_or(u64::MAX).max(1));
-            for (newcomer, (weight, id)) in heavy.iter().zip(light).take((max / 8).max(1)) {
-                if newcomer.certain() <= fair || newcomer.certain() <= weight.saturating_mul(FACTOR)
-                {
+        light.sort_unstable();
+        let mut light = light.into_iter();
+        let mut heavy = self.sketch.candidates.clone();
+        heavy.sort_unstable_by_key(|it| std::cmp::Reverse(it.certain()));
+        // A fair share: below it, a name is one of the many, however light the lightest entry is.
+        let fair = total / (4 * u64::try_from(max).unwrap_or(u64::MAX).max(1));
+        // What was forgotten makes places, which the next ones to come would take.
+        let mut open = max.saturating_sub(table.len());
+        for newcomer in heavy.iter().take((max / 8).max(1)) {
+            if newcomer.certain() <= fair {
+                break;
+            }
+            if open > 0 {
+                open -= 1;
+            } else {
+                let lighter =
+                    |(weight, _): &(u64, u32)| newcomer.certain() > weight.saturating_mul(FACTOR);
+                let Some((_, id)) = light.next().filter(lighter) else {
                     break;
-                }
+                };
                 table.retire(id);
-                self.reserved.insert(newcomer.hash);
-                self.sketch.candidates.retain(|it| it.hash != newcomer.hash);
                 retired += 1;
             }
+            self.reserved.insert(newcomer.hash);
+            self.sketch.candidates.retain(|it| it.hash != newcomer.hash);
         }
         self.sketch.fade();
         retired
@@ -138,6 +149,8 @@ pub(super) struct Heavy {
     callers: Scales,
     origins: Scales,
     rows: Scales,
+    edges: Scales,
+    entities: Scales,
 }
 
 /// Which table.
@@ -147,26 +160,95 @@ pub(super) enum Which {
     Callers,
     Origins,
     Rows,
+    Edges,
+    Entities,
 }
 
 impl Heavy {
+    /// Places that were made under other limits are not given.
+    pub(super) fn give_up_places(&mut self) {
+        for which in [
+            Which::Operations,
+            Which::Callers,
+            Which::Origins,
+            Which::Rows,
+            Which::Edges,
+            Which::Entities,
+        ] {
+            self.scales(which).reserved.clear();
+        }
+    }
+
     fn scales(&mut self, which: Which) -> &mut Scales {
         match which {
             Which::Operations => &mut self.operations,
             Which::Callers => &mut self.callers,
             Which::Origins => &mut self.origins,
             Which::Rows => &mut self.rows,
+            Which::Edges => &mut self.edges,
+            Which::Entities => &mut self.entities,
         }
     }
 }
 
-/// The names under which a request asked for a place and got none. Its cost weighs for them.
+/// The names under which somebody asked for a place and got none. What it cost weighs for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     operation: Option<u64>,
     caller: Option<u64>,
     origin: Option<u64>,
     row: Option<u64>,
+    edge: Option<u64>,
+    entity: Option<u64>,
+}
+
+impl Wanted {
+    pub(super) fn edge(hash: u64) -> Self {
+        Self {
+            edge: Some(hash),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn entity(hash: u64) -> Self {
+        Self {
+            entity: Some(hash),
+            ..Self::default()
+        }
+    }
+
+    /// The edge, which weighs by what it cost itself, and the rest.
+    pub(crate) fn split_edge(mut self) -> (Option<Self>, Self) {
+        let edge = self.edge.take().map(Self::edge);
+        (edge, self)
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            operation: self.operation.or(other.operation),
+            caller: self.caller.or(other.caller),
+            origin: self.origin.or(other.origin),
+            row: self.row.or(other.row),
+            edge: self.edge.or(other.edge),
+            entity: self.entity.or(other.entity),
+        }
+    }
+}
+
+/// What rows cost: CPU in ns, and requests, messages or statements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    pub(crate) cpu_ns: i64,
+    pub(crate) times: i64,
+}
+
+impl Weight {
+    fn sum(self) -> u64 {
+        let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+        let times = unsigned(self.times).saturating_mul(REQUEST_WEIGHT_NS);
+        unsigned(self.cpu_ns).saturating_add(times)
+    }
 }
 
 /// The names under which a request came.
@@ -192,6 +274,11 @@ impl Names {
             return false;
         }
         len + reserved.len() >= max
+    }
+
+    /// True when a place was made for this hash that it has not taken yet.
+    pub(super) fn is_reserved(&self, which: Which, hash: u64) -> bool {
+        lock(&self.heavy).scales(which).reserved.contains(&hash)
     }
 
     /// What of these names was folded into the row. `None` when nothing was: the usual case, decided by looking
@@ -243,17 +330,17 @@ impl Names {
         Some(Box::new(wanted))
     }
 
-    /// Notes what a request cost that found no place under these names.
-    pub(crate) fn weigh(&self, wanted: &Wanted, cpu_ns: i64) {
-        let weight = u64::try_from(cpu_ns)
-            .unwrap_or(0)
-            .saturating_add(REQUEST_WEIGHT_NS);
+    /// Notes the cost of what found no place under these names.
+    pub(crate) fn weigh(&self, wanted: &Wanted, weight: Weight) {
+        let weight = weight.sum();
         let mut heavy = lock(&self.heavy);
         for (which, hash) in [
             (Which::Operations, wanted.operation),
             (Which::Callers, wanted.caller),
             (Which::Origins, wanted.origin),
             (Which::Rows, wanted.row),
+            (Which::Edges, wanted.edge),
+            (Which::Entities, wanted.entity),
         ] {
             if let Some(hash) = hash {
                 heavy.scales(which).sketch.add(hash, weight);
@@ -261,25 +348,25 @@ impl Names {
         }
     }
 
-    /// Gives places to newcomers that cost more than those who have them. `costs` are the rows of the window
-    /// that ended: id, CPU in ns, requests. Returns how many entries of which table lost their place.
+    /// Gives places to newcomers that cost more than those who have them, by the costs of rows, edges and entities
+    /// in the window that ended. Returns how many entries of which table lost their place.
     pub(in crate::ledger) fn renew(
         &self,
         resolved: &Resolved,
-        costs: impl Iterator<Item = (u32, i64, i64)>,
-    ) -> [(&'static str, usize); 4] {
+        costs: impl Iterator<Item = (u32, Weight)>,
+        edges: impl Iterator<Item = (u32, Weight)>,
+        entities: impl Iterator<Item = (u32, Weight)>,
+    ) -> [(&'static str, usize); 6] {
         let [mut operations, mut callers, mut origins, mut rows] =
             std::array::from_fn(|_| HashMap::<u32, u64>::new());
+        let [edges, entities] = [sums(edges), sums(entities)];
         let limits = self.limits();
         let mut tables = write(&self.tables);
-        for (id, cpu_ns, requests) in costs {
+        for (id, cost) in costs {
             let Some(row) = resolved.row(id) else {
                 continue;
             };
-            let requests = u64::try_from(requests).unwrap_or(0);
-            let cost = u64::try_from(cpu_ns)
-                .unwrap_or(0)
-                .saturating_add(requests.saturating_mul(REQUEST_WEIGHT_NS));
+            let cost = cost.sum();
             // An operation weighs with all its classes.
             let whole = if row.name.class.is_empty() {
                 Some(row.name.id)
@@ -337,6 +424,23 @@ impl Names {
                     .rows
                     .renew(&mut tables.rows, limits.operation_rows_max, &rows, |_| true),
             ),
+            (
+                EDGES,
+                heavy
+                    .edges
+                    .renew(&mut tables.edges, limits.edges_max, &edges, |edge| {
+                        !edge.is_folded()
+                    }),
+            ),
+            (
+                ENTITIES,
+                heavy.entities.renew(
+                    &mut tables.entities,
+                    limits.entities_max,
+                    &entities,
+                    |entity| !entity.is_folded(),
+                ),
+            ),
         ];
         drop(heavy);
         if retired.iter().any(|(_, n)| *n > 0) {
@@ -362,6 +466,10 @@ impl Names {
         }
         retired
     }
+}
+
+fn sums(costs: impl Iterator<Item = (u32, Weight)>) -> HashMap<u32, u64> {
+    costs.map(|(id, cost)| (id, cost.sum())).collect()
 }
 
 impl<T> Table<T> {

@@ -1,6 +1,7 @@
 //! A bounded table of names: by hash for those who ask, by id for rotation.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,11 +21,41 @@ pub(super) trait Entry {
     }
 }
 
+/// Hashes that come from a keyed hasher are spread already.
+#[derive(Clone, Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys are u64, for which `write_u64` is called.
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = (self.0 << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    hash: u64,
+    entry: Arc<T>,
+    /// The next one under the same hash.
+    next: Option<u32>,
+}
+
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    by_hash: HashMap<u64, Vec<Arc<T>>>,
-    /// By id, with the hash.
-    all: Vec<Option<(u64, Arc<T>)>>,
+    /// The first one of each hash.
+    by_hash: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    /// By id.
+    all: Vec<Option<Slot<T>>>,
     free: Vec<u32>,
     /// Ids of those that are not found any more, and kept only for those who hold them.
     retired: HashSet<u32>,
@@ -33,7 +64,7 @@ pub(super) struct Table<T> {
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
-            by_hash: HashMap::new(),
+            by_hash: HashMap::default(),
             all: Vec::new(),
             free: Vec::new(),
             retired: HashSet::new(),
@@ -53,28 +84,56 @@ impl<T> Table<T> {
     /// Those that are found, with their ids.
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Arc<T>)> {
         (0u32..).zip(&self.all).filter_map(|(id, slot)| {
-            let (_, entry) = slot.as_ref()?;
-            (!self.retired.contains(&id)).then_some((id, entry))
+            let slot = slot.as_ref()?;
+            (!self.retired.contains(&id)).then_some((id, &slot.entry))
         })
     }
 
     pub(super) fn entry(&self, id: u32) -> Option<Arc<T>> {
-        let (_, entry) = self.all.get(id as usize)?.as_ref()?;
-        Some(entry.clone())
+        self.get(id).cloned()
+    }
+
+    fn slot(&self, id: u32) -> Option<&Slot<T>> {
+        self.all.get(id as usize)?.as_ref()
+    }
+
+    /// Takes it out of those that are found under its hash.
+    fn unlink(&mut self, id: u32) {
+        let Some((hash, next)) = self.slot(id).map(|slot| (slot.hash, slot.next)) else {
+            return;
+        };
+        let mut before = match self.by_hash.get(&hash) {
+            None => return,
+            Some(first) if *first == id => {
+                match next {
+                    Some(next) => self.by_hash.insert(hash, next),
+                    None => self.by_hash.remove(&hash),
+                };
+                return;
+            }
+            Some(first) => *first,
+        };
+        while let Some(slot) = self
+            .all
+            .get_mut(before as usize)
+            .and_then(|slot| slot.as_mut())
+        {
+            match slot.next {
+                Some(after) if after == id => {
+                    slot.next = next;
+                    return;
+                }
+                Some(after) => before = after,
+                None => return,
+            }
+        }
     }
 
     /// The entry is not found any more; it is forgotten when nobody holds it.
     pub(super) fn retire(&mut self, id: u32) {
-        let Some(Some((hash, entry))) = self.all.get(id as usize) else {
-            return;
-        };
-        if let Some(same_hash) = self.by_hash.get_mut(hash) {
-            same_hash.retain(|other| !Arc::ptr_eq(other, entry));
-            if same_hash.is_empty() {
-                self.by_hash.remove(hash);
-            }
+        if self.slot(id).is_some() && self.retired.insert(id) {
+            self.unlink(id);
         }
-        self.retired.insert(id);
     }
 
     pub(super) fn retire_where(&mut self, which: impl Fn(&T) -> bool) {
@@ -94,12 +153,18 @@ impl<T> Table<T> {
     }
 
     pub(super) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&Arc<T>> {
-        self.by_hash.get(&hash)?.iter().find(|entry| same(entry))
+        let mut next = self.by_hash.get(&hash).copied();
+        while let Some(slot) = self.slot(next?) {
+            if same(&slot.entry) {
+                return Some(&slot.entry);
+            }
+            next = slot.next;
+        }
+        None
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&Arc<T>> {
-        let (_, entry) = self.all.get(id as usize)?.as_ref()?;
-        Some(entry)
+        self.slot(id).map(|slot| &slot.entry)
     }
 
     pub(super) fn insert(&mut self, hash: u64, make: impl FnOnce(u32) -> T) -> Arc<T> {
@@ -109,9 +174,13 @@ impl<T> Table<T> {
             u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
         });
         let entry = Arc::new(make(id));
-        self.by_hash.entry(hash).or_default().push(entry.clone());
+        let next = self.by_hash.insert(hash, id);
         if let Some(slot) = self.all.get_mut(id as usize) {
-            *slot = Some((hash, entry.clone()));
+            *slot = Some(Slot {
+                hash,
+                entry: entry.clone(),
+                next,
+            });
         }
         entry
     }
@@ -119,7 +188,7 @@ impl<T> Table<T> {
     pub(super) fn by_id(&self) -> Vec<Option<Arc<T>>> {
         self.all
             .iter()
-            .map(|slot| slot.as_ref().map(|(_, entry)| entry.clone()))
+            .map(|slot| slot.as_ref().map(|slot| slot.entry.clone()))
             .collect()
     }
 }
@@ -128,28 +197,103 @@ impl<T: Entry> Table<T> {
     /// Forgets what nobody holds or has asked for since this instant. `held` are the references that the
     /// table and the caller have. Returns how many were forgotten.
     pub(super) fn forget(&mut self, before_ns: u64, held: usize) -> usize {
-        let mut forgotten = 0;
-        for (id, slot) in self.all.iter_mut().enumerate() {
-            let Some((hash, entry)) = slot else { continue };
-            let number = u32::try_from(id).unwrap_or(u32::MAX);
-            let retired = self.retired.contains(&number);
-            let idle = retired || entry.used_ns().load(Ordering::Relaxed) < before_ns;
-            // Whoever is retired has one reference less in the table.
-            let held = held - usize::from(retired);
-            if !idle || entry.is_fixed() || Arc::strong_count(entry) > held {
-                continue;
+        let leaving: Vec<u32> = (0u32..)
+            .zip(&self.all)
+            .filter_map(|(id, slot)| {
+                let entry = &slot.as_ref()?.entry;
+                let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns
+                    || self.retired.contains(&id);
+                let is_held = Arc::strong_count(entry) > held;
+                (idle && !is_held && !entry.is_fixed()).then_some(id)
+            })
+            .collect();
+        for &id in &leaving {
+            if !self.retired.remove(&id) {
+                self.unlink(id);
             }
-            self.retired.remove(&number);
-            if let Some(same_hash) = self.by_hash.get_mut(hash) {
-                same_hash.retain(|other| !Arc::ptr_eq(other, entry));
-                if same_hash.is_empty() {
-                    self.by_hash.remove(hash);
-                }
+            if let Some(slot) = self.all.get_mut(id as usize) {
+                *slot = None;
             }
-            *slot = None;
-            self.free.push(u32::try_from(id).unwrap_or(u32::MAX));
-            forgotten += 1;
+            self.free.push(id);
         }
-        forgotten
+        leaving.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Name(&'static str, AtomicU64);
+
+    impl Entry for Name {
+        fn used_ns(&self) -> &AtomicU64 {
+            &self.1
+        }
+
+        fn is_fixed(&self) -> bool {
+            false
+        }
+    }
+
+    /// Names that all have the same hash.
+    fn table(names: &[&'static str]) -> Table<Name> {
+        let mut table = Table::default();
+        for name in names {
+            table.insert(7, |_| Name(name, AtomicU64::new(0)));
+        }
+        table
+    }
+
+    fn found(table: &Table<Name>) -> Vec<&'static str> {
+        let names = ["a", "b", "c", "d"];
+        let is_found = |name: &&&str| table.find(7, |it| it.0 == **name).is_some();
+        names.iter().filter(is_found).copied().collect()
+    }
+
+    #[test]
+    fn names_of_one_hash_are_told_apart_whichever_leaves() {
+        for (gone, left) in [
+            (0, ["b", "c", "d"]),
+            (1, ["a", "c", "d"]),
+            (2, ["a", "b", "d"]),
+            (3, ["a", "b", "c"]),
+        ] {
+            let mut retired = table(&["a", "b", "c", "d"]);
+            retired.retire(gone);
+            retired.retire(gone);
+            assert_eq!(found(&retired), left);
+            assert_eq!((retired.len(), retired.live().count()), (3, 3));
+            assert!(retired.get(gone).is_some(), "kept for those who hold it");
+            let mut forgotten = table(&["a", "b", "c", "d"]);
+            for (id, entry) in (0..).zip(&forgotten.all) {
+                let used_ns = if id == gone { 1 } else { 9 };
+                entry.as_ref().unwrap().entry.touch(used_ns);
+            }
+            assert_eq!(forgotten.forget(5, 1), 1);
+            assert_eq!(found(&forgotten), left);
+            assert!(forgotten.get(gone).is_none());
+            let back = forgotten.insert(7, |_| Name("d", AtomicU64::new(0)));
+            assert!(
+                Arc::ptr_eq(forgotten.get(gone).unwrap(), &back),
+                "its id comes again"
+            );
+            assert_eq!(forgotten.len(), 4);
+        }
+        let mut all = table(&["a", "b"]);
+        (0..2).for_each(|id| all.retire(id));
+        assert_eq!(found(&all), [""; 0]);
+        assert_eq!(all.forget(0, 1), 2, "whoever is retired goes");
+        assert_eq!(all.len(), 0);
+    }
+
+    #[test]
+    fn what_somebody_holds_is_not_forgotten() {
+        let mut table = table(&["a"]);
+        let held = table.entry(0).unwrap();
+        assert_eq!(table.forget(5, 1), 0);
+        drop(held);
+        assert_eq!(table.forget(5, 1), 1);
     }
 }

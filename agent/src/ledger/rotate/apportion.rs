@@ -8,7 +8,7 @@ use weighbridge_wire::{Class, OwnerKind};
 
 use crate::ledger::HTTP2_CONNECTION;
 use crate::ledger::names::Resolved;
-use crate::ledger::shard::{EdgeCell, Shard};
+use crate::ledger::shard::{EdgeCell, Merged};
 
 pub(super) const SHARED: [Class; 2] = [Class::Protocol, Class::Io];
 
@@ -23,16 +23,15 @@ pub(super) struct Http2Shares {
 }
 
 /// Takes the shared cost from the connections' owner.
-pub(super) fn http2(merged: &mut Shard, names: &Resolved) -> Http2Shares {
+pub(super) fn http2(merged: &mut Merged, names: &Resolved) -> Http2Shares {
     // By id, so that equal remainders always fall alike. A class declared in the middle of a request moves its
     // weight, in another window perhaps: what is negative here was counted before.
-    let mut weights: Vec<(u32, i64)> = merged
+    let weights: Vec<(u32, i64)> = merged
         .operations
         .iter()
-        .filter(|(id, cell)| cell.http2_weight > 0 && names.row(**id).is_some())
-        .map(|(id, cell)| (*id, cell.http2_weight))
+        .map(|(id, cell)| (id, cell.http2_weight))
+        .filter(|(id, weight)| *weight > 0 && names.row(*id).is_some())
         .collect();
-    weights.sort_unstable();
     let owner = names
         .owners
         .iter()

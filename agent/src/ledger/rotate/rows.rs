@@ -16,7 +16,7 @@ use crate::ledger::edge::{frame_weight, signed};
 use crate::ledger::limits::cut;
 use crate::ledger::names::{EdgeName, OperationName, OperationRow, Resolved};
 use crate::ledger::shard::{
-    Arrivals, DistributionCell, EdgeCell, KeyCell, OperationCell, SLOT_NS, Shard, SizeCell,
+    Arrivals, DistributionCell, EdgeCell, KeyCell, Merged, OperationCell, SLOT_NS, SizeCell,
 };
 
 /// A name given by the host, cut: the collector refuses a delta with a longer one as a whole.
@@ -77,7 +77,7 @@ pub(super) fn apportion_cpu(rows: &RowSet) -> RowSet {
     marked
 }
 
-pub(super) fn write_owners(rows: &mut RowSet, merged: &Shard, names: &Resolved) {
+pub(super) fn write_owners(rows: &mut RowSet, merged: &Merged, names: &Resolved) {
     let memory = alloc::is_installed();
     for (owner, cost) in names.owners.iter().zip(&merged.owners) {
         if cost.is_zero() {
@@ -116,13 +116,12 @@ fn write_sorted<T, const N: usize>(
 /// Writes the operation rows: those of these cells, each with the integral of its requests in flight.
 pub(super) fn write_operations(
     pages: &mut Pages<'_>,
-    merged: &Shard,
+    merged: &Merged,
     shares: &Http2Shares,
     names: &Resolved,
     in_flight: &[(u32, i64)],
 ) {
     let memory = alloc::is_installed();
-    let idle = OperationCell::default();
     let things: Vec<_> = in_flight
         .iter()
         .filter_map(|&(id, in_flight_ns)| Some((names.row(id)?, in_flight_ns)))
@@ -142,9 +141,9 @@ pub(super) fn write_operations(
             ]
         },
         |rows, (name, in_flight_ns)| {
-            let cell = merged.operations.get(&name.id).unwrap_or(&idle);
+            let cell = merged.operations.get(name.id).unwrap_or_default();
             let row = rows.row_mut(operation_key(name).row_key(Quality::Measured));
-            add_operation(row, cell, *in_flight_ns, memory);
+            add_operation(row, &cell, *in_flight_ns, memory);
             if let Some(shares) = shares.of_operation(name.id) {
                 let row = rows.row_mut(operation_key(name).row_key(Quality::Apportioned));
                 for (class, ns) in SHARED.iter().zip(shares) {
@@ -192,13 +191,13 @@ fn operation_key(row: &OperationRow) -> OperationKey {
 /// Writes histograms, and what operations retain.
 pub(super) fn write_distributions(
     pages: &mut Pages<'_>,
-    merged: &Shard,
+    merged: &Merged,
     retained: Option<&Retained>,
     names: &Resolved,
 ) {
     let things: Vec<_> = names
         .operations()
-        .filter(|name| retained.is_some() || merged.distributions.contains_key(&name.id))
+        .filter(|name| retained.is_some() || merged.distributions.has(name.id))
         .collect();
     write_sorted(
         pages,
@@ -208,8 +207,8 @@ pub(super) fn write_distributions(
             if let Some(retained) = retained {
                 retained::add_operation(rows, retained, name);
             }
-            if let Some(cell) = merged.distributions.get(&name.id) {
-                add_distribution(rows, name, cell);
+            if let Some(cell) = merged.distributions.get(name.id) {
+                add_distribution(rows, name, &cell);
             }
         },
     );
@@ -245,7 +244,7 @@ fn add_distribution(rows: &mut RowSet, name: &OperationName, cell: &Distribution
 /// One row per known operation, also when nothing arrived: a slot without arrivals is an observation.
 pub(super) fn write_series(
     pages: &mut Pages<'_>,
-    merged: &Shard,
+    merged: &Merged,
     names: &Resolved,
     length_ns: u64,
 ) {
@@ -261,9 +260,11 @@ pub(super) fn write_series(
         things,
         |(name, _)| [&name.operation, &name.class],
         |rows, (name, in_flight_max)| {
-            let arrivals = merged.arrivals.get(&name.id);
+            let arrivals = merged.arrivals.get(name.id);
             let sum = |f: fn(i64) -> i64| {
-                arrivals.map_or(0, |slots: &Arrivals| slots.counts().map(f).sum())
+                arrivals
+                    .as_ref()
+                    .map_or(0, |slots: &Arrivals| slots.counts().map(f).sum())
             };
             let key = SeriesKey {
                 operation: name.operation.clone(),
@@ -284,20 +285,18 @@ pub(super) fn write_series(
 /// Writes edges, and then their messages by size.
 pub(super) fn write_edges(
     pages: &mut Pages<'_>,
-    merged: &Shard,
+    merged: &Merged,
     shares: &Http2Shares,
     names: &Resolved,
 ) {
-    type Thing<'a> = (&'a EdgeName, &'a EdgeCell);
-    let things = || -> Vec<Thing<'_>> {
-        let named = |(id, cell)| Some((&**names.edge(id)?, cell));
-        let edges = merged.edges.iter().map(|(id, cell)| (*id, cell));
-        edges.filter_map(named).collect()
+    let things = || -> Vec<_> {
+        let ids = merged.edges.ids();
+        ids.filter_map(|id| names.edge(id)).collect()
     };
     write_sorted(
         pages,
         things(),
-        |(name, _)| {
+        |name| {
             let (edge, operation) = (&name.edge, &name.name);
             [
                 edge.side,
@@ -315,14 +314,15 @@ pub(super) fn write_edges(
                 &name.origin.operation,
             ]
         },
-        |rows, (name, cell)| {
-            add_edge(rows, name, cell, shares.of_edge(cell));
+        |rows, name| {
+            let cell = merged.edges.get(name.id).unwrap_or_default();
+            add_edge(rows, name, &cell, shares.of_edge(&cell));
         },
     );
     write_sorted(
         pages,
         things(),
-        |(name, _)| {
+        |name| {
             let edge = &name.edge;
             [
                 edge.side,
@@ -333,8 +333,9 @@ pub(super) fn write_edges(
                 &edge.call_id,
             ]
         },
-        |rows, (name, cell)| {
-            let http2 = shares.of_edge(cell);
+        |rows, name| {
+            let cell = merged.edges.get(name.id).unwrap_or_default();
+            let http2 = shares.of_edge(&cell);
             let http2 =
                 http2.map(|[protocol, io]| [protocol, io].map(|ns| by_size(ns, &cell.sizes)));
             for (n, size) in cell.sizes.iter().enumerate() {
@@ -452,10 +453,11 @@ fn add_keys(row: &mut RowValue, keys: &KeyCell) {
 }
 
 /// Writes how entities are used, and then how large they are.
-pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Shard, names: &Resolved) {
-    let named = |(id, cell)| Some((&**names.entity(id)?, cell));
-    let cells = merged.entities.iter().map(|(id, cell)| (*id, cell));
-    let things: Vec<_> = cells.filter_map(named).collect();
+pub(super) fn write_entities(pages: &mut Pages<'_>, merged: &Merged, names: &Resolved) {
+    let cells = merged.entities.iter();
+    let things: Vec<_> = cells
+        .filter_map(|(id, cell)| Some((names.entity(*id)?, cell)))
+        .collect();
     write_sorted(
         pages,
         things,

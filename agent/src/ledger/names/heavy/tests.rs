@@ -49,7 +49,7 @@ impl Books {
             origin: Some(("peer", caller)),
         };
         if let Some(wanted) = self.names.wanted(asked, &row) {
-            self.names.weigh(&wanted, cpu_ns);
+            self.names.weigh(&wanted, Weight { cpu_ns, times: 1 });
         }
         let cost = self.costs.entry(row.id).or_default();
         *cost = (cost.0 + cpu_ns, cost.1 + 1);
@@ -64,9 +64,11 @@ impl Books {
             let name = &resolved.row(*id).expect("every id has a meaning").name;
             *self.totals.entry(name.operation.to_string()).or_default() += cpu_ns;
         }
-        let costs = costs.into_iter().map(|(id, (cpu, n))| (id, cpu, n));
+        let costs = costs
+            .into_iter()
+            .map(|(id, (cpu_ns, times))| (id, Weight { cpu_ns, times }));
         self.names
-            .renew(&resolved, costs)
+            .renew(&resolved, costs, std::iter::empty(), std::iter::empty())
             .iter()
             .map(|(_, n)| n)
             .sum()
