@@ -21,7 +21,7 @@ pub(crate) use retained::{Holder, Retained, retained};
 pub(crate) use sampling::{Estimate, start as start_sampling};
 pub use sampling::{RETAINED_MEAN_BYTES, RETAINED_MEAN_BYTES_MAX, RETAINED_MEAN_BYTES_MIN};
 
-use counting::{forget, on_alloc, on_free, on_move};
+use counting::{forget, is_sampling, on_alloc, on_free, on_realloc};
 use live::LIVE;
 
 /// Whether [`Alloc`] is the process's allocator: told by an allocation, while counting is on.
@@ -69,8 +69,13 @@ impl<A> Alloc<A> {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps `alloc`'s contract, which is the same for the wrapped allocator.
-        let ptr = unsafe { self.inner.alloc(layout) };
+        let ptr = if is_plain(layout) {
+            // SAFETY: the caller keeps `alloc`'s contract, which is the same for the wrapped allocator.
+            unsafe { self.inner.alloc(layout) }
+        } else {
+            // SAFETY: as above.
+            unsafe { self.alloc_aligned(layout) }
+        };
         if !ptr.is_null() {
             on_alloc(ptr, layout.size());
         }
@@ -96,13 +101,49 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // Before, because once it is moved the old address can be somebody else's.
-        let sample = forget(ptr);
+        if is_sampling() {
+            // SAFETY: the caller keeps `realloc`'s contract.
+            return unsafe { self.realloc_sampling(ptr, layout, new_size) };
+        }
         // SAFETY: the caller got `ptr` from this allocator with this layout and keeps `realloc`'s contract.
         let new = unsafe { self.inner.realloc(ptr, layout, new_size) };
         if !new.is_null() {
-            on_move(layout.size());
-            on_alloc(new, new_size);
+            on_realloc(new, layout.size(), new_size);
+        }
+        new
+    }
+}
+
+/// True where the system's allocator calls `malloc` and nothing else.
+#[inline]
+fn is_plain(layout: Layout) -> bool {
+    const MALLOC_ALIGN: usize = 16;
+    layout.align() <= MALLOC_ALIGN && layout.align() <= layout.size()
+}
+
+impl<A: GlobalAlloc> Alloc<A> {
+    /// Apart, so that the common path needs no room on the stack.
+    ///
+    /// # Safety
+    /// As for `alloc`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_aligned(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: by this function's contract.
+        unsafe { self.inner.alloc(layout) }
+    }
+
+    /// # Safety
+    /// As for `realloc`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn realloc_sampling(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // Before, because once it is moved the old address can be somebody else's.
+        let sample = forget(ptr);
+        // SAFETY: by this function's contract.
+        let new = unsafe { self.inner.realloc(ptr, layout, new_size) };
+        if !new.is_null() {
+            on_realloc(new, layout.size(), new_size);
         } else if let Some(sample) = sample {
             LIVE.insert(ptr as u64, sample);
         }

@@ -117,7 +117,9 @@ pub fn monotonic_ns() -> u64 {
     clock::monotonic_ns()
 }
 
-pub use crate::alloc::bench::{AllocMode, allocate_and_free, set_alloc_mode};
+pub use crate::alloc::bench::{
+    AllocMode, allocate_and_free, allocate_and_free_inlined, set_alloc_mode,
+};
 
 /// Stops measuring, as if `init` had not been called yet. Propagation goes on.
 pub fn pause() {

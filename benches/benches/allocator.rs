@@ -1,6 +1,11 @@
 //! What the wrapper adds to an allocate/free pair: the bare system allocator and the wrapper over it, called
 //! in turns in one process, in a tight loop of one block (64 bytes, the cheapest there is) and over 64 blocks of
 //! mixed sizes that live at once. Sampling runs with a thousand samples alive.
+//!
+//! A program calls its global allocator through one function for each method, which the compiler makes and does
+//! not inline; the allocator's own code is inlined into it. So both are called through such functions here: a
+//! frame that the wrapper needs and the bare allocator does not is in the figures. What is left where the whole
+//! is inlined into the caller (link-time optimisation) is told beside.
 
 use std::alloc::System;
 use std::convert::Infallible;
@@ -9,7 +14,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weighbridge_agent::Alloc;
-use weighbridge_agent::bench::{AllocMode, allocate_and_free, set_alloc_mode};
+use weighbridge_agent::bench::{
+    AllocMode, allocate_and_free, allocate_and_free_inlined, set_alloc_mode,
+};
 use weighbridge_benches::blocks::{differences, in_turns};
 use weighbridge_benches::interval::average;
 use weighbridge_benches::{Figure, Interval, Report, clock};
@@ -60,13 +67,14 @@ const PATTERNS: [Pattern; 2] = [
 
 impl Pattern {
     /// CPU of this thread per pair, in ns.
-    fn run(&self, wrapped: bool) -> f64 {
+    fn run(&self, wrapped: bool, inlined: bool) -> f64 {
         let rounds = self.pairs / self.sizes.len();
         let begun = clock::thread_cpu_ns();
-        if wrapped {
-            allocate_and_free(&WRAPPED, self.sizes, rounds);
-        } else {
-            allocate_and_free(&System, self.sizes, rounds);
+        match (wrapped, inlined) {
+            (true, false) => allocate_and_free(&WRAPPED, self.sizes, rounds),
+            (false, false) => allocate_and_free(&System, self.sizes, rounds),
+            (true, true) => allocate_and_free_inlined(&WRAPPED, self.sizes, rounds),
+            (false, true) => allocate_and_free_inlined(&System, self.sizes, rounds),
         }
         (clock::thread_cpu_ns() - begun) as f64 / self.pairs as f64
     }
@@ -84,11 +92,21 @@ fn added(report: &mut Report, mode: AllocMode, limit: Option<f64>) {
     } else {
         Vec::new()
     };
-    for pattern in &PATTERNS {
-        let Ok(pairs) = in_turns(TURNS, |wrapped| Ok::<_, Infallible>(pattern.run(wrapped)));
+    let inlined: &[bool] = match mode {
+        AllocMode::Counting => &[false, true],
+        _ => &[false],
+    };
+    let cases = inlined
+        .iter()
+        .flat_map(|inlined| PATTERNS.iter().map(move |pattern| (*inlined, pattern)));
+    for (inlined, pattern) in cases {
+        let Ok(pairs) = in_turns(TURNS, |wrapped| {
+            Ok::<_, Infallible>(pattern.run(wrapped, inlined))
+        });
         let bare = average(&pairs.iter().map(|pair| pair.off).collect::<Vec<_>>());
+        let how = if inlined { ", inlined" } else { "" };
         let figure = Figure::of(
-            format!("{mode:?} over bare, {}", pattern.name),
+            format!("{mode:?} over bare{how}, {}", pattern.name),
             Interval::of_mean(&differences(&pairs)),
             "ns/pair",
         )
@@ -112,10 +130,10 @@ impl Two<'_> {
     fn run(&self, pattern: &Pattern, wrapped: bool, second: bool) -> f64 {
         self.wrapped.store(wrapped, Ordering::SeqCst);
         if !second {
-            return pattern.run(wrapped);
+            return pattern.run(wrapped, false);
         }
         self.start.wait();
-        let cost = pattern.run(wrapped);
+        let cost = pattern.run(wrapped, false);
         self.end.wait();
         cost
     }
@@ -138,7 +156,7 @@ fn scaling(report: &mut Report) {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                pattern.run(wrapped.load(Ordering::SeqCst));
+                pattern.run(wrapped.load(Ordering::SeqCst), false);
                 end.wait();
             }
         });

@@ -33,6 +33,12 @@ pub(super) fn set(mode: Mode) {
     MODE.store(mode as u8, Ordering::SeqCst);
 }
 
+/// Whether some allocations are samples.
+#[inline]
+pub(super) fn is_sampling() -> bool {
+    is(Mode::Sampling)
+}
+
 #[inline]
 pub(super) fn is(mode: Mode) -> bool {
     MODE.load(Ordering::Relaxed) == mode as u8
@@ -214,11 +220,12 @@ fn freed_sample(ptr: *mut u8) {
     let _ = live::LIVE.remove(ptr as u64);
 }
 
-/// An allocation of this size has become another one.
+/// An allocation has become one of another size.
 #[inline]
-pub(super) fn on_move(size: usize) {
+pub(super) fn on_realloc(ptr: *mut u8, old_size: usize, new_size: usize) {
     if !is(Mode::Inert) {
-        count_freed(size);
+        count_freed(old_size);
+        on_alloc(ptr, new_size);
     }
 }
 
