@@ -6,7 +6,10 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::baggage::{is_ours, read_origin};
 use super::hop::HopText;
-use super::{BAGGAGE, BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP, Hop, Party, TRACEPARENT, Trace};
+use super::{
+    BAGGAGE, BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP, HOP_BYTES_MAX, Hop, Party, TRACEPARENT,
+    Trace,
+};
 use crate::trust::Trust;
 
 static TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
@@ -51,19 +54,19 @@ impl<'a> Incoming<'a> {
             } else if *name == HOP_NAME {
                 hops += 1;
                 if hops == 1 {
-                    found.hop = value.to_str().ok();
+                    found.hop = text_within(value, HOP_BYTES_MAX);
                     found.unread |= found.hop.is_none();
                 }
             } else if *name == BAGGAGE_NAME {
                 baggage += 1;
                 baggage_bytes += value.len();
                 let within = baggage <= BAGGAGE_HEADERS_MAX && baggage_bytes <= BAGGAGE_BYTES_MAX;
-                match value.to_str() {
-                    Ok(text) if within => {
+                match text_within(value, if within { BAGGAGE_BYTES_MAX } else { 0 }) {
+                    Some(text) => {
                         let ours = || text.split(',').find(|member| is_ours(member));
                         found.origin = found.origin.or_else(ours);
                     }
-                    _ => found.unread = true,
+                    None => found.unread = true,
                 }
             }
         }
@@ -100,6 +103,14 @@ impl<'a> Incoming<'a> {
     pub(crate) fn has_ours(&self) -> bool {
         self.hop.is_some() || self.origin.is_some() || self.unread
     }
+}
+
+/// The text of a header. One that is too long is not even looked at.
+fn text_within(value: &HeaderValue, bytes_max: usize) -> Option<&str> {
+    if value.len() > bytes_max {
+        return None;
+    }
+    value.to_str().ok()
 }
 
 impl Chain<'_> {

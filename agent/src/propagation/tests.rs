@@ -205,6 +205,23 @@ fn an_origin_behind_the_bounds_does_not_slip_through() {
 }
 
 #[test]
+fn no_more_headers_of_baggage_are_read_than_the_limit_says() {
+    for (others, found) in [
+        (BAGGAGE_HEADERS_MAX - 1, true),
+        (BAGGAGE_HEADERS_MAX, false),
+    ] {
+        let mut headers = sent(&Trust::Loopback);
+        let ours = headers.remove(BAGGAGE).unwrap();
+        for _ in 0..others {
+            headers.append(BAGGAGE, HeaderValue::from_static("k=v"));
+        }
+        headers.append(BAGGAGE, ours);
+        let origin = extract(&Trust::Loopback, local(), &mut headers).origin;
+        assert_eq!(origin.is_some(), found, "behind {others}");
+    }
+}
+
+#[test]
 fn two_trace_parents_contradict_each_other() {
     let mut headers = sent(&Trust::Loopback);
     let other = TraceContext::new_root().to_string();

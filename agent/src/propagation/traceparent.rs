@@ -37,7 +37,7 @@ impl TraceContext {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         // Later versions may append fields after another dash; longer than this is no header of ours to read.
-        if bytes.len() < 55 || bytes.len() > 512 || !text.is_ascii() {
+        if bytes.len() < 55 || bytes.len() > BYTES_MAX || !text.is_ascii() {
             return None;
         }
         let lower_hex = |part: &str| {
@@ -72,6 +72,8 @@ pub(crate) struct Trace {
 
 /// Length of a `traceparent` of version 00.
 const TEXT_BYTES: usize = 55;
+/// Longest one of a later version that is read.
+const BYTES_MAX: usize = 512;
 
 impl Trace {
     /// Takes the value of the header.
@@ -82,9 +84,10 @@ impl Trace {
                 found: OnceLock::new(),
             };
         }
-        str::from_utf8(value)
-            .ok()
-            .and_then(TraceContext::parse)
+        // A long one is not even looked at.
+        (value.len() <= BYTES_MAX)
+            .then(|| str::from_utf8(value).ok().and_then(TraceContext::parse))
+            .flatten()
             .map_or_else(Self::default, Self::from)
     }
 
