@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
+#[cfg(feature = "hyper-util-0_1")]
+use std::time::Duration;
 
 use weighbridge_wire::{
     LossKey, OperationKey, OwnerKey, OwnerKind, ProcessKey, Quality, RegionKey, RowKey, RowKind,
@@ -146,4 +148,16 @@ pub(crate) fn burn(ns: i64) {
 /// Runs `f` on a thread of its own, whose account state is fresh and which ends before this returns.
 pub(crate) fn on_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| scope.spawn(f).join().unwrap())
+}
+
+/// Asks again until it holds.
+#[cfg(feature = "hyper-util-0_1")]
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let patience = tokio::time::timeout(Duration::from_secs(20), poll);
+    patience.await.expect(what);
 }

@@ -14,11 +14,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::collector::{Collector, Mood};
 use support::{Ledger, PATIENCE, burn, figure};
-use weighbridge_agent::wire::{Delta, Epoch, OperationKey, RowKind, column};
+use weighbridge_agent::wire::{Delta, Epoch, OperationKey, RowKind, SeriesKey, column};
 use weighbridge_agent::{Agent, Delivery, Sink, job};
 
 const ROLE: &str = "WEIGHBRIDGE_TEST_ROLE";
@@ -144,15 +144,24 @@ impl Sink for Exits {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // it would wait for longer than a drop of the guard may
 fn exit_on_the_agents_own_thread_does_not_wait_for_itself() {
     const NAME: &str = "exit_on_the_agents_own_thread_does_not_wait_for_itself";
     if is_subject() {
         let agent = weighbridge_agent::builder().sink(Arc::new(Exits)).init();
+        ready();
         agent.flush(PATIENCE);
         unreachable!("the process has ended");
     }
-    let (status, text) = run(NAME, &Collector::start(Mood::Honest));
+    let child = start(NAME, &Collector::start(Mood::Honest));
+    let begun = Instant::now();
+    let (status, text) = end(child);
     assert_eq!(status.code(), Some(9), "{text}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -291,6 +300,18 @@ fn a_forked_child_delivers_nothing_of_its_parent_and_may_have_an_agent_of_its_ow
     if is_subject() {
         let agent = weighbridge_agent::init();
         work("before");
+        // One is under way while the process forks.
+        let runtime = weighbridge_agent::runtime()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let (begun, waiting) = std::sync::mpsc::sync_channel(0);
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let open = runtime.spawn(job("open", async move {
+            begun.send(()).unwrap();
+            let _ = gone.await;
+        }));
+        waiting.recv().unwrap();
         let mut inherited = Some(agent);
         let id = fork(|| {
             assert!(!weighbridge_agent::is_enabled(), "nothing is measured");
@@ -303,6 +324,7 @@ fn a_forked_child_delivers_nothing_of_its_parent_and_may_have_an_agent_of_its_ow
             assert!(weighbridge_agent::is_enabled());
             work("child");
             work("child");
+            work("open");
             assert!(own.flush(PATIENCE));
             assert!(weighbridge_agent::try_init().is_err(), "one at a time");
             drop(own);
@@ -310,6 +332,8 @@ fn a_forked_child_delivers_nothing_of_its_parent_and_may_have_an_agent_of_its_ow
         reap(id);
         assert!(weighbridge_agent::is_enabled(), "the parent goes on");
         work("after");
+        go.send(()).unwrap();
+        runtime.block_on(open).unwrap();
         drop(inherited);
         return;
     }
@@ -325,7 +349,14 @@ fn a_forked_child_delivers_nothing_of_its_parent_and_may_have_an_agent_of_its_ow
             .iter()
             .all(|received| received.times == 1)
     );
-    for (name, count) in [("before", 1), ("after", 1), ("child", 2), ("unmeasured", 0)] {
+    let counts = [
+        ("before", 1),
+        ("after", 1),
+        ("child", 2),
+        ("open", 2),
+        ("unmeasured", 0),
+    ];
+    for (name, count) in counts {
         assert_eq!(jobs(&all, name), count, "{name}");
     }
     for epoch in epochs {
@@ -334,6 +365,16 @@ fn a_forked_child_delivers_nothing_of_its_parent_and_may_have_an_agent_of_its_ow
         assert_eq!(jobs(&own, "after"), i64::from(parent));
         assert_eq!(jobs(&own, "child"), if parent { 0 } else { 2 });
         own.iter().for_each(support::assert_conserved);
+        // What is under way in the parent is not in the child.
+        let most = own
+            .iter()
+            .flat_map(|delta| delta.rows.of_kind(RowKind::Series))
+            .filter(|(key, _)| {
+                SeriesKey::read(key).is_some_and(|key| *key.operation == *"JOB open")
+            })
+            .map(|(_, row)| figure(row, column::IN_FLIGHT))
+            .max();
+        assert_eq!(most, Some(1), "parent: {parent}");
         let instances: std::collections::BTreeSet<_> =
             own.iter().map(|delta| &delta.identity.instance).collect();
         assert_eq!(instances.len(), 1);

@@ -12,7 +12,8 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::routing::get;
 use futures_util::{StreamExt as _, stream};
-use support::{Connection, serve};
+use support::collector::{Collector, Mood};
+use support::{Connection, PATIENCE, serve};
 use weighbridge_agent::http_client::Client;
 use weighbridge_agent::{BAGGAGE, HOP, TRACEPARENT};
 
@@ -154,10 +155,19 @@ async fn of_two_layers_the_outer_one_counts() {
     assert!(hop.starts_with("1;subject;GET%20%3Cunmatched%3E;"), "{hop}");
 }
 
+/// Names of the threads of this process, where the system tells them.
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
 #[test]
 fn propagation_goes_on_when_everything_is_off() {
     if std::env::var(SUBJECT).is_ok() {
-        let _agent = weighbridge_agent::init();
+        let agent = weighbridge_agent::init();
         assert!(!weighbridge_agent::is_enabled());
         let runtime = weighbridge_agent::runtime().build().unwrap();
         runtime.block_on(async {
@@ -165,8 +175,12 @@ fn propagation_goes_on_when_everything_is_off() {
             a_chain_begins().await;
             of_two_layers_the_outer_one_counts().await;
         });
+        // Nothing runs, and nothing reads a clock for us.
+        assert!(threads().iter().all(|name| name != "weighbridge"));
+        assert!(!agent.flush(PATIENCE), "there is nothing to send");
         return;
     }
+    let collector = Collector::start(Mood::Honest);
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -176,6 +190,7 @@ fn propagation_goes_on_when_everything_is_off() {
         .env(SUBJECT, "off")
         .env("OTEL_SERVICE_NAME", "subject")
         .env("WEIGHBRIDGE_ENABLED", "false")
+        .env("WEIGHBRIDGE_ENDPOINT", collector.url())
         .output()
         .unwrap();
     assert!(
@@ -183,4 +198,7 @@ fn propagation_goes_on_when_everything_is_off() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    assert_eq!(collector.attempts(), 0, "nobody is told anything");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!printed.contains("what `subject` cost"), "{printed}");
 }

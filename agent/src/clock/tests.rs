@@ -293,16 +293,24 @@ fn a_small_error_of_the_rate_is_corrected_and_not_given_up() {
     if setup(Mode::Rseq).is_none() {
         return;
     }
+    /// A quarter of what 200 ms are off by.
+    const CORRECTED_NS: u64 = 200_000;
     let off = Setup::faked(Mode::Rseq, 1_004);
     on_thread(|| {
         let clock = ThreadClock::new(off);
-        let (sum, kernel) = spend(&clock, 200_000_000, SHORT);
-        agree(sum, kernel);
+        // Interrupted stretches tell nothing, so that a busy machine takes longer to see it.
+        for _ in 0..30 {
+            let (sum, kernel) = spend(&clock, 100_000_000, SHORT);
+            agree(sum, kernel);
+            if off.totals().corrections_ns > CORRECTED_NS {
+                break;
+            }
+        }
         clock.stop();
     });
     assert_eq!(off.mode(), Mode::Rseq, "{:?}", off.totals());
     assert!(
-        off.totals().corrections_ns > 200_000_000 / 1_000,
+        off.totals().corrections_ns > CORRECTED_NS,
         "{:?}",
         off.totals()
     );

@@ -18,7 +18,7 @@ use super::*;
 use crate::ledger::{Direction, EdgeFigures, EdgeId};
 use crate::propagation::{BAGGAGE, HOP, TRACEPARENT, extract};
 use crate::tasks::job;
-use crate::testing::{Books, figure};
+use crate::testing::{Books, eventually, figure};
 use crate::trust::Trust;
 
 static SEEN: Mutex<Vec<(EdgeId, EdgeFigures)>> = Mutex::new(Vec::new());
@@ -39,15 +39,8 @@ fn seen(peer: &str) -> Vec<(EdgeId, EdgeFigures)> {
 
 /// Waits until `count` calls of a peer are recorded: some are, in the background.
 async fn recorded(peer: &str, count: usize) -> Vec<(EdgeId, EdgeFigures)> {
-    let poll = async {
-        while seen(peer).len() < count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        seen(peer)
-    };
-    let found = tokio::time::timeout(Duration::from_secs(10), poll)
-        .await
-        .expect("calls recorded");
+    eventually("calls recorded", || seen(peer).len() >= count).await;
+    let found = seen(peer);
     assert_eq!(found.len(), count, "{found:#?}");
     found
 }
