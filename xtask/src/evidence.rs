@@ -3,6 +3,7 @@
 mod sanitizers;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -67,6 +68,11 @@ const ALL: &[Evidence] = &[
         name: "sanitizers",
         what: "the agent's unsafe code under the address and thread sanitizers (nightly; about 10 minutes)",
         run: sanitizers::run,
+    },
+    Evidence {
+        name: "conservation",
+        what: "what the ledger does not explain: by protocol, with the poll hooks beside it, and in the demo's services (about 3 minutes after its builds)",
+        run: conservation,
     },
     Evidence {
         name: "bench",
@@ -296,37 +302,64 @@ fn allocators(context: &Context) -> Result<()> {
     )
 }
 
+/// How benches are built.
+const MEASURED: [&str; 5] = [
+    "--profile",
+    "measure",
+    "--locked",
+    "--package",
+    "weighbridge-benches",
+];
+
+/// The bench with the server of the poll hooks and the demo's report beside it.
+fn conservation(context: &Context) -> Result<()> {
+    let kept = context.run(
+        bench_command(context)?
+            .args(MEASURED)
+            .args(["--bench", "conservation"]),
+    );
+    write_results(context, &[])?;
+    kept.context("it broke off or missed a limit; benches/RESULTS.md says which")
+}
+
 /// Every bench runs even when one misses a limit; then the results are written down, and then it fails.
 fn bench(context: &Context) -> Result<()> {
+    const PEERS: [&str; 2] = ["--features", "peers"];
     let documents = context.target.join("bench");
     if documents.exists() {
         // What an older commit left must not stand beside new figures.
         std::fs::remove_dir_all(&documents)?;
     }
-    let measured = [
-        "--profile",
-        "measure",
-        "--locked",
-        "--package",
-        "weighbridge-benches",
-    ];
     let benches = context.run(
-        context
-            .cargo()
-            .env("WEIGHBRIDGE_BENCH_HOOKED", hooked_server(context)?)
-            .env("WEIGHBRIDGE_BENCH_DEMO", demo_report(context)?)
-            .arg("bench")
-            .args(measured)
-            .args(["--features", "peers", "--no-fail-fast"]),
+        bench_command(context)?
+            .args(MEASURED)
+            .args(PEERS)
+            .arg("--no-fail-fast"),
     );
+    write_results(context, &PEERS)?;
+    benches.context("a bench failed or missed a limit; benches/RESULTS.md says which")
+}
+
+/// `cargo bench`, which knows where the server with poll hooks and the demo's report are.
+fn bench_command(context: &Context) -> Result<Command> {
+    let mut cargo = context.cargo();
+    cargo
+        .env("WEIGHBRIDGE_BENCH_HOOKED", hooked_server(context)?)
+        .env("WEIGHBRIDGE_BENCH_DEMO", demo_report(context)?)
+        .arg("bench");
+    Ok(cargo)
+}
+
+/// Writes what the benches left into `benches/RESULTS.md`.
+fn write_results(context: &Context, features: &[&str]) -> Result<()> {
     let mut results = context.cargo();
     results
         .arg("run")
-        .args(measured)
-        .args(["--features", "peers", "--bin", "results", "--"])
-        .arg(&documents);
-    context.run(&mut results)?;
-    benches.context("a bench failed or missed a limit; benches/RESULTS.md says which")
+        .args(MEASURED)
+        .args(features)
+        .args(["--bin", "results", "--"])
+        .arg(context.target.join("bench"));
+    context.run(&mut results)
 }
 
 /// The weighed server built with Tokio's poll hooks, in a target directory of its own: the flag changes every
