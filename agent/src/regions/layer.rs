@@ -237,7 +237,7 @@ fn operation_here(level: u32) -> Option<u32> {
             (level == ALL || bill.is_one_in(level)).then(|| bill.name_id())
         }
         // Outside of requests all or nothing is measured.
-        Some(OwnerRef::Named(_)) => (level == ALL).then_some(NO_OPERATION),
+        Some(OwnerRef::Named(_) | OwnerRef::Split(_)) => (level == ALL).then_some(NO_OPERATION),
         None => None,
     })
     .flatten()
