@@ -21,8 +21,8 @@ pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use split::Split;
 pub(crate) use thread::{
-    become_runtime_thread, class_totals_here, flush_here, instant_here_ns, is_runtime,
-    leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
+    become_runtime_thread, become_thread_of, class_totals_here, flush_here, instant_here_ns,
+    is_runtime, leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
 };
 #[cfg(tokio_unstable)]
 pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};

@@ -129,8 +129,9 @@ pub use runtime::{block_on, runtime, runtime_current_thread};
 pub use serve::{Listener, Serve, serve, shutdown_signal};
 pub use state::is_enabled;
 pub use tasks::{
-    Context, InScope, JoinSet, Scope, Stamped, background, charge_split, connection, driver, job,
-    local_call, pool, spawn, spawn_blocking, spawn_blocking_on, spawn_local, spawn_on,
+    Context, Driven, DriverError, DriverThread, InScope, JoinSet, Scope, Stamped, Within,
+    background, charge_split, connection, driver, driver_thread, job, local_call, pool, spawn,
+    spawn_blocking, spawn_blocking_on, spawn_local, spawn_on,
 };
 pub use trust::{Network, Trust, TrustError, TrustKey};
 pub use weighbridge_agent_macros::main;

@@ -1,6 +1,7 @@
 //! Work beside the request's own future: children, background work, jobs, drivers, calls inside the process.
 
 mod context;
+mod driver_thread;
 mod join_set;
 mod local;
 mod scope;
@@ -9,6 +10,7 @@ mod split;
 mod stamped;
 
 pub use context::Context;
+pub use driver_thread::{Driven, DriverError, DriverThread, Within, driver_thread};
 pub use join_set::JoinSet;
 pub use local::local_call;
 pub use scope::{InScope, Scope};
@@ -36,7 +38,8 @@ pub fn background<F: Future>(
 }
 
 /// Runs the driver of a client (a connection's task, an event loop): its CPU belongs to the owner `driver`
-/// under this name, never to the request that happened to open it.
+/// under this name, never to the request that happened to open it. For a client that spawns its own tasks, and to
+/// have the costs on the edges too, there is [`driver_thread`].
 pub fn driver<F: Future>(name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
     owned(OwnerKind::Driver, name, future)
 }

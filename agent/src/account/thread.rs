@@ -536,7 +536,12 @@ pub(crate) fn is_runtime(named: &OwnerRef) -> bool {
 
 /// Makes everything outside accounts on this thread the runtime's.
 pub(crate) fn become_runtime_thread() {
-    drop(cross(Some(Account::new(runtime_owner(), Class::Handler))));
+    become_thread_of(runtime_owner(), Class::Handler);
+}
+
+/// What no account claims on this thread is this owner's from now on.
+pub(crate) fn become_thread_of(owner: OwnerRef, class: Class) {
+    drop(cross(Some(Account::new(owner, class))));
 }
 
 /// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.

@@ -38,6 +38,8 @@ pub const SPAWN_SITES_MAX: usize = 48;
 pub const TASK_RULES_MAX: usize = 64;
 /// Living tasks that the poll hooks know. Not adjustable.
 pub const TASKS_MAX: usize = 262_144;
+/// Clients that have a thread of their own at once. Not adjustable.
+pub const DRIVER_THREADS_MAX: usize = 32;
 /// How long an ended request waits for its children before its bill closes, in ns.
 pub const CHILD_PATIENCE_NS: u64 = 10_000_000_000;
 

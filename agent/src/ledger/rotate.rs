@@ -1,6 +1,7 @@
 //! The end of a window: all shards are swapped at one instant, and their contents become rows.
 
 mod apportion;
+mod drivers;
 mod pages;
 mod retained;
 mod rows;
@@ -105,7 +106,8 @@ impl Rotation {
         let unattributed_ns = pass_owners(&mut pages, owners, explained_ns);
         // Owners come last of what conservation counts.
         let accounts_ns = pages.accounts_ns;
-        write_edges(&mut pages, &merged, &shares, &names);
+        let drivers = drivers::drivers(&merged, &names);
+        write_edges(&mut pages, &merged, &shares, &drivers, &names);
         write_entities(&mut pages, &merged, &names);
         let mut regions = RowSet::new();
         let strayed = ledger.regions.write(&mut regions, &merged.regions, end_ns);

@@ -9,10 +9,11 @@ use weighbridge_wire::{
 };
 
 use super::apportion::{Http2Shares, SHARED, largest_remainder};
+use super::drivers::DriverShares;
 use super::pages::Pages;
 use super::retained;
 use crate::alloc::{self, Retained};
-use crate::ledger::edge::{frame_weight, signed};
+use crate::ledger::edge::{add_known, frame_weight, signed};
 use crate::ledger::limits::cut;
 use crate::ledger::names::{EdgeName, OperationName, OperationRow, Resolved};
 use crate::ledger::shard::{
@@ -286,12 +287,23 @@ pub(super) fn write_series(
 pub(super) fn write_edges(
     pages: &mut Pages<'_>,
     merged: &Merged,
-    shares: &Http2Shares,
+    http2: &Http2Shares,
+    drivers: &DriverShares,
     names: &Resolved,
 ) {
     let things = || -> Vec<_> {
         let ids = merged.edges.ids();
         ids.filter_map(|id| names.edge(id)).collect()
+    };
+    let shared = |id: u32, cell: &EdgeCell| {
+        let mut shared = drivers.of_edge(id);
+        for (sum, ns) in shared
+            .iter_mut()
+            .zip(http2.of_edge(cell).into_iter().flatten())
+        {
+            add_known(sum, Some(ns));
+        }
+        shared
     };
     write_sorted(
         pages,
@@ -316,7 +328,7 @@ pub(super) fn write_edges(
         },
         |rows, name| {
             let cell = merged.edges.get(name.id).unwrap_or_default();
-            add_edge(rows, name, &cell, shares.of_edge(&cell));
+            add_edge(rows, name, &cell, shared(name.id, &cell));
         },
     );
     write_sorted(
@@ -335,20 +347,17 @@ pub(super) fn write_edges(
         },
         |rows, name| {
             let cell = merged.edges.get(name.id).unwrap_or_default();
-            let http2 = shares.of_edge(&cell);
-            let http2 =
-                http2.map(|[protocol, io]| [protocol, io].map(|ns| by_size(ns, &cell.sizes)));
+            let shared = shared(name.id, &cell);
+            let shared = shared.map(|ns| ns.map(|ns| by_size(ns, &cell.sizes)));
             for (n, size) in cell.sizes.iter().enumerate() {
-                let of_http2 = http2
-                    .as_ref()
-                    .map(|columns| columns.each_ref().map(|c| c.get(n).copied().unwrap_or(0)));
-                add_size(rows, name, size, of_http2);
+                let of_size = |column: &Option<Vec<i64>>| column.as_ref()?.get(n).copied();
+                add_size(rows, name, size, shared.each_ref().map(of_size));
             }
         },
     );
 }
 
-fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, http2: Option<[i64; 2]>) {
+fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, shared: [Option<i64>; 2]) {
     let edge = &name.edge;
     let key = EdgeKey {
         side: edge.side.into(),
@@ -365,10 +374,11 @@ fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, http2: Option<[
         origin_service: name.origin.service.clone(),
         origin_operation: name.origin.operation.clone(),
     };
-    if let Some([protocol_ns, io_ns]) = http2 {
-        let row = rows.row_mut(key.clone().row_key(Quality::Apportioned));
-        row.add(column::CPU_PROTOCOL_NS, protocol_ns);
-        row.add(column::CPU_IO_NS, io_ns);
+    for (class, ns) in SHARED.iter().zip(shared) {
+        if let Some(ns) = ns {
+            let row = rows.row_mut(key.clone().row_key(Quality::Apportioned));
+            row.add(class.column(), ns);
+        }
     }
     let row = rows.row_mut(key.row_key(Quality::Measured));
     for (column, value) in [
@@ -393,7 +403,7 @@ fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, http2: Option<[
     }
 }
 
-/// A cost of an HTTP/2 connection over the messages of an edge, by what their frames weigh.
+/// A shared cost over the messages of an edge, by what their frames weigh.
 fn by_size(ns: i64, sizes: &[SizeCell]) -> Vec<i64> {
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     let weights: Vec<i64> = sizes
@@ -403,7 +413,7 @@ fn by_size(ns: i64, sizes: &[SizeCell]) -> Vec<i64> {
     largest_remainder(ns, &weights)
 }
 
-fn add_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[i64; 2]>) {
+fn add_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, shared: [Option<i64>; 2]) {
     let id = &name.edge;
     let key = EdgeSizeKey {
         side: id.side.into(),
@@ -430,8 +440,8 @@ fn add_size(rows: &mut RowSet, name: &EdgeName, size: &SizeCell, http2: Option<[
     for (column, value) in [
         (column::CPU_PROTOCOL_NS, size.protocol_ns),
         (column::CPU_IO_NS, size.io_ns),
-        (column::CPU_PROTOCOL_NS, http2.map(|[protocol, _]| protocol)),
-        (column::CPU_IO_NS, http2.map(|[_, io]| io)),
+        (column::CPU_PROTOCOL_NS, shared[0]),
+        (column::CPU_IO_NS, shared[1]),
     ] {
         if let Some(value) = value {
             rows.row_mut(key.clone().row_key(Quality::Apportioned))
