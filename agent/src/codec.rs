@@ -14,7 +14,7 @@ pub mod tonic;
 
 #[cfg(feature = "axum-0_8")]
 pub use json::Json;
-pub(crate) use side::{answering, request_was_read};
+pub(crate) use side::{answer_was_read, answering, calling, request_was_read};
 
 /// Runs the encoding of the current request's answer in class `encode`.
 ///

@@ -26,8 +26,10 @@ pub(crate) mod unweighed;
 
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
+pub(crate) use messages::Messages;
 pub use operation::RouteTemplate;
-pub(crate) use outcome::of_head as outcome_of_head;
+pub(crate) use operation::{is_grpc, known_method};
+pub(crate) use outcome::{of_grpc as outcome_of_grpc, of_head as outcome_of_head};
 pub use service::Weigh;
 
 /// A tower layer that weighs each request. Made by [`layer`].

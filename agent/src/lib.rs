@@ -58,6 +58,7 @@ pub mod amqp;
 #[doc(hidden)]
 pub mod bench;
 mod bill;
+mod client_layer;
 mod clock;
 mod codec;
 mod config;
@@ -81,6 +82,8 @@ mod propagation;
 #[cfg(feature = "redis-1")]
 pub mod redis;
 mod regions;
+#[cfg(feature = "reqwest-0_13")]
+mod reqwest_client;
 mod runtime;
 mod serve;
 #[cfg(any(
@@ -110,6 +113,12 @@ mod trust;
 pub use agent::{Agent, Builder, InitError, builder, init, try_init};
 pub use alloc::Alloc;
 pub use bill::class;
+#[doc(hidden)]
+pub use client_layer::{AsIs, Carry};
+pub use client_layer::{
+    Attempt, CallFuture, CallHandle, CallRequestBody, CallResponseBody, Calls, ClientLayer,
+    Encoded, Target, client_layer,
+};
 #[cfg(feature = "axum-0_8")]
 pub use codec::Json;
 #[cfg(feature = "tonic-0_14")]
@@ -123,6 +132,10 @@ pub use layer::{Layer, RequestBody, ResponseBody, ResponseFuture, RouteTemplate,
 pub use propagation::{BAGGAGE, BAGGAGE_ORIGIN, HOP, TRACEPARENT};
 #[cfg(feature = "tracing-subscriber-0_3")]
 pub use regions::{Regions, regions};
+#[cfg(feature = "reqwest-0_13")]
+pub use reqwest_client::{
+    ReqwestCalls, WeighedRequest, WeighedResponse, reqwest, reqwest_redirects,
+};
 #[doc(hidden)]
 pub use runtime::macro_support;
 pub use runtime::{block_on, runtime, runtime_current_thread};

@@ -35,7 +35,7 @@
 //!
 //! **What is booked where.** Encoding and decoding belong to the request that calls, in their classes, and stand
 //! on the edge. CPU of the polls inside [`Call::wait`] is class `protocol`, or `io` where a socket of ours is
-//! polled. What a client's own task spends is its owner's; see [`driver`](crate::driver).
+//! polled. What a client's own task spends is its owner's; see [`driver_thread`](crate::driver_thread).
 //!
 //! **When a message is counted.** Once, when its record ends or is dropped; dropped without
 //! [`end`](Call::end) it is an error of the edge. Messages and bytes count as they were told, so a call that
@@ -52,6 +52,7 @@ pub(crate) mod observed;
 mod peer;
 mod spent;
 mod topic;
+mod whereabouts;
 
 pub(crate) use arrival::replied;
 pub use arrival::{Arrival, Consumption};
@@ -64,6 +65,7 @@ pub use peer::Peer;
 pub(crate) use peer::{Site, look_up};
 pub(crate) use spent::Spent;
 pub use topic::Topic;
+pub(crate) use whereabouts::Whereabouts;
 
 /// Most targets whose call ids one peer remembers; they are written in code, so there are few.
 pub const TARGETS_MAX: usize = 1_024;

@@ -14,18 +14,61 @@
 //! let codec: Codec<tonic_prost::ProstCodec<(), ()>> = Codec::default();
 //! ```
 //!
-//! On the server the CPU is on the operation and on the callee's side of the edge. In a client, decoding is on the
-//! operation that calls, and not on that edge; encoding happens in the tasks of tonic's channel, which are nobody's
-//! unless its executor wraps them (in [`driver`](crate::driver()), say). Compression and framing, which tonic does itself, are class `handler`. Messages and bytes
-//! are counted by the layer, with any codec.
+//! On the server the CPU is on the operation and on the callee's side of the edge. In a client it is on the operation
+//! that calls, and on the caller's side of the edge when the channel is weighed, by [`client`] or
+//! [`client_layer`](client_layer()): the channel encodes in tasks of its own, to which the request's body carries the
+//! account of whoever calls. In a channel that is not weighed, decoding is on the operation that calls, and encoding is
+//! the channel's tasks'. Compression and framing, which tonic does itself, are class `handler` on the server, and so is
+//! the framing of what a client sends. Messages and bytes are counted by the layers, with any codec.
+//!
+//! ```
+//! # fn open(endpoint: tonic::transport::Endpoint) {
+//! let channel = weighbridge_agent::grpc::client(endpoint.connect_lazy(), "warehouse", endpoint.uri());
+//! // let warehouse = StockClient::new(channel); what tonic has generated
+//! # let _ = channel;
+//! # }
+//! ```
 
+use http::Uri;
 use tonic::Status;
+use tonic::body::Body;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use weighbridge_wire::Class;
 
-use super::side;
+use super::side::{self, Producing, Read};
 use crate::account::timed_class;
 use crate::bill::Bill;
+use crate::client_layer::{CallRecord, CallRequestBody, Calls, Carry, ClientLayer};
+
+/// In the form that tonic's channels take.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct InBody;
+
+impl Carry<Body> for InBody {
+    type Sent = Body;
+
+    fn carry(body: CallRequestBody<Body>) -> Body {
+        Body::new(body)
+    }
+}
+
+/// A channel, or a stack of layers around one, whose calls are weighed.
+pub type Client<S> = Calls<S, InBody>;
+
+/// Weighs the calls over a channel, to be given to a client that tonic has generated. `peer` is what this service
+/// calls the one at the other end, and `at` says where that is (an endpoint knows its own `uri()`): our headers go
+/// along only where it is trusted. What is recorded, and when, is said in the docs of
+/// [`client_layer`](crate::client_layer()).
+pub fn client<S>(channel: S, peer: &str, at: &Uri) -> Client<S> {
+    tower_layer::Layer::layer(&client_layer(peer).at(at), channel)
+}
+
+/// The same as a tower layer, for a stack around a channel. Say with [`ClientLayer::at`] where the peer is.
+#[must_use]
+pub fn client_layer(peer: &str) -> ClientLayer<InBody> {
+    ClientLayer::of(peer)
+}
 
 /// A codec around another one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +97,7 @@ impl<C: tonic::codec::Codec> tonic::codec::Codec for Codec<C> {
     fn decoder(&mut self) -> Self::Decoder {
         WeighedDecoder {
             inner: self.0.decoder(),
-            of_request: None,
+            of: None,
         }
     }
 }
@@ -68,16 +111,25 @@ impl<E: Encoder<Error = Status>> Encoder for WeighedEncoder<E> {
     type Error = Status;
 
     fn encode(&mut self, item: E::Item, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let Some(bill) = Bill::current_weighed() else {
-            return self.0.encode(item, buf);
-        };
-        let (result, cpu_ns) = timed_class(Class::Encode, || self.0.encode(item, buf));
-        if side::is_answering() {
-            bill.with_callee(|figures| {
-                figures.encode_ns = Some(figures.encode_ns.unwrap_or(0) + cpu_ns);
-            });
+        match side::produced() {
+            Producing::Call(record) => {
+                let (result, cpu_ns) = timed_class(Class::Encode, || self.0.encode(item, buf));
+                record.encoded(cpu_ns);
+                result
+            }
+            producing => {
+                let Some(bill) = Bill::current_weighed() else {
+                    return self.0.encode(item, buf);
+                };
+                let (result, cpu_ns) = timed_class(Class::Encode, || self.0.encode(item, buf));
+                if matches!(producing, Producing::Answer) {
+                    bill.with_callee(|figures| {
+                        figures.encode_ns = Some(figures.encode_ns.unwrap_or(0) + cpu_ns);
+                    });
+                }
+                result
+            }
         }
-        result
     }
 
     fn buffer_settings(&self) -> BufferSettings {
@@ -86,11 +138,32 @@ impl<E: Encoder<Error = Status>> Encoder for WeighedEncoder<E> {
 }
 
 /// Decodes in class `decode`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WeighedDecoder<D> {
     inner: D,
-    /// Whether it decodes the messages of the request that runs; known at the first one.
-    of_request: Option<bool>,
+    /// Whose messages it decodes; known at the first one.
+    of: Option<Decoded>,
+}
+
+/// Whose messages are decoded.
+#[derive(Clone, Debug)]
+enum Decoded {
+    /// Of the request that runs.
+    Request,
+    /// The answer to a call. Keeps its record open until the last message is decoded.
+    Answer(CallRecord),
+    /// Of a call that nobody weighs.
+    Other,
+}
+
+impl Decoded {
+    fn of(read: Read) -> Self {
+        match read {
+            Read::Request => Self::Request,
+            Read::Answer(record) => record.upgrade().map_or(Self::Other, Self::Answer),
+            Read::Nothing => Self::Other,
+        }
+    }
 }
 
 impl<D: Decoder<Error = Status>> Decoder for WeighedDecoder<D> {
@@ -98,15 +171,20 @@ impl<D: Decoder<Error = Status>> Decoder for WeighedDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D::Item>, Status> {
-        let Some(bill) = Bill::current_weighed() else {
+        let of = self
+            .of
+            .get_or_insert_with(|| Decoded::of(side::take_read()));
+        let bill = Bill::current_weighed();
+        if bill.is_none() && !matches!(of, Decoded::Answer(_)) {
             return self.inner.decode(buf);
-        };
-        let of_request = *self.of_request.get_or_insert_with(side::take_request_read);
+        }
         let (result, cpu_ns) = timed_class(Class::Decode, || self.inner.decode(buf));
-        if of_request {
-            bill.with_callee(|figures| {
+        match (of, bill) {
+            (Decoded::Answer(record), _) => record.decoded(cpu_ns),
+            (Decoded::Request, Some(bill)) => bill.with_callee(|figures| {
                 figures.decode_ns = Some(figures.decode_ns.unwrap_or(0) + cpu_ns);
-            });
+            }),
+            _ => {}
         }
         result
     }

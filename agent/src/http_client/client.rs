@@ -10,21 +10,19 @@ use http_body_util::Full;
 use hyper_util::client::legacy::{Client as PooledClient, ResponseFuture};
 use hyper_util::rt::TokioTimer;
 
-use super::connection::{Connector, PoolExecutor, pool_owner, resolve};
+use super::connection::{Connector, PoolExecutor, pool_owner};
 use super::{
-    BODY_BYTES_MAX, CONNECT_TIMEOUT, ClientError, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT,
-    RequestBuilder, TIMEOUT_DEFAULT,
+    BODY_BYTES_MAX, ClientError, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT, RequestBuilder,
+    TIMEOUT_DEFAULT,
 };
 use crate::account::OwnerRef;
 use crate::ledger::{EdgeId, ServiceName, ledger};
+use crate::messages::Whereabouts;
 use crate::propagation::{CallId, CallSite, Mode};
 use crate::sync::lock;
-use crate::{clock, state};
 
 /// The word for HTTP in edges.
 const TRANSPORT: &str = "http";
-/// How long the trust in a peer's addresses is remembered, in ns.
-const TRUST_NS: u64 = 30_000_000_000;
 /// Most calls whose id is kept; templates are written in code, so there are few.
 const CALLS_MAX: usize = 1_024;
 
@@ -45,7 +43,7 @@ struct Shared {
     owner: OwnerRef,
     pool: PooledClient<Connector, Full<Bytes>>,
     calls: Mutex<HashMap<(Method, &'static str), Call>>,
-    trusted: Mutex<Option<(u64, bool)>>,
+    whereabouts: Whereabouts,
 }
 
 /// A call with its id, made once for each service name.
@@ -88,7 +86,7 @@ impl Client {
                 owner,
                 pool,
                 calls: Mutex::default(),
-                trusted: Mutex::default(),
+                whereabouts: Whereabouts::default(),
             }),
             timeout: TIMEOUT_DEFAULT,
             body_bytes_max: BODY_BYTES_MAX,
@@ -198,41 +196,12 @@ impl Client {
 
     /// Whether our headers may go to the peer: all its addresses are trusted.
     pub(super) async fn is_trusted(&self) -> bool {
-        let now = clock::monotonic_ns();
-        if let Some((until, trusted)) = *lock(&self.shared.trusted)
-            && now < until
-        {
-            return trusted;
-        }
-        // A name that cannot be resolved is not trusted; the call will fail and say so. That is not remembered:
-        // a peer that comes up later than we do is trusted from its first answer on.
-        let resolving = tokio::time::timeout(CONNECT_TIMEOUT, resolve(&self.shared.base));
-        let Ok(Ok(addresses)) = resolving.await else {
+        let Some(host) = self.shared.base.host() else {
             return false;
         };
-        let trust = state::trust();
-        let trusted = !addresses.is_empty()
-            && addresses
-                .iter()
-                .all(|&address| trust.trusts_address(address));
-        *lock(&self.shared.trusted) = Some((now.saturating_add(TRUST_NS), trusted));
-        trusted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_name_that_does_not_resolve_yet_is_asked_again() {
-        // Longer than a label of the DNS may be: refused before anybody is asked.
-        let base = format!("http://{}:1", "x".repeat(64));
-        let client = Client::new("c-later", &base).unwrap();
-        assert!(!client.is_trusted().await);
-        assert_eq!(*lock(&client.shared.trusted), None);
-        let known = Client::new("c-known", "http://127.0.0.1:1").unwrap();
-        known.is_trusted().await;
-        assert!(lock(&known.shared.trusted).is_some(), "an answer is kept");
+        match self.shared.whereabouts.is_trusted(host) {
+            Some(trusted) => trusted,
+            None => self.shared.whereabouts.look_up(host).await,
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,18 +32,6 @@ pub(super) fn host_and_port(uri: &Uri) -> Option<(String, u16)> {
         .and_then(|h| h.strip_suffix(']'))
         .unwrap_or(host);
     Some((host.to_owned(), uri.port_u16().unwrap_or(80)))
-}
-
-/// All addresses of a host.
-pub(super) async fn resolve(uri: &Uri) -> io::Result<Vec<IpAddr>> {
-    let (host, port) = host_and_port(uri).ok_or(io::ErrorKind::InvalidInput)?;
-    if let Ok(address) = host.parse() {
-        return Ok(vec![address]);
-    }
-    Ok(tokio::net::lookup_host((host, port))
-        .await?
-        .map(|address| address.ip())
-        .collect())
 }
 
 /// Opens metered connections.
@@ -155,6 +142,7 @@ fn count(
     write: impl FnOnce() -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
     meter.meet_task();
+    meter.writing();
     let entered = account::enter_class(Class::Io);
     let poll = write();
     drop(entered);

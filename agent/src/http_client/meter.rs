@@ -1,7 +1,7 @@
 //! What one connection of the pool has carried and cost.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::account;
@@ -15,6 +15,8 @@ pub(super) struct Meter(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     written_bytes: AtomicU64,
+    /// Set before bytes are written: they may have arrived before they are counted.
+    writing: AtomicBool,
     read_bytes: AtomicU64,
     /// Known from the first time the connection's task uses the socket.
     task: OnceLock<Arc<TaskCost>>,
@@ -32,6 +34,8 @@ pub(super) struct TaskCost {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Carried {
     pub(super) written_bytes: u64,
+    /// Something was written, whether or not it is counted yet.
+    pub(super) begun: bool,
     pub(super) read_bytes: u64,
     pub(super) protocol_ns: i64,
     pub(super) io_ns: i64,
@@ -43,6 +47,11 @@ thread_local! {
 }
 
 impl Meter {
+    /// Bytes are about to be written.
+    pub(super) fn writing(&self) {
+        self.0.writing.store(true, Ordering::Release);
+    }
+
     pub(super) fn wrote(&self, bytes: usize) {
         self.0
             .written_bytes
@@ -67,6 +76,7 @@ impl Meter {
         let task = self.0.task.get();
         let now = Carried {
             written_bytes: self.0.written_bytes.load(Ordering::Relaxed),
+            begun: self.0.writing.swap(false, Ordering::Acquire),
             read_bytes: self.0.read_bytes.load(Ordering::Relaxed),
             protocol_ns: task.map_or(0, |task| task.protocol_ns.load(Ordering::Relaxed)),
             io_ns: task.map_or(0, |task| task.io_ns.load(Ordering::Relaxed)),
@@ -74,6 +84,7 @@ impl Meter {
         let before = std::mem::replace(&mut *lock(&self.0.claimed), now);
         Carried {
             written_bytes: now.written_bytes.saturating_sub(before.written_bytes),
+            begun: now.begun,
             read_bytes: now.read_bytes.saturating_sub(before.read_bytes),
             protocol_ns: now.protocol_ns - before.protocol_ns,
             io_ns: now.io_ns - before.io_ns,
@@ -119,10 +130,17 @@ mod tests {
     #[test]
     fn claims_divide_what_was_carried() {
         let meter = Meter::default();
+        meter.writing();
+        assert!(
+            meter.claim().begun,
+            "they may be there before they are counted"
+        );
+        meter.writing();
         meter.wrote(10);
         meter.read(5);
         let first = meter.claim();
         assert_eq!((first.written_bytes, first.read_bytes), (10, 5));
+        assert!(first.begun);
         meter.clone().wrote(3);
         assert_eq!(meter.claim().written_bytes, 3);
         assert_eq!(meter.claim(), Carried::default());

@@ -121,7 +121,7 @@ impl CallRecord {
     }
 
     fn figures(&self, ended_ns: u64, carried: Option<Carried>) -> EdgeFigures {
-        let sent = self.answered || carried.is_some_and(|carried| carried.written_bytes > 0);
+        let sent = self.answered || carried.is_some_and(|carried| carried.begun);
         let mut figures = EdgeFigures {
             encode_ns: self.encode_ns,
             decode_ns: self.decode_ns,
@@ -134,7 +134,10 @@ impl CallRecord {
         if sent {
             figures.request_messages = 1;
             figures.request_body_bytes = self.request_body_bytes;
-            figures.request_wire_bytes = carried.map(|carried| carried.written_bytes);
+            // Given up before they were counted: unknown.
+            figures.request_wire_bytes = carried
+                .map(|carried| carried.written_bytes)
+                .filter(|&bytes| bytes > 0);
             figures
                 .sizes
                 .push((Direction::Request, self.request_body_bytes));

@@ -11,7 +11,7 @@ const PREFIX_BYTES: usize = 5;
 
 /// Follows the frames of a body: each message is a flag byte, four bytes of length, and so many bytes.
 #[derive(Debug, Default)]
-pub(super) struct Messages {
+pub(crate) struct Messages {
     /// The prefix as far as it has come.
     prefix: [u8; PREFIX_BYTES],
     prefix_len: usize,
@@ -23,14 +23,14 @@ pub(super) struct Messages {
 
 impl Messages {
     /// For bodies whose messages count.
-    pub(super) fn of(bill: Option<&Arc<Bill>>) -> Option<Box<Self>> {
+    pub(crate) fn of(bill: Option<&Arc<Bill>>) -> Option<Box<Self>> {
         bill.is_some_and(|bill| bill.counts_messages())
             .then(Box::default)
     }
 
     /// Looks through data that passes. `message` is called with the size of each message that is complete, its
     /// prefix included.
-    pub(super) fn pass(&mut self, data: &impl Buf, mut message: impl FnMut(u64)) {
+    pub(crate) fn pass(&mut self, data: &impl Buf, mut message: impl FnMut(u64)) {
         let mut bytes = data.chunk();
         if bytes.len() < data.remaining() {
             self.blind = true;

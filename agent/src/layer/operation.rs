@@ -132,7 +132,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn known_method(method: &Method) -> &'static str {
+pub(crate) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -153,7 +153,7 @@ fn grpc_name(uri: &Uri) -> &str {
     uri.path().trim_start_matches('/')
 }
 
-fn is_grpc(content_type: &[u8]) -> bool {
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     content_type
         .strip_prefix(b"application/grpc")
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))

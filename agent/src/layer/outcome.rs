@@ -18,7 +18,7 @@ pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
 }
 
 /// By `grpc-status`, if there is one.
-pub(super) fn of_grpc(headers: &HeaderMap) -> Option<Outcome> {
+pub(crate) fn of_grpc(headers: &HeaderMap) -> Option<Outcome> {
     let status = headers.get(&GRPC_STATUS)?.to_str().ok()?;
     Some(match status {
         // OK

@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     start_ns: u64,
     waiting_since_ns: Option<u64>,
     waited_ns: u64,
+    /// When nothing more was waited for, if that was before the record ends.
+    over_ns: Option<u64>,
     ended: bool,
 }
 
@@ -36,6 +38,7 @@ impl Exchange {
             start_ns: clock::monotonic_ns(),
             waiting_since_ns: None,
             waited_ns: 0,
+            over_ns: None,
             ended: false,
         }
     }
@@ -52,14 +55,24 @@ impl Exchange {
 
     pub(crate) fn encode<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let (result, cpu_ns) = account::timed_class(Class::Encode, f);
-        add(&mut self.figures.encode_ns, cpu_ns);
+        self.encoded(cpu_ns);
         result
     }
 
     pub(crate) fn decode<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let (result, cpu_ns) = account::timed_class(Class::Decode, f);
-        add(&mut self.figures.decode_ns, cpu_ns);
+        self.decoded(cpu_ns);
         result
+    }
+
+    /// Adds what encoding cost, in ns.
+    pub(crate) fn encoded(&mut self, cpu_ns: i64) {
+        add(&mut self.figures.encode_ns, cpu_ns);
+    }
+
+    /// Adds what decoding cost, in ns.
+    pub(crate) fn decoded(&mut self, cpu_ns: i64) {
+        add(&mut self.figures.decode_ns, cpu_ns);
     }
 
     /// A message went out.
@@ -76,7 +89,8 @@ impl Exchange {
         self.note(Direction::Response, body_bytes);
     }
 
-    fn note(&mut self, direction: Direction, body_bytes: u64) {
+    /// Notes the size of a message that is counted elsewhere.
+    pub(crate) fn note(&mut self, direction: Direction, body_bytes: u64) {
         self.figures.sizes.push((direction, body_bytes));
         if self.figures.sizes.len() >= MESSAGES_HELD {
             let figures = std::mem::take(&mut self.figures);
@@ -89,13 +103,34 @@ impl Exchange {
         self.stop_waiting(None);
         let spent = Spent::begin_protocol();
         let result = poll();
-        let (protocol_ns, io_ns) = spent.end();
+        self.polled(spent.end(), result.is_pending());
+        result
+    }
+
+    /// The caller does not wait any more, if it did.
+    pub(crate) fn stop_waiting(&mut self, now_ns: Option<u64>) {
+        if let Some(since) = self.waiting_since_ns.take() {
+            let now_ns = now_ns.unwrap_or_else(clock::monotonic_ns);
+            self.waited_ns += now_ns.saturating_sub(since);
+        }
+    }
+
+    /// A poll of the client has cost this much protocol and io, and was ready or not.
+    pub(crate) fn polled(&mut self, (protocol_ns, io_ns): (i64, i64), pending: bool) {
         add(&mut self.figures.protocol_ns, protocol_ns);
         add(&mut self.figures.io_ns, io_ns);
-        if result.is_pending() {
+        if pending {
             self.waiting_since_ns = Some(clock::monotonic_ns());
         }
-        result
+    }
+
+    /// The answer has come to its end, or nobody wants it any more: what follows is not waited for.
+    pub(crate) fn over(&mut self) {
+        if self.over_ns.is_none() {
+            let now_ns = clock::monotonic_ns();
+            self.stop_waiting(Some(now_ns));
+            self.over_ns = Some(now_ns);
+        }
     }
 
     /// Ends it: recorded when dropped, at the latest.
@@ -104,24 +139,17 @@ impl Exchange {
             return;
         }
         self.ended = true;
-        let now_ns = clock::monotonic_ns();
-        self.stop_waiting(Some(now_ns));
+        self.over();
+        let over_ns = self.over_ns.unwrap_or(self.start_ns);
         if let Some(bill) = &self.bill
             && self.waited_ns > 0
         {
             bill.add_wait(WaitKind::Call, self.waited_ns);
         }
         let mut figures = std::mem::take(&mut self.figures);
-        figures.wait_ns = Some(now_ns.saturating_sub(self.start_ns));
+        figures.wait_ns = Some(over_ns.saturating_sub(self.start_ns));
         figures.errors = u64::from(failed);
         self.record(&figures);
-    }
-
-    fn stop_waiting(&mut self, now_ns: Option<u64>) {
-        if let Some(since) = self.waiting_since_ns.take() {
-            let now_ns = now_ns.unwrap_or_else(clock::monotonic_ns);
-            self.waited_ns += now_ns.saturating_sub(since);
-        }
     }
 
     fn record(&self, figures: &EdgeFigures) {

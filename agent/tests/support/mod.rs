@@ -11,6 +11,7 @@ pub mod logs;
 pub mod scenario;
 mod served;
 pub mod servers;
+mod sides;
 pub mod stores;
 
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ use weighbridge_agent::{Delivery, Sink};
 
 pub use http1::{Answer, Connection};
 pub use served::{Served, builder, panics, serve, weigh_server};
+pub use sides::{apportioned, caller_and_callee, failed, passed, settled};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,72 @@
+//! Both sides of an edge.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weighbridge_agent::wire::{Quality, RowKind, RowValue, column};
+
+use super::{Ledger, PATIENCE, Served};
+
+/// Both sides of the edges to a peer: the caller's rows, and the callee's with the same call ids.
+pub fn caller_and_callee(ledger: &Ledger, peer: &str) -> [RowValue; 2] {
+    let rows = ledger.rows();
+    let (mut caller, mut callee) = (RowValue::new(), RowValue::new());
+    let mut ids = BTreeSet::new();
+    for (key, row) in rows.of_kind(RowKind::Edge) {
+        if &*key.parts[0] == "caller" && &*key.parts[9] == peer {
+            caller.merge(row);
+            ids.insert(key.parts[8].clone());
+        }
+    }
+    for (key, row) in rows.of_kind(RowKind::Edge) {
+        if &*key.parts[0] == "callee" && ids.contains(&key.parts[8]) {
+            callee.merge(row);
+        }
+    }
+    [caller, callee]
+}
+
+/// Messages and bytes of both directions; none where nothing was recorded.
+pub fn passed(edge: &RowValue) -> [i64; 4] {
+    [
+        column::REQUEST_MESSAGES,
+        column::REQUEST_BODY_BYTES,
+        column::RESPONSE_MESSAGES,
+        column::RESPONSE_BODY_BYTES,
+    ]
+    .map(|column| edge.get(column).unwrap_or(0))
+}
+
+/// Ends windows until so many requests to a peer were sent, and as many received.
+pub async fn settled(served: &Served, peer: &str, sent: i64) -> [RowValue; 2] {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(served.agent.flush(PATIENCE));
+        let both = caller_and_callee(&served.ledger, peer);
+        let counted = both.each_ref().map(passed);
+        if counted.iter().all(|side| side[0] >= sent) {
+            return both;
+        }
+        assert!(Instant::now() < deadline, "{peer}: {counted:?} of {sent}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The caller's side, once so many errors were counted on it.
+pub async fn failed(served: &Served, peer: &str, errors: i64) -> RowValue {
+    let caller = || caller_and_callee(&served.ledger, peer)[0].clone();
+    let is_counted = || caller().get(column::ERRORS).unwrap_or(0) >= errors;
+    served.until(peer, is_counted).await;
+    caller()
+}
+
+/// What was apportioned to the edges of a peer as protocol.
+pub fn apportioned(ledger: &Ledger, peer: &str) -> i64 {
+    ledger
+        .rows()
+        .of_kind(RowKind::Edge)
+        .filter(|(key, _)| key.quality == Quality::Apportioned && &*key.parts[9] == peer)
+        .filter_map(|(_, row)| row.get(column::CPU_PROTOCOL_NS))
+        .sum()
+}
