@@ -49,6 +49,9 @@ impl Report {
         if cfg!(feature = "stores") {
             command.push_str(" --features stores");
         }
+        if cfg!(feature = "clients") {
+            command.push_str(" --features clients");
+        }
         // `cargo bench` passes a flag of its own.
         let arguments: Vec<String> = std::env::args()
             .skip(1)

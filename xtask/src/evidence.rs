@@ -324,7 +324,7 @@ fn conservation(context: &Context) -> Result<()> {
 
 /// Every bench runs even when one misses a limit; then the results are written down, and then it fails.
 fn bench(context: &Context) -> Result<()> {
-    const PEERS: [&str; 2] = ["--features", "peers"];
+    const PEERS: [&str; 2] = ["--features", "peers,clients"];
     let documents = context.target.join("bench");
     if documents.exists() {
         // What an older commit left must not stand beside new figures.

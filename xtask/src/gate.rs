@@ -144,11 +144,13 @@ fn features_alone(context: &Context) -> Result<()> {
         "axum-0_8",
         "hyper-util-0_1",
         "lapin-4",
+        "reqwest-0_13",
         "rumqttc-0_25",
         "redis-1",
         "rusqlite-0_42",
         "sqlx-0_9",
         "tokio-postgres-0_7",
+        "tonic-0_14",
     ] {
         context.run(context.cargo().args([
             "check",
