@@ -42,7 +42,8 @@
 //! With publisher confirms (`confirm_select`), when its [`Confirm`] says that the broker has it; one that the
 //! broker refused or returned is an error and no message. Without confirms, or when the [`Confirm`] is dropped, as
 //! soon as the client has taken it. A consumed message counts each time that it arrives, and as redelivered when
-//! the broker says so or when it comes as a dead letter of another queue.
+//! the broker says so or when it comes as a dead letter of another queue. (RabbitMQ says so of everything that it
+//! recovers after a crash, which shows as a difference between both ends.)
 
 mod channel;
 mod connection;

@@ -457,10 +457,18 @@ fn what_was_confirmed_survives_its_broker(server: Shared) {
             })
             .await;
     });
-    let [published, consumed] = both_ends(&ledger, "phoenix");
-    assert_eq!(published[0], i64::try_from(MESSAGES).unwrap());
+    let published = figure(
+        &edge(&ledger, side::CALLER, "phoenix"),
+        column::REQUEST_MESSAGES,
+    );
+    // After a crash RabbitMQ says of all that it kept that it was delivered before.
+    let consumed = figure(
+        &edge(&ledger, side::CALLEE, "phoenix"),
+        column::REQUEST_MESSAGES,
+    );
+    assert_eq!(published, i64::try_from(MESSAGES).unwrap());
     // What was under way when the broker died may be there although its publisher was told otherwise.
     let errors = figure(&edge(&ledger, side::CALLER, "phoenix"), column::ERRORS);
     assert!(errors >= 3);
-    assert!((published[0]..=published[0] + errors).contains(&consumed[0]));
+    assert!((published..=published + errors).contains(&consumed));
 }
