@@ -4,6 +4,7 @@
 //! has been flushed after that or is gone, and its last child has ended or [`CHILD_PATIENCE_NS`] has passed.
 //! Then its histograms and `ended` are recorded. Costs after that are booked all the same, and counted as late.
 
+mod calls;
 mod close;
 mod entrance;
 mod messages;
@@ -13,6 +14,13 @@ mod waiting;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use calls::Calls;
+#[allow(
+    unused_imports,
+    reason = "only where a client of a database is weighed"
+)]
+pub(crate) use calls::store_name;
+pub(crate) use calls::{CallToken, Stretch};
 pub(crate) use entrance::{Entrance, EntranceNames, RememberedEntrance};
 use messages::Http2Weight;
 pub(crate) use start::{GRPC, Opening, Start};
@@ -74,6 +82,8 @@ pub(crate) struct Bill {
     counts_messages: bool,
     /// Shows without a lock that `state.ended` is set.
     ended: AtomicBool,
+    /// Calls under way, by [`WaitKind`].
+    waiting: [AtomicU32; 2],
     state: Mutex<State>,
 }
 
@@ -90,6 +100,10 @@ struct State {
     peak_live_bytes: i64,
     wait_call_ns: i64,
     wait_store_ns: i64,
+    /// When the last thread left it that worked for it, and what it has waited for since.
+    left: Option<(u64, WaitKind)>,
+    /// Present once it called.
+    calls: Option<Box<Calls>>,
     ended: Option<(u64, Outcome)>,
     /// True while bytes of the response may still be in our socket's way.
     socket_open: bool,
@@ -118,6 +132,13 @@ struct Arrival {
 }
 
 impl State {
+    fn end(&mut self, now_ns: u64, outcome: Outcome) {
+        self.ended = Some((now_ns, outcome));
+        if let Some(calls) = &mut self.calls {
+            calls.request_ended(now_ns);
+        }
+    }
+
     /// True when everything has happened that closes the bill.
     fn is_complete(&self) -> bool {
         !self.closed && !self.socket_open && self.children == 0 && self.ended.is_some()
@@ -204,14 +225,13 @@ impl Bill {
         (mixed ^ (mixed >> 31)).is_multiple_of(u64::from(k.max(1)))
     }
 
-    /// Adds wall time that the request spent waiting, not on CPU.
+    /// Adds wall time in which a thread that works for the request was blocked. What it waited for while no
+    /// thread did is known from [`Self::call_began`].
+    #[allow(dead_code, reason = "only where a client of a database is weighed")]
     pub(crate) fn add_wait(&self, kind: WaitKind, ns: u64) {
         let ns = i64::try_from(ns).unwrap_or(i64::MAX);
         let mut state = lock(&self.state);
-        let sum = match kind {
-            WaitKind::Call => &mut state.wait_call_ns,
-            WaitKind::Store => &mut state.wait_store_ns,
-        };
+        let sum = state.wait_ns(kind);
         *sum = sum.saturating_add(ns);
     }
 
@@ -231,20 +251,27 @@ impl Bill {
     }
 
     /// Books a cost, and closes the bill if that is all that it waited for. `booked` runs with the shard
-    /// locked.
-    pub(crate) fn book(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
-        self.book_as::<false>(spent, shard, booked);
+    /// locked. `stretch` is given when a call was under way in it.
+    pub(crate) fn book(
+        &self,
+        spent: &Spent,
+        stretch: Option<Stretch>,
+        shard: usize,
+        booked: impl FnOnce(&mut Shard),
+    ) {
+        self.book_as::<false>(spent, stretch, shard, booked);
     }
 
     /// [`Self::book`] for a share of work that was done for several requests.
     pub(crate) fn book_share(&self, spent: &Spent, shard: usize, booked: impl FnOnce(&mut Shard)) {
-        self.book_as::<true>(spent, shard, booked);
+        self.book_as::<true>(spent, None, shard, booked);
     }
 
     #[inline]
     fn book_as<const SHARE: bool>(
         &self,
         spent: &Spent,
+        stretch: Option<Stretch>,
         shard: usize,
         booked: impl FnOnce(&mut Shard),
     ) {
@@ -260,6 +287,9 @@ impl Bill {
             .peak_live_bytes
             .max(state.live_bytes + spent.net_max_bytes);
         state.live_bytes += spent.net_bytes;
+        if let Some(stretch) = stretch {
+            state.worked(stretch, self.waiting_for());
+        }
         let mut shard = ledger().shard(shard);
         let weight = state.take_http2_weight();
         let cell = shard.operation(self.row(&state));
@@ -348,7 +378,7 @@ impl Bill {
             if state.ended.is_some() {
                 return;
             }
-            state.ended = Some((now, outcome));
+            state.end(now, outcome);
             self.ended.store(true, Ordering::Release);
             if self.generation != 0 {
                 self.row(&state).name.leave();
@@ -434,7 +464,7 @@ impl Drop for Bill {
             return;
         }
         if state.ended.is_none() {
-            state.ended = Some((clock::monotonic_ns(), Outcome::ClientError));
+            state.end(clock::monotonic_ns(), Outcome::ClientError);
             self.row(&state).name.leave();
         }
         if recorded {

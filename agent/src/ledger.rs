@@ -6,6 +6,7 @@ pub(crate) mod limits;
 mod names;
 mod region;
 mod rotate;
+mod shapes;
 mod shard;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,10 +200,14 @@ fn counted<T>((entry, folded): (T, Folded)) -> T {
     entry
 }
 
-/// Records one side of a call. Without a bill the operation is empty: background work.
-pub(crate) fn record_edge(bill: Option<&Bill>, id: &EdgeId, figures: &EdgeFigures) {
+/// Records one side of a call, and returns its row. Without a bill the operation is empty: background work.
+pub(crate) fn record_edge(
+    bill: Option<&Bill>,
+    id: &EdgeId,
+    figures: &EdgeFigures,
+) -> Option<Arc<EdgeName>> {
     if !crate::state::measuring() {
-        return;
+        return None;
     }
     let (operation, origin) = names_of(bill);
     let names = ledger().names();
@@ -215,6 +220,7 @@ pub(crate) fn record_edge(bill: Option<&Bill>, id: &EdgeId, figures: &EdgeFigure
         );
     }
     ledger().shard_here().edge(&name, figures, &figures.sizes);
+    Some(name)
 }
 
 /// Records that a statement touched an entity.

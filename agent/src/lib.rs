@@ -86,6 +86,7 @@ mod regions;
 mod reqwest_client;
 mod runtime;
 mod serve;
+mod shape;
 #[cfg(any(
     feature = "rusqlite-0_42",
     feature = "tokio-postgres-0_7",

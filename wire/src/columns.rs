@@ -274,6 +274,10 @@ columns! {
     ALLOC_INCLUSIVE_BYTES = sum(93), Bytes;
     /// Number of allocations in a region with its children; `ALLOC_COUNT` is without them.
     ALLOC_INCLUSIVE_COUNT = sum(94), Count;
+    /// Of the wall time of requests of a shape, what none of the calls they waited for covers.
+    OWN_NS = sum(121), Nanoseconds;
+    /// Sum over calls of the time from the start of the request to that of the call.
+    OFFSET_NS = sum(122), Nanoseconds;
 
     // Loss.
     /// How many were lost, folded or refused.

@@ -155,7 +155,7 @@ row_kinds! {
     } columns [
         ERRORS, CLIENT_ERRORS, CPU_ENCODE_NS, CPU_DECODE_NS, CPU_PROTOCOL_NS, CPU_IO_NS,
         REQUEST_MESSAGES, REQUEST_BODY_BYTES, REQUEST_WIRE_BYTES, RESPONSE_MESSAGES,
-        RESPONSE_BODY_BYTES, RESPONSE_WIRE_BYTES, WAIT_NS, RETRIES, REDELIVERED, CRITICAL_NS
+        RESPONSE_BODY_BYTES, RESPONSE_WIRE_BYTES, WAIT_NS, RETRIES, REDELIVERED, CRITICAL_NS, WALL_NS
     ]
     /// Messages of one side of an edge by body size: class n holds sizes below 4^(n+1) bytes, class 11 the rest.
     EdgeSize = 4, "edge_size", EdgeSizeKey {
@@ -223,10 +223,10 @@ row_kinds! {
         operation,
         /// Its declared class.
         class,
-        /// Canonical form of the shape.
+        /// Canonical form of the shape: see docs/accounting.md.
         signature,
     } columns [
-        WALL_NS, CRITICAL_NS, COUNT
+        WALL_NS, OWN_NS, CRITICAL_NS, COUNT
     ]
     /// Arrivals of an operation in slots of 100 ms.
     Series = 9, "series", SeriesKey {
@@ -292,6 +292,21 @@ row_kinds! {
         reason,
     } columns [
         LOST, LOST_CPU_NS
+    ]
+    /// What one kind of call took at its place in a call shape. `COUNT` is of calls, `WALL_NS` of theirs.
+    CallStep = 14, "call_step", CallStepKey {
+        /// The operation.
+        operation,
+        /// Its declared class.
+        class,
+        /// The shape's signature.
+        signature,
+        /// Which step of the signature, from 0; calls of one step ran side by side.
+        step,
+        /// Short id of the call; `@` and the database for a store.
+        call_id,
+    } columns [
+        WALL_NS, CRITICAL_NS, COUNT, OFFSET_NS
     ]
 }
 

@@ -41,9 +41,9 @@ pub use delta::{Delta, Epoch, Identity, Tombstone, Totals, Window};
 pub use folded::{FoldedRange, FoldedWindow, ServiceId};
 pub use histogram::Histogram;
 pub use keys::{
-    ALL_ROW_KINDS, CallShapeKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey,
-    ExemplarKey, LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind, RowKindInfo,
-    SeriesKey,
+    ALL_ROW_KINDS, CallShapeKey, CallStepKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey,
+    EntitySizeKey, ExemplarKey, LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind,
+    RowKindInfo, SeriesKey,
 };
 pub use quality::Quality;
 pub use row::{RowKey, RowSet, RowValue};

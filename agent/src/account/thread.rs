@@ -11,7 +11,7 @@ use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
 use super::{Account, OwnerRef, owner};
 use crate::alloc::Holder;
-use crate::bill::Bill;
+use crate::bill::{Bill, Stretch};
 use crate::clock::{self, Leaving, ThreadClock};
 use crate::ledger::{Cost, OwnerId, Shard, Spent, ledger};
 use crate::{alloc, regions, state};
@@ -39,6 +39,8 @@ struct Thread {
     last_stretch: Cell<u64>,
     /// What a reading has to know of the current owner.
     leaving: Cell<Leaving>,
+    /// The instant at which the current owner, a request with calls under way, became current; else 0.
+    entered_ns: Cell<u64>,
     readings: Cell<u64>,
     pending: RefCell<Pending>,
     /// The reading up to which everything is in the tables.
@@ -64,6 +66,7 @@ thread_local! {
             stretch: Cell::new(0),
             last_stretch: Cell::new(0),
             leaving: Cell::new(Leaving::Other),
+            entered_ns: Cell::new(0),
             readings: Cell::new(0),
             pending: RefCell::new(Pending::new()),
             booked_ns: Cell::new(0),
@@ -177,7 +180,14 @@ impl Thread {
                     self.settle(&mut ledger().shard(self.shard()));
                 }
             }
-            OwnerRef::Bill(bill) => bill.book(&spent, self.shard(), |shard| self.settle(shard)),
+            OwnerRef::Bill(bill) => {
+                let entered_ns = self.entered_ns.get();
+                let stretch = (entered_ns != 0 || bill.is_calling()).then(|| Stretch {
+                    entered_ns,
+                    left_ns: self.clock.last_instant_ns(),
+                });
+                bill.book(&spent, stretch, self.shard(), |shard| self.settle(shard));
+            }
             OwnerRef::Split(split) => {
                 split.book(&spent, self.shard(), |shard| self.settle(shard));
             }
@@ -222,7 +232,17 @@ impl Thread {
         }
         let left = self.running(self.counted.get());
         self.go_on(stretch, self.counted.get());
+        let calls = match &next {
+            Some(next) => matches!(&next.owner, OwnerRef::Bill(bill) if bill.is_calling()),
+            None => false,
+        };
+        let entered_ns = if calls {
+            self.clock.last_instant_ns()
+        } else {
+            0
+        };
         self.become_current(next);
+        self.entered_ns.set(entered_ns);
         Left {
             account: owner.map(|owner| Account { owner, class }),
             stretch: Some(left),
@@ -240,6 +260,7 @@ impl Thread {
         self.stop();
         self.last_stretch.set(self.last_stretch.get() + 1);
         self.stretch.set(self.last_stretch.get());
+        self.entered_ns.set(0);
         self.become_current(next);
         Left {
             account: owner.map(|owner| Account { owner, class }),
@@ -473,6 +494,7 @@ pub(crate) fn hand_over_here(bill: &Arc<Bill>, class: Class) {
         alloc::set_owner(owner.holder().tag());
         drop(thread.owner.replace(Some(owner)));
         thread.leaving.set(Leaving::Other);
+        thread.entered_ns.set(0);
         // The totals since the last taking are what the next booking takes; there is nothing to move.
         thread.turn_class(class);
     });

@@ -86,9 +86,12 @@ impl Bill {
             Outcome::ClientError => cell.client_errors += 1,
             Outcome::Error => cell.errors += 1,
         }
-        cell.wall_ns += i64::try_from(wall_ns).unwrap_or(i64::MAX);
-        cell.wait_call_ns += state.wait_call_ns;
-        cell.wait_store_ns += state.wait_store_ns;
+        let wall = i64::try_from(wall_ns).unwrap_or(i64::MAX);
+        cell.wall_ns += wall;
+        // Threads that were blocked side by side waited for longer than the request.
+        let wait_call_ns = state.wait_call_ns.min(wall);
+        cell.wait_call_ns += wait_call_ns;
+        cell.wait_store_ns += state.wait_store_ns.min(wall - wait_call_ns);
         cell.peak_live_bytes = cell.peak_live_bytes.max(state.peak_live_bytes);
         cell.peak_live_sum_bytes += state.peak_live_bytes;
         let distribution = shard.distributions.entry(row.name.id).or_default();
@@ -102,18 +105,29 @@ impl Bill {
         if self.root {
             distribution.root_wall.record(wall_ns);
         }
+        let operation = row.name.id;
         if let Some(keys) = state.keys.take() {
             keys.close(shard);
         }
-        close_edge(outcome, state, shard, wanted_edge);
+        if let Some(calls) = state.calls.take() {
+            calls.close(shard, operation, self.start_ns, ended_ns);
+        }
+        close_edge(outcome, wall_ns, state, shard, wanted_edge);
     }
 }
 
-fn close_edge(outcome: Outcome, state: &mut State, shard: &mut Shard, wanted: Option<Wanted>) {
+fn close_edge(
+    outcome: Outcome,
+    wall_ns: u64,
+    state: &mut State,
+    shard: &mut Shard,
+    wanted: Option<Wanted>,
+) {
     let http2_weight = state.take_edge_weight();
     let Some((edge, figures)) = &mut state.callee else {
         return;
     };
+    figures.wall_ns = Some(wall_ns);
     // Encoding and decoding of the request's own messages were added as they happened: the class columns
     // also hold those of messages that the request sent on. Without our socket the rest is unknown.
     if state.socket_seen {

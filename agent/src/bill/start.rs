@@ -134,6 +134,7 @@ impl Bill {
             counts_messages: generation != 0
                 && matches!(&entrance.callee, Some(name) if name.edge.transport == GRPC),
             ended: AtomicBool::new(false),
+            waiting: [const { AtomicU32::new(0) }; 2],
             row: entrance.row,
             unfolded: entrance.unfolded,
             state: Mutex::new(State {
@@ -145,6 +146,8 @@ impl Bill {
                 peak_live_bytes: 0,
                 wait_call_ns: 0,
                 wait_store_ns: 0,
+                left: None,
+                calls: None,
                 ended: None,
                 socket_open: opening.socket,
                 socket_seen: opening.socket,

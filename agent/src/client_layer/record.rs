@@ -87,7 +87,6 @@ impl CallRecord {
     /// Runs a poll by the caller in class `protocol`. Nothing is locked meanwhile: the poll may well come to the
     /// other half.
     pub(crate) fn poll<R>(&self, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
-        lock(&self.0.state).exchange.stop_waiting(None);
         let spent = Spent::begin_protocol();
         let result = poll();
         let spent = spent.end();

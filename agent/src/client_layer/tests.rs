@@ -331,7 +331,8 @@ fn who_drops_a_call_does_not_make_it_an_error() {
     assert_eq!(carried(row), [1, 3, 0, 0, 0]);
     let drops = books.operation("JOB drops a call", "");
     let waited_ns = figure(&drops, column::WAIT_CALL_NS);
-    assert!(waited_ns >= 2_000_000 && waited_ns <= figure(row, column::WAIT_NS));
+    assert!(figure(row, column::WAIT_NS) >= 2_000_000);
+    assert!(waited_ns < 2_000_000, "it worked meanwhile: {waited_ns}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
 use super::meter::{Carried, Meter};
-use crate::bill::{Bill, WaitKind};
+use crate::bill::{Bill, CallToken};
 use crate::clock;
 use crate::ledger::{Direction, EdgeFigures, EdgeId, record_edge};
 use crate::messages::Spent;
@@ -13,7 +13,8 @@ use crate::messages::Spent;
 /// Gathers the figures of a call. Dropping it records them, so that no way out forgets to.
 #[derive(Debug)]
 pub(super) struct CallRecord {
-    bill: Option<Arc<Bill>>,
+    /// The call among those of its request.
+    token: Option<CallToken>,
     edge: EdgeId,
     request_body_bytes: u64,
     encode_ns: Option<i64>,
@@ -22,8 +23,6 @@ pub(super) struct CallRecord {
     io_ns: i64,
     captured: CaptureConnection,
     start_ns: u64,
-    waiting_since_ns: Option<u64>,
-    waited_ns: u64,
     answered: bool,
     failed: bool,
     response_body_bytes: u64,
@@ -39,8 +38,10 @@ impl CallRecord {
         encode_ns: Option<i64>,
         captured: CaptureConnection,
     ) -> Self {
+        let start_ns = clock::monotonic_ns();
+        let token = bill.map(|bill| bill.call_began(&edge.call_id, true, start_ns));
         Self {
-            bill,
+            token,
             edge,
             request_body_bytes,
             encode_ns,
@@ -48,9 +49,7 @@ impl CallRecord {
             protocol_ns: 0,
             io_ns: 0,
             captured,
-            start_ns: clock::monotonic_ns(),
-            waiting_since_ns: None,
-            waited_ns: 0,
+            start_ns,
             answered: false,
             failed: false,
             response_body_bytes: 0,
@@ -58,22 +57,16 @@ impl CallRecord {
         }
     }
 
-    /// Runs a poll of the call in class `protocol`, and tells waiting from working.
+    /// Runs a poll of the call in class `protocol`.
     pub(super) fn poll<R>(
         &mut self,
         poll: impl FnOnce() -> std::task::Poll<R>,
     ) -> std::task::Poll<R> {
-        if let Some(since) = self.waiting_since_ns.take() {
-            self.waited_ns += clock::monotonic_ns().saturating_sub(since);
-        }
         let spent = Spent::begin_protocol();
         let result = poll();
         let (protocol_ns, io_ns) = spent.end();
         self.protocol_ns += protocol_ns;
         self.io_ns += io_ns;
-        if result.is_pending() {
-            self.waiting_since_ns = Some(clock::monotonic_ns());
-        }
         result
     }
 
@@ -108,7 +101,11 @@ impl CallRecord {
     pub(super) fn exchange_ended(&mut self) {
         if self.ended.is_none() {
             let carried = self.meter().map(|meter| meter.claim());
-            self.ended = Some((clock::monotonic_ns(), carried));
+            let now_ns = clock::monotonic_ns();
+            self.ended = Some((now_ns, carried));
+            if let Some(token) = &mut self.token {
+                token.end(now_ns, true);
+            }
         }
     }
 
@@ -160,16 +157,13 @@ impl Drop for CallRecord {
         let Some((ended_ns, carried)) = self.ended else {
             return;
         };
-        // Dropped while it waited: timed out, or cancelled.
-        if let Some(since) = self.waiting_since_ns.take() {
-            self.waited_ns += ended_ns.saturating_sub(since);
-        }
-        if let Some(bill) = &self.bill {
-            bill.add_wait(WaitKind::Call, self.waited_ns);
-        }
         let figures = self.figures(ended_ns, carried);
         #[cfg(test)]
         super::tests::observe(&self.edge, &figures);
-        record_edge(self.bill.as_deref(), &self.edge, &figures);
+        let bill = self.token.as_ref().map(|token| &**token.bill());
+        let edge = record_edge(bill, &self.edge, &figures);
+        if let Some(token) = &mut self.token {
+            token.recorded(edge);
+        }
     }
 }

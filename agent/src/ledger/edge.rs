@@ -73,6 +73,8 @@ pub(crate) struct EdgeFigures {
     pub(crate) io_ns: Option<i64>,
     /// Wall time from send to end of response; a consumer's lag since publishing.
     pub(crate) wait_ns: Option<u64>,
+    /// Callee's side: wall time of the request, known once it has closed.
+    pub(crate) wall_ns: Option<u64>,
     pub(crate) errors: u64,
     pub(crate) retries: u64,
     pub(crate) redelivered: u64,

@@ -26,6 +26,15 @@ pub const REGION_DEPTH_MAX: usize = 32;
 pub const REGION_PATH_BYTES_MAX: usize = 1_024;
 /// Spans that one thread is inside of at once; the cost of more counts as part of the last one. Not adjustable.
 pub const REGION_STACK_MAX: usize = 64;
+/// Calls of one request that are told apart in its shape; further ones are counted at the last call of their
+/// kind, and their time is shared out. Not adjustable.
+pub const CALLS_PER_REQUEST_MAX: usize = 64;
+/// Steps of a shape that are told apart; the rest is one step `…`. Not adjustable.
+pub const SHAPE_STEPS_MAX: usize = 24;
+/// Shapes of one operation in a window; the rest is its shape `__other__`. Not adjustable.
+pub const SHAPES_PER_OPERATION_MAX: usize = 16;
+/// Shapes of all operations in a window. Not adjustable.
+pub const SHAPES_MAX: usize = 1_024;
 /// Longest name in bytes; longer ones are cut at a character boundary. Not adjustable.
 pub const NAME_BYTES_MAX: usize = 200;
 /// Threads whose CPU in progress is read at the end of a window. Not adjustable.

@@ -114,6 +114,10 @@ impl Rotation {
         merged.lose("agent.regions", "forgotten", strayed);
         pages.mark(&mut regions);
         pages.pass(regions);
+        let (mut shapes, mut last) = (RowSet::new(), RowSet::new());
+        let folded = merged.shapes.write(&mut shapes, &mut last, &names);
+        merged.lose_shapes(folded);
+        pages.pass(shapes);
         write_series(&mut pages, &merged, &names, length_ns);
         write_distributions(&mut pages, &merged, retained.as_ref(), &names);
 
@@ -143,7 +147,8 @@ impl Rotation {
                 process.add(column::SAMPLES, 1);
             }
         }
-        let mut last = RowSet::new();
+        // Steps of shapes come after all other kinds.
+        pages.count(&mut last);
         last.add(self.key.clone().row_key(Quality::Measured), &process);
         if let Some(retained) = &retained {
             merged.lose("agent.retained", "table full", retained.lost);

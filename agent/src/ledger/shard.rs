@@ -16,7 +16,9 @@ use super::edge::{
 };
 use super::names::{EdgeName, EntityName, OperationRow, OwnerId, Weight};
 use super::region::RegionCosts;
+use super::shapes::{ShapeCell, Shapes};
 use crate::entities::{Busiest, Distinct, KEY_SKETCH_HASHES, KeyHash};
+use crate::shape::Shape;
 pub(crate) use common::{Common, Losses, Merged};
 pub(crate) use packed::Packed;
 use packed::{Figures, Show};
@@ -88,9 +90,12 @@ pub(crate) struct EdgeCell {
     pub(crate) protocol_ns: Option<i64>,
     pub(crate) io_ns: Option<i64>,
     pub(crate) wait_ns: Option<i64>,
+    pub(crate) wall_ns: Option<i64>,
     pub(crate) errors: i64,
     pub(crate) retries: i64,
     pub(crate) redelivered: i64,
+    /// Known once the bill of a request that called has closed.
+    pub(crate) critical_ns: Option<i64>,
     pub(crate) sizes: Vec<SizeCell>,
     /// Of the requests that closed, as in [`OperationCell`].
     pub(crate) http2_weight: i64,
@@ -248,6 +253,8 @@ impl Figures for EdgeCell {
             &mut self.protocol_ns,
             &mut self.io_ns,
             &mut self.wait_ns,
+            &mut self.wall_ns,
+            &mut self.critical_ns,
         ]);
         to.list(&mut self.sizes, |to, size| size.show(to));
     }
@@ -277,9 +284,11 @@ impl EdgeCell {
         add_known(&mut self.protocol_ns, other.protocol_ns);
         add_known(&mut self.io_ns, other.io_ns);
         add_known(&mut self.wait_ns, other.wait_ns);
+        add_known(&mut self.wall_ns, other.wall_ns);
         self.errors += other.errors;
         self.retries += other.retries;
         self.redelivered += other.redelivered;
+        add_known(&mut self.critical_ns, other.critical_ns);
         self.http2_weight += other.http2_weight;
         for cell in &other.sizes {
             let sum = self.size(cell.direction, cell.class);
@@ -331,6 +340,7 @@ impl EdgeCell {
         add_known(&mut self.protocol_ns, f.protocol_ns);
         add_known(&mut self.io_ns, f.io_ns);
         add_known(&mut self.wait_ns, f.wait_ns.map(signed));
+        add_known(&mut self.wall_ns, f.wall_ns.map(signed));
         self.errors += signed(f.errors);
         self.retries += signed(f.retries);
         self.redelivered += signed(f.redelivered);
@@ -514,6 +524,8 @@ pub(crate) type EntitySizes = HashMap<(Arc<str>, Arc<str>), (Option<i64>, Option
 const ROWS_MAX: usize = 52;
 /// As [`ROWS_MAX`] for what has histograms: 16 places take 14.
 const DISTRIBUTIONS_MAX: usize = 12;
+/// As [`ROWS_MAX`] for call shapes.
+const SHAPES_HELD_MAX: usize = 32;
 
 /// One of the tables that threads add to: everything booked since the last rotation or emptying.
 #[derive(Debug, Default)]
@@ -530,6 +542,8 @@ pub(crate) struct Shard {
     pub(crate) entities: FxHashMap<u32, EntityCell>,
     pub(crate) entity_sizes: EntitySizes,
     pub(crate) regions: RegionCosts,
+    /// By operation.
+    pub(crate) shapes: Shapes,
     pub(crate) losses: Losses,
     /// Clock readings taken.
     pub(crate) readings: u64,
@@ -573,6 +587,19 @@ impl Shard {
         let caller = name.edge.side == side::CALLER;
         let cell = self.edges.entry(name.id).or_default();
         cell.add(caller, figures, sizes);
+    }
+
+    /// Adds the time that calls of an edge were on the critical path of their request.
+    pub(crate) fn edge_critical(&mut self, name: &EdgeName, ns: u64) {
+        let cell = self.edges.entry(name.id).or_default();
+        add_known(&mut cell.critical_ns, Some(signed(ns)));
+    }
+
+    /// Adds the shape of a request.
+    pub(crate) fn shape(&mut self, operation: u32, shape: Shape, wall_ns: u64) {
+        let (signature, cell) = ShapeCell::of(shape, wall_ns);
+        let folded = self.shapes.add(operation, signature, cell);
+        self.lose(common::LOST_SHAPES, "table full", folded);
     }
 
     /// Adds to the entity's row.
@@ -620,6 +647,7 @@ impl Shard {
             || self.edges.len() >= ROWS_MAX
             || self.entities.len() >= ROWS_MAX
             || self.distributions.len() >= DISTRIBUTIONS_MAX
+            || self.shapes.len() > SHAPES_HELD_MAX
     }
 }
 
@@ -730,6 +758,8 @@ mod tests {
             protocol_ns: Some(8),
             io_ns: Some(-9),
             wait_ns: Some(10),
+            wall_ns: Some(16),
+            critical_ns: Some(17),
             errors: 11,
             retries: 12,
             redelivered: 13,

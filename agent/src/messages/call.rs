@@ -106,6 +106,11 @@ impl Publication {
         self.exchange.figures().encode_ns = cpu_ns;
     }
 
+    /// The request waits until it ends, by other means than [`wait`](Self::wait).
+    pub(crate) fn is_waited_for(&mut self) {
+        self.exchange.is_waited_for();
+    }
+
     /// One poll of what [`wait`](Self::wait) polls.
     pub(crate) fn poll<R>(&mut self, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
         self.exchange.poll(poll)

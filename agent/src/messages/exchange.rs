@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use weighbridge_wire::Class;
+use weighbridge_wire::{Class, mode};
 
 use super::{Site, Spent};
-use crate::bill::{Bill, WaitKind};
-use crate::ledger::{Direction, EdgeFigures, record_edge};
+use crate::bill::{Bill, CallToken};
+use crate::ledger::{Direction, EdgeFigures, EdgeName, record_edge};
 use crate::propagation::{Mode, Outgoing};
 use crate::{account, clock};
 
@@ -17,12 +17,13 @@ const MESSAGES_HELD: usize = 64;
 /// The record of a call or a publication. Dropping it records, so that no way out forgets to.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    bill: Option<Arc<Bill>>,
+    /// The call among those of its request.
+    token: Option<CallToken>,
     site: Arc<Site>,
     figures: EdgeFigures,
     start_ns: u64,
-    waiting_since_ns: Option<u64>,
-    waited_ns: u64,
+    /// True once it was not ready at once.
+    waited: bool,
     /// When nothing more was waited for, if that was before the record ends.
     over_ns: Option<u64>,
     ended: bool,
@@ -31,21 +32,28 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange of the current request, beginning now.
     pub(crate) fn begin(site: Arc<Site>) -> Self {
+        let start_ns = clock::monotonic_ns();
+        let answered = site.edge.mode == mode::SYNC;
+        let token =
+            Bill::current().map(|bill| bill.call_began(&site.edge.call_id, answered, start_ns));
         Self {
-            bill: Bill::current(),
+            token,
             site,
             figures: EdgeFigures::default(),
-            start_ns: clock::monotonic_ns(),
-            waiting_since_ns: None,
-            waited_ns: 0,
+            start_ns,
+            waited: false,
             over_ns: None,
             ended: false,
         }
     }
 
+    fn bill(&self) -> Option<&Bill> {
+        self.token.as_ref().map(|token| &**token.bill())
+    }
+
     /// What goes along with it.
     pub(crate) fn outgoing(&self, mode: Mode) -> Outgoing {
-        Outgoing::new(self.bill.as_deref(), self.site.call_id.clone(), mode)
+        Outgoing::new(self.bill(), self.site.call_id.clone(), mode)
     }
 
     /// What is known of it so far.
@@ -98,38 +106,34 @@ impl Exchange {
         }
     }
 
-    /// Runs a poll of the client in class `protocol`, and tells waiting from working.
+    /// The request waits until it ends.
+    pub(crate) fn is_waited_for(&mut self) {
+        self.waited = true;
+    }
+
+    /// Runs a poll of the client in class `protocol`.
     pub(crate) fn poll<R>(&mut self, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
-        self.stop_waiting(None);
         let spent = Spent::begin_protocol();
         let result = poll();
         self.polled(spent.end(), result.is_pending());
         result
     }
 
-    /// The caller does not wait any more, if it did.
-    pub(crate) fn stop_waiting(&mut self, now_ns: Option<u64>) {
-        if let Some(since) = self.waiting_since_ns.take() {
-            let now_ns = now_ns.unwrap_or_else(clock::monotonic_ns);
-            self.waited_ns += now_ns.saturating_sub(since);
-        }
-    }
-
     /// A poll of the client has cost this much protocol and io, and was ready or not.
     pub(crate) fn polled(&mut self, (protocol_ns, io_ns): (i64, i64), pending: bool) {
         add(&mut self.figures.protocol_ns, protocol_ns);
         add(&mut self.figures.io_ns, io_ns);
-        if pending {
-            self.waiting_since_ns = Some(clock::monotonic_ns());
-        }
+        self.waited |= pending;
     }
 
     /// The answer has come to its end, or nobody wants it any more: what follows is not waited for.
     pub(crate) fn over(&mut self) {
         if self.over_ns.is_none() {
             let now_ns = clock::monotonic_ns();
-            self.stop_waiting(Some(now_ns));
             self.over_ns = Some(now_ns);
+            if let Some(token) = &mut self.token {
+                token.end(now_ns, self.waited);
+            }
         }
     }
 
@@ -141,21 +145,19 @@ impl Exchange {
         self.ended = true;
         self.over();
         let over_ns = self.over_ns.unwrap_or(self.start_ns);
-        if let Some(bill) = &self.bill
-            && self.waited_ns > 0
-        {
-            bill.add_wait(WaitKind::Call, self.waited_ns);
-        }
         let mut figures = std::mem::take(&mut self.figures);
         figures.wait_ns = Some(over_ns.saturating_sub(self.start_ns));
         figures.errors = u64::from(failed);
-        self.record(&figures);
+        let edge = self.record(&figures);
+        if let Some(token) = &mut self.token {
+            token.recorded(edge);
+        }
     }
 
-    fn record(&self, figures: &EdgeFigures) {
+    fn record(&self, figures: &EdgeFigures) -> Option<Arc<EdgeName>> {
         #[cfg(test)]
         super::observed::observe(&self.site.edge, figures);
-        record_edge(self.bill.as_deref(), &self.site.edge, figures);
+        record_edge(self.bill(), &self.site.edge, figures)
     }
 }
 

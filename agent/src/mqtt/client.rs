@@ -14,9 +14,8 @@ use super::link::{Link, Status};
 use super::packet::publish_bytes;
 use super::publishing::Publishing;
 use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
-use crate::bill::{Bill, WaitKind};
+use crate::account;
 use crate::messages::Publication;
-use crate::{account, clock};
 
 /// Publishes over a connection. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -108,31 +107,14 @@ impl Client {
                 topic: topic.to_owned(),
             });
         }
-        let bill = Bill::current();
-        let waiting_since = clock::monotonic_ns();
-        let result = self.publish_waiting(topic, qos, payload, encode_ns).await;
-        if let Some(bill) = bill {
-            bill.add_wait(
-                WaitKind::Call,
-                clock::monotonic_ns().saturating_sub(waiting_since),
-            );
-        }
-        result
-    }
-
-    async fn publish_waiting(
-        &self,
-        topic: &'static str,
-        qos: QoS,
-        payload: Bytes,
-        encode_ns: Option<i64>,
-    ) -> Result<(), MqttError> {
         let room = timeout(CONNECTION_PATIENCE, self.link.room.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = room else {
             return Err(self.full());
         };
         let mut publication = self.link.peer.publish(topic);
         publication.encoded(encode_ns);
+        // Until the broker has it.
+        publication.is_waited_for();
         let connected = self
             .wait_for(CONNECTION_PATIENCE, |status| status.connected)
             .await;

@@ -8,7 +8,7 @@ use std::task::Poll;
 use weighbridge_wire::Class;
 
 use super::Uses;
-use crate::bill::{Bill, WaitKind};
+use crate::bill::{Bill, CallToken, WaitKind, store_name};
 use crate::ledger::{EntityFigures, loss, record_entity};
 use crate::{account, clock, state};
 
@@ -57,8 +57,12 @@ pub(crate) struct Statement {
     database: Arc<str>,
     touched: Touched,
     cpu_ns: i64,
+    /// Among the calls of its request, once it was not ready at once.
+    token: Option<CallToken>,
     waiting_since_ns: Option<u64>,
     waited_ns: u64,
+    /// Of it, with the thread.
+    blocked_ns: u64,
     bytes: Option<u64>,
     ended: bool,
 }
@@ -80,8 +84,10 @@ impl Statement {
             database: database.clone(),
             touched,
             cpu_ns: 0,
+            token: None,
             waiting_since_ns: None,
             waited_ns: 0,
+            blocked_ns: 0,
             bytes: None,
             ended: false,
         }
@@ -93,7 +99,13 @@ impl Statement {
         let (result, cpu_ns) = account::timed_class(Class::Store, poll);
         self.cpu_ns = self.cpu_ns.saturating_add(cpu_ns);
         if result.is_pending() {
-            self.waiting_since_ns = Some(clock::monotonic_ns());
+            let now_ns = clock::monotonic_ns();
+            self.waiting_since_ns = Some(now_ns);
+            if self.token.is_none() {
+                let name = || store_name(&self.database);
+                let bill = self.bill.as_ref();
+                self.token = bill.map(|bill| bill.store_began(&name(), now_ns));
+            }
         }
         result
     }
@@ -110,7 +122,9 @@ impl Statement {
         let (result, cpu_ns) = account::timed_class(Class::Store, f);
         let wall_ns = clock::monotonic_ns().saturating_sub(start_ns);
         self.cpu_ns = self.cpu_ns.saturating_add(cpu_ns);
-        self.waited_ns += wall_ns.saturating_sub(u64::try_from(cpu_ns).unwrap_or(0));
+        let blocked_ns = wall_ns.saturating_sub(u64::try_from(cpu_ns).unwrap_or(0));
+        self.waited_ns += blocked_ns;
+        self.blocked_ns += blocked_ns;
         result
     }
 
@@ -158,9 +172,13 @@ impl Statement {
         }
         self.stop_waiting();
         if let Some(bill) = &self.bill
-            && self.waited_ns > 0
+            && self.blocked_ns > 0
         {
-            bill.add_wait(WaitKind::Store, self.waited_ns);
+            bill.add_wait(WaitKind::Store, self.blocked_ns);
+        }
+        if let Some(token) = &mut self.token {
+            // The last crossing was out of the poll that told the end.
+            token.end(account::instant_here_ns(), true);
         }
         let of_one = self.touched.is_of_one_entity();
         for (n, uses) in self.touched.each().iter().enumerate() {

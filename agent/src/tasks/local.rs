@@ -1,13 +1,12 @@
 //! A call inside one process: an edge without a message.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use weighbridge_wire::{mode, side};
 
 use super::in_bill;
 use crate::account::instant_here_ns;
-use crate::bill::{Bill, Start, WaitKind};
+use crate::bill::{Bill, CallToken, Start};
 use crate::clock;
 use crate::ledger::{EdgeFigures, EdgeId, ledger, record_edge};
 use crate::propagation::{CallId, CallSite};
@@ -80,18 +79,19 @@ pub async fn local_call<F: Future>(
         target: operation.into(),
     };
     // Dropped after the call, also when that is cancelled: both sides count it or neither does.
+    let begun_ns = clock::monotonic_ns();
     let _caller_side = CallerSide {
-        caller,
+        caller: caller.map(|bill| bill.call_began(&caller_edge.call_id, true, begun_ns)),
         edge: caller_edge,
         figures: empty,
-        begun_ns: clock::monotonic_ns(),
+        begun_ns,
     };
     in_bill(callee, future).await
 }
 
 /// Records the caller's side of the edge when dropped.
 struct CallerSide {
-    caller: Option<Arc<Bill>>,
+    caller: Option<CallToken>,
     edge: EdgeId,
     figures: EdgeFigures,
     begun_ns: u64,
@@ -100,12 +100,13 @@ struct CallerSide {
 impl Drop for CallerSide {
     fn drop(&mut self) {
         // The callee's account was left just now.
-        let wait_ns = instant_here_ns().saturating_sub(self.begun_ns);
-        if let Some(bill) = &self.caller {
-            bill.add_wait(WaitKind::Call, wait_ns);
+        let now_ns = instant_here_ns();
+        self.figures.wait_ns = Some(now_ns.saturating_sub(self.begun_ns));
+        let bill = self.caller.as_ref().map(|token| &**token.bill());
+        let edge = record_edge(bill, &self.edge, &self.figures);
+        if let Some(token) = &mut self.caller {
+            token.end_recorded(now_ns, true, edge);
         }
-        self.figures.wait_ns = Some(wait_ns);
-        record_edge(self.caller.as_deref(), &self.edge, &self.figures);
     }
 }
 

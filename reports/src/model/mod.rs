@@ -7,6 +7,7 @@ mod estimate;
 mod price;
 mod rollup;
 mod service;
+mod shapes;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ pub(crate) use estimate::{Estimate, Resampler, as_f64, shares};
 pub(crate) use price::{message_classes, prices};
 pub(crate) use rollup::Rollup;
 pub(crate) use service::{
-    CPU_COLUMNS, EdgeSideFacts, Endpoint, EntityFacts, MESSAGE_COLUMNS, Name, OperationFacts,
-    OperationId, RUNTIME_OR_UNWRAPPED, ServiceFacts, WORK_COLUMNS,
+    CPU_COLUMNS, EdgeSideFacts, EdgeSideId, Endpoint, EntityFacts, MESSAGE_COLUMNS, Name,
+    OperationFacts, OperationId, RUNTIME_OR_UNWRAPPED, ServiceFacts, WORK_COLUMNS,
 };
+pub(crate) use shapes::{Order, ShapeFacts, kinds};
 pub(crate) use tally::{Sums, Tally};
 
 use crate::document::QualityWord;

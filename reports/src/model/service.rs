@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weighbridge_wire::{
-    DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey, LossKey, OperationKey,
-    OwnerKey, ProcessKey, RowKind, RowSet, RowValue, SeriesKey, ServiceId, Window, column, scope,
+    CallShapeKey, CallStepKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey,
+    LossKey, OperationKey, OwnerKey, ProcessKey, RowKind, RowSet, RowValue, SeriesKey, ServiceId,
+    Window, column, scope,
 };
 
+use super::shapes::Shapes;
 use super::tally::{Sums, Tally};
 
 /// Names in rows are shared.
@@ -163,6 +165,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) processes: BTreeMap<ProcessKey, Sums>,
     /// All processes together.
     pub(crate) process: Sums,
+    /// By operation and class; a shape does not name the component.
+    pub(crate) shapes: BTreeMap<(Name, Name), Shapes>,
     /// By place and reason.
     pub(crate) losses: BTreeMap<(Name, Name), Sums>,
 }
@@ -182,6 +186,7 @@ impl ServiceFacts {
             entities: BTreeMap::new(),
             processes: BTreeMap::new(),
             process: Sums::default(),
+            shapes: BTreeMap::new(),
             losses: BTreeMap::new(),
         }
     }
@@ -349,8 +354,18 @@ impl ServiceFacts {
                     let sums = self.losses.entry((k.place, k.reason)).or_default();
                     sums.add(slot, quality, value);
                 }
+                RowKind::CallShape => {
+                    if let Some(k) = CallShapeKey::read(key) {
+                        self.read_shape(k, slot, quality, value);
+                    }
+                }
+                RowKind::CallStep => {
+                    if let Some(k) = CallStepKey::read(key) {
+                        self.read_step(k, slot, quality, value);
+                    }
+                }
                 // Not part of this report.
-                RowKind::Region | RowKind::CallShape | RowKind::Exemplar => {}
+                RowKind::Region | RowKind::Exemplar => {}
             }
         }
     }

@@ -226,6 +226,8 @@ pub enum RowKind {
     Process = 12,
     /// Key: place, reason. What was dropped, folded or refused, and where.
     Loss = 13,
+    /// Key: operation, class, signature, step, call id. What the calls of one step of a call shape took. Of which.
+    CallStep = 14,
 }
 impl RowKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -248,6 +250,7 @@ impl RowKind {
             Self::Distribution => "ROW_KIND_DISTRIBUTION",
             Self::Process => "ROW_KIND_PROCESS",
             Self::Loss => "ROW_KIND_LOSS",
+            Self::CallStep => "ROW_KIND_CALL_STEP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -267,6 +270,7 @@ impl RowKind {
             "ROW_KIND_DISTRIBUTION" => Some(Self::Distribution),
             "ROW_KIND_PROCESS" => Some(Self::Process),
             "ROW_KIND_LOSS" => Some(Self::Loss),
+            "ROW_KIND_CALL_STEP" => Some(Self::CallStep),
             _ => None,
         }
     }

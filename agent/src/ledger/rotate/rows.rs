@@ -393,9 +393,11 @@ fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, shared: [Option
         (column::CPU_PROTOCOL_NS, cell.protocol_ns),
         (column::CPU_IO_NS, cell.io_ns),
         (column::WAIT_NS, cell.wait_ns),
+        (column::WALL_NS, cell.wall_ns),
         (column::ERRORS, Some(cell.errors)),
         (column::RETRIES, Some(cell.retries)),
         (column::REDELIVERED, Some(cell.redelivered)),
+        (column::CRITICAL_NS, cell.critical_ns),
     ] {
         if let Some(value) = value {
             row.add(column, value);

@@ -7,6 +7,7 @@ use super::paged::{Cell, EmptyPage, Paged};
 use super::{Arrivals, DistributionCell, EdgeCell, EntityCell, EntitySizes, OperationCell, Shard};
 use crate::ledger::cost::Cost;
 use crate::ledger::region::RegionCosts;
+use crate::ledger::shapes::Shapes;
 
 /// Everything that was emptied into it since the last rotation.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Common {
     owners: Vec<Cost>,
     pub(crate) entity_sizes: EntitySizes,
     regions: RegionCosts,
+    shapes: Shapes,
     losses: Losses,
     readings: u64,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Merged {
     pub(crate) owners: Vec<Cost>,
     pub(crate) entity_sizes: EntitySizes,
     pub(crate) regions: RegionCosts,
+    pub(crate) shapes: Shapes,
     pub(crate) losses: Losses,
     pub(crate) readings: u64,
 }
@@ -78,6 +81,8 @@ impl Common {
             *lost = lost.saturating_add(n);
         }
         self.regions.merge(&std::mem::take(&mut other.regions));
+        let folded = self.shapes.merge(&mut other.shapes);
+        self.lose(LOST_SHAPES, "table full", folded);
         self.readings += std::mem::take(&mut other.readings);
     }
 
@@ -101,6 +106,7 @@ impl Common {
             owners: std::mem::take(&mut self.owners),
             entity_sizes: std::mem::take(&mut self.entity_sizes),
             regions: std::mem::take(&mut self.regions),
+            shapes: std::mem::take(&mut self.shapes),
             losses: std::mem::take(&mut self.losses),
             readings: std::mem::take(&mut self.readings),
         };
@@ -140,6 +146,7 @@ impl Common {
             owners: self.owners,
             entity_sizes: self.entity_sizes,
             regions: self.regions,
+            shapes: self.shapes,
             losses: self.losses,
             readings: self.readings,
         }
@@ -152,7 +159,14 @@ fn pack<T: Cell + Figures>(table: Paged<T>, emptied: impl FnMut(EmptyPage<T>)) -
     packed
 }
 
+/// Place of the loss rows of call shapes.
+pub(super) const LOST_SHAPES: &str = "agent.call_shapes";
+
 impl Merged {
+    pub(crate) fn lose_shapes(&mut self, folded: u64) {
+        self.lose(LOST_SHAPES, "table full", folded);
+    }
+
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
         lose(&mut self.losses, place, reason, n);
     }
