@@ -2,7 +2,9 @@
 
 use weighbridge_wire::{column, mode};
 
+use super::ends::ends;
 use super::figures::{count, figure};
+use super::shapes::edge_shape;
 use crate::document::{
     EdgeEnd, EdgeReport, EdgeSideCpu, EdgeTraffic, Figure, FigureUnit, MessagePrice, QualityWord,
 };
@@ -97,6 +99,8 @@ fn report(model: &Model, edge: &Edge) -> EdgeReport {
             "the caller has no agent, or none of its requests ended",
         ),
         traffic: traffic(model, edge, caller, callee),
+        ends: ends(model, edge),
+        shape: edge_shape(model, edge, caller),
         caller_cpu: side(&cost.caller),
         callee_cpu: side(&cost.callee),
         broker_cpu: is_async.then(|| {

@@ -3,11 +3,13 @@
 mod capacity;
 mod conservation;
 mod edges;
+mod ends;
 mod entities;
 mod figures;
 mod origins;
 mod quality;
 mod services;
+mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;

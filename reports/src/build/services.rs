@@ -315,6 +315,7 @@ fn operation(
             "no series row, or fewer than two slots",
         ),
         callers: callers(model, facts, ended.as_ref()),
+        shapes: super::shapes::shapes(model, service, id),
     }
 }
 

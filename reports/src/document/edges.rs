@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Figure;
+use super::{EdgeShape, Figure};
 
 /// One edge: caller operation → call → callee operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct EdgeReport {
     pub calls_per_request: Figure,
     /// Messages and bytes at both ends.
     pub traffic: EdgeTraffic,
+    /// What differs between both ends, and the time between them.
+    pub ends: EdgeEnds,
+    /// How the calls of a request ran.
+    pub shape: EdgeShape,
     /// CPU of the calling side, ns/call.
     pub caller_cpu: EdgeSideCpu,
     /// CPU of the answering side, ns/call.
@@ -101,6 +105,26 @@ pub struct EdgeTraffic {
     pub response_body_bytes_received: Figure,
     /// Bytes on the wire in both directions, where a socket was ours.
     pub wire_bytes: Figure,
+}
+
+/// The difference of both ends: sent − received, over all operations that answer the call (of a message, over
+/// those of the consuming service, messages delivered again taken off). Positive: lost, refused, or under way at
+/// the end of the range. Negative: one end's rows of an earlier or later window are not in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgeEnds {
+    /// Request messages.
+    pub request_messages: Figure,
+    /// Body bytes of requests.
+    pub request_body_bytes: Figure,
+    /// Response messages.
+    pub response_messages: Figure,
+    /// Body bytes of responses.
+    pub response_body_bytes: Figure,
+    /// Wall time of the request at the answering side, ns/call.
+    pub answer_wall: Figure,
+    /// Time on the wire: what the caller waited less what the answering side took, ns/call. Queues before the
+    /// answering side's first reading and after its last are in it.
+    pub wire: Figure,
 }
 
 /// What messages cost at one side of an edge, ns/call.

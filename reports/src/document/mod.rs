@@ -14,6 +14,7 @@ mod origins;
 mod quality;
 mod recommendations;
 mod services;
+mod shapes;
 mod window;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub use conservation::{
     AccountRow, ConservationReport, EdgeConservation, LossRow, ProcessConservation,
     ServiceConservation,
 };
-pub use edges::{EdgeEnd, EdgeReport, EdgeSideCpu, EdgeTraffic, MessagePrice};
+pub use edges::{EdgeEnd, EdgeEnds, EdgeReport, EdgeSideCpu, EdgeTraffic, MessagePrice};
 pub use entities::{CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse};
 pub use figure::{ClassFigures, Figure, FigureUnit, QualityShare, QualityWord, Quantiles};
 pub use origins::{MessageOverhead, OriginOperation, OriginReport, OriginService};
@@ -35,6 +36,7 @@ pub use recommendations::{
 pub use services::{
     AgentCost, BaseCost, CallerShare, InstanceReport, OperationReport, OwnerReport, ServiceReport,
 };
+pub use shapes::{CallShapeReport, CallStepReport, EdgeShape};
 pub use window::WindowReport;
 
 /// The version of the document's layout. It rises when a reader of the one before could misread.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClassFigures, Figure, Quantiles};
+use super::{CallShapeReport, ClassFigures, Figure, Quantiles};
 
 /// One service: all its instances together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,4 +190,7 @@ pub struct OperationReport {
     pub arrival_dispersion: Figure,
     /// Who calls it; largest share first.
     pub callers: Vec<CallerShare>,
+    /// How its calls ran; those seen most often first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<CallShapeReport>,
 }

@@ -55,6 +55,25 @@ pub(crate) fn operation(service: &str, op: &Op, process_ns: f64) -> OperationRep
             operation: String::new(),
             share: measured(1.0, FigureUnit::Ratio),
         }],
+        shapes: vec![CallShapeReport {
+            signature: "00f1a2b3c4d5e6f7*".to_owned(),
+            shown: "warehouse POST /reservations again and again".to_owned(),
+            requests: measured(ended, FigureUnit::Count),
+            share: measured(1.0, FigureUnit::Ratio),
+            wall: measured(op.wall_ms * 1e6, FigureUnit::NsPerRequest),
+            own: measured(op.wall_ms * 4e5, FigureUnit::NsPerRequest),
+            critical: measured(op.wall_ms * 6e5, FigureUnit::NsPerRequest),
+            steps: vec![CallStepReport {
+                step: 0,
+                call_id: "00f1a2b3c4d5e6f7".to_owned(),
+                shown: "warehouse POST /reservations".to_owned(),
+                order: "serial".to_owned(),
+                calls: measured(3.0, FigureUnit::PerRequest),
+                wall: measured(op.wall_ms * 2e5, FigureUnit::NsPerCall),
+                critical: measured(op.wall_ms * 2e5, FigureUnit::NsPerCall),
+                offset: measured(op.wall_ms * 1e5, FigureUnit::NsPerCall),
+            }],
+        }],
     }
 }
 
@@ -325,6 +344,41 @@ pub(crate) fn edge(
             } else {
                 size(calls * (bytes.0 + bytes.1 + 310.0))
             },
+        },
+        ends: EdgeEnds {
+            request_messages: count(0.0),
+            request_body_bytes: size(0.0),
+            response_messages: if mqtt {
+                none(FigureUnit::Count)
+            } else {
+                count(0.0)
+            },
+            response_body_bytes: if mqtt {
+                none(FigureUnit::Bytes)
+            } else {
+                size(0.0)
+            },
+            answer_wall: if mqtt {
+                none(FigureUnit::NsPerCall)
+            } else {
+                measured(0.9e6, FigureUnit::NsPerCall)
+            },
+            wire: if mqtt {
+                none(FigureUnit::NsPerCall)
+            } else {
+                measured(0.4e6, FigureUnit::NsPerCall)
+            },
+        },
+        shape: EdgeShape {
+            serial: measured(if mqtt { 0.0 } else { 1.0 }, FigureUnit::Ratio),
+            parallel: measured(0.0, FigureUnit::Ratio),
+            detached: measured(if mqtt { 1.0 } else { 0.0 }, FigureUnit::Ratio),
+            repeated: measured(
+                if per_request >= 2.0 { 1.0 } else { 0.0 },
+                FigureUnit::Ratio,
+            ),
+            critical: measured(if mqtt { 0.0 } else { 1.3e6 }, FigureUnit::NsPerCall),
+            critical_share: measured(if mqtt { 0.0 } else { 0.4 }, FigureUnit::Ratio),
         },
         caller_cpu: side(caller, pool),
         callee_cpu: side(callee, 0.0),

@@ -15,6 +15,13 @@ use crate::html::text::{self, escape_text, name};
 
 /// From this many calls for each request on, an edge is marked.
 pub(super) const MANY_CALLS: f64 = 2.0;
+/// Edges whose two ends are set side by side: the dearest, and as many more whose ends differ. All of them stand in
+/// `report.json`.
+const ENDS_SHOWN: usize = 20;
+/// Edges whose sides and prices are told apart: the dearest.
+const SIDES_SHOWN: usize = 60;
+/// From this share of its calls on, an edge is marked with how they ran.
+const MOST_CALLS: f64 = 0.5;
 
 #[derive(Template)]
 #[template(path = "edges.html")]
@@ -23,10 +30,13 @@ struct Edges {
     map_note: String,
     chart: Markup,
     table: Markup,
+    ends: Markup,
+    shapes: Markup,
     sides: Markup,
     prices: Markup,
     notes: Vec<Markup>,
     any: bool,
+    few: bool,
 }
 
 /// The section.
@@ -38,8 +48,10 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         map_note,
         chart: chart(edges),
         table: table(edges, anchors),
-        sides: sides(edges, anchors),
-        prices: prices(edges, anchors),
+        ends: ends(edges, anchors),
+        shapes: super::shapes::table(document, anchors),
+        sides: sides(dearest(edges), anchors),
+        prices: prices(dearest(edges), anchors),
         notes: edges
             .iter()
             .flat_map(|edge| {
@@ -53,7 +65,13 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             })
             .collect(),
         any: !edges.is_empty(),
+        few: edges.len() > SIDES_SHOWN,
     })
+}
+
+/// Edges stand dearest first; all of them are in `report.json`.
+fn dearest(edges: &[EdgeReport]) -> &[EdgeReport] {
+    &edges[..edges.len().min(SIDES_SHOWN)]
 }
 
 fn end_name(end: &EdgeEnd) -> String {
@@ -154,7 +172,7 @@ fn head(edge: &EdgeReport, anchors: &Anchors) -> Markup {
         let operation = if end.instrumented {
             anchors.link_as(&end.row, label)
         } else {
-            Markup::composed("<em>no agent</em>".to_owned())
+            Markup::composed("<em>uninstrumented</em>".to_owned())
         };
         format!("<b>{}</b> {operation}", escape_text(&name(&end.service)))
     };
@@ -163,23 +181,32 @@ fn head(edge: &EdgeReport, anchors: &Anchors) -> Markup {
         .as_ref()
         .map(|broker| format!(" via {}", escape_text(&name(broker))))
         .unwrap_or_default();
-    let many = if edge
-        .calls_per_request
-        .value
-        .is_some_and(|n| n >= MANY_CALLS)
-    {
-        " <mark>many calls</mark>"
-    } else {
-        ""
-    };
+    let marks = marks(edge);
     Markup::composed(format!(
-        "{}<br>→ {}<small>{} {}{via}: {}{many}</small>",
+        "{}<br>→ {}<small>{} {}{via}: {}{marks}</small>",
         end(&edge.from),
         end(&edge.to),
         escape_text(&name(&edge.mode)),
         escape_text(&name(&edge.transport)),
         escape_text(&name(&edge.target)),
     ))
+}
+
+/// How the calls of a request run, where most of them do.
+fn marks(edge: &EdgeReport) -> String {
+    let many = edge.calls_per_request.value.unwrap_or(0.0) >= MANY_CALLS;
+    let most = |share: &Figure| share.value.is_some_and(|share| share >= MOST_CALLS);
+    let shape = &edge.shape;
+    [
+        (many, "chatty"),
+        (many && most(&shape.serial), "one by one"),
+        (most(&shape.parallel), "parallel"),
+        (most(&shape.detached), "not waited for"),
+    ]
+    .into_iter()
+    .filter(|(marked, _)| *marked)
+    .map(|(_, word)| format!(" <mark>{word}</mark>"))
+    .collect()
 }
 
 fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
@@ -280,6 +307,83 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         notes,
     )
     .wide_head()
+    .markup()
+}
+
+/// What both ends say of a call, where they differ, and the time between them.
+fn ends(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", ""),
+        figures("Requests sent", "Request messages, as the caller counted"),
+        figures("received", "Request messages, as the callee counted"),
+        figures(
+            "Difference",
+            "Sent − received, over all operations that answer the call",
+        ),
+        figures("in bytes", "Bodies of requests, sent − received"),
+        figures("Responses", "Difference: sent − received"),
+        figures("in bytes", "Bodies of responses, sent − received"),
+        figures("Wait", "From the send to the end of the response"),
+        figures("Callee’s wall", "What the answering request took"),
+        figures("On the wire", "The difference of both"),
+        figures("Critical", "Of the wait, what lay on the critical path"),
+        figures(
+            "of its caller",
+            "The same as a share of the caller’s wall time",
+        ),
+        figures("Parallel", "Share of the calls that ran beside others"),
+        figures("Not waited for", "Share of the calls"),
+    ];
+    let differs = |edge: &EdgeReport| {
+        let ends = &edge.ends;
+        [
+            &ends.request_messages,
+            &ends.request_body_bytes,
+            &ends.response_messages,
+        ]
+        .iter()
+        .any(|difference| difference.value.is_some_and(|n| n != 0.0))
+    };
+    let (dearest, others) = edges.split_at(edges.len().min(ENDS_SHOWN));
+    let others = others.iter().filter(|edge| differs(edge)).take(ENDS_SHOWN);
+    let rows = dearest
+        .iter()
+        .chain(others)
+        .map(|edge| {
+            let (ends, shape) = (&edge.ends, &edge.shape);
+            let mut row = Row::new("").head(&anchors.link_as(&edge.id, &short_name(edge)));
+            for figure in [
+                &edge.traffic.request_messages_sent,
+                &edge.traffic.request_messages_received,
+                &ends.request_messages,
+                &ends.request_body_bytes,
+                &ends.response_messages,
+                &ends.response_body_bytes,
+                &edge.wait,
+                &ends.answer_wall,
+                &ends.wire,
+                &shape.critical,
+                &shape.critical_share,
+                &shape.parallel,
+                &shape.detached,
+            ] {
+                row = row.figure(figure, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new(
+        "t-edge-ends",
+        if edges.len() > ENDS_SHOWN {
+            "Both ends of the dearest edges and of those that differ, and the time between them"
+        } else {
+            "Both ends of each edge, and the time between them"
+        },
+        columns,
+        rows,
+        notes,
+    )
     .markup()
 }
 

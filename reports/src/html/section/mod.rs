@@ -12,6 +12,7 @@ pub(super) mod method;
 pub(super) mod origins;
 pub(super) mod recommendations;
 pub(super) mod services;
+mod shapes;
 
 use super::markup::Markup;
 

@@ -1,0 +1,121 @@
+//! Both ends of an edge: what they counted, and the time between them.
+
+use weighbridge_wire::column;
+
+use super::figures::figure;
+use crate::document::{EdgeEnds, Figure, FigureUnit, QualityWord};
+use crate::model::{Edge, EdgeSideFacts, Estimate, Model, as_f64};
+
+const ONE_END: &str = "only one end of this edge is known";
+
+pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
+    let siblings = siblings(model, edge);
+    let caller = edge
+        .joined
+        .caller
+        .as_ref()
+        .and_then(|side| model.side(side));
+    let redelivered = siblings
+        .iter()
+        .filter_map(|facts| facts.all.total(column::REDELIVERED))
+        .fold(0, i64::saturating_add);
+    let total = |facts: &[&EdgeSideFacts], column| -> Option<i64> {
+        facts
+            .iter()
+            .map(|facts| facts.all.total(column))
+            .reduce(|a, b| Some(a?.saturating_add(b?)))
+            .flatten()
+    };
+    let difference = |column, unit, less: Option<i64>, asked: bool| {
+        let mine = caller.and_then(|facts| facts.all.total(column));
+        let theirs = total(&siblings, column);
+        let difference = mine.zip(theirs).zip(less).map(|((mine, theirs), less)| {
+            let by_caller = mine.saturating_sub(theirs.saturating_sub(less));
+            // Requests go one way and answers the other: sent − received.
+            if asked { by_caller } else { -by_caller }
+        });
+        match difference {
+            Some(n) => Figure::exact(as_f64(n), unit, QualityWord::Measured),
+            None if less.is_none() => Figure::unknown(
+                unit,
+                "messages were delivered again, and their bytes are not told apart",
+            ),
+            None => Figure::unknown(unit, ONE_END),
+        }
+    };
+    let answers = |column, unit| {
+        if edge.is_sync() {
+            difference(column, unit, Some(0), false)
+        } else {
+            Figure::unknown(unit, "nobody answers an asynchronous call")
+        }
+    };
+    let known_bytes = (redelivered == 0).then_some(0);
+    let (n, b) = (FigureUnit::Count, FigureUnit::Bytes);
+    let wall = mean(model, &siblings, column::WALL_NS);
+    let wait = caller.and_then(|facts| mean(model, &[facts], column::WAIT_NS));
+    let wire = wait
+        .zip(wall.as_ref())
+        .filter(|_| edge.is_sync())
+        .map(|(wait, wall)| {
+            let wire = wait.minus(wall);
+            match siblings.len() {
+                0 | 1 => wire,
+                _ => wire.of_quality(QualityWord::Apportioned),
+            }
+        });
+    let (absent_wall, absent_wire) = if edge.is_sync() {
+        (
+            "the answering side has no agent, or its rows do not tell wall times",
+            "not both ends tell how long a call took",
+        )
+    } else {
+        let absent = "nobody waits for an asynchronous call: see its lag";
+        (absent, absent)
+    };
+    EdgeEnds {
+        request_messages: difference(column::REQUEST_MESSAGES, n, Some(redelivered), true),
+        request_body_bytes: difference(column::REQUEST_BODY_BYTES, b, known_bytes, true),
+        response_messages: answers(column::RESPONSE_MESSAGES, n),
+        response_body_bytes: answers(column::RESPONSE_BODY_BYTES, b),
+        answer_wall: figure(
+            wall.as_ref().filter(|_| edge.is_sync()),
+            FigureUnit::NsPerCall,
+            absent_wall,
+        ),
+        wire: figure(wire.as_ref(), FigureUnit::NsPerCall, absent_wire),
+    }
+}
+
+/// The answering sides that share the caller's counts: of a synchronous call all operations that answer it, of a
+/// message those of one consuming service.
+fn siblings<'a>(model: &'a Model, edge: &Edge) -> Vec<&'a EdgeSideFacts> {
+    let same = |other: &&Edge| match &edge.joined.caller {
+        None => other.id == edge.id,
+        Some(caller) => {
+            other.joined.caller.as_ref() == Some(caller)
+                && (edge.is_sync() || other.joined.to.label == edge.joined.to.label)
+        }
+    };
+    model
+        .edges
+        .iter()
+        .filter(same)
+        .filter_map(|other| model.side(other.joined.callee.as_ref()?))
+        .collect()
+}
+
+/// A sum of wall times for each request message; `None` where a side does not tell it.
+fn mean(model: &Model, sides: &[&EdgeSideFacts], column: u32) -> Option<Estimate> {
+    let sum = |column| {
+        sides
+            .iter()
+            .map(|facts| model.column(&facts.all, column))
+            .reduce(|a, b| Some(a?.plus(&b?)))
+            .flatten()
+    };
+    sum(column)?.over(&sum(column::REQUEST_MESSAGES)?)
+}
+
+#[cfg(test)]
+mod tests;
