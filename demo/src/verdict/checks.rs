@@ -1,5 +1,7 @@
 //! What must hold of every weighing, whatever was planted.
 
+use weighbridge_reports::document::{EdgeReport, Figure};
+
 use super::Line;
 use crate::weigh::Weighing;
 
@@ -17,6 +19,7 @@ pub(super) fn all(weighing: &Weighing) -> Vec<Line> {
         served(weighing),
         sums(weighing),
         edges(weighing),
+        parts_of_messages(weighing),
         unexplained(weighing),
         memory(weighing),
     ]
@@ -146,6 +149,40 @@ fn edges(weighing: &Weighing) -> Line {
         format!("{} of {checked} counts agree", checked - wrong.len()),
         wrong.join("; "),
         wrong.is_empty() && checked > 0 && conservation.edges_exact,
+    )
+}
+
+/// What a message between services costs stands apart by class, with how each figure came about. Where a client's
+/// own task talks to the broker, protocol and io are its driver's together.
+fn parts_of_messages(weighing: &Weighing) -> Line {
+    let between = |edge: &&EdgeReport| {
+        let (from, to) = (&edge.from, &edge.to);
+        from.instrumented && to.instrumented && from.service != to.service
+    };
+    let edges: Vec<&EdgeReport> = weighing.document.edges.iter().filter(between).collect();
+    let known = |figure: &Figure| figure.value.is_some() && !figure.quality.is_empty();
+    let apart = |edge: &EdgeReport| {
+        let sides = [&edge.caller_cpu, &edge.callee_cpu];
+        let written = known(&edge.caller_cpu.encode) && known(&edge.callee_cpu.decode);
+        let carried = match &edge.broker_cpu {
+            Some(broker) => known(broker) && sides.iter().all(|side| known(&side.pool)),
+            None => sides
+                .iter()
+                .all(|side| known(&side.protocol) && known(&side.io)),
+        };
+        written && carried
+    };
+    let wrong: Vec<String> = edges
+        .iter()
+        .filter(|edge| !apart(edge))
+        .map(|edge| edge.id.clone())
+        .collect();
+    line(
+        "what a message costs",
+        "encode, decode, protocol, io and broker of each edge between services are known, each with its quality",
+        format!("{} of {} edges", edges.len() - wrong.len(), edges.len()),
+        wrong.join("; "),
+        wrong.is_empty(),
     )
 }
 
