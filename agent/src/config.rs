@@ -62,6 +62,9 @@ pub(crate) struct Settings {
     pub(crate) spool_bytes_max: usize,
     /// The agent's own share past which it measures less, in thousandths.
     pub(crate) overhead_max_permille: u32,
+    /// Where metrics go besides.
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) otlp: Option<crate::otlp::OtlpSettings>,
 }
 
 impl Settings {
@@ -87,6 +90,8 @@ impl Settings {
             overhead_max_permille: env
                 .parsed("WEIGHBRIDGE_OVERHEAD_MAX", parse_permille)
                 .unwrap_or(OVERHEAD_MAX_PERMILLE),
+            #[cfg(feature = "otlp-metrics")]
+            otlp: crate::otlp::OtlpSettings::read(env),
         }
     }
 }

@@ -76,6 +76,8 @@ pub mod messages;
 pub mod mqtt;
 #[cfg(feature = "async-nats-0_51")]
 pub mod nats;
+#[cfg(feature = "otlp-metrics")]
+mod otlp;
 #[cfg(feature = "tokio-postgres-0_7")]
 pub mod postgres;
 mod propagation;

@@ -24,6 +24,8 @@ pub use crate::ledger::limits::{
     SHAPES_PER_OPERATION_MAX, SPAWN_SITES_MAX, TASK_RULES_MAX, TASKS_MAX, THREADS_MAX,
     WAITING_BILLS_MAX,
 };
+#[cfg(feature = "otlp-metrics")]
+pub use crate::otlp::OTLP_ROWS_MAX;
 pub use crate::propagation::{BAGGAGE_BYTES_MAX, BAGGAGE_HEADERS_MAX, HOP_BYTES_MAX};
 pub use crate::serve::HEADER_READ_TIMEOUT;
 #[cfg(any(
@@ -119,6 +121,8 @@ mod tests {
             },
         ]
         .concat();
+        #[cfg(feature = "otlp-metrics")]
+        let values = [values, values! { count { OTLP_ROWS_MAX } }].concat();
         for (name, value) in &values {
             let cells = format!("| `{name}` | {value} |");
             assert!(
@@ -136,7 +140,11 @@ mod tests {
         for constant in constants {
             let known = values.iter().any(|(name, _)| *name == constant);
             let sql = cfg!(not(feature = "rusqlite-0_42")) && constant.starts_with("SQL_");
-            assert!(known || sql, "add {constant} to this test and to the table");
+            let otlp = cfg!(not(feature = "otlp-metrics")) && constant.starts_with("OTLP_");
+            assert!(
+                known || sql || otlp,
+                "add {constant} to this test and to the table"
+            );
         }
     }
 

@@ -18,6 +18,8 @@ use crate::ledger::limits::{
     OWNERS_MAX, REGIONS_MAX,
 };
 use crate::ledger::{Limits, Rotation, ledger};
+#[cfg(feature = "otlp-metrics")]
+use crate::otlp::OtlpExporter;
 use crate::trust::Trust;
 use crate::{account, clock, identity, state};
 
@@ -374,6 +376,10 @@ impl Builder {
             print_table,
             service: names.service.clone(),
             overhead_max_permille: settings.overhead_max_permille,
+            #[cfg(feature = "otlp-metrics")]
+            otlp: settings
+                .otlp
+                .map(|otlp| Arc::new(OtlpExporter::new(otlp, names.clone()))),
         };
         match worker::spawn(worker) {
             Ok((handle, thread)) => {

@@ -51,6 +51,8 @@ pub(super) struct Worker {
     pub(super) print_table: bool,
     pub(super) overhead_max_permille: u32,
     pub(super) service: String,
+    #[cfg(feature = "otlp-metrics")]
+    pub(super) otlp: Option<Arc<crate::otlp::OtlpExporter>>,
 }
 
 /// Starts the thread.
@@ -84,6 +86,10 @@ async fn run(
     let mut table = worker.print_table.then(Table::new);
     if let Some(exporter) = worker.exporter.clone() {
         tokio::spawn(async move { exporter.pump().await });
+    }
+    #[cfg(feature = "otlp-metrics")]
+    if let Some(otlp) = worker.otlp.clone() {
+        tokio::spawn(async move { otlp.pump().await });
     }
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -131,10 +137,28 @@ impl Worker {
     /// Sends everything. False when there is nobody to send to, or it takes longer than this.
     fn flush(&self, patience: Duration) -> impl Future<Output = bool> + use<> {
         let exporter = self.exporter.clone();
+        #[cfg(feature = "otlp-metrics")]
+        let otlp = self.otlp.clone();
         async move {
-            match exporter {
-                Some(exporter) => exporter.flush(patience).await,
-                None => false,
+            #[cfg(feature = "otlp-metrics")]
+            let metrics = async {
+                if let Some(otlp) = otlp {
+                    otlp.flush(patience).await;
+                }
+            };
+            let deltas = async {
+                match exporter {
+                    Some(exporter) => exporter.flush(patience).await,
+                    None => false,
+                }
+            };
+            #[cfg(feature = "otlp-metrics")]
+            {
+                tokio::join!(deltas, metrics).0
+            }
+            #[cfg(not(feature = "otlp-metrics"))]
+            {
+                deltas.await
             }
         }
     }
@@ -162,7 +186,15 @@ impl Worker {
             if let Some(encoder) = &mut encoder {
                 encoder.add(rows);
             }
+            #[cfg(feature = "otlp-metrics")]
+            if let Some(otlp) = &self.otlp {
+                otlp.add(rows);
+            }
         });
+        #[cfg(feature = "otlp-metrics")]
+        if let Some(otlp) = &self.otlp {
+            otlp.end_window(window);
+        }
         if let Some(table) = table {
             table.end_window(&end);
         }
