@@ -56,12 +56,30 @@ impl OwnerRef {
 
     /// True when both are the same request or the same named owner.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Bill(a), Self::Bill(b)) => Arc::ptr_eq(a, b),
-            (Self::Split(a), Self::Split(b)) => Arc::ptr_eq(a, b),
-            (Self::Named(a), Self::Named(b)) => a == b,
-            _ => false,
+        self.whose() == other.whose()
+    }
+
+    #[inline]
+    fn whose(&self) -> Whose {
+        match self {
+            Self::Bill(bill) => Whose::request(bill),
+            Self::Split(split) => Whose(Arc::as_ptr(split).addr()),
+            // Odd, as no address of these is.
+            Self::Named(id) => Whose(id.0 as usize * 2 + 1),
         }
+    }
+}
+
+/// Tells owners apart, as long as the owner lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Whose(usize);
+
+impl Whose {
+    const NOBODY: Self = Self(0);
+
+    #[inline]
+    fn request(bill: &Arc<Bill>) -> Self {
+        Self(Arc::as_ptr(bill).addr())
     }
 }
 
@@ -86,44 +104,33 @@ pub(crate) fn owner(kind: OwnerKind, name: &str) -> OwnerRef {
 /// Makes an account current until the guard is dropped. Guards nest; the one before comes back.
 pub(crate) fn enter(account: Account) -> Entered {
     let hidden = unweighed::hide();
-    let mine = |owner: Option<&OwnerRef>, _| owner.is_some_and(|owner| owner.same(&account.owner));
-    let restore = match thread::cross_class(account.class, mine) {
-        Some(class) => Restore::Class(class),
-        None => thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left),
-    };
-    Entered::new(restore, hidden)
+    let whose = account.owner.whose();
+    Entered::new(
+        thread::enter(whose, account.class, || account.owner),
+        hidden,
+    )
 }
 
 /// As [`enter`] for a request, which most often is current already.
 pub(crate) fn enter_bill(bill: &Arc<Bill>, class: Class) -> Entered {
     let hidden = unweighed::hide();
-    let restore = match thread::cross_class(class, |owner, _| is_bill(owner, bill)) {
-        Some(class) => Restore::Class(class),
-        None => {
-            let account = Account::new(OwnerRef::Bill(bill.clone()), class);
-            thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left)
-        }
-    };
-    Entered::new(restore, hidden)
+    let owner = || OwnerRef::Bill(bill.clone());
+    Entered::new(thread::enter(Whose::request(bill), class, owner), hidden)
 }
 
 /// Keeps the owner and changes the class. The innermost class wins, but inside `store` everything is `store`.
 /// Without a current owner nothing changes.
 #[inline]
-pub(crate) fn enter_class(class: Class) -> Entered {
-    if !crate::state::measuring() {
-        // Nobody looks at classes.
-        return Entered::new(Restore::Nothing, None);
+pub(crate) fn enter_class(class: Class) -> InClass {
+    InClass {
+        before: if crate::state::measuring() {
+            thread::enter_class(class)
+        } else {
+            // Nobody looks at classes.
+            None
+        },
+        not_send: PhantomData,
     }
-    enter_class_weighed(class)
-}
-
-fn enter_class_weighed(class: Class) -> Entered {
-    let wanted = |owner: Option<&OwnerRef>, present| {
-        owner.is_some() && present != class && present != Class::Store
-    };
-    let restore = thread::cross_class(class, wanted).map_or(Restore::Nothing, Restore::Class);
-    Entered::new(restore, None)
 }
 
 /// Makes an account current in place of the present one; the guard that holds will restore what was before
@@ -135,31 +142,29 @@ pub(crate) fn replace_current(account: Account) {
 /// Makes a request's account current in place of that of its connection, if this is current, whose costs
 /// since it last booked become the request's.
 pub(crate) fn hand_over(from: &OwnerRef, bill: &Arc<Bill>, class: Class) {
-    if is_current(from) {
-        thread::hand_over_here(bill, class);
-    }
+    thread::hand_over_here(from.whose(), bill, class);
 }
 
 /// True when this owner's account is current.
 pub(crate) fn is_current(owner: &OwnerRef) -> bool {
-    thread::with_owner(|current| current.is_some_and(|current| current.same(owner)))
-        .unwrap_or(false)
+    thread::whose() == owner.whose()
+}
+
+/// The instant of the last crossing, if this owner's account is current.
+pub(crate) fn instant_in(owner: &OwnerRef) -> Option<u64> {
+    is_current(owner).then(instant_here_ns)
 }
 
 /// True when this request's account is current.
 pub(crate) fn is_current_bill(bill: &Arc<Bill>) -> bool {
-    thread::with_owner(|owner| is_bill(owner, bill)).unwrap_or(false)
-}
-
-fn is_bill(owner: Option<&OwnerRef>, bill: &Arc<Bill>) -> bool {
-    matches!(owner, Some(OwnerRef::Bill(current)) if Arc::ptr_eq(current, bill))
+    thread::whose() == Whose::request(bill)
 }
 
 /// Runs `f` in this class and returns the CPU time that was booked to the class meanwhile, in ns: 0 where the
 /// class could not be entered, because an outer piece of the same class or `store` counts it already.
 pub(crate) fn timed_class<R>(class: Class, f: impl FnOnce() -> R) -> (R, i64) {
     let entered = enter_class(class);
-    if matches!(entered.restore, Restore::Nothing) {
+    if entered.before.is_none() {
         return (f(), 0);
     }
     // Entering and leaving take the readings: before and after are exact.
@@ -168,6 +173,12 @@ pub(crate) fn timed_class<R>(class: Class, f: impl FnOnce() -> R) -> (R, i64) {
     drop(entered);
     let spent = class_totals_here()[class as usize] - before;
     (result, spent)
+}
+
+/// Asks the request whose account is current; false without one.
+pub(crate) fn with_current_bill(f: impl FnOnce(&Arc<Bill>) -> bool) -> bool {
+    let ask = |owner: Option<&OwnerRef>| matches!(owner, Some(OwnerRef::Bill(bill)) if f(bill));
+    thread::with_owner(ask).unwrap_or(false)
 }
 
 /// The current account of this thread.
@@ -189,6 +200,31 @@ enum Restore {
     Nothing,
     Class(Class),
     Left(mark::Left),
+}
+
+/// Restores the class before when dropped. Bound to its thread.
+#[must_use = "the class is left when the guard is dropped"]
+#[derive(Debug)]
+pub(crate) struct InClass {
+    before: Option<Class>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl InClass {
+    /// For those who keep either kind of guard.
+    pub(crate) fn into_entered(mut self) -> Entered {
+        let before = self.before.take();
+        Entered::new(before.map_or(Restore::Nothing, Restore::Class), None)
+    }
+}
+
+impl Drop for InClass {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(class) = self.before {
+            thread::come_back_to_class(class);
+        }
+    }
 }
 
 /// Restores the account before when dropped. Bound to its thread.

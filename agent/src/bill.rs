@@ -80,10 +80,16 @@ pub(crate) struct Bill {
     unanswered: AtomicBool,
     /// True when the layer counts the messages within its bodies: gRPC.
     counts_messages: bool,
+    /// True when its frames share an HTTP/2 connection, whose cost is apportioned while the request runs.
+    http2: bool,
     /// Shows without a lock that `state.ended` is set.
     ended: AtomicBool,
     /// Calls under way, by [`WaitKind`].
     waiting: [AtomicU32; 2],
+    /// True while bytes of the response may still be in our socket's way.
+    socket_open: AtomicBool,
+    /// True once it has closed. Changes while `state` is locked.
+    closed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -105,13 +111,10 @@ struct State {
     /// Present once it called.
     calls: Option<Box<Calls>>,
     ended: Option<(u64, Outcome)>,
-    /// True while bytes of the response may still be in our socket's way.
-    socket_open: bool,
     /// True when protocol and io of the request run in accounts of its own.
     socket_seen: bool,
     children: u32,
     waiting: bool,
-    closed: bool,
     /// The names for which there was no room.
     wanted: Option<Box<Wanted>>,
     /// The callee's side of the edge over which the request came, recorded when the bill closes.
@@ -138,14 +141,22 @@ impl State {
             calls.request_ended(now_ns);
         }
     }
-
-    /// True when everything has happened that closes the bill.
-    fn is_complete(&self) -> bool {
-        !self.closed && !self.socket_open && self.children == 0 && self.ended.is_some()
-    }
 }
 
 impl Bill {
+    /// True when everything has happened that closes the bill.
+    fn is_complete(&self, state: &State) -> bool {
+        !self.is_closed() && !self.is_socket_open() && state.children == 0 && state.ended.is_some()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn is_socket_open(&self) -> bool {
+        self.socket_open.load(Ordering::Acquire)
+    }
+
     /// True while the stretch of measuring lasts in which the request began: another agent's tables never
     /// saw it start, so it must not end there.
     fn is_recorded(&self) -> bool {
@@ -238,7 +249,7 @@ impl Bill {
     /// A key of an entity was touched. Once closed it is not counted any more.
     pub(crate) fn touch_key(&self, name: &Arc<EntityName>, hash: u64) {
         let mut state = lock(&self.state);
-        if !state.closed && self.is_recorded() {
+        if !self.is_closed() && self.is_recorded() {
             state.keys.get_or_insert_default().touch(name, hash);
         }
     }
@@ -302,11 +313,11 @@ impl Bill {
             (&mut cell.cost, &mut cell.late_cpu_ns)
         };
         sum.add(&spent.cost);
-        if state.closed {
+        if self.is_closed() {
             *late_cpu_ns += spent.cost.total_ns();
         }
         booked(&mut shard);
-        if state.is_complete() {
+        if self.is_complete(&state) {
             self.close(&mut state, &mut shard);
         }
     }
@@ -323,7 +334,7 @@ impl Bill {
         let row = ledger().row(&name, caller, origin);
         let mut state = lock(&self.state);
         let before = self.row(&state).clone();
-        if state.closed || before.id == row.id {
+        if self.is_closed() || before.id == row.id {
             return;
         }
         if let Some((edge, _)) = &mut state.callee {
@@ -372,18 +383,39 @@ impl Bill {
     /// The response body has ended, or was dropped, or the work of a request without a body is done.
     /// Only the first call counts.
     pub(crate) fn end(self: &Arc<Self>, outcome: Outcome) {
+        self.end_with(outcome, |_| {});
+    }
+
+    /// As [`end`](Self::end), with the answer and so many bytes of its body, unless they
+    /// [were told at once](Self::tells_at_once).
+    pub(crate) fn end_answered(self: &Arc<Self>, outcome: Outcome, body_bytes: u64) {
+        self.end_with(outcome, |state| {
+            if self.tells_at_once() {
+                return;
+            }
+            state.answer();
+            if let Some((_, figures)) = &mut state.callee {
+                figures.response_body_bytes += body_bytes;
+            }
+        });
+    }
+
+    fn end_with(self: &Arc<Self>, outcome: Outcome, change: impl FnOnce(&mut State)) {
         let now = account::instant_here_ns();
         {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
                 return;
             }
+            change(&mut state);
+            // Before others see that it has ended: whoever flushes then closes the bill, with what that cost.
+            let socket_open = self.is_socket_open();
             state.end(now, outcome);
             self.ended.store(true, Ordering::Release);
             if self.generation != 0 {
                 self.row(&state).name.leave();
             }
-            if state.socket_open {
+            if socket_open {
                 return;
             }
         }
@@ -404,7 +436,7 @@ impl Bill {
     /// Something outside the layer (a timeout, a catcher of panics) gave the answer after all.
     pub(crate) fn answered_outside(&self, outcome: Outcome, body_bytes: u64) {
         let mut state = lock(&self.state);
-        if state.closed || !self.unanswered.swap(false, Ordering::Relaxed) {
+        if self.is_closed() || !self.unanswered.swap(false, Ordering::Relaxed) {
             return;
         }
         if let Some((_, ended)) = &mut state.ended {
@@ -424,7 +456,8 @@ impl Bill {
     /// The socket was flushed after the end of the body, or the connection ended. The next booking closes the
     /// bill if nothing else holds it open; [`Self::close_if_complete`] does so without one.
     pub(crate) fn leave_socket(&self) {
-        lock(&self.state).socket_open = false;
+        // Whoever looks at it next, under the lock, closes the bill.
+        self.socket_open.store(false, Ordering::Release);
     }
 
     /// [`Self::leave_socket`], and closes the bill now.
@@ -458,11 +491,11 @@ impl Drop for Child {
 impl Drop for Bill {
     fn drop(&mut self) {
         // Whoever held the request vanished without ending it, e.g. a runtime that was shut down.
-        let recorded = self.is_recorded();
-        let mut state = lock(&self.state);
-        if state.closed || self.generation == 0 {
+        if self.generation == 0 || *self.closed.get_mut() {
             return;
         }
+        let recorded = self.is_recorded();
+        let mut state = lock(&self.state);
         if state.ended.is_none() {
             state.end(clock::monotonic_ns(), Outcome::ClientError);
             self.row(&state).name.leave();

@@ -25,7 +25,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower_service::Service;
 
-pub(crate) use connection::Served;
+pub(crate) use connection::{Arrived, Served};
 pub use listener::Listener;
 pub use signal::shutdown_signal;
 

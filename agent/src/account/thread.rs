@@ -1,7 +1,7 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
@@ -9,7 +9,7 @@ use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
 use super::mark::{Left, Mark, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
-use super::{Account, OwnerRef, owner};
+use super::{Account, OwnerRef, Restore, Whose, owner};
 use crate::alloc::Holder;
 use crate::bill::{Bill, Stretch};
 use crate::clock::{self, Leaving, ThreadClock};
@@ -20,6 +20,8 @@ const CLASSES: usize = ALL_CLASSES.len();
 
 struct Thread {
     owner: Cell<Option<OwnerRef>>,
+    /// Tells it without taking it out.
+    whose: Cell<Whose>,
     /// Without meaning while there is no owner.
     class: Cell<Class>,
     /// Stretch of measuring that `last_ns` belongs to.
@@ -51,10 +53,14 @@ struct Thread {
 
 const NO_SHARD: usize = usize::MAX;
 
+/// True once somebody took a mark: from then on each change of the owner keeps count of stretches.
+static MARKING: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     static THREAD: Thread = const {
         Thread {
             owner: Cell::new(None),
+            whose: Cell::new(Whose::NOBODY),
             class: Cell::new(Class::Handler),
             generation: Cell::new(0),
             clock: ThreadClock::new(&clock::SETUP),
@@ -86,7 +92,7 @@ impl Thread {
     }
 
     fn has_owner(&self) -> bool {
-        self.with_owner(|owner| owner.is_some())
+        self.whose.get() != Whose::NOBODY
     }
 
     fn shard(&self) -> usize {
@@ -230,8 +236,11 @@ impl Thread {
                 None => self.slot().idle(),
             }
         }
-        let left = self.running(self.counted.get());
-        self.go_on(stretch, self.counted.get());
+        let left = MARKING.load(Ordering::Relaxed).then(|| {
+            let left = self.running(self.counted.get());
+            self.go_on(stretch, self.counted.get());
+            left
+        });
         let calls = match &next {
             Some(next) => matches!(&next.owner, OwnerRef::Bill(bill) if bill.is_calling()),
             None => false,
@@ -245,7 +254,7 @@ impl Thread {
         self.entered_ns.set(entered_ns);
         Left {
             account: owner.map(|owner| Account { owner, class }),
-            stretch: Some(left),
+            stretch: left,
         }
     }
 
@@ -287,10 +296,15 @@ impl Thread {
         }
         alloc::set_owner(holder.tag());
         self.leaving.set(leaving);
-        if let Some(next) = next {
-            self.class.set(next.class);
-            self.owner.set(Some(next.owner));
-        }
+        self.whose.set(match next {
+            Some(next) => {
+                let whose = next.owner.whose();
+                self.class.set(next.class);
+                self.owner.set(Some(next.owner));
+                whose
+            }
+            None => Whose::NOBODY,
+        });
     }
 
     /// How far the current owner's stretch has come, up to the last reading.
@@ -321,9 +335,13 @@ impl Thread {
         if generation == 0 || !self.has_owner() {
             return None;
         }
-        if !self.read(true, generation) {
-            self.go_on(None, alloc::snapshot());
+        let followed = MARKING.load(Ordering::Relaxed) || MARKING.swap(true, Ordering::Relaxed);
+        let measured = self.read(true, generation);
+        if !measured {
             self.booked();
+        }
+        if !measured || !followed {
+            self.go_on(None, alloc::snapshot());
         }
         Some(self.mark_of_last_reading())
     }
@@ -334,6 +352,7 @@ impl Thread {
     }
 
     /// Changes the class and keeps the owner.
+    #[inline]
     fn turn_class(&self, next: Class) {
         let generation = state::generation();
         if generation != 0 && !self.read(true, generation) {
@@ -369,6 +388,7 @@ impl Thread {
         self.flush(ThreadClock::settle);
         regions::leave_thread(|| self.shard());
         self.clock.stop();
+        self.whose.set(Whose::NOBODY);
         drop(self.owner.take());
         if let Some(slot) = self.slot.get() {
             slot.idle();
@@ -394,23 +414,43 @@ pub(super) fn come_back(left: Left) {
     let _ = THREAD.try_with(|thread| thread.turn(left.account, left.stretch));
 }
 
-/// Changes the class of the current owner to `next` if `wanted` says so of the present one, which is returned.
-pub(super) fn cross_class(
-    next: Class,
-    wanted: impl FnOnce(Option<&OwnerRef>, Class) -> bool,
-) -> Option<Class> {
-    let change = |thread: &Thread| {
-        let class = thread.class.get();
-        if thread.with_owner(|owner| wanted(owner, class)) {
-            if class != next {
-                thread.turn_class(next);
+/// Makes an account current, whose owner most often is so already.
+#[inline]
+pub(super) fn enter(whose: Whose, class: Class, owner: impl FnOnce() -> OwnerRef) -> Restore {
+    let enter = |thread: &Thread| {
+        if thread.whose.get() == whose {
+            let before = thread.class.get();
+            if before != class {
+                thread.turn_class(class);
             }
-            Some(class)
+            Restore::Class(before)
         } else {
-            None
+            Restore::Left(thread.turn(Some(Account::new(owner(), class)), None))
         }
     };
-    THREAD.try_with(change).ok().flatten()
+    THREAD.try_with(enter).unwrap_or(Restore::Nothing)
+}
+
+/// Changes the class of the current owner, if there is one and the class is none in which everything stays.
+#[inline]
+pub(super) fn enter_class(class: Class) -> Option<Class> {
+    let enter = |thread: &Thread| {
+        let before = thread.class.get();
+        if !thread.has_owner() || before == class || before == Class::Store {
+            return None;
+        }
+        thread.turn_class(class);
+        Some(before)
+    };
+    THREAD.try_with(enter).ok().flatten()
+}
+
+/// Who is current.
+#[inline]
+pub(super) fn whose() -> Whose {
+    THREAD
+        .try_with(|thread| thread.whose.get())
+        .unwrap_or(Whose::NOBODY)
 }
 
 /// Goes back to the class before.
@@ -486,12 +526,16 @@ pub(crate) fn flush_here() {
     let _ = THREAD.try_with(|thread| thread.flush(|clock| clock.read(thread.leaving.get())));
 }
 
-/// Makes a request's account current in place of the present one, whose costs since it last booked are the
-/// request's: reading and parsing the head of a request that did not exist before.
-pub(crate) fn hand_over_here(bill: &Arc<Bill>, class: Class) {
+/// Makes a request's account current in place of that of `from`, if this is current, whose costs since it last
+/// booked are the request's: reading and parsing the head of a request that did not exist before.
+pub(super) fn hand_over_here(from: Whose, bill: &Arc<Bill>, class: Class) {
     let _ = THREAD.try_with(|thread| {
+        if thread.whose.get() != from {
+            return;
+        }
         let owner = OwnerRef::Bill(bill.clone());
         alloc::set_owner(owner.holder().tag());
+        thread.whose.set(owner.whose());
         drop(thread.owner.replace(Some(owner)));
         thread.leaving.set(Leaving::Other);
         thread.entered_ns.set(0);

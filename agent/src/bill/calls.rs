@@ -310,7 +310,7 @@ impl Bill {
         let mut place = Place::Nowhere;
         if self.is_recorded() {
             let mut state = lock(&self.state);
-            if !state.closed {
+            if !self.is_closed() {
                 let calls = state.calls.get_or_insert_default();
                 place = calls.begin(name, start_ns);
             }

@@ -1,6 +1,7 @@
 //! How a bill closes: once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use weighbridge_wire::Class;
 
@@ -22,21 +23,20 @@ impl Bill {
             account::flush_here();
         }
         let mut state = lock(&self.state);
-        if state.closed || state.ended.is_none() || state.socket_open {
+        if self.is_closed() || state.ended.is_none() || self.is_socket_open() {
             return;
         }
         if self.is_recorded() {
             let mut shard = ledger().shard(account::shard_here());
             self.close(&mut state, &mut shard);
         } else {
-            state.closed = true;
+            self.closed.store(true, Ordering::Release);
         }
     }
 
     /// After [`Bill::leave_socket`] and a booking, which closes the bill in most cases.
     pub(crate) fn close_if_complete(self: &Arc<Self>) {
-        let closed = lock(&self.state).closed;
-        if !closed {
+        if !self.is_closed() {
             self.try_close(clock::monotonic_ns());
         }
     }
@@ -46,7 +46,7 @@ impl Bill {
         let Some((ended_ns, _)) = state.ended else {
             return true;
         };
-        if state.closed || state.socket_open {
+        if self.is_closed() || self.is_socket_open() {
             return true;
         }
         if state.children == 0 || now_ns.saturating_sub(ended_ns) >= CHILD_PATIENCE_NS {
@@ -62,7 +62,7 @@ impl Bill {
 
     /// Records the histograms, `ended` and the callee's edge row. The caller holds the bill's lock.
     pub(super) fn close(&self, state: &mut State, shard: &mut Shard) {
-        state.closed = true;
+        self.closed.store(true, Ordering::Release);
         let Some((ended_ns, outcome)) = state.ended else {
             return;
         };
@@ -101,10 +101,12 @@ impl Bill {
             Some(_) => &mut distribution.shared_request_cpu,
         };
         request_cpu.record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
-        distribution.wall.record(wall_ns);
-        if self.root {
-            distribution.root_wall.record(wall_ns);
-        }
+        let wall = if self.root {
+            &mut distribution.root_wall
+        } else {
+            &mut distribution.called_wall
+        };
+        wall.record(wall_ns);
         let operation = row.name.id;
         if let Some(keys) = state.keys.take() {
             keys.close(shard);

@@ -97,6 +97,11 @@ impl Entrance {
         }
     }
 
+    /// As it was remembered, if it was.
+    pub(crate) fn remembered(&self) -> Option<RememberedEntrance> {
+        self.generation.map(|generation| self.remember(generation))
+    }
+
     /// False when names may have been forgotten since this was remembered. It holds as long as a shard is
     /// locked: rotation forgets with all of them locked.
     pub(super) fn is_valid(&self, ledger: &Ledger) -> bool {

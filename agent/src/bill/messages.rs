@@ -72,6 +72,11 @@ impl Bill {
         lock(&self.state).count_header_frame();
     }
 
+    /// True when what the layer counts is wanted while the request runs, and not only at its end.
+    pub(crate) fn tells_at_once(&self) -> bool {
+        self.http2 || self.counts_messages
+    }
+
     /// True when the layer is to count the messages within the bodies.
     pub(crate) fn counts_messages(&self) -> bool {
         self.counts_messages

@@ -133,8 +133,11 @@ impl Bill {
             name_id: AtomicU32::new(entrance.row.name.id),
             counts_messages: generation != 0
                 && matches!(&entrance.callee, Some(name) if name.edge.transport == GRPC),
+            http2: opening.http2,
             ended: AtomicBool::new(false),
             waiting: [const { AtomicU32::new(0) }; 2],
+            socket_open: AtomicBool::new(opening.socket),
+            closed: AtomicBool::new(false),
             row: entrance.row,
             unfolded: entrance.unfolded,
             state: Mutex::new(State {
@@ -149,11 +152,9 @@ impl Bill {
                 left: None,
                 calls: None,
                 ended: None,
-                socket_open: opening.socket,
                 socket_seen: opening.socket,
                 children: 0,
                 waiting: false,
-                closed: false,
                 wanted: entrance.wanted,
                 callee: entrance.callee.map(|edge| (edge, opening.figures)),
                 http2: opening.http2.then(Http2Weight::default),

@@ -38,7 +38,7 @@ pub(crate) fn sweep(now_ns: u64) {
     for weak in noted {
         if let Some(bill) = weak.upgrade() {
             bill.try_close(now_ns);
-            if !lock(&bill.state).closed {
+            if !bill.is_closed() {
                 still.push(weak);
             }
         }

@@ -35,6 +35,7 @@ pin_project! {
             if let Some(bill) = this.bill.take()
                 && !*this.done
                 && let Some(rest) = this.inner.size_hint().exact()
+                && rest > 0
             {
                 bill.with_callee(|figures| figures.request_body_bytes += rest);
             }
@@ -108,6 +109,8 @@ pin_project! {
         inner: Option<B>,
         carrier: Carrier,
         outcome: Outcome,
+        // Of the body, where they are told at its end.
+        bytes: u64,
         // Nobody needs to poll on: no frame was asked for yet (HEAD, empty bodies), or the trailers have come.
         may_end: bool,
         // Stays true when a poll unwinds: a panic in the body.
@@ -126,14 +129,15 @@ pin_project! {
             this.inner.set(None);
             drop(inside);
             let Carrier::Bill(bill) = this.carrier.take() else { return };
-            bill.end(if *this.polling {
+            let outcome = if *this.polling {
                 Outcome::Error
             } else if complete || *this.may_end || *this.outcome != Outcome::Ok {
                 *this.outcome
             } else {
                 // The client went away in the middle.
                 Outcome::ClientError
-            });
+            };
+            bill.end_answered(outcome, *this.bytes);
         }
     }
 }
@@ -145,6 +149,7 @@ impl<B: Body> ResponseBody<B> {
             messages: Messages::of(carrier.bill()),
             carrier,
             outcome,
+            bytes: 0,
             may_end: true,
             polling: false,
         }
@@ -193,7 +198,11 @@ impl<B: Body> Body for ResponseBody<B> {
                 Ok(frame) => {
                     if let Some(data) = frame.data_ref() {
                         let bytes = data.remaining() as u64;
-                        bill.with_callee(|figures| figures.response_body_bytes += bytes);
+                        if bill.tells_at_once() {
+                            bill.with_callee(|figures| figures.response_body_bytes += bytes);
+                        } else {
+                            *this.bytes += bytes;
+                        }
                         if let Some(messages) = this.messages {
                             messages
                                 .pass(data, |bytes| bill.count_message(Direction::Response, bytes));
@@ -211,7 +220,7 @@ impl<B: Body> Body for ResponseBody<B> {
             }
         }
         if ended && let Carrier::Bill(bill) = this.carrier.take() {
-            bill.end(*this.outcome);
+            bill.end_answered(*this.outcome, *this.bytes);
         }
         poll
     }

@@ -76,7 +76,9 @@ where
                 let mut outcome = Outcome::Ok;
                 if let Some(bill) = carrier.bill() {
                     outcome = outcome::of_head(response.status(), response.headers());
-                    bill.answered();
+                    if bill.tells_at_once() {
+                        bill.answered();
+                    }
                 }
                 Ok(response.map(|body| ResponseBody::new(body, carrier, outcome)))
             }

@@ -1,12 +1,13 @@
 //! Entrances that a thread has seen lately: found again by comparing texts, without a lock and without making
-//! a name.
+//! a name. The commonest are found by comparing addresses.
 
 use std::cell::RefCell;
 use std::hash::Hasher as _;
+use std::ptr;
 
 use rustc_hash::FxHasher;
 
-use super::operation::Asked;
+use super::operation::{Asked, Template};
 use crate::bill::{Entrance, RememberedEntrance};
 use crate::ledger::Ledger;
 use crate::propagation::Chain;
@@ -26,8 +27,21 @@ struct Known {
     entrance: RememberedEntrance,
 }
 
+/// An entrance of requests that bring no hop, found by where its texts stand.
+struct Lately {
+    method: &'static str,
+    /// Keeps the text where it is, so that no other can stand there.
+    template: Template,
+    entrance: RememberedEntrance,
+}
+
+/// How many of these a thread remembers: a power of two.
+const LATELY_PLACES: usize = 16;
+
 thread_local! {
     static KNOWN: RefCell<Vec<Option<Known>>> = const { RefCell::new(Vec::new()) };
+    static LATELY: RefCell<[Option<Lately>; LATELY_PLACES]> =
+        const { RefCell::new([const { None }; LATELY_PLACES]) };
 }
 
 /// What a request has in common with others that enter where it does.
@@ -60,8 +74,51 @@ impl Kind<'_> {
     }
 
     /// The entrance, if this thread knows it and its names were not forgotten; else looks it up with `find`,
-    /// which also says whether it may be remembered.
+    /// which also says whether it may be remembered. `template` is the route's, if it stays where it is.
     pub(super) fn entrance(
+        &self,
+        ledger: &Ledger,
+        template: impl FnOnce() -> Option<Template>,
+        find: impl FnOnce() -> (Entrance, bool),
+    ) -> Entrance {
+        if self.chain.is_some() || self.asked.is_grpc {
+            return self.entrance_by_text(ledger, find);
+        }
+        let place = self.place_lately();
+        let recall = |lately: &RefCell<[Option<Lately>; LATELY_PLACES]>| {
+            let lately = lately.try_borrow().ok()?;
+            let lately = lately[place].as_ref()?;
+            let same = ptr::eq(lately.method, self.asked.method)
+                && ptr::eq(lately.template.text(), self.asked.name);
+            same.then(|| lately.entrance.recall(ledger)).flatten()
+        };
+        if let Ok(Some(entrance)) = LATELY.try_with(recall) {
+            return entrance;
+        }
+        let entrance = self.entrance_by_text(ledger, find);
+        if let Some(entrance) = entrance.remembered()
+            && let Some(template) = template()
+        {
+            let lately = Lately {
+                method: self.asked.method,
+                template,
+                entrance,
+            };
+            let _ = LATELY.try_with(|known| {
+                if let Ok(mut known) = known.try_borrow_mut() {
+                    known[place] = Some(lately);
+                }
+            });
+        }
+        entrance
+    }
+
+    fn place_lately(&self) -> usize {
+        let method = self.asked.method.len();
+        (self.asked.name.as_ptr().addr() / 16 + method) % LATELY_PLACES
+    }
+
+    fn entrance_by_text(
         &self,
         ledger: &Ledger,
         find: impl FnOnce() -> (Entrance, bool),
@@ -82,7 +139,8 @@ impl Kind<'_> {
         let generation = ledger.names().generation();
         let (entrance, whole) = find();
         if whole {
-            self.remember(hash, entrance.remember(generation));
+            let remembered = entrance.remember(generation);
+            self.remember(hash, remembered);
         }
         entrance
     }

@@ -35,8 +35,9 @@ pub(crate) struct Named {
     template: Template,
 }
 
+/// The route's template.
 #[derive(Clone, Debug)]
-enum Template {
+pub(super) enum Template {
     Unmatched,
     Text(Arc<str>),
     #[cfg(feature = "axum-0_8")]
@@ -71,18 +72,30 @@ impl Named {
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked {
             method: self.method,
-            name: match &self.template {
-                Template::Unmatched => UNMATCHED,
-                Template::Text(text) => text,
-                #[cfg(feature = "axum-0_8")]
-                Template::Matched(path) => path.as_str(),
-            },
+            name: self.template.text(),
             is_grpc: self.method.is_empty(),
         }
     }
 }
 
 impl Template {
+    /// The template, if it is the router's and stays where it is from one request to the next.
+    pub(super) fn lasting(extensions: &Extensions) -> Option<Self> {
+        match Self::of(extensions) {
+            Self::Text(_) => None,
+            template => Some(template),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Unmatched => UNMATCHED,
+            Self::Text(text) => text,
+            #[cfg(feature = "axum-0_8")]
+            Self::Matched(path) => path.as_str(),
+        }
+    }
+
     fn of(extensions: &Extensions) -> Self {
         if let Some(RouteTemplate(template)) = extensions.get() {
             return Self::Text(template.clone());

@@ -11,14 +11,13 @@ use weighbridge_wire::{mode, side};
 
 use super::carrier::Carrier;
 use super::known::Kind;
-use super::operation::{Asked, Named};
+use super::operation::{Asked, Named, Template};
 use super::unweighed::Unweighed;
 use super::{RequestBody, ResponseBody, ResponseFuture};
-use crate::account;
 use crate::bill::{Bill, Entrance, EntranceNames, Opening};
 use crate::ledger::{EdgeFigures, EdgeId, ledger};
 use crate::propagation::{Chain, Hop, Incoming, Party};
-use crate::serve::Served;
+use crate::serve::{Arrived, Served};
 use crate::{propagation, state};
 
 /// A service that weighs each request to the one inside. Made by [`layer`](crate::layer()).
@@ -52,14 +51,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
-        let mut carrier = if request.extensions().get::<Weighed>().is_some() {
-            Carrier::Nobody
-        } else {
-            let carrier = carrier(&mut request);
-            request.extensions_mut().insert(Weighed);
-            carrier
+        let mut carrier = match claim(request.extensions_mut()) {
+            Claim::Taken => Carrier::Nobody,
+            Claim::Free(served) => carrier(&mut request, served),
         };
-        let bill = carrier.bill().cloned();
+        // Of a body that has ended nothing will be read.
+        let bill = carrier.bill().filter(|_| !request.body().is_end_stream());
+        let bill = bill.cloned();
         let inside = carrier.enter();
         let future = self
             .inner
@@ -69,10 +67,32 @@ where
     }
 }
 
+enum Claim {
+    /// An outer layer was first.
+    Taken,
+    /// The request is this layer's; over which connection it came, where that matters.
+    Free(Option<Served>),
+}
+
+/// Marks the request as this layer's.
+fn claim(extensions: &mut Extensions) -> Claim {
+    if let Some(arrived) = extensions.get_mut::<Arrived>() {
+        return match arrived.0.take() {
+            Some(served) => Claim::Free(Some(served)),
+            None => Claim::Taken,
+        };
+    }
+    if extensions.get::<Weighed>().is_some() {
+        return Claim::Taken;
+    }
+    extensions.insert(Weighed);
+    Claim::Free(None)
+}
+
 /// What the request's work is booked to.
-fn carrier<B>(request: &mut Request<B>) -> Carrier {
+fn carrier<B>(request: &mut Request<B>, served: Option<Served>) -> Carrier {
     if state::measuring() {
-        return Carrier::Bill(open(request));
+        return Carrier::Bill(open(request, served));
     }
     let incoming = Incoming::find(request.headers());
     Carrier::Unweighed(Some(if incoming.is_nothing() {
@@ -83,19 +103,21 @@ fn carrier<B>(request: &mut Request<B>) -> Carrier {
             request.extensions(),
         ))
     } else {
-        Unweighed::Bill(open(request))
+        Unweighed::Bill(open(request, served))
     }))
 }
 
 /// Opens the bill of a request, with the callee's side of its edge.
-fn open<B>(request: &mut Request<B>) -> Arc<Bill> {
-    let served = request.extensions().get::<Served>().cloned();
-    let peer = served
-        .as_ref()
-        .map(|served| served.peer().ip())
-        .or_else(|| peer(request.extensions()));
+fn open<B>(request: &mut Request<B>, served: Option<Served>) -> Arc<Bill> {
     let incoming = Incoming::find(request.headers());
-    let chain = state::with_trust(|trust| incoming.believed(trust, peer));
+    let mut chain = None;
+    if incoming.has_hop() {
+        let peer = served
+            .as_ref()
+            .map(|served| served.peer().ip())
+            .or_else(|| peer(request.extensions()));
+        chain = state::with_trust(|trust| incoming.believed(trust, peer));
+    }
     let asked = Asked::of(
         request.method(),
         request.uri(),
@@ -114,14 +136,11 @@ fn open<B>(request: &mut Request<B>) -> Arc<Bill> {
         asked: &asked,
         chain: chain.as_ref(),
     };
-    let entrance = kind.entrance(ledger(), find);
-    // Its head was read from the socket a moment ago, and the clock with it.
-    let begun_ns = served
-        .as_ref()
-        .filter(|served| served.is_at_work())
-        .map(|_| account::instant_here_ns());
+    let template = || Template::lasting(request.extensions());
+    let entrance = kind.entrance(ledger(), template, find);
     let opening = Opening {
-        begun_ns,
+        // Its head was read from the socket a moment ago, and the clock with it.
+        begun_ns: served.as_ref().and_then(Served::instant_at_work),
         trace: incoming.trace(),
         figures: EdgeFigures {
             request_messages: 1,

@@ -293,6 +293,37 @@ fn a_panic_is_an_error_and_a_cancelled_request_is_not() {
     );
 }
 
+/// Routers come and go, so that templates come to stand where others stood.
+#[cfg(feature = "axum-0_8")]
+#[test]
+fn a_template_is_not_taken_for_another_that_stood_at_its_address() {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+
+    let mut books = Books::open();
+    let paths: Vec<String> = (0..4).map(|n| format!("/lately/{n}")).collect();
+    for path in &paths {
+        let app = Router::new()
+            .route(path, get(async || "lately").post(async || "lately"))
+            .layer(super::layer());
+        for method in ["GET", "POST", "GET", "GET"] {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).now_or_never().unwrap();
+            drop(response.unwrap().into_body().collect().now_or_never());
+        }
+    }
+    books.rotate();
+    for path in &paths {
+        let ended = |method: &str| {
+            let row = books.operation(&format!("{method} {path}"), "");
+            figure(&row, column::ENDED)
+        };
+        assert_eq!([ended("GET"), ended("POST")], [3, 1], "{path}");
+    }
+}
+
 #[test]
 fn of_two_layers_the_outer_one_counts() {
     let mut books = Books::open();

@@ -47,7 +47,7 @@ impl Named {
             chain: None,
         };
         let find = || find(&asked, None);
-        let entrance = kind.entrance(ledger(), find);
+        let entrance = kind.entrance(ledger(), || None, find);
         Bill::open_unweighed(entrance, Opening::default())
     }
 }

@@ -61,7 +61,9 @@ pub(crate) struct DistributionCell {
     pub(crate) request_cpu: Histogram,
     /// Of requests that got shares of common work.
     pub(crate) shared_request_cpu: Histogram,
-    pub(crate) wall: Histogram,
+    /// Wall time of requests that another service sent on.
+    pub(crate) called_wall: Histogram,
+    /// Of those at which their chain began.
     pub(crate) root_wall: Histogram,
 }
 
@@ -173,7 +175,7 @@ impl DistributionCell {
     fn absorb(&mut self, other: &Self) {
         self.request_cpu.merge(&other.request_cpu);
         self.shared_request_cpu.merge(&other.shared_request_cpu);
-        self.wall.merge(&other.wall);
+        self.called_wall.merge(&other.called_wall);
         self.root_wall.merge(&other.root_wall);
     }
 }
@@ -182,7 +184,7 @@ impl Figures for DistributionCell {
     fn show(&mut self, to: &mut impl Show) {
         to.histogram(&mut self.request_cpu);
         to.histogram(&mut self.shared_request_cpu);
-        to.histogram(&mut self.wall);
+        to.histogram(&mut self.called_wall);
         to.histogram(&mut self.root_wall);
     }
 }
@@ -367,22 +369,37 @@ impl EdgeCell {
             *sum = sum.saturating_add(weight(*bytes));
         }
         let of_all = of_sent.saturating_add(of_received);
-        let share = |ns: Option<i64>, bytes: u64, whole: u64| {
-            ns.filter(|_| whole > 0)
-                .map(|ns| share_of(ns, weight(bytes), whole))
-        };
+        let mut encode = Rest(f.encode_ns, of_sent);
+        let mut decode = Rest(f.decode_ns, of_received);
+        let mut protocol = Rest(f.protocol_ns, of_all);
+        let mut io = Rest(f.io_ns, of_all);
         for &(direction, bytes) in sizes {
             let cell = self.size(direction, size_class(bytes));
             cell.messages += 1;
             cell.body_bytes += signed(bytes);
+            let weight = weight(bytes);
             if direction == sent {
-                add_known(&mut cell.encode_ns, share(f.encode_ns, bytes, of_sent));
+                add_known(&mut cell.encode_ns, encode.take(weight));
             } else {
-                add_known(&mut cell.decode_ns, share(f.decode_ns, bytes, of_received));
+                add_known(&mut cell.decode_ns, decode.take(weight));
             }
-            add_known(&mut cell.protocol_ns, share(f.protocol_ns, bytes, of_all));
-            add_known(&mut cell.io_ns, share(f.io_ns, bytes, of_all));
+            add_known(&mut cell.protocol_ns, protocol.take(weight));
+            add_known(&mut cell.io_ns, io.take(weight));
         }
+    }
+}
+
+/// A cost that is shared out by weight, and the weight of those that have not had their share.
+struct Rest(Option<i64>, u64);
+
+impl Rest {
+    /// The next share. The last one is what is left, so that nothing is lost by rounding.
+    fn take(&mut self, weight: u64) -> Option<i64> {
+        let ns = self.0?;
+        let share = share_of(ns, weight, self.1);
+        self.0 = Some(ns - share);
+        self.1 = self.1.saturating_sub(weight);
+        Some(share)
     }
 }
 

@@ -22,7 +22,7 @@ impl Spent {
 
     /// Stays with the owner, in class protocol.
     pub(crate) fn begin_protocol() -> Self {
-        let entered = account::enter_class(Class::Protocol);
+        let entered = account::enter_class(Class::Protocol).into_entered();
         Self {
             entered,
             before: account::class_totals_here(),

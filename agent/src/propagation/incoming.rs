@@ -99,6 +99,11 @@ impl<'a> Incoming<'a> {
         self.traceparent.is_none() && !self.has_ours()
     }
 
+    /// True when the request says which hop brought it.
+    pub(crate) fn has_hop(&self) -> bool {
+        self.hop.is_some()
+    }
+
     /// True when something has to be taken off a request whose chain is not believed.
     pub(crate) fn has_ours(&self) -> bool {
         self.hop.is_some() || self.origin.is_some() || self.unread

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -17,9 +17,14 @@ use crate::ledger::HTTP2_CONNECTION;
 use crate::state;
 use crate::sync::lock;
 
-/// What the layer, the socket and the connection's future know of each other. Among a request's extensions.
+/// What the layer, the socket and the connection's future know of each other.
 #[derive(Clone, Debug)]
 pub(crate) struct Served(Arc<State>);
+
+/// Among the extensions of a request that came over a connection of ours while something was measured.
+/// A layer takes it, so that of two the outer one weighs the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived(pub(crate) Option<Served>);
 
 #[derive(Debug)]
 struct State {
@@ -29,8 +34,8 @@ struct State {
     phase: AtomicU8,
     /// The request in flight, until the flush after its response. On HTTP/2 each stream has its own.
     open: Mutex<Option<Arc<Bill>>>,
-    /// Shows without a lock that there is none.
-    is_open: AtomicBool,
+    /// Shows without a lock which one that is: its address, or 0.
+    open_at: AtomicUsize,
 }
 
 /// The owners `connection`.
@@ -74,7 +79,7 @@ impl Served {
             owners,
             phase: AtomicU8::new(phase as u8),
             open: Mutex::new(None),
-            is_open: AtomicBool::new(false),
+            open_at: AtomicUsize::new(0),
         }))
     }
 
@@ -129,8 +134,12 @@ impl Served {
         }
     }
 
+    fn open_at(&self) -> usize {
+        self.0.open_at.load(Ordering::Acquire)
+    }
+
     fn open(&self) -> Option<Arc<Bill>> {
-        if !self.0.is_open.load(Ordering::Acquire) {
+        if self.open_at() == 0 {
             return None;
         }
         lock(&self.0.open).clone()
@@ -138,29 +147,33 @@ impl Served {
 
     /// The request that is done with the socket from now on, if `done` says so of it.
     fn close(&self, done: impl FnOnce(&Bill) -> bool) -> Option<Arc<Bill>> {
-        if !self.0.is_open.load(Ordering::Acquire) {
+        if self.open_at() == 0 {
             return None;
         }
         let mut open = lock(&self.0.open);
         let closed = open.take_if(|bill| done(bill));
-        self.0.is_open.store(open.is_some(), Ordering::Release);
+        let at = open.as_ref().map_or(0, address);
+        self.0.open_at.store(at, Ordering::Release);
         closed
     }
 
     /// The connection works for this request from now on. What this poll spent so far was reading and
     /// parsing its head.
     pub(crate) fn begin(&self, bill: &Arc<Bill>) {
-        let before = lock(&self.0.open).replace(bill.clone());
-        self.0.is_open.store(true, Ordering::Release);
+        let before = {
+            let mut open = lock(&self.0.open);
+            self.0.open_at.store(address(bill), Ordering::Release);
+            open.replace(bill.clone())
+        };
         account::hand_over(self.owner(), bill, Class::Protocol);
         if let Some(before) = before {
             before.socket_done();
         }
     }
 
-    /// True when this thread works for the connection now.
-    pub(crate) fn is_at_work(&self) -> bool {
-        account::is_current(self.owner())
+    /// The instant of this thread's last reading, if it works for the connection now.
+    pub(crate) fn instant_at_work(&self) -> Option<u64> {
+        account::instant_in(self.owner())
     }
 
     /// Makes the account current in which the connection works now, in place of the one before.
@@ -178,15 +191,25 @@ impl Served {
         Account::new(owner, Class::Protocol)
     }
 
-    /// Makes the rest of the poll the open request's, if one began while another account was current. Returns
-    /// it.
-    pub(super) fn follow(&self) -> Option<Arc<Bill>> {
-        let bill = self.open()?;
-        if is_working() && !account::is_current_bill(&bill) {
-            let owner = OwnerRef::Bill(bill.clone());
-            account::replace_current(Account::new(owner, Class::Protocol));
+    /// Makes the rest of the poll the open request's, if one began while another account was current.
+    pub(super) fn follow(&self) {
+        let at = self.open_at();
+        if at == 0 || !is_working() || account::with_current_bill(|bill| address(bill) == at) {
+            return;
         }
-        Some(bill)
+        if let Some(bill) = self.open() {
+            account::replace_current(Account::new(OwnerRef::Bill(bill), Class::Protocol));
+        }
+    }
+
+    /// The open request, if it ended without an answer.
+    pub(super) fn unanswered(&self) -> Option<Arc<Bill>> {
+        let at = self.open_at();
+        let answered = |bill: &Arc<Bill>| address(bill) == at && !bill.is_unanswered();
+        if at == 0 || account::with_current_bill(answered) {
+            return None;
+        }
+        self.open().filter(|bill| bill.is_unanswered())
     }
 
     /// Everything written so far has left for the socket. If the response has ended, the request is done.
@@ -205,6 +228,10 @@ impl Served {
             bill.socket_done();
         }
     }
+}
+
+fn address(bill: &Arc<Bill>) -> usize {
+    Arc::as_ptr(bill).addr()
 }
 
 thread_local! {

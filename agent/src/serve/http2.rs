@@ -45,7 +45,7 @@ impl Driver {
             .timer(TokioTimer::new())
             // Websockets over HTTP/2 need it.
             .enable_connect_protocol()
-            .serve_connection(TokioIo::new(io), AppService { app, served });
+            .serve_connection(TokioIo::new(io), AppService::new(app, served));
         self.drive(connection, http2::Connection::graceful_shutdown)
             .await;
     }

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::Result;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -116,7 +116,7 @@ where
         }
     }
     let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(io), AppService { app, served })
+        .serve_connection(TokioIo::new(io), AppService::new(app, served))
         .with_upgrades();
     driver
         .drive(connection, http1::UpgradeableConnection::graceful_shutdown)
@@ -142,12 +142,20 @@ impl Driver {
             served,
         } = self;
         let mut connection = pin!(connection);
+        // Looks without waiting: most polls find nothing new, and the task is waited for already.
+        let news = stopping.clone();
         let mut stopped = pin!(stopping.wait_for(|stop| *stop));
-        let mut told = false;
+        let (mut told, mut waited_by) = (false, None::<Waker>);
         let result = poll_fn(|cx| {
-            if !told && stopped.as_mut().poll(cx).is_ready() {
-                told = true;
-                shut_down(connection.as_mut());
+            let waits = waited_by
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()));
+            if !told && (!waits || news.has_changed().unwrap_or(true)) {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    told = true;
+                    shut_down(connection.as_mut());
+                }
+                waited_by = Some(cx.waker().clone());
             }
             within(cx, timer, served, |cx| connection.as_mut().poll(cx))
         })

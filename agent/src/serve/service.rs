@@ -2,24 +2,52 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Served;
-use super::connection::Phase;
+use super::connection::{Arrived, Phase};
 use crate::layer::outcome_of_head;
 use crate::state;
 
 /// Hands requests to the app and then follows the account of the request that began.
 #[derive(Clone, Debug)]
 pub(super) struct AppService<S> {
-    pub(super) app: S,
-    pub(super) served: Served,
+    app: S,
+    served: Served,
+    /// What each request begins with.
+    extensions: Extensions,
+}
+
+impl<S> AppService<S> {
+    pub(super) fn new(app: S, served: Served) -> Self {
+        let extensions = extensions(&served);
+        Self {
+            app,
+            served,
+            extensions,
+        }
+    }
+}
+
+/// The peer, in a table that has room for what a router adds: growing it costs more than copying this one.
+fn extensions(served: &Served) -> Extensions {
+    #[derive(Clone)]
+    struct Room<const N: usize>;
+    let mut extensions = Extensions::new();
+    extensions.insert(served.peer());
+    extensions.insert(Room::<0>);
+    extensions.insert(Room::<1>);
+    extensions.insert(Room::<2>);
+    extensions.remove::<Room<0>>();
+    extensions.remove::<Room<1>>();
+    extensions.remove::<Room<2>>();
+    extensions
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for AppService<S>
@@ -34,17 +62,43 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let served = self.served.of_request();
         served.head_is_complete();
-        request.extensions_mut().insert(served.peer());
+        let extensions = request.extensions_mut();
+        if extensions.is_empty() {
+            extensions.clone_from(&self.extensions);
+        } else {
+            extensions.insert(served.peer());
+        }
         if state::measuring() {
             // Only a bill that is recorded looks for its connection.
-            request.extensions_mut().insert(served.clone());
+            extensions.insert(Arrived(Some(served.clone())));
         }
         Call {
-            state: State::Waiting {
-                app: self.app.clone(),
-                request: Some(request),
-            },
+            state: self.begin(request, served.is_http2()),
             served: Some(served),
+        }
+    }
+}
+
+impl<S> AppService<S> {
+    /// Calls the app. On HTTP/2 that is left to the stream's task: here runs what all streams share.
+    fn begin(&self, request: Request<Incoming>, http2: bool) -> State<S, S::Future>
+    where
+        S: Service<Request<Incoming>> + Clone,
+    {
+        let mut app = self.app.clone();
+        if !http2 {
+            // Most apps are ready at all times. One that is not is asked again by the task, another clone of it.
+            let mut nobody = Context::from_waker(Waker::noop());
+            if let Poll::Ready(Ok(())) = app.poll_ready(&mut nobody) {
+                return State::Running {
+                    future: app.call(request),
+                };
+            }
+            app = self.app.clone();
+        }
+        State::Waiting {
+            app,
+            request: Some(request),
         }
     }
 }
@@ -91,14 +145,14 @@ where
                 StateProj::Running { future } => {
                     let poll = future.poll(cx);
                     // The layer's account is left; framing and writing are the request's too.
-                    let bill = this.served.as_ref().and_then(Served::follow);
+                    if let Some(served) = this.served {
+                        served.follow();
+                    }
                     let Poll::Ready(result) = poll else {
                         return Poll::Pending;
                     };
                     return Poll::Ready(result.map(|response| {
-                        if let Some(bill) = bill
-                            && bill.is_unanswered()
-                        {
+                        if let Some(bill) = this.served.as_ref().and_then(Served::unanswered) {
                             let outcome = outcome_of_head(response.status(), response.headers());
                             let bytes = response.body().size_hint().exact().unwrap_or(0);
                             bill.answered_outside(outcome, bytes);

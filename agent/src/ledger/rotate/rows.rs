@@ -229,7 +229,9 @@ fn add_distribution(rows: &mut RowSet, name: &OperationName, cell: &Distribution
     let all = rows.row_mut(key(scope::ALL));
     all.histogram_mut(column::HIST_REQUEST_CPU_NS)
         .merge(&cell.request_cpu);
-    all.histogram_mut(column::HIST_WALL_NS).merge(&cell.wall);
+    let wall = all.histogram_mut(column::HIST_WALL_NS);
+    wall.merge(&cell.called_wall);
+    wall.merge(&cell.root_wall);
     if !cell.shared_request_cpu.is_empty() {
         rows.row_mut(of_quality(scope::ALL, Quality::Apportioned))
             .histogram_mut(column::HIST_REQUEST_CPU_NS)

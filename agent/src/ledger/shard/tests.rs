@@ -78,7 +78,7 @@ fn no_figure_is_lost_by_packing() {
     again(DistributionCell {
         request_cpu: histogram.clone(),
         shared_request_cpu: histogram.clone(),
-        wall: Histogram::new(),
+        called_wall: Histogram::new(),
         root_wall: histogram,
     });
     let size = |direction, class| SizeCell {
@@ -120,4 +120,16 @@ fn a_share_is_the_same_by_the_short_way_and_the_long() {
     assert_eq!(share_of(-1_000, 1, 3), -333);
     assert_eq!(share_of(i64::MAX, u64::MAX, u64::MAX), i64::MAX);
     assert_eq!(share_of(i64::MIN + 1, 5, 10), i64::MIN / 2 + 1);
+}
+
+#[test]
+fn shares_add_up_to_the_whole() {
+    for ns in [1_000, -7, 0, 1] {
+        let weights = [200, 333, 200, 1];
+        let mut rest = Rest(Some(ns), weights.iter().sum());
+        let shares = weights.map(|weight| rest.take(weight).unwrap());
+        assert_eq!(shares.iter().sum::<i64>(), ns, "{shares:?}");
+        assert!(shares.iter().all(|share| share.signum() * ns.signum() >= 0));
+    }
+    assert_eq!(Rest(None, 5).take(5), None);
 }
