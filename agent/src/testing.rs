@@ -11,7 +11,7 @@ use weighbridge_wire::{
     RowSet, RowValue, Window, column,
 };
 
-use crate::ledger::{ProcessGauges, Rotation, WindowEnd, ledger};
+use crate::ledger::{Limits, ProcessGauges, Rotation, WindowEnd, ledger};
 use crate::sync::lock;
 use crate::{account, clock, state};
 
@@ -23,6 +23,9 @@ pub(crate) struct WindowLedger {
 }
 
 static EXCLUSIVE: Mutex<()> = Mutex::new(());
+
+/// How many names of each kind the tests of this process may have together.
+const NAMES_MAX: usize = 4_096;
 
 /// The right to rotate the process's tables.
 pub(crate) struct Books {
@@ -40,6 +43,14 @@ impl Books {
             state::start_measuring();
         }
         account::start_here();
+        // All tests together ask for more names than a service may have.
+        ledger().set_limits(Limits {
+            operations_max: NAMES_MAX,
+            origins_max: NAMES_MAX,
+            callers_max: NAMES_MAX,
+            owners_max: NAMES_MAX,
+            ..Limits::default()
+        });
         let key = ProcessKey {
             instance: "test".into(),
             host: "test".into(),

@@ -79,8 +79,9 @@ fn what_a_client_does_by_itself_is_the_drivers_and_goes_to_its_edges_by_bytes() 
     shares.sort_unstable();
     assert_eq!(shares.len(), 2, "{shares:?}");
     assert_eq!(shares.iter().sum::<i64>(), spent, "to the nanosecond");
-    // 50 for a message's head.
-    assert_eq!(shares[0], (spent * 1_050 + 2_050) / 4_100);
+    // 50 for a message's head; the nanosecond that is left over goes to either.
+    let exact = spent * 1_050 / 4_100;
+    assert!((exact..=exact + 1).contains(&shares[0]), "{shares:?}");
 }
 
 #[test]
