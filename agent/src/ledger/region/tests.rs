@@ -203,3 +203,55 @@ fn samples_stand_for_as_many_requests() {
     assert_eq!(exclusive(row), 80);
     assert_eq!(row.get(column::COUNT), Some(8));
 }
+
+#[test]
+fn regions_are_told_apart_down_to_the_limit_and_no_deeper() {
+    let it = Fixture::new(1_000);
+    let (mut above, mut at) = (None, None);
+    for depth in 1..=REGION_DEPTH_MAX {
+        let (id, untold) = it.regions.region(&it.operation, at, "x");
+        assert_eq!(untold, None, "depth {depth}");
+        assert_ne!(Some(id), at);
+        (above, at) = (at, Some(id));
+    }
+    let too_deep = it.regions.region(&it.operation, at, "x");
+    assert_eq!(too_deep, (at.unwrap(), Some(TOO_DEEP)));
+    let beside = it.regions.region(&it.operation, above, "y");
+    assert_eq!(beside.1, None, "only what lies deeper is refused");
+}
+
+#[test]
+fn a_path_is_as_long_as_it_may_be_and_no_longer() {
+    let it = Fixture::new(1_000);
+    let mut at = None;
+    for _ in 0..5 {
+        at = Some(it.region(at, Box::leak("n".repeat(200).into_boxed_str())));
+    }
+    // Five names of 200 bytes and four separators; the next one has another.
+    let room = REGION_PATH_BYTES_MAX - 1_004 - 1;
+    let name = |len: usize| -> &'static str { Box::leak("m".repeat(len).into_boxed_str()) };
+    let fits = it.regions.region(&it.operation, at, name(room));
+    assert_eq!(fits.1, None);
+    let too_long = it.regions.region(&it.operation, at, name(room + 1));
+    assert_eq!(too_long, (at.unwrap(), Some(TOO_DEEP)));
+}
+
+#[test]
+fn what_strayed_in_a_shard_is_there_when_shards_are_merged() {
+    let mut it = Fixture::new(8);
+    let old = it.region(None, "old");
+    it.rotate();
+    it.now_ns += FORGET_AFTER_NS;
+    it.rotate();
+    let new = it.region(None, "new");
+    assert_eq!(old.index, new.index, "the number comes again");
+    // The second stands in the first one's place already: it strays in this shard, before any merging.
+    it.spend(new, 5);
+    it.spend(old, 3);
+    let shard = std::mem::take(&mut it.costs);
+    it.costs.merge(&shard);
+    let rows = it.rotate();
+    assert_eq!(total(&rows), 8);
+    assert_eq!((exclusive(&rows["new"]), exclusive(&rows[OTHER])), (5, 3));
+    assert_eq!(it.strayed, 1);
+}

@@ -115,6 +115,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ledger::cost::Cost;
+    use crate::ledger::names::Names;
+    use crate::ledger::shard::OperationCell;
 
     #[test]
     fn the_largest_remainders_get_what_division_leaves() {
@@ -143,6 +146,47 @@ mod tests {
                 prop_assert!((i128::from(*share) * whole - exact).abs() <= whole.max(0));
             }
         }
+    }
+
+    /// What is shared out over rows of these weights, and what stays with the connection.
+    fn shared(weights: &[i64]) -> (Vec<[i64; 2]>, i64) {
+        let names = Names::new();
+        let owner = names.owner(OwnerKind::Connection, HTTP2_CONNECTION).0;
+        let mut merged = Merged::default();
+        let mut cost = Cost::default();
+        cost.cpu_ns[Class::Protocol as usize] = 90;
+        cost.cpu_ns[Class::Io as usize] = -30;
+        merged.owners.resize(owner.0 as usize + 1, Cost::default());
+        merged.owners[owner.0 as usize] = cost;
+        let place = names.caller("", "").0;
+        let rows: Vec<_> = (0..weights.len())
+            .map(|n| {
+                let name = names.operation("", &format!("{n}"), "").0;
+                names.row(&name, &place, &place).0.id
+            })
+            .collect();
+        for (id, weight) in rows.iter().zip(weights) {
+            let mut cell = OperationCell {
+                http2_weight: *weight,
+                ..OperationCell::default()
+            };
+            merged.operations.push(*id, &mut cell);
+        }
+        let shares = http2(&mut merged, &names.resolve_and_forget(1));
+        let of = |id: &u32| shares.of_operation(*id).unwrap_or_default();
+        let left = merged.owners[owner.0 as usize].total_ns();
+        (rows.iter().map(of).collect(), left)
+    }
+
+    #[test]
+    fn what_was_taken_back_has_no_share_and_without_frames_the_connection_pays() {
+        assert_eq!(shared(&[1, 2]), (vec![[30, -10], [60, -20]], 0));
+        assert_eq!(
+            shared(&[1, -5, 2, 0]),
+            (vec![[30, -10], [0, 0], [60, -20], [0, 0]], 0)
+        );
+        assert_eq!(shared(&[0, -5]), (vec![[0, 0], [0, 0]], 60));
+        assert_eq!(shared(&[]), (vec![], 60));
     }
 
     #[test]

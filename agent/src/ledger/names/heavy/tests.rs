@@ -202,6 +202,148 @@ fn a_million_names_take_no_more_memory_than_a_thousand() {
     assert_eq!(sum, 1_000_000 * 1_000);
 }
 
+#[test]
+fn a_newcomer_takes_over_the_weight_of_the_lightest_and_is_certain_only_of_its_own() {
+    let mut sketch = Sketch::default();
+    for hash in 0..CANDIDATES_MAX {
+        sketch.add(hash as u64, 10);
+    }
+    sketch.add(1_000, 3);
+    assert_eq!(sketch.candidates.len(), CANDIDATES_MAX);
+    let newcomer = sketch
+        .candidates
+        .iter()
+        .find(|it| it.hash == 1_000)
+        .unwrap();
+    assert_eq!((newcomer.weight, newcomer.certain()), (13, 3));
+    sketch.fade();
+    let newcomer = sketch
+        .candidates
+        .iter()
+        .find(|it| it.hash == 1_000)
+        .unwrap();
+    assert_eq!((newcomer.weight, newcomer.doubt), (6, 5));
+}
+
+/// A table of so many places, with the ids from 0 on.
+fn places(n: u64) -> Table<Place> {
+    let mut table = Table::default();
+    for hash in 0..n {
+        table.insert(hash, |id| Place {
+            id,
+            service: "peer".into(),
+            operation: "GET /".into(),
+            used_ns: 0.into(),
+        });
+    }
+    table
+}
+
+/// Scales on which entries weigh this before a window, and newcomers that.
+fn scales(weights: &[u64], newcomers: &[u64]) -> Scales {
+    let mut scales = Scales {
+        weights: (0..).zip(weights.iter().copied()).collect(),
+        ..Scales::default()
+    };
+    for (hash, weight) in (1_000..).zip(newcomers) {
+        scales.sketch.add(hash, *weight);
+    }
+    scales
+}
+
+fn retired(table: &Table<Place>) -> Vec<u32> {
+    let mut ids: Vec<_> = table.retired_ids().into_iter().collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn weights_fade_and_costs_are_added() {
+    let mut table = places(2);
+    let mut scales = scales(&[100, 60], &[40]);
+    scales.renew(&mut table, 16, &HashMap::from([(1, 7)]), |_| true);
+    assert_eq!(scales.weights, HashMap::from([(0, 50), (1, 37)]));
+    scales.sketch.add(2_000, 40);
+    scales.renew(&mut table, 2, &HashMap::from([(0, 900), (1, 900)]), |_| {
+        true
+    });
+    assert_eq!(scales.sketch.candidates.len(), 1, "one got a place");
+    assert_eq!(scales.sketch.candidates[0].weight, 20, "and one waits");
+}
+
+#[test]
+fn the_lightest_goes_and_only_for_one_that_weighs_twice_as_much() {
+    let weights: Vec<u64> = (0..16).map(|n| 20_000 - 1_000 * n).collect();
+    // The lightest has 2 500 left after the window.
+    for (newcomer, expected) in [(5_000, vec![]), (5_001, vec![15])] {
+        let mut table = places(16);
+        let mut scales = scales(&weights, &[newcomer]);
+        scales.renew(&mut table, 16, &HashMap::new(), |_| true);
+        assert_eq!(retired(&table), expected, "{newcomer}");
+        assert_eq!(scales.reserved.len(), expected.len());
+    }
+}
+
+#[test]
+fn at_most_one_place_in_eight_changes_in_a_window() {
+    let mut table = places(16);
+    let mut scales = scales(&[2; 16], &[1_000_000; 6]);
+    assert_eq!(scales.renew(&mut table, 16, &HashMap::new(), |_| true), 2);
+    assert_eq!((table.len(), scales.reserved.len()), (14, 2));
+}
+
+#[test]
+fn who_came_in_this_window_may_stay_however_light() {
+    let mut table = places(8);
+    // The last one was not there before.
+    let mut scales = scales(&[1_000; 7], &[1_000_000]);
+    scales.renew(&mut table, 8, &HashMap::from([(7, 1)]), |_| true);
+    let gone = retired(&table);
+    assert_eq!(gone.len(), 1);
+    assert_ne!(gone, [7]);
+}
+
+#[test]
+fn a_free_place_is_kept_for_one_newcomer_and_not_for_two() {
+    let mut table = places(15);
+    let mut scales = scales(&[100_000_000; 15], &[90_000_000, 80_000_000]);
+    assert_eq!(scales.renew(&mut table, 16, &HashMap::new(), |_| true), 0);
+    assert_eq!(scales.reserved, HashSet::from([1_000]), "the heavier one's");
+    // It does not come, and the place is open again.
+    scales.sketch = Sketch::default();
+    scales.renew(&mut table, 16, &HashMap::new(), |_| true);
+    assert!(scales.reserved.is_empty());
+}
+
+#[test]
+fn a_place_that_is_kept_is_not_given_to_others() {
+    let names = Names::new();
+    lock(&names.heavy).callers.reserved.insert(7);
+    let is_full = |hash, len| names.is_full(Which::Callers, hash, len, 8);
+    assert!(is_full(9, 7), "one is left, and it is another's");
+    assert!(!is_full(9, 6));
+    assert!(!is_full(7, 7), "this one's");
+    assert!(!is_full(9, 7), "it is taken, so nothing is kept any more");
+}
+
+#[test]
+fn what_is_remembered_is_void_when_somebody_lost_a_place() {
+    let mut books = Books::open(limits(8));
+    for _ in 0..5 {
+        for n in 0..8 {
+            books.request(&format!("early {n}"), "c", 1_000 * (n + 1));
+        }
+        books.request("heavy", "c", 1_000_000);
+        let before = books.names.generation();
+        if books.rotate() > 0 {
+            assert_ne!(books.names.generation(), before);
+            return;
+        }
+        assert_eq!(books.names.generation(), before, "all is as it was");
+    }
+    panic!("nobody lost a place");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
