@@ -227,6 +227,8 @@ fn signals_that_end_a_process_still_do() {
     use std::os::unix::process::ExitStatusExt as _;
     const NAME: &str = "signals_that_end_a_process_still_do";
     if is_subject() {
+        // SAFETY: the default action, which shells take from what they start in the background.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         let agent = weighbridge_agent::init();
         work("sent");
         assert!(agent.flush(PATIENCE));
