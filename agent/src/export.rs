@@ -18,6 +18,8 @@ mod spool;
 pub(crate) use backoff::Backoff;
 pub(crate) use exporter::{ExportConfig, Exporter, Target};
 pub(crate) use http::HttpTarget;
+#[cfg(feature = "otlp-metrics")]
+pub(crate) use http::one_connection;
 pub use http::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, RESPONSE_BYTES_MAX};
 pub use sink::{Delivery, Sink};
 

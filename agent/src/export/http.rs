@@ -37,22 +37,27 @@ pub(crate) struct HttpTarget {
     request_timeout: Duration,
 }
 
+/// A client that keeps one connection, and reads no head longer than an answer may be. It follows no redirects. To be
+/// used on one runtime only: the pool's connection lives there.
+pub(crate) fn one_connection() -> Client<HttpConnector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(1)
+        .http1_max_buf_size(RESPONSE_BYTES_MAX)
+        .build(connector)
+}
+
 impl HttpTarget {
     /// Must be used on one runtime only: the pool's connections live there.
     pub(crate) fn new(endpoint: Endpoint, token: Option<Token>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .http1_max_buf_size(RESPONSE_BYTES_MAX)
-            .build(connector);
         Self {
             endpoint,
             token,
-            client,
+            client: one_connection(),
             request_timeout: REQUEST_TIMEOUT,
         }
     }

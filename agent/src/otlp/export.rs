@@ -9,19 +9,16 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prost::Message as _;
 use tokio::sync::Notify;
 use weighbridge_wire::{Identity, RowSet, Window};
 
 use super::config::{OtlpSettings, Temporality};
 use super::metrics::{self, Range};
-use crate::export::{Backoff, CONNECT_TIMEOUT, REQUEST_TIMEOUT, RESPONSE_BYTES_MAX};
+use crate::export::{Backoff, REQUEST_TIMEOUT, RESPONSE_BYTES_MAX, one_connection};
 use crate::ledger::loss;
 use crate::sync::lock;
 
-/// How long an idle connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the same metrics are sent before they are given up.
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -67,19 +64,10 @@ enum Failed {
 impl OtlpExporter {
     /// Must be used on one runtime only: the pool's connections live there.
     pub(crate) fn new(settings: OtlpSettings, identity: Identity) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .http1_max_buf_size(RESPONSE_BYTES_MAX)
-            .build(connector);
         Self {
             settings,
             identity,
-            client,
+            client: one_connection(),
             known: Mutex::default(),
             sending: tokio::sync::Mutex::default(),
             offered: Notify::new(),
