@@ -17,6 +17,7 @@ mod rng;
 pub mod simulate;
 #[cfg(test)]
 mod testing;
+pub mod topology;
 
 pub use document::Document;
 pub use options::{Constraints, Options, Prices, Sufficiency};

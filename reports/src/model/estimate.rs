@@ -55,6 +55,11 @@ impl Resampler {
         Self { weights, slots }
     }
 
+    /// How many resampled ranges were drawn; 0 when there are too few slots.
+    pub(crate) fn draws(&self) -> usize {
+        self.weights.len()
+    }
+
     /// A sum over the range, with its spread over resampled ranges.
     pub(crate) fn estimate(&self, tally: &Tally) -> Estimate {
         let quality = tally
@@ -126,6 +131,23 @@ impl Estimate {
             point,
             draws: Draws::None(reason.to_owned()),
             quality: [(quality, point.abs())].into(),
+        }
+    }
+
+    /// A number with a value in every draw; estimated.
+    pub(crate) fn of_draws(point: f64, draws: Vec<f64>) -> Self {
+        Self {
+            point,
+            draws: Draws::Some(draws),
+            quality: [(QualityWord::Estimated, point.abs())].into(),
+        }
+    }
+
+    /// The number in one draw; the number itself where it has no spread.
+    pub(crate) fn draw(&self, draw: usize) -> f64 {
+        match &self.draws {
+            Draws::Some(draws) => draws.get(draw).copied().unwrap_or(self.point),
+            Draws::Exact | Draws::None(_) => self.point,
         }
     }
 

@@ -1,0 +1,141 @@
+//! Copies of data: what keeping them costs, and what reading from the owner costs.
+
+use super::{Edge, End, Entity, Inputs, Topology};
+
+/// Is this edge gone because the copy that it keeps in step was taken away?
+pub(super) fn link_is_gone(inputs: &Inputs, topology: &Topology, edge: usize) -> bool {
+    if topology.read_remotely.is_empty() {
+        return false;
+    }
+    let End::Operation(to) = inputs.edges[edge].to else {
+        return false;
+    };
+    let service = inputs.operations[to].service;
+    topology
+        .read_remotely
+        .iter()
+        .any(|(entity, at)| *at == service && inputs.entities[*entity].links.contains(&edge))
+}
+
+/// CPU of a change at one copy, ns: carrying (both sides and the broker) and applying. As the copies there are;
+/// without any, as an asynchronous message here costs, plus a write. `None` without either.
+pub(super) fn change_ns(inputs: &Inputs, entity: &Entity) -> Option<(f64, f64)> {
+    let links: Vec<&Edge> = entity.links.iter().map(|at| &inputs.edges[*at]).collect();
+    if let Some(carry) = mean(&links, carry) {
+        let apply = mean(&links, |edge| match edge.to {
+            End::Operation(to) => {
+                let operation = &inputs.operations[to];
+                if operation.rate > 0.0 {
+                    (operation.cores * 1e9 / operation.rate - edge.callee_ns).max(0.0)
+                } else {
+                    0.0
+                }
+            }
+            _ => 0.0,
+        })?;
+        return Some((carry, apply));
+    }
+    let messages: Vec<&Edge> = inputs
+        .edges
+        .iter()
+        .filter(|e| !e.sync && e.to != End::Outside && e.from != End::Outside)
+        .collect();
+    let write = entity.places.iter().find_map(|place| place.write_ns)?;
+    Some((mean(&messages, carry)?, write))
+}
+
+fn carry(edge: &Edge) -> f64 {
+    edge.caller_total_ns() + edge.callee_total_ns() + edge.broker_ns
+}
+
+fn mean(edges: &[&Edge], of: impl Fn(&Edge) -> f64) -> Option<f64> {
+    let rate: f64 = edges.iter().map(|edge| edge.rate).sum();
+    (rate > 0.0).then(|| edges.iter().map(|edge| edge.rate * of(edge)).sum::<f64>() / rate)
+}
+
+/// Changes of an entity per second: writes at its owner; over all places when nobody is shown to own it.
+pub(super) fn changes(entity: &Entity) -> f64 {
+    let of = |own: bool| -> f64 {
+        entity
+            .places
+            .iter()
+            .filter(|place| !own || Some(place.service) == entity.owner)
+            .flat_map(|place| &place.writes)
+            .map(|(_, rate)| rate)
+            .sum()
+    };
+    if entity.owner.is_some() {
+        of(true)
+    } else {
+        of(false)
+    }
+}
+
+/// Mean wait of a synchronous call between services, ns.
+pub(super) fn call_wait_ns(inputs: &Inputs) -> Option<f64> {
+    let calls: Vec<&Edge> = inputs
+        .edges
+        .iter()
+        .filter(|e| e.sync && !e.local && e.wait_ns.is_some() && e.to != End::Outside)
+        .collect();
+    mean(&calls, |edge| edge.wait_ns.unwrap_or(0.0))
+}
+
+/// Statements per second with which an operation reads what is no longer copied beside it, and the owner.
+pub(super) fn remote_reads(
+    inputs: &Inputs,
+    topology: &Topology,
+) -> Vec<(usize, f64, Option<usize>)> {
+    let mut reads = Vec::new();
+    for (entity, service) in &topology.read_remotely {
+        let entity = &inputs.entities[*entity];
+        for place in entity
+            .places
+            .iter()
+            .filter(|place| place.service == *service)
+        {
+            reads.extend(
+                place
+                    .reads
+                    .iter()
+                    .map(|(at, rate)| (*at, *rate, entity.owner)),
+            );
+        }
+    }
+    reads
+}
+
+/// Number of copies, their bytes (unknown when one reports none), and the largest mean age of a change.
+pub(super) fn kept(
+    inputs: &Inputs,
+    topology: &Topology,
+    replicas: &[f64],
+) -> (f64, Option<f64>, Option<f64>) {
+    let mut copies = 0.0;
+    let mut bytes = Some(0.0);
+    let mut age: Option<f64> = Some(0.0);
+    let mut add = |n: f64, each: Option<f64>| {
+        copies += n;
+        bytes = bytes.zip(each).map(|(sum, each)| sum + n * each);
+    };
+    for (at, entity) in inputs.entities.iter().enumerate() {
+        for place in entity.places.iter().filter(|place| place.copy) {
+            if !topology.read_remotely.contains(&(at, place.service)) {
+                add(1.0, place.bytes);
+            }
+        }
+        for (_, deployable) in topology.copied.iter().filter(|(entity, _)| *entity == at) {
+            let size = entity.places.iter().find_map(|place| place.bytes);
+            add(replicas.get(*deployable).copied().unwrap_or(1.0), size);
+        }
+        let is_kept = |link: &&usize| !link_is_gone(inputs, topology, **link);
+        for link in entity.links.iter().filter(is_kept) {
+            age = age.zip(inputs.edges[*link].wait_ns).map(|(a, b)| a.max(b));
+        }
+    }
+    if !topology.copied.is_empty() && inputs.entities.iter().all(|entity| entity.links.is_empty()) {
+        // Nobody keeps copies in step yet, so nobody tells how long a change takes.
+        age = None;
+    }
+    (copies, bytes, age)
+}

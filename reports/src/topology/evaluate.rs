@@ -1,0 +1,501 @@
+//! Prices a topology.
+
+use super::copies;
+use super::deployable::{self, MemoryShares, Sized};
+use super::{DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency};
+use crate::Options;
+use crate::queue::ClassLoad;
+
+/// At what load, and by which rules processes are counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Multiple of the load seen.
+    pub factor: f64,
+    /// Whether processes are added where the planned utilisation needs them. Else the topology's numbers stand.
+    pub resize: bool,
+    /// Utilisation up to which a process is planned to be used.
+    pub target_utilisation: f64,
+    /// Fewest processes of a deployable, when resized.
+    pub min_replicas: f64,
+    /// Whether a resized deployable must carry its load with one process lost.
+    pub one_lost: bool,
+}
+
+impl Load {
+    /// The load seen, with the processes there are.
+    #[must_use]
+    pub fn seen(options: &Options) -> Self {
+        Self {
+            factor: 1.0,
+            resize: false,
+            target_utilisation: options.target(),
+            min_replicas: f64::from(options.constraints.min_replicas.max(1)),
+            one_lost: false,
+        }
+    }
+
+    /// A multiple of the load seen, with as many processes as it needs.
+    #[must_use]
+    pub fn planned(options: &Options, factor: f64) -> Self {
+        Self {
+            factor,
+            resize: true,
+            ..Self::seen(options)
+        }
+    }
+}
+
+/// What an edge makes of its ends, cores at the load asked for. Signed changes of operations' rows; whole pools.
+#[derive(Clone, Copy, Debug, Default)]
+struct Terms {
+    caller_rows: f64,
+    callee_rows: f64,
+    caller_pool: f64,
+    callee_pool: f64,
+    broker: f64,
+    /// Messages per second at each end.
+    messages: f64,
+    /// Change of all of that for one call, ns (without scheduler), and messages of one call.
+    change_ns: f64,
+    messages_each: f64,
+}
+
+fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms {
+    let edge = &inputs.edges[at];
+    let rate = edge.rate * factor;
+    let cores = |ns: f64| ns * rate * 1e-9;
+    let carried = edge.caller_total_ns() + edge.callee_total_ns() + edge.broker_ns;
+    if copies::link_is_gone(inputs, topology, at) {
+        let work = match edge.to {
+            End::Operation(to) if inputs.operations[to].rate > 0.0 => {
+                inputs.operations[to].cores * 1e9 / inputs.operations[to].rate
+            }
+            _ => edge.callee_ns,
+        };
+        return Terms {
+            caller_rows: -cores(edge.caller_ns),
+            callee_rows: -cores(work),
+            change_ns: -(carried - edge.callee_ns + work),
+            ..Terms::default()
+        };
+    }
+    match topology.ways[at] {
+        Way::Remote if edge.local => {
+            // It never was a message: priced as the synchronous calls here are, half at each end.
+            let each = inputs.remote_call_ns.unwrap_or(0.0);
+            let half = each / 2.0;
+            Terms {
+                caller_rows: cores(half - inputs.local_call_ns),
+                callee_rows: cores(half),
+                messages: rate * edge.messages(),
+                messages_each: edge.messages(),
+                change_ns: each - inputs.local_call_ns,
+                ..Terms::default()
+            }
+        }
+        Way::Remote => {
+            let calls = topology.batched.get(&at).copied().unwrap_or(1.0).max(1.0);
+            // What grows with bytes stays; the rest is paid once for a batch.
+            let bytes = if carried > 0.0 {
+                (edge.by_bytes_ns / carried).clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            let left = bytes + (1.0 - bytes) / calls;
+            Terms {
+                caller_rows: cores(edge.caller_ns * (left - 1.0)),
+                callee_rows: cores(edge.callee_ns * (left - 1.0)),
+                caller_pool: cores(edge.caller_pool_ns * left),
+                callee_pool: cores(edge.callee_pool_ns * left),
+                broker: cores(edge.broker_ns * left),
+                messages: rate * edge.messages() / calls,
+                messages_each: edge.messages() / calls,
+                change_ns: carried * (left - 1.0),
+            }
+        }
+        // As it is.
+        Way::Local if edge.local => Terms {
+            caller_pool: cores(edge.caller_pool_ns),
+            callee_pool: cores(edge.callee_pool_ns),
+            ..Terms::default()
+        },
+        Way::Local | Way::Inline => Terms {
+            caller_rows: cores(inputs.local_call_ns - edge.caller_ns),
+            callee_rows: -cores(edge.callee_ns),
+            change_ns: inputs.local_call_ns - carried,
+            ..Terms::default()
+        },
+    }
+}
+
+/// Everything that evaluation derives from inputs and topology before it looks at latency.
+pub(super) struct Priced {
+    pub(super) members: Vec<Vec<usize>>,
+    pub(super) sized: Vec<Sized>,
+    /// Mean wait for a core, seconds.
+    pub(super) wait: Vec<Option<f64>>,
+    messages: f64,
+    message_bytes: f64,
+    origin_change: Vec<f64>,
+    origin_scheduler: Vec<f64>,
+}
+
+/// The figures of a topology at a load.
+#[must_use]
+pub fn evaluate(inputs: &Inputs, topology: &Topology, load: &Load) -> Figures {
+    let priced = price(inputs, topology, load);
+    let before = price(
+        inputs,
+        &Topology::as_it_is(inputs),
+        &Load {
+            factor: 1.0,
+            resize: false,
+            ..*load
+        },
+    );
+    let latency = latency::Latency::of(inputs, topology, &priced, &before);
+    figures(inputs, topology, load, &priced, &latency)
+}
+
+pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced {
+    let count = topology.deployables.len();
+    let f = load.factor;
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let mut rows: Vec<f64> = inputs.operations.iter().map(|o| o.cores * f).collect();
+    let mut own = vec![0.0; inputs.services.len()];
+    let mut incoming = vec![0.0; inputs.operations.len()];
+    for (at, operation) in inputs.operations.iter().enumerate() {
+        members[topology.place[at]].push(at);
+        own[operation.service] += operation.cores;
+    }
+    let homes: Vec<Option<usize>> = (0..inputs.services.len())
+        .map(|s| topology.home(s))
+        .collect();
+    let mut variable = vec![0.0; count];
+    let mut origin_change = vec![0.0; inputs.origins.len()];
+    let mut origin_scheduler = vec![0.0; inputs.origins.len()];
+    let (mut messages, mut message_bytes) = (0.0, 0.0);
+    let wake = |end: End| match end {
+        End::Operation(operation) => inputs.services[inputs.operations[operation].service].wake_ns,
+        End::Service(service) => inputs.services[service].wake_ns,
+        End::Outside => 0.0,
+    };
+    let place = |end: End| match end {
+        End::Operation(operation) => Some(topology.place[operation]),
+        End::Service(service) => homes[service],
+        End::Outside => None,
+    };
+    for (at, edge) in inputs.edges.iter().enumerate() {
+        let terms = terms(inputs, topology, at, f);
+        let mut scheduler_each = 0.0;
+        for (end, row, pool) in [
+            (edge.from, terms.caller_rows, terms.caller_pool),
+            (edge.to, terms.callee_rows, terms.callee_pool),
+        ] {
+            let mut outside_rows = row;
+            if let End::Operation(operation) = end {
+                rows[operation] += row;
+                outside_rows = 0.0;
+            }
+            if let Some(deployable) = place(end) {
+                variable[deployable] += outside_rows + pool + terms.messages * wake(end) * 1e-9;
+            }
+            scheduler_each += terms.messages_each * wake(end);
+        }
+        if let End::Operation(operation) = edge.to {
+            incoming[operation] += edge.rate;
+        }
+        if let Some(home) = edge.broker.and_then(|broker| homes[broker]) {
+            variable[home] += terms.broker;
+        }
+        if edge.from != End::Outside && edge.to != End::Outside {
+            messages += terms.messages;
+            if terms.messages > 0.0 {
+                message_bytes += edge.rate * f * edge.bytes;
+            }
+        }
+        for part in &edge.parts {
+            origin_change[part.origin] += part.rate * terms.change_ns;
+            origin_scheduler[part.origin] += part.rate * scheduler_each;
+        }
+    }
+    for (reads, rate, owner) in copies::remote_reads(inputs, topology) {
+        let call = inputs.remote_call_ns.unwrap_or(0.0);
+        let half = call / 2.0 * rate * f * 1e-9;
+        variable[topology.place[reads]] += half;
+        if let Some(home) = owner.and_then(|owner| homes[owner]) {
+            variable[home] += half;
+        }
+        messages += 2.0 * rate * f;
+        let operation = &inputs.operations[reads];
+        for part in &operation.parts {
+            if operation.rate > 0.0 {
+                origin_change[part.origin] += part.rate / operation.rate * rate * call;
+            }
+        }
+    }
+    for (at, operation) in inputs.operations.iter().enumerate() {
+        let service = &inputs.services[operation.service];
+        let share = if own[operation.service] > 0.0 {
+            operation.cores / own[operation.service]
+        } else {
+            0.0
+        };
+        let outside = (operation.rate - incoming[at]).max(0.0) * 2.0 * service.wake_ns;
+        let rest = if own[operation.service] > 0.0 {
+            service.rest * share
+        } else {
+            0.0
+        };
+        variable[topology.place[at]] += rows[at] + (outside * 1e-9 + rest) * f;
+        let rate = operation.rate;
+        for part in &operation.parts {
+            let of = if rate > 0.0 { part.rate / rate } else { 0.0 };
+            let by_cores = if operation.cores > 0.0 {
+                part.cores / operation.cores
+            } else {
+                0.0
+            };
+            origin_scheduler[part.origin] += of * outside + by_cores * rest * 1e9;
+        }
+    }
+    for (at, service) in inputs.services.iter().enumerate() {
+        if own[at] <= 0.0
+            && let Some(home) = homes[at]
+        {
+            variable[home] += service.rest * f;
+        }
+    }
+    let mut sized = Vec::with_capacity(count);
+    let mut wait = Vec::with_capacity(count);
+    for (at, deployable) in topology.deployables.iter().enumerate() {
+        let work = variable[at] * deployable::shard_work(inputs, deployable);
+        let one = size(inputs, topology, &members[at], at, work, load);
+        let classes = classes(inputs, &members[at], &rows, f);
+        wait.push(deployable::wait(
+            deployable,
+            &classes,
+            &one,
+            deployable::hottest(inputs, deployable),
+        ));
+        sized.push(one);
+    }
+    Priced {
+        members,
+        sized,
+        wait,
+        messages,
+        message_bytes,
+        origin_change,
+        origin_scheduler,
+    }
+}
+
+/// Operations as load on the cores of a deployable.
+fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<ClassLoad> {
+    members
+        .iter()
+        .filter_map(|at| {
+            let operation = &inputs.operations[*at];
+            let rate = operation.rate * f;
+            let mean = if rate > 0.0 {
+                rows[*at].max(0.0) / rate
+            } else {
+                0.0
+            };
+            (rate > 0.0 && mean > 0.0).then_some(ClassLoad {
+                rate,
+                mean,
+                mean_square: (1.0 + operation.service_cs2) * mean * mean,
+                arrival_cs2: operation.arrival_cs2,
+            })
+        })
+        .collect()
+}
+
+/// Counts processes, and adds what each of them costs.
+fn size(
+    inputs: &Inputs,
+    topology: &Topology,
+    members: &[usize],
+    at: usize,
+    variable: f64,
+    load: &Load,
+) -> Sized {
+    let deployable = &topology.deployables[at];
+    let mut sized = Sized {
+        variable,
+        ..Sized::default()
+    };
+    if members.is_empty() && deployable.home_of.is_empty() {
+        return sized;
+    }
+    let each = |service: usize, cores: f64| {
+        cores / inputs.services[service].instances.max(f64::MIN_POSITIVE)
+    };
+    // Background work comes along; the agent is paid once for a process, as the dearest of its services pays it.
+    let mut agent: f64 = 0.0;
+    for service in &deployable.home_of {
+        sized.fixed_each += each(*service, inputs.services[*service].background);
+        agent = agent.max(each(*service, inputs.services[*service].agent));
+    }
+    for operation in members {
+        let service = inputs.operations[*operation].service;
+        agent = agent.max(each(service, inputs.services[service].agent));
+    }
+    sized.fixed_each += agent;
+    for (entity, _) in topology.copied.iter().filter(|(_, to)| *to == at) {
+        let entity = &inputs.entities[*entity];
+        let change = copies::change_ns(inputs, entity).map_or(0.0, |(carry, apply)| carry + apply);
+        sized.fixed_each += copies::changes(entity) * load.factor * change * 1e-9;
+    }
+    sized.needed = deployable::needed(inputs, deployable, &sized, load);
+    sized.replicas = deployable.replicas;
+    if load.resize {
+        let floor = libm::ceil(deployable.replicas - 1e-9).max(load.min_replicas);
+        sized.replicas = sized.needed.unwrap_or(floor).max(floor);
+    }
+    sized
+}
+
+fn figures(
+    inputs: &Inputs,
+    topology: &Topology,
+    load: &Load,
+    priced: &Priced,
+    latency: &latency::Latency,
+) -> Figures {
+    let shares = MemoryShares::of(inputs);
+    let blasts = blast(inputs, topology);
+    let alive = topology.alive();
+    let deployables: Vec<DeployableFigures> = alive
+        .iter()
+        .map(|at| {
+            let (deployable, sized) = (&topology.deployables[*at], &priced.sized[*at]);
+            let (utilisation, one_lost) = deployable::utilisation(inputs, deployable, sized);
+            let bytes = deployable::process_bytes(
+                inputs,
+                topology,
+                &priced.members,
+                *at,
+                sized.replicas,
+                load,
+                &shares,
+            );
+            DeployableFigures {
+                name: deployable.name.clone(),
+                cores: sized.cores(),
+                replicas: sized.replicas,
+                replicas_needed: sized.needed,
+                saturated: utilisation.is_some_and(|u| u >= 1.0),
+                utilisation,
+                utilisation_one_lost: one_lost,
+                wait_ns: priced.wait[*at].map(|s| s * 1e9),
+                process_bytes: bytes,
+                memory_bytes: bytes.map(|bytes| bytes * sized.replicas),
+                blast: blasts.as_ref().map(|b| b[*at]),
+            }
+        })
+        .collect();
+    let replicas: Vec<f64> = priced.sized.iter().map(|s| s.replicas).collect();
+    let (copies, copy_bytes, staleness_ns) = copies::kept(inputs, topology, &replicas);
+    Figures {
+        cores: deployables.iter().map(|d| d.cores).sum(),
+        memory_bytes: deployables.iter().map(|d| d.memory_bytes).sum(),
+        replicas: deployables.iter().map(|d| d.replicas).sum(),
+        messages: priced.messages,
+        message_bytes: priced.message_bytes,
+        copies,
+        copy_bytes,
+        staleness_ns,
+        blast_radius: deployables.iter().filter_map(|d| d.blast).reduce(f64::max),
+        origins: origins(inputs, priced, latency),
+        notes: notes(inputs, topology),
+        deployables,
+    }
+}
+
+fn origins(inputs: &Inputs, priced: &Priced, latency: &latency::Latency) -> Vec<OriginFigures> {
+    let mut cores = vec![0.0; inputs.origins.len()];
+    for part in inputs.operations.iter().flat_map(|o| &o.parts) {
+        cores[part.origin] += part.cores;
+    }
+    inputs
+        .origins
+        .iter()
+        .enumerate()
+        .map(|(at, origin)| {
+            let per_request =
+                |ns: f64| origin.rate.filter(|rate| *rate > 0.0).map(|rate| ns / rate);
+            let attributed = (cores[at] + origin.carried) * 1e9 + priced.origin_change[at];
+            let (points, reason) = latency.origin(origin);
+            OriginFigures {
+                service: origin.service.clone(),
+                operation: origin.operation.clone(),
+                rate: origin.rate,
+                cpu_ns: per_request(attributed),
+                kernel_cpu_ns: per_request(attributed + priced.origin_scheduler[at]),
+                p50_ns: points.map(|p| p[0]),
+                p95_ns: points.map(|p| p[1]),
+                p99_ns: points.map(|p| p[2]),
+                mean_ns: points.map(|p| p[3]),
+                latency_absent_reason: reason,
+            }
+        })
+        .collect()
+}
+
+/// For each deployable the share of requests from outside that wait for something in it. `None` when no root is known.
+pub(super) fn blast(inputs: &Inputs, topology: &Topology) -> Option<Vec<f64>> {
+    let all: f64 = inputs.origins.iter().filter_map(|o| o.rate).sum();
+    if all <= 0.0 {
+        return None;
+    }
+    let mut share = vec![0.0; topology.deployables.len()];
+    for origin in &inputs.origins {
+        let Some(rate) = origin.rate else { continue };
+        let mut touched: Vec<usize> = origin
+            .waits_for
+            .iter()
+            .map(|o| topology.place[*o])
+            .collect();
+        touched.sort_unstable();
+        touched.dedup();
+        for at in touched {
+            share[at] += rate / all;
+        }
+    }
+    Some(share)
+}
+
+fn notes(inputs: &Inputs, topology: &Topology) -> Vec<String> {
+    let mut notes = Vec::new();
+    let cut = |at: &usize| inputs.edges[*at].local && topology.ways[*at] == Way::Remote;
+    let made_remote = (0..inputs.edges.len()).any(|at| cut(&at));
+    if (made_remote || !topology.read_remotely.is_empty()) && inputs.remote_call_ns.is_none() {
+        notes.push("No synchronous call between processes was seen, so what a new one costs is not known and left out.".to_owned());
+    }
+    if topology
+        .copied
+        .iter()
+        .any(|(entity, _)| copies::change_ns(inputs, &inputs.entities[*entity]).is_none())
+    {
+        notes.push("What a change costs a new copy is not known and left out: no asynchronous message or no write was seen.".to_owned());
+    }
+    for deployable in &topology.deployables {
+        if let Some(shards) = &deployable.shards {
+            let entity = &inputs.entities[shards.entity];
+            if entity.multi_key_share.is_none() || entity.top_key_share.is_none() {
+                notes.push(format!("The keys of {} are not known: requests are taken to touch one key each, evenly.", entity.name));
+            }
+        }
+    }
+    if topology
+        .batched
+        .keys()
+        .any(|at| !inputs.edges[*at].by_bytes_known)
+    {
+        notes.push("Message sizes vary too little to tell a price per byte: all of the overhead of a batched call is taken to be per call, so the saving is an upper estimate.".to_owned());
+    }
+    notes
+}

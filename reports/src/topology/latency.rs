@@ -1,0 +1,290 @@
+//! Latency of a changed topology: what was measured, less what leaves the critical path, plus what joins it.
+//!
+//! Means follow the call shapes: steps run one after the other, calls inside a step side by side, so a step lasts as
+//! long as its longest branch. A call that becomes local lasts as long as its callee works. Waits for cores change by
+//! the difference of the queue model. Quantiles are those measured at the root, scaled by the change of the mean: never
+//! sums of quantiles.
+
+use std::collections::BTreeMap;
+
+use super::evaluate::Priced;
+use super::{Branch, End, Inputs, Operation, Origin, Topology, Way, copies};
+
+/// Mean latency of each operation before and after.
+pub(super) struct Latency {
+    before: Vec<Option<f64>>,
+    after: Vec<Option<f64>>,
+    saturated: Option<String>,
+}
+
+struct Walk<'a> {
+    inputs: &'a Inputs,
+    topology: &'a Topology,
+    /// Change of the wait for a core, by operation, ns; none where the new place is saturated.
+    wait_change: Vec<Option<f64>>,
+    remote: BTreeMap<usize, f64>,
+    out: Vec<Vec<usize>>,
+    done: Vec<Option<Option<f64>>>,
+    walking: Vec<bool>,
+}
+
+impl Latency {
+    pub(super) fn of(
+        inputs: &Inputs,
+        topology: &Topology,
+        after: &Priced,
+        before: &Priced,
+    ) -> Self {
+        let mut saturated = None;
+        let wait_change = inputs
+            .operations
+            .iter()
+            .enumerate()
+            .map(|(at, operation)| {
+                // Before, each service is its own deployable.
+                let was = before.wait[operation.service];
+                let place = topology.place[at];
+                let is = after.wait[place];
+                match (was, is) {
+                    (Some(was), Some(is)) => Some((is - was) * 1e9),
+                    // No cores known: nobody can tell a wait, before or after.
+                    _ if topology.deployables[place].cores_limit.is_none() => Some(0.0),
+                    // Saturated before: what was measured holds no wait that an open queue explains.
+                    (None, _) => Some(0.0),
+                    (Some(_), None) => {
+                        saturated = Some(topology.deployables[place].name.clone());
+                        None
+                    }
+                }
+            })
+            .collect();
+        let mut out = vec![Vec::new(); inputs.operations.len()];
+        for (at, edge) in inputs.edges.iter().enumerate() {
+            if let End::Operation(from) = edge.from {
+                out[from].push(at);
+            }
+        }
+        let call = copies::call_wait_ns(inputs).unwrap_or(0.0);
+        let mut remote = BTreeMap::new();
+        for (operation, rate, _) in copies::remote_reads(inputs, topology) {
+            let requests = inputs.operations[operation].rate;
+            if requests > 0.0 {
+                *remote.entry(operation).or_insert(0.0) += rate / requests * call;
+            }
+        }
+        let mut walk = Walk {
+            inputs,
+            topology,
+            wait_change,
+            remote,
+            out,
+            done: vec![None; inputs.operations.len()],
+            walking: vec![false; inputs.operations.len()],
+        };
+        let after = (0..inputs.operations.len())
+            .map(|at| walk.operation(at))
+            .collect();
+        Self {
+            before: inputs.operations.iter().map(|o| o.wall_ns).collect(),
+            after,
+            saturated,
+        }
+    }
+
+    /// Median, 95th, 99th percentile and mean of an origin; or why they are not known.
+    pub(super) fn origin(&self, origin: &Origin) -> (Option<[f64; 4]>, Option<String>) {
+        let Some((root, wall)) = origin.root.zip(origin.wall_ns) else {
+            return (
+                None,
+                Some("no wall times of the root were recorded".to_owned()),
+            );
+        };
+        match (self.before[root], self.after[root]) {
+            (Some(before), Some(after)) if before > 0.0 => {
+                (Some(wall.map(|ns| ns * after / before)), None)
+            }
+            (_, None) if self.saturated.is_some() => {
+                let name = self.saturated.as_deref().unwrap_or_default();
+                (
+                    None,
+                    Some(format!("{name} is saturated: its queue grows without end")),
+                )
+            }
+            _ => (
+                None,
+                Some("the wall time of the root is not known".to_owned()),
+            ),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Mean time of an operation's request in the new topology; unknown below a saturated one.
+    fn operation(&mut self, at: usize) -> Option<f64> {
+        if let Some(done) = self.done[at] {
+            return done;
+        }
+        let operation = &self.inputs.operations[at];
+        // A ring of calls: what was measured stands for the inner round.
+        if self.walking[at] {
+            return operation.wall_ns;
+        }
+        self.walking[at] = true;
+        let time = self.time(at, operation);
+        self.walking[at] = false;
+        self.done[at] = Some(time);
+        time
+    }
+
+    fn time(&mut self, at: usize, operation: &Operation) -> Option<f64> {
+        let wall = operation.wall_ns?;
+        let change = if operation.shapes.is_empty() {
+            self.without_shapes(at, operation)?
+        } else {
+            self.with_shapes(operation)?
+        };
+        let inline = self.inline(at, operation)?;
+        let own = self.own(at, operation);
+        let remote = self.remote.get(&at).copied().unwrap_or(0.0);
+        let time = wall + change + inline + own + remote + self.wait_change[at]?;
+        Some(time.max(0.0))
+    }
+
+    /// Encoding and decoding that the operation itself no longer does, per request.
+    fn own(&self, at: usize, operation: &Operation) -> f64 {
+        if operation.rate <= 0.0 {
+            return 0.0;
+        }
+        self.out[at]
+            .iter()
+            .map(|e| (*e, &self.inputs.edges[*e]))
+            .filter(|(e, edge)| !edge.local && edge.sync && self.topology.ways[*e] == Way::Local)
+            .map(|(_, edge)| {
+                -(edge.caller_ns - self.inputs.local_call_ns) * edge.rate / operation.rate
+            })
+            .sum()
+    }
+
+    /// Asynchronous consumers that now run inside the request.
+    fn inline(&mut self, at: usize, operation: &Operation) -> Option<f64> {
+        let mut sum = 0.0;
+        for e in self.out[at].clone() {
+            let edge = &self.inputs.edges[e];
+            if let (Way::Inline, End::Operation(to)) = (self.topology.ways[e], edge.to)
+                && operation.rate > 0.0
+            {
+                let calls = edge.rate / operation.rate;
+                sum += calls * self.operation(to)?;
+            }
+        }
+        Some(sum)
+    }
+
+    /// Time of one call in the new topology, when it took `wall` before. `None` below a saturated callee.
+    fn call(&mut self, at: usize, wall: f64) -> Option<f64> {
+        let edge = &self.inputs.edges[at];
+        let End::Operation(to) = edge.to else {
+            return Some(wall);
+        };
+        if copies::link_is_gone(self.inputs, self.topology, at) {
+            return Some(0.0);
+        }
+        let callee = &self.inputs.operations[to];
+        let (callee_ns, local_call_ns, was_local) =
+            (edge.callee_ns, self.inputs.local_call_ns, edge.local);
+        let before = callee.wall_ns;
+        let after = self.operation(to);
+        let (before, after) = match (before, after) {
+            (Some(before), Some(after)) => (before, after),
+            (Some(_), None) => return None,
+            (None, _) => return Some(wall),
+        };
+        Some(match self.topology.ways[at] {
+            Way::Local | Way::Inline if !was_local => {
+                // At most as long as it took: a local call never waits for a network.
+                (after - callee_ns)
+                    .max(0.0)
+                    .min((wall + after - before).max(0.0))
+                    + local_call_ns
+            }
+            Way::Remote if was_local => {
+                let travel = copies::call_wait_ns(self.inputs).unwrap_or(0.0);
+                // What a call here takes beyond its callee is not known apart: its whole wait bounds it.
+                wall + (after - before) + travel
+            }
+            _ => (wall + after - before).max(0.0),
+        })
+    }
+
+    fn with_shapes(&mut self, operation: &Operation) -> Option<f64> {
+        let mut change = 0.0;
+        for shape in operation.shapes.clone() {
+            for step in &shape.steps {
+                let waited: Vec<&Branch> = step.branches.iter().filter(|b| !b.detached).collect();
+                if waited.iter().all(|branch| branch.edge.is_none()) {
+                    continue;
+                }
+                let beside = waited.len() > 1 || waited.iter().any(|b| b.beside);
+                let (mut before, mut after) = (0.0_f64, 0.0_f64);
+                for branch in waited {
+                    let batch = branch
+                        .edge
+                        .and_then(|e| self.topology.batched.get(&e))
+                        .copied();
+                    let now = match branch.edge {
+                        Some(edge) => self.call(edge, branch.wall_ns)?,
+                        None => branch.wall_ns,
+                    };
+                    if beside {
+                        // Side by side a step lasts as long as its longest branch, if it is taken at all.
+                        let taken = branch.calls.min(1.0);
+                        before = before.max(taken * branch.wall_ns);
+                        after = after.max(taken * now);
+                    } else {
+                        before += branch.calls * branch.wall_ns;
+                        after += branch.calls / batch.unwrap_or(1.0).max(1.0) * now;
+                    }
+                }
+                change += shape.share * (after - before);
+            }
+        }
+        Some(change)
+    }
+
+    /// Without shapes: one after the other, as far as the time that the operation waited for calls allows.
+    fn without_shapes(&mut self, at: usize, operation: &Operation) -> Option<f64> {
+        if operation.rate <= 0.0 {
+            return Some(0.0);
+        }
+        let mut before = 0.0;
+        let mut after = 0.0;
+        for e in self.out[at].clone() {
+            let edge = &self.inputs.edges[e];
+            let Some(wall) = edge.wait_ns.filter(|_| edge.sync) else {
+                continue;
+            };
+            let calls = edge.rate / operation.rate;
+            let batch = self
+                .topology
+                .batched
+                .get(&e)
+                .copied()
+                .unwrap_or(1.0)
+                .max(1.0);
+            before += calls * wall;
+            after += calls / batch * self.call(e, wall)?;
+        }
+        // They waited for more than there was time: the calls ran side by side.
+        let room = operation
+            .wait_call_ns
+            .or(operation.wall_ns)
+            .unwrap_or(before)
+            .max(0.0);
+        let fits = if before > room && before > 0.0 {
+            room / before
+        } else {
+            1.0
+        };
+        Some((after - before) * fits)
+    }
+}

@@ -1,0 +1,69 @@
+//! What was weighed, ready to be evaluated.
+
+use weighbridge_wire::FoldedRange;
+
+use super::{Inputs, Topology, read};
+use crate::Options;
+use crate::model::{Estimate, Model};
+
+/// A system as it was weighed: the numbers of its model with their spread.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// With all draws.
+    pub(crate) estimates: Inputs<Estimate>,
+    point: Inputs,
+    draws: usize,
+}
+
+impl Weighed {
+    /// Reads a rollup. The same range gives the same numbers.
+    #[must_use]
+    pub fn read(range: &FoldedRange, options: &Options) -> Self {
+        Self::of(&Model::new(range), options)
+    }
+
+    pub(crate) fn of(model: &Model, options: &Options) -> Self {
+        let estimates = read::inputs(model, options);
+        Self {
+            point: estimates.map(&|estimate| estimate.point),
+            draws: model.sampler.draws(),
+            estimates,
+        }
+    }
+
+    /// The numbers as they were seen.
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs {
+        &self.point
+    }
+
+    /// How many resampled ranges there are; 0 when too few windows were seen.
+    #[must_use]
+    pub fn draws(&self) -> usize {
+        self.draws
+    }
+
+    /// The numbers in one resampled range. All figures of a draw belong together, so differences between topologies
+    /// in one draw are free of what they have in common (common random numbers).
+    #[must_use]
+    pub fn draw(&self, draw: usize) -> Inputs {
+        self.estimates.map(&|estimate| estimate.draw(draw))
+    }
+
+    /// The topology that was weighed.
+    #[must_use]
+    pub fn as_it_is(&self) -> Topology {
+        Topology::as_it_is(&self.point)
+    }
+
+    /// The 90 % interval of a figure over all draws. `None` when there are no draws, or when the figure has no value
+    /// in more than a tenth of them.
+    #[must_use]
+    pub fn interval(&self, figure: impl Fn(&Inputs) -> Option<f64>) -> Option<(f64, f64)> {
+        let values = (0..self.draws)
+            .map(|draw| figure(&self.draw(draw)).unwrap_or(f64::NAN))
+            .collect();
+        let point = figure(&self.point)?;
+        Estimate::of_draws(point, values).interval().ok()
+    }
+}
