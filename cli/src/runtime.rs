@@ -1,9 +1,7 @@
 //! Runtimes, and the wish of the outside that the process ends.
 
-use std::future::Future;
-
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Stop;
 
@@ -25,18 +23,30 @@ pub(crate) fn current_thread() -> Result<tokio::runtime::Runtime, Stop> {
 
 const START: &str = "the runtime cannot be started; see the limits of this user (ulimit -a)";
 
-/// Completes with the signal's name when somebody asks the process to end.
+/// The signals that ask a process to end.
+pub(crate) struct EndOfProcess {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl EndOfProcess {
+    /// Completes with the signal's name when somebody asks the process to end.
+    pub(crate) async fn asked(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupt",
+            _ = self.terminate.recv() => "terminate",
+        }
+    }
+}
+
+/// Listens for the signals that ask a process to end.
 ///
 /// # Errors
 /// When signals cannot be heard. Called inside a runtime.
-pub(crate) fn end_of_process() -> Result<impl Future<Output = &'static str>, Stop> {
+pub(crate) fn end_of_process() -> Result<EndOfProcess, Stop> {
     let context = "signals cannot be heard; see the limits of this user (ulimit -a)";
-    let mut interrupt = signal(SignalKind::interrupt()).context(context)?;
-    let mut terminate = signal(SignalKind::terminate()).context(context)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => "interrupt",
-            _ = terminate.recv() => "terminate",
-        }
+    Ok(EndOfProcess {
+        interrupt: signal(SignalKind::interrupt()).context(context)?,
+        terminate: signal(SignalKind::terminate()).context(context)?,
     })
 }

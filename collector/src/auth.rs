@@ -1,19 +1,27 @@
-//! Bearer tokens.
+//! Bearer tokens: who may do what, for which tenant and which services.
+//!
+//! Of a secret only its SHA-256 is kept. A secret is random and long, so nothing slower is needed: there is no
+//! dictionary to try, and every request is checked.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
 
 /// Shortest secret that is accepted, bytes.
 const SECRET_BYTES_MIN: usize = 16;
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 32;
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Sending deltas.
+    /// Sending ledgers and telemetry.
     Ingest,
     /// Reading ranges, documents and metrics.
     Read,
+    /// Taking and restoring snapshots, of all tenants.
+    Admin,
 }
 
 impl Scope {
@@ -23,27 +31,67 @@ impl Scope {
         match self {
             Self::Ingest => "ingest",
             Self::Read => "read",
+            Self::Admin => "admin",
         }
     }
 
     pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Ingest, Self::Read]
+        [Self::Ingest, Self::Read, Self::Admin]
             .into_iter()
             .find(|scope| scope.as_str() == word)
     }
 }
 
-/// A bearer token. Its secret appears in no output.
+/// Which services a token may send: names with `*` for any characters. Empty: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Services(Arc<[String]>);
+
+impl Services {
+    /// True when a service of this name may be sent.
+    pub(crate) fn allow(&self, service: &str) -> bool {
+        self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|pattern| matches(pattern.as_bytes(), service.as_bytes()))
+    }
+}
+
+/// Whether `*` of a pattern can stand for something so that it gives the name. Time is at most the product of the
+/// lengths, and only patterns of the configuration come here.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            retry = Some((p, n));
+            p += 1;
+        } else if pattern.get(p) == name.get(n) {
+            p += 1;
+            n += 1;
+        } else if let Some((star, taken)) = retry {
+            retry = Some((star, taken + 1));
+            p = star + 1;
+            n = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern.iter().skip(p).all(|&byte| byte == b'*')
+}
+
+/// A bearer token. Its secret is not kept, and its digest appears in no output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     name: String,
-    secret: String,
+    digest: [u8; DIGEST_BYTES],
     scopes: Vec<Scope>,
     tenant: Arc<str>,
+    services: Services,
 }
 
 impl Token {
-    /// A token for everything. The name is for people.
+    /// A token for sending and reading. The name is for people.
     ///
     /// # Errors
     /// When the secret is shorter than 16 bytes or could not stand in a header.
@@ -56,15 +104,34 @@ impl Token {
         if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("a secret consists of visible ASCII characters without blanks".into());
         }
-        Ok(Self {
-            name: name.to_owned(),
-            secret: secret.to_owned(),
-            scopes: vec![Scope::Ingest, Scope::Read],
-            tenant: "".into(),
-        })
+        Ok(Self::with_digest(
+            name,
+            Sha256::digest(secret.as_bytes()).into(),
+        ))
     }
 
-    /// Limits what the token allows.
+    /// [`new`](Self::new) from the SHA-256 of the secret, as 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn from_sha256(name: &str, hex: &str) -> Result<Self, String> {
+        let digest = parse_hex(hex.trim()).ok_or(
+            "expected 64 hexadecimal digits: the output of `printf %s SECRET | sha256sum`",
+        )?;
+        Ok(Self::with_digest(name, digest))
+    }
+
+    fn with_digest(name: &str, digest: [u8; DIGEST_BYTES]) -> Self {
+        Self {
+            name: name.to_owned(),
+            digest,
+            scopes: vec![Scope::Ingest, Scope::Read],
+            tenant: "".into(),
+            services: Services::default(),
+        }
+    }
+
+    /// Says what the token allows.
     #[must_use]
     pub fn scopes(mut self, scopes: Vec<Scope>) -> Self {
         self.scopes = scopes;
@@ -78,20 +145,41 @@ impl Token {
         self
     }
 
+    /// Limits what the token sends to services of these names; `*` stands for any characters.
+    #[must_use]
+    pub fn services(mut self, patterns: Vec<String>) -> Self {
+        self.services = Services(patterns.into());
+        self
+    }
+
     /// The token as a section of the configuration file, without its secret.
     pub(crate) fn print(&self) -> String {
-        let scopes: Vec<_> = self
-            .scopes
-            .iter()
-            .map(|scope| format!("\"{}\"", scope.as_str()))
-            .collect();
+        let quoted = |words: Vec<&str>| {
+            let words: Vec<_> = words
+                .into_iter()
+                .map(|word| toml::Value::from(word).to_string())
+                .collect();
+            words.join(", ")
+        };
         format!(
-            "\n[[token]]\nname = {}\nsecret = \"(not shown)\"\nscopes = [{}]\ntenant = {}\n",
+            "\n[[token]]\nname = {}\nsecret = \"(not shown)\"\nscopes = [{}]\ntenant = {}\nservices = [{}]\n",
             toml::Value::from(self.name.as_str()),
-            scopes.join(", "),
+            quoted(self.scopes.iter().map(|scope| scope.as_str()).collect()),
             toml::Value::from(&*self.tenant),
+            quoted(self.services.0.iter().map(String::as_str).collect()),
         )
     }
+}
+
+fn parse_hex(hex: &str) -> Option<[u8; DIGEST_BYTES]> {
+    let mut digest = [0; DIGEST_BYTES];
+    if hex.len() != 2 * DIGEST_BYTES || !hex.is_ascii() {
+        return None;
+    }
+    for (i, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    Some(digest)
 }
 
 impl std::fmt::Debug for Token {
@@ -100,8 +188,18 @@ impl std::fmt::Debug for Token {
             .field("name", &self.name)
             .field("scopes", &self.scopes)
             .field("tenant", &self.tenant)
+            .field("services", &self.services)
             .finish_non_exhaustive()
     }
+}
+
+/// What a request that was let in may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    /// Whose data it reads or writes.
+    pub(crate) tenant: Arc<str>,
+    /// Which services it may send.
+    pub(crate) services: Services,
 }
 
 /// Why a request was not let in.
@@ -126,26 +224,33 @@ impl Auth {
         }
     }
 
-    /// The tenant of a request. Without any configured token everybody is the unnamed tenant.
-    pub(crate) fn tenant(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Denied> {
+    /// What a request may do. Without any configured token everybody may do everything, as the unnamed tenant.
+    pub(crate) fn grant(&self, headers: &HeaderMap, scope: Scope) -> Result<Grant, Denied> {
         if self.tokens.is_empty() {
-            return Ok("".into());
+            return Ok(Grant {
+                tenant: "".into(),
+                services: Services::default(),
+            });
         }
         let given = headers
             .get(header::AUTHORIZATION)
             .map(http::HeaderValue::as_bytes)
             .and_then(bearer)
             .ok_or(Denied::Unknown)?;
+        let given: [u8; DIGEST_BYTES] = Sha256::digest(given).into();
         // All are compared, so that the time does not tell which one is near.
         let mut found = None;
         for token in &*self.tokens {
-            if equal(token.secret.as_bytes(), given) {
+            if equal(&token.digest, &given) {
                 found = Some(token);
             }
         }
         let token = found.ok_or(Denied::Unknown)?;
         if token.scopes.contains(&scope) {
-            Ok(token.tenant.clone())
+            Ok(Grant {
+                tenant: token.tenant.clone(),
+                services: token.services.clone(),
+            })
         } else {
             Err(Denied::Scope)
         }
@@ -160,15 +265,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
-/// Compares in a time that depends on `given` alone.
-fn equal(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (i, byte) in given.iter().enumerate() {
-        let mine = secret
-            .get(i % secret.len().max(1))
-            .copied()
-            .unwrap_or_default();
-        difference |= usize::from(std::hint::black_box(mine ^ byte));
+/// Compares in a time that does not depend on the contents.
+fn equal(mine: &[u8; DIGEST_BYTES], given: &[u8; DIGEST_BYTES]) -> bool {
+    let mut difference = 0;
+    for (mine, given) in mine.iter().zip(given) {
+        difference |= std::hint::black_box(mine ^ given);
     }
     std::hint::black_box(difference) == 0
 }
@@ -196,16 +297,20 @@ mod tests {
         ])
     }
 
+    fn tenant(headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Denied> {
+        auth().grant(headers, scope).map(|grant| grant.tenant)
+    }
+
     #[test]
     fn a_token_opens_what_its_scope_says() {
         let (agents, people) = (
             headers(&format!("Bearer {ONE}")),
             headers(&format!("bearer {TWO}")),
         );
-        assert_eq!(auth().tenant(&agents, Scope::Ingest).as_deref(), Ok("shop"));
-        assert_eq!(auth().tenant(&agents, Scope::Read), Err(Denied::Scope));
-        assert_eq!(auth().tenant(&people, Scope::Read).as_deref(), Ok(""));
-        assert_eq!(auth().tenant(&people, Scope::Ingest), Err(Denied::Scope));
+        assert_eq!(tenant(&agents, Scope::Ingest).as_deref(), Ok("shop"));
+        assert_eq!(tenant(&agents, Scope::Read), Err(Denied::Scope));
+        assert_eq!(tenant(&people, Scope::Read).as_deref(), Ok(""));
+        assert_eq!(tenant(&people, Scope::Ingest), Err(Denied::Scope));
     }
 
     #[test]
@@ -220,13 +325,13 @@ mod tests {
             "Bearer 0123456789abcdeg",
         ] {
             assert_eq!(
-                auth().tenant(&headers(value), Scope::Ingest),
+                tenant(&headers(value), Scope::Ingest),
                 Err(Denied::Unknown),
                 "{value}"
             );
         }
         assert_eq!(
-            auth().tenant(&HeaderMap::new(), Scope::Ingest),
+            tenant(&HeaderMap::new(), Scope::Ingest),
             Err(Denied::Unknown)
         );
     }
@@ -234,8 +339,48 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let token = Token::new("agents", ONE).unwrap();
-        assert!(!format!("{token:?}{}", token.print()).contains(ONE));
+        let shown = format!("{token:?}{}", token.print());
+        assert!(!shown.contains(ONE) && !shown.contains("digest"), "{shown}");
         assert!(Token::new("", "short").is_err());
         assert!(Token::new("", "0123456789 abcdef").is_err());
+    }
+
+    /// `printf %s 0123456789abcdef | sha256sum`.
+    const ONE_SHA256: &str = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
+
+    #[test]
+    fn a_digest_in_the_file_stands_for_the_secret() {
+        assert_eq!(Token::from_sha256("", ONE_SHA256), Token::new("", ONE));
+        for wrong in [ONE, &ONE_SHA256[1..], &ONE_SHA256.replace('9', "g")] {
+            assert!(Token::from_sha256("", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn s13_secrets_are_compared_by_digests_of_one_length_to_the_last_byte() {
+        let one: [u8; 32] = Sha256::digest(ONE).into();
+        for place in 0..32 {
+            let mut other = one;
+            other[place] ^= 1;
+            assert!(!equal(&one, &other), "byte {place} is not looked at");
+        }
+        assert!(equal(&one, &one.clone()));
+        // The header's name has no case, and neither has the scheme.
+        let mut headers = HeaderMap::new();
+        let name: http::HeaderName = "AUTHORIZATION".parse().unwrap();
+        headers.insert(name, format!("bEARER {TWO}").parse().unwrap());
+        assert!(tenant(&headers, Scope::Read).is_ok());
+    }
+
+    #[test]
+    fn patterns_of_services_match_whole_names() {
+        let services = Services(vec!["shop-*".to_owned(), "*-api-*v1".to_owned()].into());
+        for name in ["shop-", "shop-cart", "a-api-v1", "-api--api-xv1"] {
+            assert!(services.allow(name), "{name}");
+        }
+        for name in ["", "shop", "my-shop-cart", "a-api-v2", "api-v1", "*"] {
+            assert!(!services.allow(name), "{name}");
+        }
+        assert!(Services::default().allow("anything"));
     }
 }

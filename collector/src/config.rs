@@ -38,8 +38,31 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long a shutdown waits for requests.
     pub drain_timeout: Duration,
+    /// How the log is written; libraries leave that to the program.
+    pub log_format: LogFormat,
     /// Bounds and rhythms of the engine.
     pub limits: Limits,
+}
+
+/// How a program writes its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 impl Default for Config {
@@ -53,6 +76,7 @@ impl Default for Config {
             weigh_self: true,
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            log_format: LogFormat::default(),
             limits: Limits::default(),
         }
     }

@@ -22,7 +22,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::auth::{Auth, Denied, Scope};
+use crate::auth::{Auth, Denied, Grant, Scope};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Engine;
@@ -93,7 +93,12 @@ impl App {
 
     /// The tenant that a request reads or writes, or the answer that refuses it.
     fn tenant(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Box<Response>> {
-        self.auth.tenant(headers, scope).map_err(|denied| {
+        self.grant(headers, scope).map(|grant| grant.tenant)
+    }
+
+    /// What a request may do, or the answer that refuses it.
+    fn grant(&self, headers: &HeaderMap, scope: Scope) -> Result<Grant, Box<Response>> {
+        self.auth.grant(headers, scope).map_err(|denied| {
             Box::new(match denied {
                 Denied::Unknown => answer::unauthorized(),
                 Denied::Scope => answer::text(

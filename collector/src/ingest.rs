@@ -180,11 +180,24 @@ impl Engine {
         encoding: Encoding,
         body: Bytes,
     ) -> Result<pb::Ack, Refusal> {
+        self.ingest_allowed(tenant, encoding, body, &|_| true).await
+    }
+
+    /// [`ingest`](Self::ingest) from a sender who may not send every service.
+    pub(crate) async fn ingest_allowed(
+        &self,
+        tenant: &Arc<str>,
+        encoding: Encoding,
+        body: Bytes,
+        allowed: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<pb::Ack, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.submit(tenant, encoding, body, move |outcome| {
+        let reply = Box::new(move |outcome| {
             // The sender may have gone; it will send again and be told that it is a duplicate.
             let _ = reply.send(outcome);
-        })?;
+        });
+        self.try_submit(tenant, encoding, body, allowed, reply)
+            .inspect_err(|refusal| self.shared.metrics.refused(refusal.reason()))?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
@@ -200,10 +213,8 @@ impl Engine {
         body: Bytes,
         reply: impl FnOnce(Result<pb::Ack, Refusal>) + Send + 'static,
     ) -> Result<(), Refusal> {
-        self.try_submit(tenant, encoding, body, Box::new(reply))
-            .inspect_err(|refusal| {
-                self.shared.metrics.refused(refusal.reason());
-            })
+        self.try_submit(tenant, encoding, body, &|_| true, Box::new(reply))
+            .inspect_err(|refusal| self.shared.metrics.refused(refusal.reason()))
     }
 
     fn try_submit(
@@ -211,6 +222,7 @@ impl Engine {
         tenant: &Arc<str>,
         encoding: Encoding,
         body: Bytes,
+        allowed: &dyn Fn(&str) -> bool,
         reply: Reply,
     ) -> Result<(), Refusal> {
         if !self.is_healthy() {
@@ -221,6 +233,9 @@ impl Engine {
             let memory = self.shared.memory_for(&inflated)?;
             Ok((decode(&inflated)?, memory))
         })?;
+        if !allowed(&delta.identity.service) {
+            return Err(Refusal::Service);
+        }
         self.shared.check_time(&delta)?;
         let epoch = EpochId {
             tenant: tenant.clone(),

@@ -22,7 +22,7 @@ mod weigh_self;
 
 pub use auth::{Scope, Token};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, Flags};
+pub use config::{Config, ConfigError, Flags, LogFormat};
 pub use ingest::{Engine, Limits, Refusal, View};
 pub use metrics::Metrics;
 pub use read::{FetchError, fetch_range, read_range};

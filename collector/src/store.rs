@@ -172,7 +172,8 @@ pub trait Store: Send + Sync + 'static {
     /// Opens the store again if an error broke it, and visits every blob that is not folded.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be opened or read, or what `visit` returned.
+    /// [`StoreError`] when it cannot be opened for writing, or what `visit` returned. Where it can be read all
+    /// the same, the blobs were visited: what it then holds is what readers see.
     fn recover(
         &self,
         visit: &mut dyn FnMut(Blob) -> Result<(), StoreError>,

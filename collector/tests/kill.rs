@@ -18,8 +18,12 @@ use weighbridge_wire::{
 };
 
 const CHILD: &str = "WEIGHBRIDGE_TEST_COLLECTOR_CHILD";
-const KILLS: u64 = 12;
-const DELTAS: u64 = 400;
+/// Kills unless `WEIGHBRIDGE_TEST_KILLS` says more.
+const KILLS: u64 = 20;
+/// Deltas between one kill and the next.
+const DELTAS_PER_KILL: u64 = 20;
+/// Latest instant of a kill after its delta was sent, µs: a commit with its sync takes about so long.
+const PAUSE_US_MAX: u64 = 12_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Not a test of its own: the collector that is killed.
@@ -130,8 +134,25 @@ fn send(addr: SocketAddr, delta: &Delta) -> bool {
     exchange().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
 }
 
+/// Numbers from a seed (SplitMix64).
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[test]
 fn killed_again_and_again_totals_end_equal() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let kills = number("WEIGHBRIDGE_TEST_KILLS").unwrap_or(KILLS);
+    let mut seed = number("WEIGHBRIDGE_TEST_SEED").unwrap_or_else(|| {
+        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+        RandomState::new().build_hasher().finish()
+    });
+    println!("{kills} kills, WEIGHBRIDGE_TEST_SEED={seed}");
+    let deltas = kills * DELTAS_PER_KILL;
     let directory = tempfile::tempdir().unwrap();
     // Now, as the collector's own clock has it; cut to whole seconds.
     let modified = std::fs::metadata(directory.path())
@@ -144,30 +165,33 @@ fn killed_again_and_again_totals_end_equal() {
         .as_secs()
         * SECOND_NS;
     let (mut child, mut addr) = start(directory.path());
-    let mut kills = 0;
-    for seq in 0..DELTAS {
+    let (mut killed, mut unanswered) = (0, 0);
+    for seq in 0..deltas {
         let delta = delta(now, seq);
-        if seq % (DELTAS / KILLS) == 20 && kills < KILLS {
-            kills += 1;
+        let kill = seq % DELTAS_PER_KILL == DELTAS_PER_KILL / 2;
+        if kill {
+            killed += 1;
             // Killed while this delta is on its way: before it came, before its commit, or before its
             // acknowledgement.
-            let (for_sender, pause) = (delta.clone(), Duration::from_micros(kills * 400));
+            let for_sender = delta.clone();
+            let pause = Duration::from_micros(random(&mut seed) % PAUSE_US_MAX);
             let sender = std::thread::spawn(move || send(addr, &for_sender));
             std::thread::sleep(pause);
             drop(child);
-            let _ = sender.join();
+            unanswered += u64::from(!sender.join().unwrap());
             (child, addr) = start(directory.path());
         }
         while !send(addr, &delta) {}
-        // A lost acknowledgement now and then: everything comes twice.
-        if seq % 7 == 0 {
+        // Its acknowledgement is lost, after every kill and now and then: everything comes twice.
+        if kill || seq % 7 == 0 {
             assert!(send(addr, &delta));
         }
     }
-    assert_eq!(kills, KILLS);
+    assert_eq!(killed, kills);
+    println!("{unanswered} of the deltas on their way at a kill were not answered");
     drop(child);
     let range = read_range(&directory.path().join("data"), Span::default()).unwrap();
-    let expected: i64 = (0..DELTAS)
+    let expected: i64 = (0..deltas)
         .map(|seq| delta(now, seq).rows.accounts_cpu_ns())
         .sum();
     let found: i64 = range
@@ -181,5 +205,5 @@ fn killed_again_and_again_totals_end_equal() {
         .iter()
         .flat_map(|folded| folded.rows.of_kind(RowKind::Loss));
     assert_eq!(losses.count(), 0);
-    assert_eq!(range.windows.len() as u64, DELTAS / 10);
+    assert_eq!(range.windows.len() as u64, deltas / 10);
 }

@@ -37,7 +37,16 @@ impl Collector {
     /// When it does not become ready.
     #[must_use]
     pub fn start_at(data: &Path, listen: &str) -> Self {
-        let mut child = Child::start(&mut Self::command(data, listen));
+        Self::start_command(data, &mut Self::command(data, listen))
+    }
+
+    /// Starts one by a [`command`](Self::command) that a test changed.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_command(data: &Path, command: &mut Command) -> Self {
+        let mut child = Child::start(command);
         let address = child.wait_for("address", |stdout, _| {
             stdout.lines().find_map(|line| {
                 line.strip_prefix("listening on http://")?
@@ -71,6 +80,12 @@ impl Collector {
         command
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -99,6 +114,20 @@ impl Collector {
     /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         self.child.kill();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        self.child.signal(signal);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn wait(self) -> Ended {
+        self.child.wait(patience())
     }
 
     /// Asks it to end (SIGTERM) and waits for that.

@@ -10,7 +10,14 @@ use crate::auth::{Scope, Token};
 
 /// The array of tables that holds the tokens.
 const TOKEN: &str = "token";
-const TOKEN_KEYS: [&str; 4] = ["name", "secret", "scopes", "tenant"];
+const TOKEN_KEYS: [&str; 6] = [
+    "name",
+    "secret",
+    "secret_sha256",
+    "scopes",
+    "tenant",
+    "services",
+];
 
 /// Applies every setting of a file.
 pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), ConfigError> {
@@ -146,10 +153,21 @@ fn apply_tokens(config: &mut Config, value: &Value, place: &str) -> Result<(), C
                 .map(Some)
                 .ok_or_else(|| bad(&format!("{TOKEN}.{key}"), "expected a text")),
         };
-        let secret =
-            text("secret")?.ok_or_else(|| bad("token.secret", "absent; every token has one"))?;
-        let mut token = Token::new(text("name")?.unwrap_or_default(), secret)
-            .map_err(|why| bad("token.secret", &why))?;
+        let name = text("name")?.unwrap_or_default();
+        let mut token = match (text("secret")?, text("secret_sha256")?) {
+            (Some(secret), None) => {
+                Token::new(name, secret).map_err(|why| bad("token.secret", &why))?
+            }
+            (None, Some(hex)) => {
+                Token::from_sha256(name, hex).map_err(|why| bad("token.secret_sha256", &why))?
+            }
+            _ => {
+                return Err(bad(
+                    "token.secret",
+                    "every token has either `secret` or `secret_sha256`",
+                ));
+            }
+        };
         if let Some(tenant) = text("tenant")? {
             token = token.tenant(tenant);
         }
@@ -161,8 +179,25 @@ fn apply_tokens(config: &mut Config, value: &Value, place: &str) -> Result<(), C
                         .map(|s| s.as_str().and_then(Scope::parse))
                         .collect()
                 })
-                .ok_or_else(|| bad("token.scopes", "expected a list of \"ingest\" and \"read\""))?;
+                .ok_or_else(|| {
+                    bad(
+                        "token.scopes",
+                        "expected a list of \"ingest\", \"read\" and \"admin\"",
+                    )
+                })?;
             token = token.scopes(scopes);
+        }
+        if let Some(services) = entry.get("services") {
+            let services = services
+                .as_array()
+                .and_then(|list| list.iter().map(|s| s.as_str().map(str::to_owned)).collect())
+                .ok_or_else(|| {
+                    bad(
+                        "token.services",
+                        "expected a list of names, with * for any characters",
+                    )
+                })?;
+            token = token.services(services);
         }
         config.tokens.push(token);
     }

@@ -1,7 +1,7 @@
 //! The list of settings: the only place where a key, its meaning and its effect are written down.
 
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, ConfigError, ENVIRONMENT_PREFIX};
+use super::{Config, ConfigError, ENVIRONMENT_PREFIX, LogFormat};
 
 type Apply = fn(&mut Config, &str) -> Result<(), String>;
 type Show = fn(&Config) -> String;
@@ -130,6 +130,15 @@ settings! {
     "drain_timeout", "time that a shutdown gives to open requests",
         |c, v| { c.drain_timeout = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.drain_timeout));
+    "log_format", "how the log is written to standard error: text or json",
+        |c, v| {
+            c.log_format = [LogFormat::Text, LogFormat::Json]
+                .into_iter()
+                .find(|format| format.as_str() == v.trim())
+                .ok_or_else(|| format!("`{v}` is neither text nor json"))?;
+            Ok(())
+        },
+        |c| quoted(c.log_format.as_str());
     "fold_every", "how often folded windows are written",
         |c, v| { c.limits.fold_every = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.fold_every));

@@ -72,7 +72,7 @@ fn wrong_values_and_wrong_files_are_explained() {
         ("[[token]]\nname = 'x'", "token.secret"),
         ("[[token]]\nsecret = 'short'", "at least 16"),
         (
-            "[[token]]\nsecret = '0123456789abcdef'\nscopes = ['admin']",
+            "[[token]]\nsecret = '0123456789abcdef'\nscopes = ['write']",
             "\"ingest\"",
         ),
         ("listen_http = '0.0.0.0:4318'", "refusing to listen"),
@@ -101,7 +101,7 @@ fn what_is_printed_is_a_valid_file_without_secrets() {
     let secret = "0123456789abcdef";
     let (_directory, flags) = file(&format!(
         "listen_http = '0.0.0.0:4318'\n[[token]]\nname = 'agents'\nsecret = '{secret}'\n\
-         scopes = ['ingest']\ntenant = 'shop'\n"
+         scopes = ['ingest']\ntenant = 'shop'\nservices = ['shop-*']\n"
     ));
     let config = Config::load(&flags, &none).unwrap();
     let printed = config.print();

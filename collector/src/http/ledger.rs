@@ -14,8 +14,8 @@ use crate::ingest::Refusal;
 use crate::store::Encoding;
 
 pub(super) async fn ingest(State(app): State<App>, request: Request) -> Response {
-    let tenant = match app.tenant(request.headers(), Scope::Ingest) {
-        Ok(tenant) => tenant,
+    let grant = match app.grant(request.headers(), Scope::Ingest) {
+        Ok(grant) => grant,
         Err(denied) => {
             app.metrics.refused("unauthorized");
             return *denied;
@@ -28,7 +28,12 @@ pub(super) async fn ingest(State(app): State<App>, request: Request) -> Response
             return refused(&refusal);
         }
     };
-    match app.engine.ingest(&tenant, encoding, body).await {
+    let allowed = |service: &str| grant.services.allow(service);
+    match app
+        .engine
+        .ingest_allowed(&grant.tenant, encoding, body, &allowed)
+        .await
+    {
         Ok(ack) => answer::typed(StatusCode::OK, CONTENT_TYPE, ack.encode_to_vec()),
         Err(refusal) => refused(&refusal),
     }

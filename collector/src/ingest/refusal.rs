@@ -19,6 +19,12 @@ pub enum Refusal {
     /// Compressed in a way that is not read here.
     #[error("unsupported content encoding; send the body plain, or with gzip or zstd")]
     ContentEncoding,
+    /// The token may not send this service.
+    #[error(
+        "the token of this request may not send a service of this name; use the token of that service, or \
+         add the name to its `services` in the collector's configuration"
+    )]
+    Service,
     /// Too many bytes, compressed or not.
     #[error("the body is larger than {limit_bytes} bytes; send shorter windows")]
     TooLarge {
@@ -82,6 +88,7 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::ContentType => "content_type",
             Self::ContentEncoding => "content_encoding",
+            Self::Service => "service",
             Self::TooLarge { .. } => "too_large",
             Self::Interrupted => "interrupted",
             Self::TooOld => "too_old",
@@ -102,6 +109,7 @@ impl Refusal {
             Self::Malformed(_) | Self::TooOld | Self::Ahead | Self::TooManyGaps => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Service => StatusCode::FORBIDDEN,
             Self::ContentType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Interrupted => StatusCode::REQUEST_TIMEOUT,
@@ -136,6 +144,7 @@ mod tests {
             Refusal::Malformed(String::new()),
             Refusal::ContentType,
             Refusal::ContentEncoding,
+            Refusal::Service,
             Refusal::TooLarge { limit_bytes: 1 },
             Refusal::Interrupted,
             Refusal::TooOld,

@@ -1,5 +1,8 @@
 //! Exactly once: whatever is sent, sent again, folded, killed or unplugged, totals end the same.
 
+mod arrival;
+mod full_disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -30,19 +30,22 @@ const RETIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads every blob that is not folded and folds it.
 pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
-    *shared
+    let mut pending = shared
         .pending
         .write()
-        .unwrap_or_else(PoisonError::into_inner) = FoldBatch::default();
-    let mut replayed = 0u64;
-    shared.store.recover(&mut |blob: Blob| {
-        match shared.inflate(blob.encoding, &blob.body).and_then(|bytes| super::decode(&bytes)) {
-            Ok(delta) => {
-                replayed += 1;
-                let mut pending =
-                    shared.pending.write().unwrap_or_else(PoisonError::into_inner);
-                add(shared, &mut pending, &blob, &delta);
-            }
+        .unwrap_or_else(PoisonError::into_inner);
+    recover_into(shared, &mut pending)
+}
+
+/// [`recover`] while readers wait: they see all of what the store holds, or nothing yet.
+fn recover_into(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
+    let mut found = FoldBatch::default();
+    let recovered = shared.store.recover(&mut |blob: Blob| {
+        match shared
+            .inflate(blob.encoding, &blob.body)
+            .and_then(|bytes| super::decode(&bytes))
+        {
+            Ok(delta) => add(shared, &mut found, &blob, &delta),
             // It was accepted, so a later version wrote it or the file is damaged; it stays as it is.
             Err(refusal) => {
                 shared.metrics.unreadable_blob();
@@ -50,10 +53,12 @@ pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
             }
         }
         Ok(())
-    })?;
-    if replayed > 0 {
+    });
+    *pending = found;
+    recovered?;
+    if !pending.is_empty() {
         tracing::info!(
-            blobs = replayed,
+            blobs = pending.notes.len(),
             "folded what an earlier process had committed"
         );
     }
@@ -260,25 +265,39 @@ impl Writer<'_> {
             ));
         }
         self.next_fold = monotonic() + self.shared.limits.fold_every;
-        let outcome = {
-            let mut pending = self
-                .shared
-                .pending
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            write_pending(self.shared, &mut pending)
-        };
+        let mut pending = self
+            .shared
+            .pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let outcome = write_pending(self.shared, &mut pending);
         if let Err(error) = &outcome {
-            self.broke(error);
+            // Still under the lock: whether these deltas stand in the folded windows now, only the store knows.
+            self.broke_with(error, &mut pending);
         }
         outcome
     }
 
     fn broke(&mut self, error: &StoreError) {
+        let mut pending = self
+            .shared
+            .pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.broke_with(error, &mut pending);
+    }
+
+    /// Nobody knows what the failed change left on disk, so everything in memory is built anew from what can
+    /// be read; readers go on with that.
+    fn broke_with(&mut self, error: &StoreError, pending: &mut FoldBatch) {
         tracing::error!(%error, "the store failed; refusing deltas until it works again");
         self.shared.healthy.store(false, Ordering::Relaxed);
         self.shared.metrics.store_failed();
         self.next_recover = Some(monotonic() + RECOVER_EVERY);
+        // What it returns says whether it can be written; that is tried again in a moment.
+        if let Err(error) = recover_into(self.shared, pending) {
+            tracing::warn!(%error, "the store is read only");
+        }
     }
 
     fn do_what_is_due(&mut self) {

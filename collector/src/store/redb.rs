@@ -4,21 +4,22 @@
 //! (format version). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
 //! disk when the commit returns.
 
+mod open;
+mod rescue;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
-    StorageError, TableDefinition, TableError, WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition};
 use weighbridge_wire::{Epoch, FoldedWindow, RowSet, ServiceId, Window};
 
 use super::{
     Appended, Blob, DeltaId, Encoding, EpochId, EpochState, FoldBatch, Retired, Scan, Store,
     StoreError,
 };
+use open::{Handle, Ways, open_checked};
 
 /// Name of the database file in the data directory.
 pub const DATABASE_FILE: &str = "ledger.redb";
@@ -51,41 +52,19 @@ const WINDOWS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("win
 const EPOCHS: TableDefinition<'_, EpochKey, &[u8]> = TableDefinition::new("epochs");
 const FORMAT_KEY: &str = "format";
 
-/// How the database is opened; again after an error.
-type Open = Box<dyn Fn() -> Result<Handle, DatabaseError> + Send + Sync>;
-
-enum Handle {
-    Writing(Database),
-    Reading(redb::ReadOnlyDatabase),
-}
-
-impl Handle {
-    fn begin_read(&self) -> Result<ReadTransaction, redb::Error> {
-        Ok(match self {
-            Self::Writing(database) => database.begin_read()?,
-            Self::Reading(database) => database.begin_read()?,
-        })
-    }
-
-    fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
-        match self {
-            Self::Writing(database) => Ok(database.begin_write()?),
-            Self::Reading(_) => Err(redb::Error::Corrupted("opened for reading only".into())),
-        }
-    }
-}
-
 /// The embedded home: one file, one process.
 pub struct RedbStore {
     path: PathBuf,
     rows_max: usize,
-    open: Open,
+    ways: Ways,
     inner: RwLock<Inner>,
 }
 
 struct Inner {
-    /// `None` between an error and the next [`Store::recover`].
+    /// `None` between an error after which not even reading works and the next [`Store::recover`].
     handle: Option<Handle>,
+    /// Why the handle is for reading only, after an error.
+    rescued: Option<String>,
     epochs: BTreeMap<EpochId, EpochState>,
 }
 
@@ -110,17 +89,8 @@ impl RedbStore {
             source,
         })?;
         let path = data_dir.join(DATABASE_FILE);
-        let file = path.clone();
-        Self::open_with(
-            path,
-            rows_max,
-            Box::new(move || {
-                let mut builder = Database::builder();
-                builder.set_cache_size(CACHE_BYTES);
-                // redb makes a database out of an empty file, and refuses any other.
-                builder.create(&file).map(Handle::Writing)
-            }),
-        )
+        let ways = Ways::writing(&path);
+        Self::open_with(path, rows_max, ways)
     }
 
     /// Opens the database in a data directory for reading.
@@ -134,43 +104,28 @@ impl RedbStore {
                 path: data_dir.to_owned(),
             });
         }
-        let file = path.clone();
-        Self::open_with(
-            path,
-            crate::fold::ROWS_PER_WINDOW_DEFAULT,
-            Box::new(move || match redb::ReadOnlyDatabase::open(&file) {
-                // Not closed properly: opening it for writing repairs it.
-                Err(DatabaseError::RepairAborted) => Database::open(&file).map(Handle::Writing),
-                opened => opened.map(Handle::Reading),
-            }),
-        )
+        let ways = Ways::reading(&path);
+        Self::open_with(path, crate::fold::ROWS_PER_WINDOW_DEFAULT, ways)
     }
 
     /// Opens a database that lives on another backend than a file.
     #[cfg(test)]
     pub(crate) fn open_backend<B: redb::StorageBackend>(
         rows_max: usize,
-        make: impl Fn() -> B + Send + Sync + 'static,
+        make: impl Fn() -> B + Clone + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        Self::open_with(
-            PathBuf::from("backend"),
-            rows_max,
-            Box::new(move || {
-                Database::builder()
-                    .create_with_backend(make())
-                    .map(Handle::Writing)
-            }),
-        )
+        Self::open_with(PathBuf::from("backend"), rows_max, Ways::backend(make))
     }
 
-    fn open_with(path: PathBuf, rows_max: usize, open: Open) -> Result<Self, StoreError> {
-        let (handle, epochs) = open_checked(&path, &open)?;
+    fn open_with(path: PathBuf, rows_max: usize, ways: Ways) -> Result<Self, StoreError> {
+        let (handle, epochs) = open_checked(&path, &ways.open)?;
         Ok(Self {
             path,
             rows_max,
-            open,
+            ways,
             inner: RwLock::new(Inner {
                 handle: Some(handle),
+                rescued: None,
                 epochs,
             }),
         })
@@ -193,19 +148,95 @@ impl RedbStore {
             .map_err(failed)
     }
 
-    /// Runs a change; after an error the database stays closed until it is recovered, because it is not
-    /// known whether the change was committed.
+    /// Runs a change. After an error nothing more is changed until the store is recovered, because it is not
+    /// known whether this change was committed; reading goes on where the disk still can be read.
     fn change<T>(
         &self,
         change: impl FnOnce(&Handle, &mut BTreeMap<EpochId, EpochState>) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut inner = self.write();
-        let Inner { handle, epochs } = &mut *inner;
+        if let Some(why) = &inner.rescued {
+            return Err(StoreError::Failed(why.clone()));
+        }
+        let Inner { handle, epochs, .. } = &mut *inner;
         let outcome = change(handle.as_ref().ok_or_else(closed)?, epochs);
         outcome.map_err(|error| {
-            *handle = None;
-            failed(error)
+            let error = failed(error);
+            self.rescue(&mut inner, &error);
+            error
         })
+    }
+
+    /// Goes on with reading alone.
+    fn rescue(&self, inner: &mut Inner, error: &StoreError) {
+        // The file's lock goes with the handle.
+        inner.handle = None;
+        match open_checked(&self.path, &self.ways.rescue) {
+            Ok((handle, epochs)) => {
+                inner.handle = Some(handle);
+                inner.epochs = epochs;
+            }
+            Err(error) => tracing::error!(%error, "the store cannot be read either"),
+        }
+        inner.rescued = Some(error.to_string());
+    }
+
+    /// Opens for writing again, when the disk takes writes.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut inner = self.write();
+        if inner.rescued.is_none() && inner.handle.is_some() {
+            return Ok(());
+        }
+        if inner.handle.is_some() {
+            (self.ways.probe)().map_err(|error| failed(redb::Error::Io(error)))?;
+        }
+        inner.handle = None;
+        match open_checked(&self.path, &self.ways.open) {
+            Ok((handle, epochs)) => {
+                *inner = Inner {
+                    handle: Some(handle),
+                    rescued: None,
+                    epochs,
+                };
+                Ok(())
+            }
+            Err(error) => {
+                self.rescue(&mut inner, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn visit_blobs(
+        &self,
+        visit: &mut dyn FnMut(Blob) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let read = self.begin_read()?;
+        let table = read.open_table(BLOBS).map_err(failed)?;
+        let first = ("", &[0u8; 16], 0);
+        for entry in table.range_owned(first..).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let (tenant, epoch, seq) = key.value();
+            let id = DeltaId {
+                epoch: EpochId {
+                    tenant: tenant.into(),
+                    epoch: Epoch(*epoch),
+                },
+                seq,
+            };
+            let damaged = || StoreError::Damaged {
+                path: self.path.clone(),
+                why: format!("blob {id:?} has no known encoding"),
+            };
+            let (encoding, body) = value.value().split_first().ok_or_else(damaged)?;
+            let encoding = Encoding::from_byte(*encoding).ok_or_else(damaged)?;
+            visit(Blob {
+                id,
+                encoding,
+                body: Bytes::copy_from_slice(body),
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -215,94 +246,6 @@ fn closed() -> StoreError {
 
 fn failed(error: impl Into<redb::Error>) -> StoreError {
     StoreError::Failed(error.into().to_string())
-}
-
-fn open_checked(
-    path: &Path,
-    open: &Open,
-) -> Result<(Handle, BTreeMap<EpochId, EpochState>), StoreError> {
-    let handle = open().map_err(|error| open_error(path, error))?;
-    let damaged = |why: String| StoreError::Damaged {
-        path: path.to_owned(),
-        why,
-    };
-    let read = handle.begin_read().map_err(failed)?;
-    let found = match read.open_table(META) {
-        Ok(meta) => meta
-            .get(FORMAT_KEY)
-            .map_err(failed)?
-            .map(|version| version.value()),
-        Err(TableError::TableDoesNotExist(_)) => None,
-        Err(error) => return Err(damaged(error.to_string())),
-    };
-    match found {
-        None => prepare(&handle).map_err(failed)?,
-        Some(FORMAT_VERSION) => {}
-        Some(found) if found > FORMAT_VERSION => {
-            return Err(StoreError::NewerFormat {
-                path: path.to_owned(),
-                found,
-                supported: FORMAT_VERSION,
-            });
-        }
-        Some(found) => return Err(damaged(format!("format {found} was never written"))),
-    }
-    drop(read);
-    let read = handle.begin_read().map_err(failed)?;
-    let mut epochs = BTreeMap::new();
-    let table = read.open_table(EPOCHS).map_err(failed)?;
-    for entry in table.iter().map_err(failed)? {
-        let (key, value) = entry.map_err(failed)?;
-        let (tenant, epoch) = key.value();
-        let state = EpochState::decode(tenant, value.value()).map_err(damaged)?;
-        epochs.insert(
-            EpochId {
-                tenant: tenant.into(),
-                epoch: Epoch(*epoch),
-            },
-            state,
-        );
-    }
-    Ok((handle, epochs))
-}
-
-/// Makes the tables of a new database.
-fn prepare(handle: &Handle) -> Result<(), redb::Error> {
-    let write = handle.begin_write()?;
-    write.open_table(META)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
-    write.open_table(BLOBS)?;
-    write.open_table(WINDOWS)?;
-    write.open_table(EPOCHS)?;
-    write.commit()?;
-    Ok(())
-}
-
-fn open_error(path: &Path, error: DatabaseError) -> StoreError {
-    let path = path.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StoreError::InUse { path }
-        }
-        DatabaseError::UpgradeRequired(version) => StoreError::Damaged {
-            path,
-            why: format!("storage engine file format {version} is too old"),
-        },
-        DatabaseError::Storage(StorageError::Io(source)) => {
-            use std::io::ErrorKind;
-            match source.kind() {
-                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => StoreError::Damaged {
-                    path,
-                    why: source.to_string(),
-                },
-                ErrorKind::WouldBlock => StoreError::InUse { path },
-                _ => StoreError::Directory { path, source },
-            }
-        }
-        error => StoreError::Damaged {
-            path,
-            why: error.to_string(),
-        },
-    }
 }
 
 impl Store for RedbStore {
@@ -441,42 +384,11 @@ impl Store for RedbStore {
         &self,
         visit: &mut dyn FnMut(Blob) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        {
-            let mut inner = self.write();
-            if inner.handle.is_none() {
-                let (handle, epochs) = open_checked(&self.path, &self.open)?;
-                *inner = Inner {
-                    handle: Some(handle),
-                    epochs,
-                };
-            }
+        let reopened = self.reopen();
+        if reopened.is_ok() || self.read().handle.is_some() {
+            self.visit_blobs(visit)?;
         }
-        let read = self.begin_read()?;
-        let table = read.open_table(BLOBS).map_err(failed)?;
-        let first = ("", &[0u8; 16], 0);
-        for entry in table.range_owned(first..).map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let (tenant, epoch, seq) = key.value();
-            let id = DeltaId {
-                epoch: EpochId {
-                    tenant: tenant.into(),
-                    epoch: Epoch(*epoch),
-                },
-                seq,
-            };
-            let damaged = || StoreError::Damaged {
-                path: self.path.clone(),
-                why: format!("blob {id:?} has no known encoding"),
-            };
-            let (encoding, body) = value.value().split_first().ok_or_else(damaged)?;
-            let encoding = Encoding::from_byte(*encoding).ok_or_else(damaged)?;
-            visit(Blob {
-                id,
-                encoding,
-                body: Bytes::copy_from_slice(body),
-            })?;
-        }
-        Ok(())
+        reopened
     }
 }
 

@@ -3,6 +3,8 @@
 mod bad_input;
 mod collector_kill;
 mod demo;
+mod full_disk;
 mod harness;
+mod operation;
 mod readme;
 mod weigh;

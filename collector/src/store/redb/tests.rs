@@ -21,7 +21,7 @@ fn filled(directory: &Path) {
 fn a_later_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
-    let database = Database::open(directory.path().join(DATABASE_FILE)).unwrap();
+    let database = ::redb::Database::open(directory.path().join(DATABASE_FILE)).unwrap();
     let write = database.begin_write().unwrap();
     write
         .open_table(META)
