@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Collect(CollectArgs),
     /// Make a report of what was collected
     Report(ReportArgs),
+    /// Copy everything that a collector holds, while it runs or not, into a file
+    Snapshot(SnapshotArgs),
+    /// Put such a copy in the place of everything that a collector holds, while it runs or not
+    Restore(RestoreArgs),
     /// Say what is missing for services of this environment to be weighed
     Doctor(DoctorArgs),
     /// Read the collector's configuration and say whether it is right
@@ -118,6 +122,36 @@ pub(crate) struct ReportArgs {
     /// Formats, separated by commas. Without --out: one format, on standard output
     #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
     pub(crate) format: Vec<Format>,
+    /// Hash every name of a service, operation, peer, entity and host, for a report that leaves the house
+    #[arg(long)]
+    pub(crate) redact: bool,
+}
+
+/// `snapshot`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SnapshotArgs {
+    /// The URL of a running collector (token with scope admin in WEIGHBRIDGE_TOKEN), or the directory of one that
+    /// does not run
+    #[arg(long, value_name = "URL|DIR")]
+    pub(crate) from: String,
+    /// The file; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// A file that `snapshot` made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// The URL of a running collector (token with scope admin in WEIGHBRIDGE_TOKEN), or the directory of one that
+    /// does not run
+    #[arg(long, value_name = "URL|DIR")]
+    pub(crate) to: String,
+    /// Throw away what is there now
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// `doctor`.

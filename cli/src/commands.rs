@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod report;
+mod snapshot;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::DemoChild(args) => return demo::child(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Snapshot(args) => snapshot::take(&args),
+        Command::Restore(args) => snapshot::restore(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::CheckConfig(args) => config::check(&args),
         Command::PrintConfig(args) => config::print(&args),

@@ -64,7 +64,7 @@ mod tests {
     use super::visible;
 
     #[test]
-    fn names_cannot_steer_the_terminal() {
+    fn s7_names_cannot_steer_the_terminal() {
         assert_eq!(
             visible("GET /a\u{1b}[2J\r\u{7}"),
             "GET /a\\u{1b}[2J\\r\\u{7}"

@@ -26,6 +26,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Address of the HTTP port; port 0 takes a free one.
     pub listen_http: SocketAddr,
+    /// Address of the HTTPS port, if there is one.
+    pub listen_https: Option<SocketAddr>,
+    /// What the HTTPS port shows and asks for.
+    pub tls: Option<TlsFiles>,
     /// Names, beside those of `listen_http`, that a request's `Host` may have.
     pub allowed_hosts: Vec<String>,
     /// Listen beyond loopback although there is no token.
@@ -42,6 +46,17 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Bounds and rhythms of the engine.
     pub limits: Limits,
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate of the collector, with the chain that leads to it.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority whose clients may come in, and then no others.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// How a program writes its log.
@@ -70,6 +85,8 @@ impl Default for Config {
         Self {
             data_dir: "weighbridge-data".into(),
             listen_http: SocketAddr::from(([127, 0, 0, 1], 4318)),
+            listen_https: None,
+            tls: None,
             allowed_hosts: Vec::new(),
             insecure_no_auth: false,
             tokens: Vec::new(),
@@ -140,6 +157,16 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         why: String,
     },
+    /// A file of TLS is not as it should be.
+    #[error(
+        "TLS: {path}: {why}; give PEM files by `tls.cert`, `tls.key` and, for clients, `tls.client_ca`"
+    )]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; nothing of what it holds.
+        why: String,
+    },
     /// The port would be open to the network without a token.
     #[error(
         "refusing to listen on {listen} without a token: anybody who reaches it could read and write. \
@@ -194,18 +221,38 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what only the whole can show.
+    /// Checks what only the whole can show, and reads the files of TLS.
     ///
     /// # Errors
-    /// [`ConfigError::OpenWithoutToken`] when the port would be open to the network.
+    /// [`ConfigError`] when a port would be open to the network, or the files of TLS are not as they should be.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let open = !self.listen_http.ip().is_loopback();
-        if open && self.tokens.is_empty() && !self.insecure_no_auth {
+        let closed = |listen: SocketAddr| listen.ip().is_loopback();
+        let known = !self.tokens.is_empty() || self.insecure_no_auth;
+        if !closed(self.listen_http) && !known {
             return Err(ConfigError::OpenWithoutToken {
                 listen: self.listen_http,
             });
         }
-        Ok(())
+        let files = self.tls.as_ref();
+        match (self.listen_https, files) {
+            (Some(listen), Some(files)) => {
+                if !closed(listen) && !known && files.client_ca.is_none() {
+                    return Err(ConfigError::OpenWithoutToken { listen });
+                }
+                crate::http::tls_server(files).map(drop)
+            }
+            (Some(_), None) => Err(ConfigError::BadValue {
+                key: "listen_https".into(),
+                place: "the configuration".into(),
+                why: "needs `tls.cert` and `tls.key`".into(),
+            }),
+            (None, Some(_)) => Err(ConfigError::BadValue {
+                key: "tls.cert".into(),
+                place: "the configuration".into(),
+                why: "is used by `listen_https` alone, which is not set".into(),
+            }),
+            (None, None) => Ok(()),
+        }
     }
 
     /// All settings as a TOML file. Secrets are left out.

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_row_limit_totals_stay_and_the_loss_is_counted() {
+    fn s8_beyond_the_row_limit_totals_stay_and_the_loss_is_counted() {
         let mut into = RowSet::new();
         for n in 0..50 {
             let delta: RowSet = [(

@@ -1,5 +1,6 @@
 //! The HTTP interface.
 
+mod admin;
 mod answer;
 mod api;
 mod health;
@@ -7,7 +8,10 @@ mod host;
 mod ledger;
 mod listen;
 mod live;
+mod openapi;
 mod range;
+mod tls;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +32,10 @@ use crate::config::Config;
 use crate::ingest::Engine;
 use crate::metrics::Metrics;
 
+pub(crate) use admin::{RESTORE_PATH, SNAPSHOT_PATH, SNAPSHOT_TYPE};
 pub(crate) use listen::Bounded;
 pub(crate) use range::RANGE_PATH;
+pub(crate) use tls::{Secured, server as tls_server};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -46,6 +52,10 @@ pub(crate) struct App {
     request_timeout: Duration,
     /// One permit per report that is being made.
     documents: Arc<Semaphore>,
+    /// One permit: snapshots and restores.
+    copies: Arc<Semaphore>,
+    data_dir: Arc<std::path::Path>,
+    snapshot_bytes_max: u64,
     ready: Arc<AtomicBool>,
 }
 
@@ -60,7 +70,7 @@ impl std::fmt::Debug for App {
 impl App {
     pub(crate) fn new(
         config: &Config,
-        listen: std::net::SocketAddr,
+        listen: &[std::net::SocketAddr],
         engine: Arc<Engine>,
         metrics: Metrics,
         clock: Clock,
@@ -78,6 +88,9 @@ impl App {
             body_bytes: config.limits.body_bytes,
             request_timeout: config.request_timeout,
             documents: Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE)),
+            copies: Arc::new(Semaphore::new(1)),
+            data_dir: config.data_dir.as_path().into(),
+            snapshot_bytes_max: config.limits.retention_bytes.saturating_mul(4),
             ready: Arc::new(AtomicBool::new(true)),
         }
     }
@@ -122,8 +135,12 @@ impl App {
             .route("/healthz", get(health::ready))
             .route("/metrics", get(health::metrics))
             .route(RANGE_PATH, get(range::range))
+            .route("/api/v1/windows", get(windows::windows))
+            .route("/api/v1/openapi.json", get(openapi::openapi))
             .route("/api/v1/report.json", get(api::report_json))
             .route("/api/v1/{part}", get(api::part))
+            .route(SNAPSHOT_PATH, get(admin::snapshot))
+            .route(RESTORE_PATH, post(admin::restore))
             .route("/report.html", get(api::report_html))
             .route("/", get(live::page))
             .route("/live.js", get(live::script))
@@ -152,6 +169,10 @@ const DOCUMENTS_AT_ONCE: usize = 2;
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     if let Err(why) = app.hosts.check(&request) {
         return answer::text(StatusCode::FORBIDDEN, why);
+    }
+    // These take as long as the disk does, and only an administrator asks for them.
+    if [SNAPSHOT_PATH, RESTORE_PATH].contains(&request.uri().path()) {
+        return next.run(request).await;
     }
     match tokio::time::timeout(app.request_timeout, next.run(request)).await {
         Ok(response) => response,

@@ -5,6 +5,7 @@ mod refusal;
 mod view;
 mod writer;
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,7 +18,7 @@ use weighbridge_wire::{Delta, pb};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Store, StoreError};
+use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Keep, Store, StoreError, Tier};
 
 pub use refusal::Refusal;
 pub use view::View;
@@ -50,8 +51,29 @@ pub struct Limits {
     pub lateness: Duration,
     /// How far a window may lie in the future.
     pub ahead: Duration,
-    /// Age beyond which folded windows are removed.
+    /// Age beyond which everything is removed.
     pub retention: Duration,
+    /// How long windows are kept as they were sent.
+    pub keep_as_sent: Duration,
+    /// How long sums by the minute are kept.
+    pub keep_minutes: Duration,
+    /// How long sums by the hour are kept.
+    pub keep_hours: Duration,
+    /// Bytes of folded windows beyond which every age is halved until they fit.
+    pub retention_bytes: u64,
+}
+
+impl Limits {
+    /// How long each tier is kept, halved so many times.
+    pub(crate) fn keep(&self, halvings: u32) -> Keep {
+        let halved = |age: Duration| age / (1 << halvings.min(20));
+        Keep {
+            as_sent: halved(self.keep_as_sent),
+            minutes: halved(self.keep_minutes),
+            hours: halved(self.keep_hours),
+            days: halved(self.retention),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -71,6 +93,10 @@ impl Default for Limits {
             lateness: 7 * DAY,
             ahead: DAY,
             retention: 30 * DAY,
+            keep_as_sent: DAY / 48,
+            keep_minutes: DAY / 4,
+            keep_hours: 14 * DAY,
+            retention_bytes: 16 << 30,
         }
     }
 }
@@ -109,6 +135,8 @@ enum Job {
     Append(Box<Append>),
     /// Write folded windows now.
     Fold(oneshot::Sender<Result<(), String>>),
+    /// Put a snapshot in the place of everything.
+    Restore(PathBuf, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// Takes deltas in, once each, and answers for ranges.
@@ -282,6 +310,25 @@ impl Engine {
         answer.await.map_err(|_| Refusal::Stopping.to_string())?
     }
 
+    /// Writes everything that is acknowledged, as it stands, into a new file. Blocks, and nothing waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read, or the file exists or cannot be written.
+    pub fn snapshot(&self, to: &Path) -> Result<(), StoreError> {
+        self.shared.store.snapshot(to)
+    }
+
+    /// Puts what a snapshot holds in the place of everything. The file is the caller's to remove.
+    ///
+    /// # Errors
+    /// [`StoreError`]; when the snapshot is at fault, nothing was changed.
+    pub async fn restore(&self, from: PathBuf) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = |why: Refusal| StoreError::Failed(why.to_string());
+        self.send(Job::Restore(from, reply)).map_err(stopping)?;
+        answer.await.map_err(|_| stopping(Refusal::Stopping))?
+    }
+
     /// Every folded window of a tenant that starts in `[since_unix_ns, until_unix_ns)`, with what is not
     /// written yet, and with rows for what never came.
     ///
@@ -293,7 +340,23 @@ impl Engine {
         since_unix_ns: u64,
         until_unix_ns: u64,
     ) -> Result<View, StoreError> {
-        self.shared.view(Some(tenant), since_unix_ns, until_unix_ns)
+        self.shared
+            .view(Some(tenant), since_unix_ns, until_unix_ns, None)
+    }
+
+    /// [`view`](Self::view) not finer than a tier.
+    ///
+    /// # Errors
+    /// As for [`view`](Self::view).
+    pub fn view_by(
+        &self,
+        tenant: &str,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        finest: Option<Tier>,
+    ) -> Result<View, StoreError> {
+        self.shared
+            .view(Some(tenant), since_unix_ns, until_unix_ns, finest)
     }
 
     /// [`view`](Self::view) of all tenants together, for who holds the directory itself.
@@ -301,7 +364,7 @@ impl Engine {
     /// # Errors
     /// As for [`view`](Self::view).
     pub fn view_all(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<View, StoreError> {
-        self.shared.view(None, since_unix_ns, until_unix_ns)
+        self.shared.view(None, since_unix_ns, until_unix_ns, None)
     }
 
     /// True while the store works.

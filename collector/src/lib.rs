@@ -22,12 +22,15 @@ mod weigh_self;
 
 pub use auth::{Scope, Token};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, Flags, LogFormat};
+pub use config::{Config, ConfigError, Flags, LogFormat, TlsFiles};
 pub use ingest::{Engine, Limits, Refusal, View};
 pub use metrics::Metrics;
-pub use read::{FetchError, fetch_range, read_range};
+pub use read::{
+    FetchError, fetch_range, fetch_snapshot, read_range, restore_dir, send_restore, snapshot_dir,
+};
 pub use run::{Collector, RunError, Running, run};
 pub use span::Span;
+pub use store::Tier;
 pub use weigh_self::SERVICE;
 
 /// Name of the thread that changes the store.

@@ -33,6 +33,7 @@ pub struct Metrics {
     unreadable_blobs: Counter,
     store_failures: Counter,
     retired_windows: Counter,
+    window_bytes: Gauge,
     commit_seconds: Histogram,
     fold_seconds: Histogram,
     panics: Counter,
@@ -80,7 +81,7 @@ impl Metrics {
             "store_failures",
             "Times that reading or writing the store failed",
         );
-        let retired_windows = counter("retired_windows", "Folded windows removed by age");
+        let retired_windows = counter("retired_windows", "Folded windows removed by age or size");
         let panics = counter(
             "handler_panics",
             "Requests answered 500 because of a defect",
@@ -109,6 +110,7 @@ impl Metrics {
             "Deltas committed, but not yet written as folded windows",
         );
         let pending_rows = gauge("pending_series", "Rows folded in memory, not yet written");
+        let window_bytes = gauge("window_bytes", "Folded windows of all tiers as stored");
         let mut histogram = |name: &str, help: &str| {
             let histogram = Histogram::new(SECONDS);
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
@@ -133,6 +135,7 @@ impl Metrics {
             unreadable_blobs,
             store_failures,
             retired_windows,
+            window_bytes,
             commit_seconds,
             fold_seconds,
             panics,
@@ -207,8 +210,10 @@ impl Metrics {
         self.store_failures.inc();
     }
 
-    pub(crate) fn retired(&self, windows: u64) {
-        self.retired_windows.inc_by(windows);
+    pub(crate) fn aged(&self, removed_windows: u64, window_bytes: u64) {
+        self.retired_windows.inc_by(removed_windows);
+        self.window_bytes
+            .set(i64::try_from(window_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn committed(&self, took: Duration) {

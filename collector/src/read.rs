@@ -1,5 +1,6 @@
 //! Reading a range: from a directory that no collector holds, or from a running collector.
 
+mod copy;
 mod fetch;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::span::Span;
 use crate::store::{RedbStore, StoreError};
 
+pub use copy::{fetch_snapshot, restore_dir, send_restore, snapshot_dir};
 pub use fetch::{FetchError, fetch_range};
 
 /// Reads a range from the data directory of a collector that does not run, all tenants together. What it had committed, but not

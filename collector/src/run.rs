@@ -11,7 +11,7 @@ use weighbridge_agent::Agent;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::http::{App, Bounded};
+use crate::http::{App, Bounded, Secured};
 use crate::ingest::Engine;
 use crate::metrics::Metrics;
 use crate::store::{RedbStore, StoreError};
@@ -66,14 +66,15 @@ impl Collector {
     /// As for [`start`](Self::start).
     pub async fn start_with_clock(config: Config, clock: Clock) -> Result<Running, RunError> {
         config.check()?;
-        // The port first: a second collector then says so before it touches the directory.
-        let listen = config.listen_http;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| RunError::Listen { listen, source })?;
-        let http_addr = listener
-            .local_addr()
-            .map_err(|source| RunError::Listen { listen, source })?;
+        // The ports first: a second collector then says so before it touches the directory.
+        let (http, http_addr) = bind(config.listen_http).await?;
+        let https = match (config.listen_https, &config.tls) {
+            (Some(listen), Some(files)) => {
+                Some((bind(listen).await?, crate::http::tls_server(files)?))
+            }
+            _ => None,
+        };
+        let https_addr = https.as_ref().map(|((_, addr), _)| *addr);
         let metrics = Metrics::new();
         let engine = {
             let (config, metrics, clock) = (config.clone(), metrics.clone(), clock.clone());
@@ -94,21 +95,28 @@ impl Collector {
         } else {
             None
         };
-        let app = App::new(&config, http_addr, engine.clone(), metrics.clone(), clock);
+        let listen: Vec<SocketAddr> = [http_addr].into_iter().chain(https_addr).collect();
+        let app = App::new(&config, &listen, engine.clone(), metrics.clone(), clock);
         // Longer than any request may take without a byte on the way.
         let silence = config.request_timeout * 2 + Duration::from_secs(15);
-        let listener = Bounded::new(listener, config.limits.connections, silence);
+        let http = Bounded::new(http, config.limits.connections, silence);
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, app.clone(), stop.clone()));
+        let mut servers = vec![tokio::spawn(serve(http, app.clone(), stop.clone()))];
+        if let Some(((https, _), acceptor)) = https {
+            let https = Bounded::new(https, config.limits.connections, silence);
+            let https = Secured::new(https, acceptor);
+            servers.push(tokio::spawn(serve(https, app.clone(), stop.clone())));
+        }
         tracing::info!(%http_addr, data_dir = %config.data_dir.display(), "collecting");
         Ok(Running {
             http_addr,
+            https_addr,
             agent,
             engine,
             metrics,
             app,
             stop,
-            server,
+            servers,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -122,7 +130,18 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| RunError::Server(error.to_string()))?
 }
 
-async fn serve(listener: Bounded, app: App, stop: CancellationToken) -> std::io::Result<()> {
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
+    let failed = |source| RunError::Listen { listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
+}
+
+async fn serve<L: weighbridge_agent::Listener>(
+    listener: L,
+    app: App,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     weighbridge_agent::serve(listener, app.router())
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
@@ -134,12 +153,14 @@ async fn serve(listener: Bounded, app: App, stop: CancellationToken) -> std::io:
 pub struct Running {
     /// Where it listens.
     pub http_addr: SocketAddr,
+    /// Where it listens under TLS, if it does.
+    pub https_addr: Option<SocketAddr>,
     agent: Option<Agent>,
     engine: Arc<Engine>,
     metrics: Metrics,
     app: App,
     stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
     drain_timeout: Duration,
 }
 
@@ -163,11 +184,22 @@ impl Running {
     pub async fn shutdown(mut self) -> Result<(), RunError> {
         self.app.set_unready();
         self.stop.cancel();
-        let ended = tokio::time::timeout(self.drain_timeout, &mut self.server).await;
+        let servers = &mut self.servers;
+        let ends = async {
+            let mut ends = Vec::new();
+            // All of them end by the same token.
+            for server in servers {
+                ends.push(server.await);
+            }
+            ends
+        };
+        let ended = tokio::time::timeout(self.drain_timeout, ends).await;
         let (agent, engine) = (self.agent.take(), self.engine.clone());
         let outcome = match ended {
-            Ok(Ok(served)) => served.map_err(|error| RunError::Server(error.to_string())),
-            Ok(Err(error)) => Err(RunError::Server(error.to_string())),
+            Ok(ends) => ends.into_iter().try_for_each(|end| match end {
+                Ok(served) => served.map_err(|error| RunError::Server(error.to_string())),
+                Err(error) => Err(RunError::Server(error.to_string())),
+            }),
             Err(_) => {
                 tracing::warn!("some requests did not end within `drain_timeout`; leaving them");
                 Ok(())
@@ -187,7 +219,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.server.abort();
+        self.servers.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -4,9 +4,10 @@ mod epoch;
 mod memory;
 mod redb;
 mod seqs;
+mod tiers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ pub use epoch::{EpochState, Note};
 pub use memory::MemoryStore;
 pub use redb::{DATABASE_FILE, FORMAT_VERSION, RedbStore};
 pub use seqs::SeqSet;
+pub use tiers::{Keep, Marks, Plan, Tier};
 
 /// Which start of which producer, within a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,13 +119,15 @@ impl FoldBatch {
     }
 }
 
-/// What [`Store::retire`] removed.
+/// What [`Store::age`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retired {
-    /// Folded windows.
+pub struct Aged {
+    /// Folded windows, of all tiers.
     pub windows: u64,
     /// Epoch states.
     pub epochs: u64,
+    /// True when there is more to do than was done at once.
+    pub more: bool,
 }
 
 /// Folded windows in the order (window, service), as they stood when the scan began.
@@ -146,11 +150,20 @@ pub trait Store: Send + Sync + 'static {
     /// As for [`append`](Self::append).
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError>;
 
-    /// Every folded window that starts in `[since_unix_ns, until_unix_ns)`.
+    /// Every folded window that starts in `[since_unix_ns, until_unix_ns)`, not finer than `finest`; where that is
+    /// not said, as finely as it is kept and not too long. The plan says how it is read.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    fn scan(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<Scan, StoreError>;
+    fn scan(
+        &self,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        finest: Option<Tier>,
+    ) -> Result<(Plan, Scan), StoreError>;
+
+    /// Bytes of all folded windows as they are stored.
+    fn window_bytes(&self) -> u64;
 
     /// Visits the states of all epochs. `visit` must not call back into the store.
     ///
@@ -158,16 +171,25 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be read.
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError>;
 
-    /// Removes folded windows that start before one instant, and the states of epochs whose last window
-    /// ended before another.
+    /// Moves the tiers towards where they should stand, a piece at a time: adds up minutes that are over, removes
+    /// what its tier keeps no longer, and the states of epochs whose last window ended before an instant.
     ///
     /// # Errors
     /// As for [`append`](Self::append).
-    fn retire(
-        &self,
-        windows_before_unix_ns: u64,
-        epochs_before_unix_ns: u64,
-    ) -> Result<Retired, StoreError>;
+    fn age(&self, due: Marks, epochs_before_unix_ns: u64) -> Result<Aged, StoreError>;
+
+    /// Writes everything, as it stands, into a new file; meanwhile the store is used as ever.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read, or the file exists or cannot be written.
+    fn snapshot(&self, to: &Path) -> Result<(), StoreError>;
+
+    /// Puts what a snapshot holds in the place of everything. The file must be the caller's own: looking whether it
+    /// is whole may change it. What had come since the snapshot was taken is lost, and the gaps tell.
+    ///
+    /// # Errors
+    /// [`StoreError`]; when the snapshot is at fault, nothing was changed.
+    fn restore(&self, from: &Path) -> Result<(), StoreError>;
 
     /// Opens the store again if an error broke it, and visits every blob that is not folded.
     ///
@@ -206,6 +228,17 @@ pub enum StoreError {
         /// The newest format supported.
         supported: u64,
     },
+    /// Written by an earlier version, and opened for reading only.
+    #[error(
+        "{path} has data format {found}, of an earlier version; it is brought to this one when it is opened for \
+         writing"
+    )]
+    OlderFormat {
+        /// The database file.
+        path: PathBuf,
+        /// The format found.
+        found: u64,
+    },
     /// Not a database, or a damaged one.
     #[error(
         "{path} is damaged or not a Weighbridge database ({why}); move it aside and restore a backup, or \
@@ -226,6 +259,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// There is something that would be replaced.
+    #[error(
+        "{path} holds a ledger; say --replace to put the snapshot in its place, or give another directory"
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
     },
     /// There is no database.
     #[error("no ledger in {path}; give the data directory of a collector (its setting `data_dir`)")]

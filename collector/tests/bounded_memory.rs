@@ -42,7 +42,7 @@ async fn status(addr: SocketAddr, body: &[u8]) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn bombs_and_forged_deltas_do_not_fill_the_memory() {
+async fn s1_bombs_and_forged_deltas_do_not_fill_the_memory() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config {
         data_dir: directory.path().into(),

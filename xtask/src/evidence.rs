@@ -35,6 +35,16 @@ const ALL: &[Evidence] = &[
         run: kills,
     },
     Evidence {
+        name: "soak",
+        what: "the collector at half of what it can take for ten minutes: memory and files flat, no window lost",
+        run: soak,
+    },
+    Evidence {
+        name: "month",
+        what: "1 000 services and 10 000 edges over 30 days: size on disk, time of a rollup (release build; about 5 minutes)",
+        run: month,
+    },
+    Evidence {
         name: "clock",
         what: "the fast clock under switches, signals and moves for minutes, and the agent's tests on the other clocks",
         run: clock,
@@ -215,6 +225,27 @@ fn kills(context: &Context) -> Result<()> {
         "collector_kill::",
         &[("WEIGHBRIDGE_TEST_KILLS", "100")],
     )
+}
+
+fn soak(context: &Context) -> Result<()> {
+    crate::release::build(context)?;
+    integration(context, "soak::", &[("WEIGHBRIDGE_TEST_SOAK", "600")])
+}
+
+fn month(context: &Context) -> Result<()> {
+    let mut cargo = context.cargo();
+    cargo.env("WEIGHBRIDGE_TEST_MONTH", "1").args([
+        "test",
+        "--locked",
+        "--release",
+        "--package",
+        "weighbridge-collector",
+        "--test",
+        "month",
+        "--",
+        "--nocapture",
+    ]);
+    context.run(&mut cargo)
 }
 
 fn clock(context: &Context) -> Result<()> {

@@ -262,7 +262,7 @@ async fn refusals_are_given_up_and_leave_a_tombstone() {
 }
 
 #[tokio::test]
-async fn hostile_collectors_only_cost_time() {
+async fn s10_hostile_collectors_only_cost_time() {
     let garbage = b"\x00\xff\xfeSSH-2.0-OpenSSH\r\n\r\n";
     let redirect =
         b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

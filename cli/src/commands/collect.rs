@@ -18,6 +18,9 @@ pub(crate) fn run(args: &CollectArgs) -> Result<Exit, Stop> {
         let mut end = runtime::end_of_process()?;
         let running = Collector::start(config).await.map_err(stop)?;
         output::data(&format!("listening on http://{}\n", running.http_addr))?;
+        if let Some(https_addr) = running.https_addr {
+            output::data(&format!("listening on https://{https_addr}\n"))?;
+        }
         let signal = end.asked().await;
         output::note(&format!(
             "{signal}: stopping; what was acknowledged is on disk"

@@ -1,7 +1,9 @@
 //! The list of settings: the only place where a key, its meaning and its effect are written down.
 
+use std::path::PathBuf;
+
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, ConfigError, ENVIRONMENT_PREFIX, LogFormat};
+use super::{Config, ConfigError, ENVIRONMENT_PREFIX, LogFormat, TlsFiles};
 
 type Apply = fn(&mut Config, &str) -> Result<(), String>;
 type Show = fn(&Config) -> String;
@@ -90,6 +92,21 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
+fn set_tls_file(
+    config: &mut Config,
+    value: &str,
+    file: fn(&mut TlsFiles) -> &mut PathBuf,
+) -> Result<(), String> {
+    if !value.trim().is_empty() {
+        *file(config.tls.get_or_insert_default()) = value.into();
+    }
+    Ok(())
+}
+
+fn shown_tls_file(path: Option<&PathBuf>) -> String {
+    quoted(&path.map_or(String::new(), |path| path.to_string_lossy().into_owned()))
+}
+
 macro_rules! settings {
     ($($key:literal, $meaning:literal, $apply:expr, $show:expr;)*) => {
         /// All settings but the tokens, in the order of their sections.
@@ -111,6 +128,17 @@ settings! {
             Ok(())
         },
         |c| quoted(&c.listen_http.to_string());
+    "listen_https", "address and port of the same interface under TLS; empty for none",
+        |c, v| {
+            c.listen_https = match v.trim() {
+                "" => None,
+                v => Some(v.parse().map_err(|_| {
+                    format!("`{v}` is not an address and port, like 0.0.0.0:4319")
+                })?),
+            };
+            Ok(())
+        },
+        |c| quoted(&c.listen_https.map(|listen| listen.to_string()).unwrap_or_default());
     "allowed_hosts", "further names that the Host header may have, with commas between",
         |c, v| {
             c.allowed_hosts =
@@ -148,9 +176,35 @@ settings! {
     "ahead", "how far a window may lie in the future",
         |c, v| { c.limits.ahead = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.ahead));
-    "retention", "age beyond which folded windows are removed",
+    "retention", "age beyond which everything is removed; until then it is kept by the day",
         |c, v| { c.limits.retention = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.retention));
+    "retention_size", "size of folded windows beyond which every tier is kept half as long",
+        |c, v| { c.limits.retention_bytes = parse_size(v)? as u64; Ok(()) },
+        |c| quoted(&show_size(usize::try_from(c.limits.retention_bytes).unwrap_or(usize::MAX)));
+    "tls.cert", "PEM file with the certificate that `listen_https` shows, and its chain",
+        |c, v| set_tls_file(c, v, |files| &mut files.cert),
+        |c| shown_tls_file(c.tls.as_ref().map(|files| &files.cert));
+    "tls.key", "PEM file with its private key",
+        |c, v| set_tls_file(c, v, |files| &mut files.key),
+        |c| shown_tls_file(c.tls.as_ref().map(|files| &files.key));
+    "tls.client_ca", "PEM file with the authority of client certificates, which then are asked for",
+        |c, v| {
+            if !v.trim().is_empty() {
+                c.tls.get_or_insert_default().client_ca = Some(v.into());
+            }
+            Ok(())
+        },
+        |c| shown_tls_file(c.tls.as_ref().and_then(|files| files.client_ca.as_ref()));
+    "keep.as_sent", "how long windows are kept as they were sent",
+        |c, v| { c.limits.keep_as_sent = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.keep_as_sent));
+    "keep.minutes", "how long sums by the minute are kept",
+        |c, v| { c.limits.keep_minutes = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.keep_minutes));
+    "keep.hours", "how long sums by the hour are kept",
+        |c, v| { c.limits.keep_hours = parse_duration(v)?; Ok(()) },
+        |c| quoted(&show_duration(c.limits.keep_hours));
     "limits.connections", "connections at once; further ones wait",
         |c, v| { c.limits.connections = number(v)?; Ok(()) },
         |c| c.limits.connections.to_string();

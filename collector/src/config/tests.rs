@@ -89,7 +89,7 @@ fn wrong_values_and_wrong_files_are_explained() {
 }
 
 #[test]
-fn a_wrong_file_does_not_give_its_secrets_away() {
+fn s14_a_wrong_file_does_not_give_its_secrets_away() {
     let error = refused("[[token]]\nsecret = '0123456789abcdef' oops\n");
     assert!(!error.contains("0123456789abcdef"), "{error}");
     let error = refused("[[token]]\nsecret = '012345 789abcdef'\n");
@@ -97,7 +97,7 @@ fn a_wrong_file_does_not_give_its_secrets_away() {
 }
 
 #[test]
-fn what_is_printed_is_a_valid_file_without_secrets() {
+fn s14_what_is_printed_is_a_valid_file_without_secrets() {
     let secret = "0123456789abcdef";
     let (_directory, flags) = file(&format!(
         "listen_http = '0.0.0.0:4318'\n[[token]]\nname = 'agents'\nsecret = '{secret}'\n\

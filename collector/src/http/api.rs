@@ -79,6 +79,7 @@ async fn answer_with(
 ) -> Result<Vec<u8>, Box<Response>> {
     let tenant = app.tenant(headers, Scope::Read)?;
     let span = query.span(app)?;
+    let finest = query.finest()?;
     let permit = app.documents.clone().try_acquire_owned().map_err(|_| {
         let mut response = answer::text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -92,7 +93,7 @@ async fn answer_with(
     let engine = app.engine.clone();
     let made = weighbridge_agent::spawn_blocking(move || {
         let _permit = permit;
-        let view = engine.view(&tenant, span.since_unix_ns, span.until_unix_ns)?;
+        let view = engine.view_by(&tenant, span.since_unix_ns, span.until_unix_ns, finest)?;
         write(&document::build(view, span)?)
     })
     .await;

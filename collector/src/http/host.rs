@@ -14,18 +14,21 @@ use http::uri::Authority;
 /// The names under which the collector answers.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    listen: SocketAddr,
+    listen: Vec<SocketAddr>,
     names: BTreeSet<String>,
 }
 
 impl Hosts {
-    pub(super) fn new(listen: SocketAddr, allowed: &[String]) -> Self {
+    pub(super) fn new(listen: &[SocketAddr], allowed: &[String]) -> Self {
         let names = allowed
             .iter()
             .map(|name| name.to_lowercase())
             .chain(["localhost".into()])
             .collect();
-        Self { listen, names }
+        Self {
+            listen: listen.to_vec(),
+            names,
+        }
     }
 
     /// Says why a request is not answered.
@@ -52,6 +55,10 @@ impl Hosts {
              add the name to its setting `allowed_hosts`. (Other names are refused so that a web page \
              cannot read from here by DNS rebinding.)",
             self.listen
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
         ))
     }
 
@@ -64,7 +71,11 @@ impl Hosts {
         match address {
             // An address needs no name server, so it cannot be rebound; it must be one of ours, though.
             Ok(ip) => {
-                ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified()
+                ip.is_loopback()
+                    || self
+                        .listen
+                        .iter()
+                        .any(|mine| ip == mine.ip() || mine.ip().is_unspecified())
             }
             Err(_) => self
                 .names
@@ -92,7 +103,7 @@ mod tests {
 
     fn knows(listen: &str, allowed: &[&str], given: &str) -> bool {
         let allowed: Vec<_> = allowed.iter().map(|&name| name.to_owned()).collect();
-        Hosts::new(listen.parse().unwrap(), &allowed).knows(given)
+        Hosts::new(&[listen.parse().unwrap()], &allowed).knows(given)
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{App, answer};
 use crate::auth::Scope;
 use crate::ingest::View;
 use crate::span::Span;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tier};
 
 /// Where a range is read.
 pub(crate) const RANGE_PATH: &str = "/api/v1/range";
@@ -33,9 +33,24 @@ const STALL: Duration = Duration::from_secs(60);
 pub(super) struct SpanQuery {
     pub(super) since: Option<String>,
     pub(super) until: Option<String>,
+    resolution: Option<String>,
 }
 
 impl SpanQuery {
+    /// The finest tier that is wanted; `None` leaves it to the store.
+    pub(super) fn finest(&self) -> Result<Option<Tier>, Box<Response>> {
+        let Some(word) = self.resolution.as_deref().filter(|word| !word.is_empty()) else {
+            return Ok(None);
+        };
+        Tier::parse(word).map(Some).ok_or_else(|| {
+            let known: Vec<_> = Tier::ALL.iter().map(|tier| tier.as_str()).collect();
+            Box::new(answer::text(
+                StatusCode::BAD_REQUEST,
+                format!("`resolution` is one of {}", known.join(", ")),
+            ))
+        })
+    }
+
     pub(super) fn span(&self, app: &App) -> Result<Span, Box<Response>> {
         Span::parse(
             self.since.as_deref(),
@@ -62,22 +77,41 @@ async fn stream_range(
     headers: &HeaderMap,
     query: &SpanQuery,
 ) -> Result<Response, Box<Response>> {
+    let (view, span) = open_view(app, headers, query).await?;
+    let body = streamed(Pieces::new(view, span));
+    Ok(answer::typed(StatusCode::OK, CONTENT_TYPE, body))
+}
+
+/// The windows that a request asks for, if it may.
+pub(super) async fn open_view(
+    app: &App,
+    headers: &HeaderMap,
+    query: &SpanQuery,
+) -> Result<(View, Span), Box<Response>> {
     let tenant = app.tenant(headers, Scope::Read)?;
     let span = query.span(app)?;
+    let finest = query.finest()?;
     // Blocking: while folded windows are written, a reader waits.
     let engine = app.engine.clone();
     let view = weighbridge_agent::spawn_blocking(move || {
-        engine.view(&tenant, span.since_unix_ns, span.until_unix_ns)
+        engine.view_by(&tenant, span.since_unix_ns, span.until_unix_ns, finest)
     })
     .await
     .map_err(|error| Box::new(answer::defect(app, "a range", &error)))?
     .map_err(|error| Box::new(store_failed(&error)))?;
+    Ok((view, span))
+}
+
+/// A body of pieces that are made as the reader takes them.
+pub(super) fn streamed(
+    made: impl Iterator<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+) -> Body {
     let (pieces, received) = tokio::sync::mpsc::channel(PIECES_AHEAD);
     // Blocking: it reads from disk, and waits for a slow reader, though not for ever: an open read keeps
     // the database from reusing space.
     let runtime = tokio::runtime::Handle::current();
     weighbridge_agent::spawn_blocking(move || {
-        for piece in Pieces::new(view, span) {
+        for piece in made {
             let failed = piece.is_err();
             // The reader may have gone.
             let sent = runtime.block_on(pieces.send_timeout(piece, STALL));
@@ -86,10 +120,9 @@ async fn stream_range(
             }
         }
     });
-    let body = Body::from_stream(stream::unfold(received, |mut received| async {
+    Body::from_stream(stream::unfold(received, |mut received| async {
         received.recv().await.map(|piece| (piece, received))
-    }));
-    Ok(answer::typed(StatusCode::OK, CONTENT_TYPE, body))
+    }))
 }
 
 pub(super) fn store_failed(error: &StoreError) -> Response {

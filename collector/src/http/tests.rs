@@ -1,5 +1,7 @@
 //! The interface, over real connections.
 
+mod advisories;
+
 use std::time::Duration;
 
 use prost::Message as _;
@@ -198,7 +200,7 @@ async fn bad_requests_are_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_beyond_the_limit_is_refused_before_it_is_read_whole() {
+async fn s2_a_chunked_body_beyond_the_limit_is_refused_before_it_is_read_whole() {
     let (running, _directory) = start(|config| config.limits.body_bytes = 10_000).await;
     let mut bytes = format!(
         "POST /v1/ledger HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
@@ -215,7 +217,7 @@ async fn a_chunked_body_beyond_the_limit_is_refused_before_it_is_read_whole() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_given_up() {
+async fn s3_a_body_that_does_not_come_is_given_up() {
     let (running, _directory) =
         start(|config| config.request_timeout = Duration::from_millis(200)).await;
     let head = format!(
@@ -331,7 +333,7 @@ async fn the_report_comes_whole_and_in_parts() {
 }
 
 #[tokio::test]
-async fn the_live_page_shows_hostile_names_as_text_and_loads_nothing_foreign() {
+async fn s5_the_live_page_shows_hostile_names_as_text_and_loads_nothing_foreign() {
     let (running, _directory) = start(|_| {}).await;
     let empty = get(running.http_addr, "/").await;
     assert!(empty.text().contains("No window of the last minute yet"));
@@ -363,7 +365,7 @@ async fn the_live_page_shows_hostile_names_as_text_and_loads_nothing_foreign() {
 }
 
 #[tokio::test]
-async fn names_from_outside_never_reach_the_metrics() {
+async fn s6_names_from_outside_never_reach_the_metrics() {
     let (running, _directory) = start(|_| {}).await;
     let mut delta = DeltaSpec::new(1, 0).delta();
     delta.identity.service = "a\"} 1\nforged_metric 7".into();

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod full_disk;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use weighbridge_wire::{LossKey, RowKind, RowSet, RowValue, ServiceId, Window, column};
 
 use super::*;
-use crate::store::{Appended, EpochState, MemoryStore, RedbStore, Retired, Scan};
+use crate::store::{Aged, Appended, EpochState, Marks, MemoryStore, Plan, RedbStore, Scan};
 use crate::testing::SECOND_NS;
 use crate::testing::disk::Disk;
 use crate::testing::{DeltaSpec, START_UNIX_NS, eventually, gzip};
@@ -110,14 +111,28 @@ impl Store for Mortal {
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError> {
         self.alive()?.fold(batch)
     }
-    fn scan(&self, since: u64, until: u64) -> Result<Scan, StoreError> {
-        self.alive()?.scan(since, until)
+    fn scan(
+        &self,
+        since: u64,
+        until: u64,
+        finest: Option<Tier>,
+    ) -> Result<(Plan, Scan), StoreError> {
+        self.alive()?.scan(since, until, finest)
+    }
+    fn window_bytes(&self) -> u64 {
+        self.inner.window_bytes()
     }
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
         self.alive()?.epochs(visit)
     }
-    fn retire(&self, windows: u64, epochs: u64) -> Result<Retired, StoreError> {
-        self.alive()?.retire(windows, epochs)
+    fn age(&self, due: Marks, epochs: u64) -> Result<Aged, StoreError> {
+        self.alive()?.age(due, epochs)
+    }
+    fn snapshot(&self, to: &Path) -> Result<(), StoreError> {
+        self.alive()?.snapshot(to)
+    }
+    fn restore(&self, from: &Path) -> Result<(), StoreError> {
+        self.alive()?.restore(from)
     }
     fn recover(
         &self,
@@ -555,7 +570,7 @@ async fn after_the_stop_everything_is_folded_and_nothing_more_is_taken() {
         })
         .unwrap();
     assert_eq!(blobs, 0);
-    assert_eq!(store.scan(0, u64::MAX).unwrap().count(), 1);
+    assert_eq!(store.scan(0, u64::MAX, None).unwrap().1.count(), 1);
 }
 
 fn epochs(store: &dyn Store) -> usize {

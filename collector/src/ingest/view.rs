@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
 
 use super::Shared;
-use crate::store::{EpochId, EpochState, Note, Scan, StoreError};
+use crate::store::{EpochId, EpochState, Note, Scan, StoreError, Tier};
 
 type Key = (Window, ServiceId);
 
@@ -26,23 +26,20 @@ impl Shared {
         tenant: Option<&str>,
         since_unix_ns: u64,
         until_unix_ns: u64,
+        finest: Option<Tier>,
     ) -> Result<View, StoreError> {
         let rows_max = self.limits.rows_per_window;
-        let within =
-            |window: Window| (since_unix_ns..until_unix_ns).contains(&window.start_unix_ns);
         let mut extra: BTreeMap<Key, RowSet> = BTreeMap::new();
         let mut losses = Vec::new();
         let mut note_loss = |state: &EpochState| {
-            if let Some((window, service, rows)) = state.loss()
-                && within(window)
-            {
+            if let Some((window, service, rows)) = state.loss() {
                 losses.push(((window, service.clone()), rows));
             }
         };
         // Under one lock, so that no delta is seen twice or not at all.
-        let stored = {
+        let (plan, stored) = {
             let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
-            let stored = self.store.scan(since_unix_ns, until_unix_ns)?;
+            let (plan, stored) = self.store.scan(since_unix_ns, until_unix_ns, finest)?;
             let mut unwritten: BTreeMap<&EpochId, (EpochState, Vec<&Note>)> = BTreeMap::new();
             for note in &pending.notes {
                 unwritten.entry(&note.id.epoch).or_default().1.push(note);
@@ -56,17 +53,20 @@ impl Shared {
                 notes.into_iter().for_each(|note| state.add(note));
                 note_loss(&state);
             }
-            for (key, rows) in pending
-                .windows
-                .iter()
-                .filter(|((window, _), _)| within(*window))
-            {
-                extra.insert(key.clone(), rows.clone());
+            for ((window, service), rows) in &pending.windows {
+                // Where it will stand once it is written.
+                if let Some(window) = plan.place(*window) {
+                    let key = (window, service.clone());
+                    crate::fold::merge(extra.entry(key).or_default(), rows, rows_max);
+                }
             }
-            stored
+            (plan, stored)
         };
-        for (key, rows) in losses {
-            crate::fold::merge(extra.entry(key).or_default(), &rows, rows_max);
+        for ((window, service), rows) in losses {
+            if let Some(window) = plan.place(window) {
+                let key = (window, service);
+                crate::fold::merge(extra.entry(key).or_default(), &rows, rows_max);
+            }
         }
         Ok(View {
             tenant: tenant.map(str::to_owned),

@@ -6,6 +6,7 @@
 //! and built anew from what the store then holds.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,7 +16,7 @@ use weighbridge_wire::{Delta, pb};
 
 use super::{Append, Job, Refusal, Shared};
 use crate::clock::monotonic;
-use crate::store::{Appended, Blob, EpochId, EpochState, FoldBatch, Note, StoreError};
+use crate::store::{Appended, Blob, EpochId, EpochState, FoldBatch, Marks, Note, StoreError};
 
 /// Most deltas in one commit.
 const COMMIT_DELTAS_MAX: usize = 512;
@@ -25,8 +26,10 @@ const COMMIT_BYTES_MAX: usize = 16 << 20;
 const PENDING_ROWS_MAX: usize = 100_000;
 /// How often a failed store is opened again.
 const RECOVER_EVERY: Duration = Duration::from_secs(2);
-/// How often old windows are looked for.
-const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often minutes are added up and old windows looked for.
+const AGE_EVERY: Duration = Duration::from_secs(10);
+/// Most times that ages are halved because there is too much.
+const HALVINGS_MAX: u32 = 12;
 
 /// Reads every blob that is not folded and folds it.
 pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
@@ -87,7 +90,8 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
     let mut writer = Writer {
         shared,
         next_fold: monotonic() + shared.limits.fold_every,
-        next_retire: monotonic(),
+        next_age: monotonic(),
+        halvings: 0,
         next_recover: None,
         known: BTreeMap::new(),
     };
@@ -111,7 +115,9 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
 struct Writer<'a> {
     shared: &'a Shared,
     next_fold: Duration,
-    next_retire: Duration,
+    next_age: Duration,
+    /// How often the ages of the tiers are halved, because there is more than may be kept.
+    halvings: u32,
     /// Set while the store does not work.
     next_recover: Option<Duration>,
     /// What is committed of each epoch, for the bounds on epochs and gaps. The store itself decides what
@@ -146,6 +152,7 @@ impl Writer<'_> {
     fn take(&mut self, job: Job, queue: &Receiver<Job>) {
         let mut appends = Vec::new();
         let mut folds = Vec::new();
+        let mut restore = None;
         let mut bytes = 0;
         let mut next = Some(job);
         while let Some(job) = next.take() {
@@ -156,8 +163,10 @@ impl Writer<'_> {
                     appends.push(*append);
                 }
                 Job::Fold(reply) => folds.push(reply),
+                Job::Restore(path, reply) => restore = Some((path, reply)),
             }
-            if appends.len() < COMMIT_DELTAS_MAX && bytes < COMMIT_BYTES_MAX {
+            // What comes after a restore counts after it.
+            if restore.is_none() && appends.len() < COMMIT_DELTAS_MAX && bytes < COMMIT_BYTES_MAX {
                 next = queue.try_recv().ok();
             }
         }
@@ -166,6 +175,37 @@ impl Writer<'_> {
             let outcome = self.fold().map_err(|error| error.to_string());
             // The one who asked may have gone.
             let _ = reply.send(outcome);
+        }
+        if let Some((path, reply)) = restore {
+            // The one who asked may have gone.
+            let _ = reply.send(self.restore(&path));
+        }
+    }
+
+    fn restore(&mut self, from: &Path) -> Result<(), StoreError> {
+        if self.next_recover.is_some() {
+            return Err(StoreError::Failed(
+                "waiting until the store can be opened again".into(),
+            ));
+        }
+        let mut pending = self
+            .shared
+            .pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match self.shared.store.restore(from) {
+            Ok(()) => {
+                tracing::warn!("a snapshot took the place of everything");
+                recover_into(self.shared, &mut pending)?;
+                drop(pending);
+                self.learn_epochs();
+                Ok(())
+            }
+            Err(error @ StoreError::Failed(_)) => {
+                self.broke_with(&error, &mut pending);
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -312,9 +352,9 @@ impl Writer<'_> {
             // `broke` has said it.
             let _ = self.fold();
         }
-        if now >= self.next_retire && self.next_recover.is_none() {
-            self.next_retire = now + RETIRE_EVERY;
-            self.retire();
+        if now >= self.next_age && self.next_recover.is_none() {
+            self.next_age = now + AGE_EVERY;
+            self.age();
         }
     }
 
@@ -333,27 +373,36 @@ impl Writer<'_> {
         }
     }
 
-    fn retire(&mut self) {
+    fn age(&mut self) {
         let now_unix_ns = self.shared.clock.now_unix_ns();
-        let before = |age: Duration| {
-            now_unix_ns.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX))
-        };
         let limits = &self.shared.limits;
         // What is refused as too old cannot be folded twice, so its epoch may be forgotten.
-        let epochs_before = before(limits.lateness);
-        match self
-            .shared
-            .store
-            .retire(before(limits.retention), epochs_before)
-        {
-            Ok(retired) => {
-                self.shared.metrics.retired(retired.windows);
-                if retired.windows > 0 {
-                    // There may be more; they go in pieces.
-                    self.next_retire = Duration::ZERO;
+        let lateness_ns = u64::try_from(limits.lateness.as_nanos()).unwrap_or(u64::MAX);
+        let epochs_before = now_unix_ns.saturating_sub(lateness_ns);
+        let due = Marks::due(now_unix_ns, limits.keep(self.halvings));
+        match self.shared.store.age(due, epochs_before) {
+            Ok(aged) => {
+                let bytes = self.shared.store.window_bytes();
+                self.shared.metrics.aged(aged.windows, bytes);
+                if aged.more {
+                    // In pieces, so that ingest does not wait long.
+                    self.next_age = Duration::ZERO;
+                } else if bytes > limits.retention_bytes && self.halvings < HALVINGS_MAX {
+                    self.halvings += 1;
+                    self.next_age = Duration::ZERO;
+                    tracing::warn!(
+                        bytes,
+                        limit = limits.retention_bytes,
+                        halvings = self.halvings,
+                        "more than `retention_size`: every tier is kept half as long"
+                    );
+                } else if bytes < limits.retention_bytes / 4 {
+                    self.halvings = self.halvings.saturating_sub(1);
                 }
-                self.known
-                    .retain(|_, state| state.last_end_unix_ns() >= epochs_before);
+                if aged.epochs > 0 {
+                    self.known
+                        .retain(|_, state| state.last_end_unix_ns() >= epochs_before);
+                }
             }
             Err(error) => self.broke(&error),
         }

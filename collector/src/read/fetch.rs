@@ -14,7 +14,7 @@ use crate::http::RANGE_PATH;
 /// How long a range may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How much of an answer that refuses is shown, bytes.
-const REFUSAL_BYTES_MAX: usize = 4 << 10;
+pub(super) const REFUSAL_BYTES_MAX: usize = 4 << 10;
 
 /// Why a range could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,14 @@ pub enum FetchError {
         /// What it said, without control characters.
         text: String,
     },
+    /// A file of this machine cannot be used.
+    #[error("cannot use {path}: {source}; check its directory, its permissions and the free space")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The answer is not a range.
     #[error(
         "{url} answered with something that is not a folded range: {source}; check that it is a \
@@ -70,7 +78,21 @@ pub async fn fetch_range(
     since: Option<&str>,
     until: Option<&str>,
 ) -> Result<FoldedRange, FetchError> {
-    let request = request(url, token, since, until)?;
+    let mut query = String::new();
+    for (name, value) in [("since", since), ("until", until)] {
+        if let Some(value) = value {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(name);
+            query.push('=');
+            escape(value, &mut query);
+        }
+    }
+    let request = request(url, token, &format!("{RANGE_PATH}{query}"))?
+        .body(Empty::new())
+        .map_err(|error| FetchError::Url {
+            url: url.to_owned(),
+            why: error.to_string(),
+        })?;
     let no_answer = |why: String| FetchError::NoAnswer {
         url: url.to_owned(),
         why,
@@ -95,14 +117,7 @@ pub async fn fetch_range(
                     source,
                 })
             }
-            Ok(body) => Err(FetchError::Refused {
-                url: url.to_owned(),
-                status,
-                text: String::from_utf8_lossy(&body.to_bytes())
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .collect(),
-            }),
+            Ok(body) => Err(refused(url, status, &body.to_bytes())),
             Err(error) => Err(no_answer(format!("the answer broke off: {error}"))),
         }
     };
@@ -111,12 +126,24 @@ pub async fn fetch_range(
         .map_err(|_| no_answer(format!("nothing within {} s", PATIENCE.as_secs())))?
 }
 
-fn request(
+/// What a collector said that refused, without what could steer a terminal.
+pub(super) fn refused(url: &str, status: StatusCode, body: &[u8]) -> FetchError {
+    FetchError::Refused {
+        url: url.to_owned(),
+        status,
+        text: String::from_utf8_lossy(body)
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect(),
+    }
+}
+
+/// The head of a request to a path of the collector at `url`.
+pub(super) fn request(
     url: &str,
     token: Option<&str>,
-    since: Option<&str>,
-    until: Option<&str>,
-) -> Result<Request<Empty<Bytes>>, FetchError> {
+    path: &str,
+) -> Result<http::request::Builder, FetchError> {
     let bad = |why: &str| FetchError::Url {
         url: url.to_owned(),
         why: why.to_owned(),
@@ -137,23 +164,11 @@ fn request(
     if base.path() != "/" && !base.path().is_empty() {
         return Err(bad("it has a path"));
     }
-    let mut query = String::new();
-    for (name, value) in [("since", since), ("until", until)] {
-        if let Some(value) = value {
-            query.push(if query.is_empty() { '?' } else { '&' });
-            query.push_str(name);
-            query.push('=');
-            escape(value, &mut query);
-        }
-    }
-    let uri = format!("{}{RANGE_PATH}{query}", url.trim_end_matches('/'));
-    let mut request = Request::get(uri);
+    let mut request = Request::builder().uri(format!("{}{path}", url.trim_end_matches('/')));
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    request
-        .body(Empty::new())
-        .map_err(|error| bad(&error.to_string()))
+    Ok(request)
 }
 
 /// Percent-encodes everything but letters, digits and a few harmless marks.
@@ -168,7 +183,7 @@ fn escape(value: &str, into: &mut String) {
 }
 
 /// An error with its causes; hyper's own text says little without them.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

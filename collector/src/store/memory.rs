@@ -1,15 +1,17 @@
 //! A store in memory, for tests and for reading without a directory.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
 
+use super::tiers::{Marks, Plan, Tier};
 use super::{
-    Appended, Blob, DeltaId, EpochId, EpochState, FoldBatch, Retired, Scan, Store, StoreError,
+    Aged, Appended, Blob, DeltaId, EpochId, EpochState, FoldBatch, Scan, Store, StoreError,
 };
 
-/// Keeps everything in memory; gone with the process.
+/// Keeps everything in memory as it was sent, and sums nothing up; gone with the process.
 #[derive(Debug)]
 pub struct MemoryStore {
     rows_max: usize,
@@ -77,7 +79,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn scan(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<Scan, StoreError> {
+    fn scan(
+        &self,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        _finest: Option<Tier>,
+    ) -> Result<(Plan, Scan), StoreError> {
         let found: Vec<_> = self
             .lock()
             .windows
@@ -93,7 +100,12 @@ impl Store for MemoryStore {
                 })
             })
             .collect();
-        Ok(Box::new(found.into_iter()))
+        let plan = Plan::as_sent(since_unix_ns, until_unix_ns);
+        Ok((plan, Box::new(found.into_iter())))
+    }
+
+    fn window_bytes(&self) -> u64 {
+        0
     }
 
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
@@ -104,23 +116,28 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn retire(
-        &self,
-        windows_before_unix_ns: u64,
-        epochs_before_unix_ns: u64,
-    ) -> Result<Retired, StoreError> {
+    fn age(&self, due: Marks, epochs_before_unix_ns: u64) -> Result<Aged, StoreError> {
         let mut inner = self.lock();
         let before = (inner.windows.len(), inner.epochs.len());
         inner
             .windows
-            .retain(|(window, _), _| window.start_unix_ns >= windows_before_unix_ns);
+            .retain(|(window, _), _| window.start_unix_ns >= due.kept_from_unix_ns[3]);
         inner
             .epochs
             .retain(|_, epoch| epoch.last_end_unix_ns() >= epochs_before_unix_ns);
-        Ok(Retired {
+        Ok(Aged {
             windows: (before.0 - inner.windows.len()) as u64,
             epochs: (before.1 - inner.epochs.len()) as u64,
+            more: false,
         })
+    }
+
+    fn snapshot(&self, _to: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Failed("a store in memory has no file".into()))
+    }
+
+    fn restore(&self, _from: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Failed("a store in memory has no file".into()))
     }
 
     fn recover(

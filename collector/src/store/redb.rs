@@ -1,37 +1,37 @@
 //! The embedded store: one redb file in the data directory.
 //!
-//! Tables: `blobs` (accepted, not folded), `windows` (folded rows), `epochs` (what was folded), `meta`
-//! (format version). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
+//! Tables: `blobs` (accepted, not folded), `windows` (folded rows as sent), `minutes`, `hours`, `days` (their
+//! sums), `epochs` (what was folded), `meta` (format version, marks of the tiers). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
 //! disk when the commit returns.
 
+mod copy;
 mod open;
 mod rescue;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable as _, TableDefinition};
-use weighbridge_wire::{Epoch, FoldedWindow, RowSet, ServiceId, Window};
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
+use weighbridge_wire::{Epoch, ServiceId, Window};
 
+use super::tiers::{Marks, Plan, Tier};
 use super::{
-    Appended, Blob, DeltaId, Encoding, EpochId, EpochState, FoldBatch, Retired, Scan, Store,
+    Aged, Appended, Blob, DeltaId, Encoding, EpochId, EpochState, FoldBatch, Scan, Store,
     StoreError,
 };
-use open::{Handle, Ways, open_checked};
+use open::{Handle, Opened, Ways, open_checked};
 
 /// Name of the database file in the data directory.
 pub const DATABASE_FILE: &str = "ledger.redb";
 
 /// Version of the tables and their contents that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 1;
+pub const FORMAT_VERSION: u64 = 2;
 
 /// Page cache, bytes.
 const CACHE_BYTES: usize = 32 << 20;
-
-/// Windows removed per transaction, so that ingest does not wait long for retention.
-const RETIRE_AT_ONCE: usize = 500;
 
 type BlobKey = (&'static str, &'static [u8; 16], u64);
 /// Ordered like (`Window`, `ServiceId`).
@@ -66,6 +66,18 @@ struct Inner {
     /// Why the handle is for reading only, after an error.
     rescued: Option<String>,
     epochs: BTreeMap<EpochId, EpochState>,
+    windows: sums::State,
+}
+
+impl Inner {
+    fn new(opened: Opened) -> Self {
+        Self {
+            handle: Some(opened.handle),
+            rescued: None,
+            epochs: opened.epochs,
+            windows: opened.windows,
+        }
+    }
 }
 
 impl std::fmt::Debug for RedbStore {
@@ -104,8 +116,28 @@ impl RedbStore {
                 path: data_dir.to_owned(),
             });
         }
+        let rows_max = crate::fold::ROWS_PER_WINDOW_DEFAULT;
         let ways = Ways::reading(&path);
-        Self::open_with(path, crate::fold::ROWS_PER_WINDOW_DEFAULT, ways)
+        match Self::open_with(path.clone(), rows_max, ways) {
+            Err(StoreError::OlderFormat { .. }) => {
+                let ways = Ways::writing(&path);
+                Self::open_with(path, rows_max, ways)
+            }
+            opened => opened,
+        }
+    }
+
+    /// True when nothing was ever taken in, as far as can be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let no_blobs = || -> Result<bool, StoreError> {
+            let table = self.begin_read()?.open_table(BLOBS).map_err(failed)?;
+            table.is_empty().map_err(failed)
+        };
+        let inner = self.read();
+        let nothing_folded = inner.epochs.is_empty() && inner.windows.bytes == 0;
+        drop(inner);
+        nothing_folded && no_blobs().unwrap_or(false)
     }
 
     /// Opens a database that lives on another backend than a file.
@@ -118,16 +150,12 @@ impl RedbStore {
     }
 
     fn open_with(path: PathBuf, rows_max: usize, ways: Ways) -> Result<Self, StoreError> {
-        let (handle, epochs) = open_checked(&path, &ways.open)?;
+        let opened = open_checked(&path, &ways.open)?;
         Ok(Self {
             path,
             rows_max,
             ways,
-            inner: RwLock::new(Inner {
-                handle: Some(handle),
-                rescued: None,
-                epochs,
-            }),
+            inner: RwLock::new(Inner::new(opened)),
         })
     }
 
@@ -152,14 +180,23 @@ impl RedbStore {
     /// known whether this change was committed; reading goes on where the disk still can be read.
     fn change<T>(
         &self,
-        change: impl FnOnce(&Handle, &mut BTreeMap<EpochId, EpochState>) -> Result<T, redb::Error>,
+        change: impl FnOnce(
+            &Handle,
+            &mut BTreeMap<EpochId, EpochState>,
+            &mut sums::State,
+        ) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut inner = self.write();
         if let Some(why) = &inner.rescued {
             return Err(StoreError::Failed(why.clone()));
         }
-        let Inner { handle, epochs, .. } = &mut *inner;
-        let outcome = change(handle.as_ref().ok_or_else(closed)?, epochs);
+        let Inner {
+            handle,
+            epochs,
+            windows,
+            ..
+        } = &mut *inner;
+        let outcome = change(handle.as_ref().ok_or_else(closed)?, epochs, windows);
         outcome.map_err(|error| {
             let error = failed(error);
             self.rescue(&mut inner, &error);
@@ -172,10 +209,7 @@ impl RedbStore {
         // The file's lock goes with the handle.
         inner.handle = None;
         match open_checked(&self.path, &self.ways.rescue) {
-            Ok((handle, epochs)) => {
-                inner.handle = Some(handle);
-                inner.epochs = epochs;
-            }
+            Ok(opened) => *inner = Inner::new(opened),
             Err(error) => tracing::error!(%error, "the store cannot be read either"),
         }
         inner.rescued = Some(error.to_string());
@@ -192,12 +226,8 @@ impl RedbStore {
         }
         inner.handle = None;
         match open_checked(&self.path, &self.ways.open) {
-            Ok((handle, epochs)) => {
-                *inner = Inner {
-                    handle: Some(handle),
-                    rescued: None,
-                    epochs,
-                };
+            Ok(opened) => {
+                *inner = Inner::new(opened);
                 Ok(())
             }
             Err(error) => {
@@ -250,7 +280,7 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
 
 impl Store for RedbStore {
     fn append(&self, blobs: &[Blob]) -> Result<Vec<Appended>, StoreError> {
-        self.change(|handle, epochs| {
+        self.change(|handle, epochs, _| {
             let mut appended = Vec::with_capacity(blobs.len());
             let write = handle.begin_write()?;
             {
@@ -280,7 +310,7 @@ impl Store for RedbStore {
 
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError> {
         let rows_max = self.rows_max;
-        self.change(|handle, epochs| {
+        self.change(|handle, epochs, windows| {
             let mut changed: BTreeMap<EpochId, EpochState> = BTreeMap::new();
             for note in &batch.notes {
                 let id = &note.id.epoch;
@@ -290,22 +320,8 @@ impl Store for RedbStore {
                     .add(note);
             }
             let write = handle.begin_write()?;
+            let state = sums::fold(&write, *windows, batch, rows_max)?;
             {
-                let mut table = write.open_table(WINDOWS)?;
-                for ((window, service), rows) in &batch.windows {
-                    let stored = table
-                        .get(window_key(*window, service))?
-                        .map(|value| decode_window(value.value()))
-                        .transpose()?;
-                    let mut merged = stored.map_or_else(RowSet::new, |stored| stored.rows);
-                    crate::fold::merge(&mut merged, rows, rows_max);
-                    let folded = FoldedWindow {
-                        service: service.clone(),
-                        window: *window,
-                        rows: merged,
-                    };
-                    table.insert(window_key(*window, service), folded.encode().as_slice())?;
-                }
                 let mut table = write.open_table(BLOBS)?;
                 for DeltaId { epoch, seq } in batch.notes.iter().map(|note| &note.id) {
                     table.remove((&*epoch.tenant, &epoch.epoch.0, *seq))?;
@@ -317,21 +333,23 @@ impl Store for RedbStore {
                 }
             }
             write.commit()?;
+            *windows = state;
             epochs.append(&mut changed);
             Ok(())
         })
     }
 
-    fn scan(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<Scan, StoreError> {
-        let read = self.begin_read()?;
-        let table = read.open_table(WINDOWS).map_err(failed)?;
-        let first = (since_unix_ns, 0, "", "", "", "", "");
-        let end = (until_unix_ns.max(since_unix_ns), 0, "", "", "", "", "");
-        let found = table.range_owned(first..end).map_err(failed)?;
-        Ok(Box::new(found.map(|entry| {
-            let (_, value) = entry.map_err(failed)?;
-            decode_window(value.value()).map_err(failed)
-        })))
+    fn scan(
+        &self,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        finest: Option<Tier>,
+    ) -> Result<(Plan, Scan), StoreError> {
+        sums::scan(&self.begin_read()?, since_unix_ns, until_unix_ns, finest)
+    }
+
+    fn window_bytes(&self) -> u64 {
+        self.read().windows.bytes
     }
 
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
@@ -342,41 +360,52 @@ impl Store for RedbStore {
         Ok(())
     }
 
-    fn retire(
-        &self,
-        windows_before_unix_ns: u64,
-        epochs_before_unix_ns: u64,
-    ) -> Result<Retired, StoreError> {
-        self.change(|handle, epochs| {
-            let mut retired = Retired::default();
+    fn age(&self, due: Marks, epochs_before_unix_ns: u64) -> Result<Aged, StoreError> {
+        let rows_max = self.rows_max;
+        self.change(|handle, epochs, windows| {
+            let mut aged = Aged::default();
             let write = handle.begin_write()?;
+            let (state, more_sums) = sums::sum(&write, *windows, due, rows_max)?;
+            let summed = state.marks != windows.marks;
+            let (state, removed, more) = sums::remove(&write, state, due)?;
+            aged.windows = removed;
+            aged.more = more || more_sums;
+            let past: Vec<_> = epochs
+                .iter()
+                .filter(|(_, state)| state.last_end_unix_ns() < epochs_before_unix_ns)
+                .map(|(id, _)| id.clone())
+                .collect();
             {
-                let mut table = write.open_table(WINDOWS)?;
-                let end = (windows_before_unix_ns, 0, "", "", "", "", "");
-                let mut old = table.extract_from_if(..end, |_, _| true)?;
-                for entry in old.by_ref().take(RETIRE_AT_ONCE) {
-                    entry?;
-                    retired.windows += 1;
-                }
-                drop(old);
                 let mut table = write.open_table(EPOCHS)?;
-                let past: Vec<_> = epochs
-                    .iter()
-                    .filter(|(_, state)| state.last_end_unix_ns() < epochs_before_unix_ns)
-                    .map(|(id, _)| id.clone())
-                    .collect();
                 for id in &past {
                     table.remove((&*id.tenant, &id.epoch.0))?;
-                    retired.epochs += 1;
                 }
-                epochs.retain(|_, state| state.last_end_unix_ns() >= epochs_before_unix_ns);
             }
-            if retired == Retired::default() {
-                write.abort()?;
-            } else {
+            aged.epochs = past.len() as u64;
+            if summed || removed > 0 || !past.is_empty() {
                 write.commit()?;
+                *windows = state;
+                past.iter().for_each(|id| drop(epochs.remove(id)));
+            } else {
+                write.abort()?;
             }
-            Ok(retired)
+            Ok(aged)
+        })
+    }
+
+    fn snapshot(&self, to: &Path) -> Result<(), StoreError> {
+        copy::write(&self.begin_read()?, to)
+    }
+
+    fn restore(&self, from: &Path) -> Result<(), StoreError> {
+        let source = copy::open(from)?;
+        self.change(|handle, epochs, windows| {
+            let write = handle.begin_write()?;
+            copy::replace(&source, &write)?;
+            write.commit()?;
+            *epochs = source.epochs;
+            *windows = source.windows;
+            Ok(())
         })
     }
 
@@ -404,10 +433,7 @@ fn window_key(window: Window, service: &ServiceId) -> (u64, u64, &str, &str, &st
     )
 }
 
-fn decode_window(bytes: &[u8]) -> Result<FoldedWindow, redb::Error> {
-    FoldedWindow::decode(bytes)
-        .map_err(|error| redb::Error::Corrupted(format!("a folded window: {error}")))
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tiers_tests;

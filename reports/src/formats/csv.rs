@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_is_taken_for_a_formula() {
+    fn s6_no_cell_is_taken_for_a_formula() {
         assert_eq!(quoted("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
         assert_eq!(quoted("+1+cmd"), "\"'+1+cmd\"");
         assert_eq!(quoted("@x"), "\"'@x\"");

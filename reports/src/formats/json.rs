@@ -2,6 +2,9 @@
 
 use crate::Document;
 
+/// The JSON Schema (draft 2020-12) of what [`json`] writes.
+pub const JSON_SCHEMA: &str = include_str!("../../schema/report.schema.json");
+
 /// The document as JSON: pretty, keys in the order of the structs, a newline at the end. The same document
 /// gives the same bytes. `schema/report.schema.json` describes it.
 ///

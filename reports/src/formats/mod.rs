@@ -5,5 +5,5 @@ mod json;
 mod markdown;
 
 pub use csv::{CsvTable, csv};
-pub use json::json;
+pub use json::{JSON_SCHEMA, json};
 pub use markdown::markdown;

@@ -1,5 +1,6 @@
 //! Integration tests: what needs several parts at once. One binary, for the time that linking takes.
 
+mod advisories;
 mod bad_input;
 mod collector_kill;
 mod demo;
@@ -7,4 +8,5 @@ mod full_disk;
 mod harness;
 mod operation;
 mod readme;
+mod soak;
 mod weigh;

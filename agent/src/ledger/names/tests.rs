@@ -28,7 +28,7 @@ fn the_same_names_are_the_same_entry() {
 }
 
 #[test]
-fn beyond_a_limit_names_fold_and_say_so() {
+fn s8_beyond_a_limit_names_fold_and_say_so() {
     let limits = Limits {
         operations_max: 2,
         callers_max: 2,

@@ -173,7 +173,7 @@ fn what_cannot_be_followed_is_unknown_and_not_none() {
 }
 
 #[test]
-fn literals_and_comments_never_become_names() {
+fn s18_literals_and_comments_never_become_names() {
     let text = "SELECT 'from secret@example.org', x'00' /* FROM c1 */ FROM a -- JOIN c2\n WHERE t = 'INTO s3cret'";
     check(text, expect!["-a"]);
     assert!(!format!("{:?}", scan(text, Dialect::Sqlite)).contains("s3cret"));

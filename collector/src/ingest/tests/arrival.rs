@@ -2,6 +2,8 @@
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use weighbridge_wire::FoldedWindow;
+
 use super::*;
 use crate::document;
 use crate::span::Span;
@@ -28,9 +30,16 @@ fn three_days() -> Vec<Delta> {
         .collect()
 }
 
-fn engine(clock: &Clock) -> Engine {
-    let store = RedbStore::open_backend(1_000, Shared::default).unwrap();
-    Engine::start(Arc::new(store), limits(), clock.clone(), Metrics::new()).unwrap()
+fn engine(clock: &Clock) -> (Engine, Arc<RedbStore>) {
+    let store = Arc::new(RedbStore::open_backend(1_000, Shared::default).unwrap());
+    let engine = Engine::start(store.clone(), limits(), clock.clone(), Metrics::new()).unwrap();
+    (engine, store)
+}
+
+/// Ages the store as its thread would by now.
+fn age(store: &RedbStore, clock: &Clock) {
+    let due = Marks::due(clock.now_unix_ns(), limits().keep(0));
+    while store.age(due, 0).unwrap().more {}
 }
 
 /// A disk for one engine; opened once.
@@ -64,16 +73,27 @@ fn report(engine: &Engine) -> Vec<u8> {
 /// Sends in this order; the clock stands at the end of the latest delta sent so far.
 async fn arrive(deltas: impl IntoIterator<Item = &Delta>) -> Vec<u8> {
     let clock = Clock::fixed(START_UNIX_NS);
-    let engine = engine(&clock);
+    let (engine, store) = engine(&clock);
     for (n, delta) in deltas.into_iter().enumerate() {
         clock.set(clock.now_unix_ns().max(delta.window.end_unix_ns));
         send(&engine, delta).await.unwrap();
         if n % 50 == 0 {
             engine.fold_now().await.unwrap();
+            age(&store, &clock);
         }
     }
     engine.fold_now().await.unwrap();
-    report(&engine)
+    age(&store, &clock);
+    let report = report(&engine);
+    let days = engine.view_by("", 0, u64::MAX, Some(Tier::Days)).unwrap();
+    let whole = |folded: Result<FoldedWindow, StoreError>| folded.unwrap().window;
+    assert!(
+        days.map(whole)
+            .filter(|window| window.end_unix_ns - window.start_unix_ns == 24 * HOUR_NS)
+            .count()
+            > 1
+    );
+    report
 }
 
 #[tokio::test]
@@ -114,4 +134,50 @@ async fn what_comes_after_an_outage_gives_the_report_of_no_outage() {
     arriving.extend(late.iter().rev());
     arriving.extend(&after[10..]);
     assert!(arrive(arriving).await == on_time);
+}
+
+/// The clocks of machines are wrong now and then.
+#[tokio::test]
+async fn a_clock_set_back_a_leap_and_agents_an_hour_ahead_lose_nothing() {
+    let start = START_UNIX_NS + 50 * HOUR_NS;
+    let clock = Clock::fixed(start);
+    let (engine, store) = engine(&clock);
+    let mut sent = Vec::new();
+    // (the collector's clock, the agent's): hours from the start.
+    for (seq, (collector, agent)) in [
+        (0, 0),
+        (-1, 0),
+        (-1, 0),
+        (3, 0),
+        (3, 4),
+        (1, 2),
+        (1, 1),
+        (5, 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let at = |hours: i64| start.saturating_add_signed(hours * HOUR_NS as i64);
+        clock.set(at(collector));
+        let delta = DeltaSpec::new(1, seq as u64)
+            .start(at(agent) + seq as u64 * 20 * SECOND_NS)
+            .delta();
+        send(&engine, &delta).await.unwrap();
+        engine.fold_now().await.unwrap();
+        age(&store, &clock);
+        sent.push(delta);
+    }
+    clock.set(start + 10 * HOUR_NS);
+    age(&store, &clock);
+    let (_, losses) = totals(&engine);
+    assert!(losses.is_empty(), "{losses:?}");
+    for tier in Tier::ALL {
+        let cpu_ns: i64 = engine
+            .view_by("", 0, u64::MAX, Some(tier))
+            .unwrap()
+            .map(|folded| folded.unwrap().rows.accounts_cpu_ns())
+            .sum();
+        let all: i64 = sent.iter().map(|delta| delta.rows.accounts_cpu_ns()).sum();
+        assert_eq!(cpu_ns, all, "{tier:?}");
+    }
 }

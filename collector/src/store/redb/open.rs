@@ -12,7 +12,7 @@ use redb::{
 use weighbridge_wire::Epoch;
 
 use super::rescue::Overlay;
-use super::{BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, WINDOWS, failed};
+use super::{BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, failed, sums};
 use crate::store::{EpochId, EpochState, StoreError};
 
 /// What a write of the probe holds, bytes: enough that a disk with a last free page does not pass.
@@ -30,7 +30,7 @@ pub(super) struct Ways {
     pub(super) probe: Box<dyn Fn() -> std::io::Result<()> + Send + Sync>,
 }
 
-type Way = Box<dyn Fn() -> Result<Handle, DatabaseError> + Send + Sync>;
+pub(super) type Way = Box<dyn Fn() -> Result<Handle, DatabaseError> + Send + Sync>;
 
 impl Ways {
     /// A file in a directory, for writing; made when it is absent.
@@ -92,7 +92,7 @@ impl Ways {
     }
 }
 
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
@@ -102,6 +102,13 @@ fn write_probe(path: &Path) -> std::io::Result<()> {
     let mut file = std::fs::File::create(path)?;
     file.write_all(&vec![0; PROBE_BYTES])?;
     file.sync_data()
+}
+
+/// An open database and what is kept of it in memory.
+pub(super) struct Opened {
+    pub(super) handle: Handle,
+    pub(super) epochs: BTreeMap<EpochId, EpochState>,
+    pub(super) windows: sums::State,
 }
 
 pub(super) enum Handle {
@@ -125,10 +132,7 @@ impl Handle {
     }
 }
 
-pub(super) fn open_checked(
-    path: &Path,
-    open: &Way,
-) -> Result<(Handle, BTreeMap<EpochId, EpochState>), StoreError> {
+pub(super) fn open_checked(path: &Path, open: &Way) -> Result<Opened, StoreError> {
     let handle = open().map_err(|error| open_error(path, error))?;
     let damaged = |why: String| StoreError::Damaged {
         path: path.to_owned(),
@@ -145,6 +149,14 @@ pub(super) fn open_checked(
     };
     match found {
         None => prepare(&handle).map_err(failed)?,
+        // Before there were sums.
+        Some(found @ 1) if matches!(handle, Handle::Reading(_)) => {
+            return Err(StoreError::OlderFormat {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        Some(1) => prepare(&handle).map_err(failed)?,
         Some(FORMAT_VERSION) => {}
         Some(found) if found > FORMAT_VERSION => {
             return Err(StoreError::NewerFormat {
@@ -171,16 +183,23 @@ pub(super) fn open_checked(
             state,
         );
     }
-    Ok((handle, epochs))
+    let windows = sums::State::read(&read).map_err(failed)?;
+    drop(table);
+    drop(read);
+    Ok(Opened {
+        handle,
+        epochs,
+        windows,
+    })
 }
 
-/// Makes the tables of a new database.
+/// Makes the tables of a new database, or those that one of an earlier format lacks.
 fn prepare(handle: &Handle) -> Result<(), redb::Error> {
     let write = handle.begin_write()?;
     write.open_table(META)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
     write.open_table(BLOBS)?;
-    write.open_table(WINDOWS)?;
     write.open_table(EPOCHS)?;
+    sums::prepare(&write)?;
     write.commit()?;
     Ok(())
 }

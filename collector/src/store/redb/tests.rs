@@ -32,7 +32,7 @@ fn a_later_format_is_refused() {
     drop(database);
     let error = error(directory.path());
     assert!(
-        error.contains("data format 2") && error.contains("a later one"),
+        error.contains("data format 3") && error.contains("a later one"),
         "{error}"
     );
     let error = RedbStore::open_read_only(directory.path()).unwrap_err();
@@ -74,34 +74,46 @@ fn windows_come_back_in_order_and_inside_the_range() {
     let start = crate::testing::START_UNIX_NS;
     let second = crate::testing::SECOND_NS;
     let found: Vec<_> = store
-        .scan(start + second, start + 4 * second)
+        .scan(start + second, start + 4 * second, None)
         .unwrap()
+        .1
         .map(|folded| (folded.unwrap().window.start_unix_ns - start) / second)
         .collect();
     assert_eq!(found, [1, 2, 3]);
-    assert_eq!(store.scan(9, 3).unwrap().count(), 0);
+    assert_eq!(store.scan(9, 3, None).unwrap().1.count(), 0);
+}
+
+/// Everything that starts earlier is to go.
+fn older_than(unix_ns: u64) -> Marks {
+    Marks {
+        summed_unix_ns: 0,
+        kept_from_unix_ns: [unix_ns; 4],
+    }
 }
 
 #[test]
-fn retiring_goes_in_pieces_and_to_the_end() {
+fn removing_goes_in_pieces_and_to_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(directory.path(), 1_000).unwrap();
     let tenant = "".into();
     let mut batch = FoldBatch::default();
-    let count = RETIRE_AT_ONCE as u64 + 7;
+    let count = sums::REMOVE_AT_ONCE as u64 + 7;
     for seq in 0..count {
         batch.add(&tenant, &DeltaSpec::new(1, seq).delta(), 1_000);
     }
     store.fold(&batch).unwrap();
-    let before = crate::testing::START_UNIX_NS + (count - 2) * crate::testing::SECOND_NS;
+    let due = older_than(crate::testing::START_UNIX_NS + (count - 2) * crate::testing::SECOND_NS);
+    let aged = store.age(due, 0).unwrap();
     assert_eq!(
-        store.retire(before, 0).unwrap().windows,
-        RETIRE_AT_ONCE as u64
+        (aged.windows, aged.more),
+        (sums::REMOVE_AT_ONCE as u64, true)
     );
-    assert_eq!(store.retire(before, 0).unwrap().windows, 5);
-    assert_eq!(store.retire(before, 0).unwrap(), Retired::default());
-    assert_eq!(store.scan(0, u64::MAX).unwrap().count(), 2);
-    assert_eq!(store.retire(0, u64::MAX).unwrap().epochs, 1);
+    let aged = store.age(due, 0).unwrap();
+    assert_eq!((aged.windows, aged.more), (5, false));
+    assert_eq!(store.age(due, 0).unwrap(), Aged::default());
+    let scan = store.scan(0, u64::MAX, None).unwrap().1;
+    assert_eq!(scan.count(), 2);
+    assert_eq!(store.age(due, u64::MAX).unwrap().epochs, 1);
     store
         .epochs(&mut |id, _| panic!("{id:?} remained"))
         .unwrap();

@@ -1,0 +1,77 @@
+//! Snapshots: a database as a copy of another, as it stood at one instant.
+
+use std::path::Path;
+
+use redb::{
+    Database, Key, ReadTransaction, ReadableTable as _, TableDefinition, Value, WriteTransaction,
+};
+
+use super::open::{Opened, Way, builder, open_checked};
+use super::{BLOBS, EPOCHS, Handle, META, failed, sums};
+use crate::store::StoreError;
+use crate::store::tiers::Tier;
+
+/// Writes everything into a new file.
+pub(super) fn write(read: &ReadTransaction, to: &Path) -> Result<(), StoreError> {
+    if to.exists() {
+        return Err(StoreError::Directory {
+            path: to.to_owned(),
+            source: std::io::ErrorKind::AlreadyExists.into(),
+        });
+    }
+    let copied = || -> Result<(), redb::Error> {
+        let database: Database = builder().create(to)?;
+        let write = database.begin_write()?;
+        all(read, &write)?;
+        write.commit()?;
+        Ok(())
+    };
+    copied().map_err(failed)
+}
+
+/// Opens a snapshot, and reads all of it to see that it is whole. The file is changed by that.
+pub(super) fn open(from: &Path) -> Result<Opened, StoreError> {
+    let path = from.to_owned();
+    let way: Way = Box::new(move || {
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(true);
+        builder.open(&path).map(Handle::Writing)
+    });
+    open_checked(from, &way)
+}
+
+/// Puts the contents of a snapshot in the place of everything.
+pub(super) fn replace(from: &Opened, write: &WriteTransaction) -> Result<(), redb::Error> {
+    let read = from.handle.begin_read()?;
+    write.delete_table(META)?;
+    write.delete_table(BLOBS)?;
+    write.delete_table(EPOCHS)?;
+    for tier in Tier::ALL {
+        write.delete_table(sums::table(tier))?;
+    }
+    all(&read, write)
+}
+
+fn all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error> {
+    table(from, to, META)?;
+    table(from, to, BLOBS)?;
+    table(from, to, EPOCHS)?;
+    for tier in Tier::ALL {
+        table(from, to, sums::table(tier))?;
+    }
+    Ok(())
+}
+
+fn table<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<(), redb::Error> {
+    let source = from.open_table(definition)?;
+    let mut target = to.open_table(definition)?;
+    for entry in source.iter()? {
+        let (key, value) = entry?;
+        target.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,421 @@
+//! Sums by the minute, the hour and the day in the database, and what is removed when.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata as _, Table, TableDefinition,
+    WriteTransaction,
+};
+use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window, limits};
+
+use super::{META, WINDOWS, WindowKey, failed, window_key};
+use crate::store::tiers::{Marks, Plan, Tier, Zone};
+use crate::store::{FoldBatch, Scan, StoreError};
+
+const MINUTES: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("minutes");
+const HOURS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("hours");
+const DAYS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("days");
+
+const SUMMED_KEY: &str = "summed_unix_ns";
+const KEPT_KEYS: [&str; 4] = [
+    "as_sent_from_unix_ns",
+    "minutes_from_unix_ns",
+    "hours_from_unix_ns",
+    "days_from_unix_ns",
+];
+const BYTES_KEY: &str = "window_bytes";
+
+/// Windows as sent that are added up in one transaction, so that ingest does not wait long; whole minutes, so
+/// it may be more.
+const SUM_AT_ONCE: usize = 4_000;
+/// Windows removed in one transaction.
+pub(super) const REMOVE_AT_ONCE: usize = 2_000;
+/// Most windows of a range that is read as finely as it is kept; a longer one is read from sums.
+const FINE_WINDOWS_MAX: u64 = 100_000;
+
+/// First byte of a compressed window; no protobuf message begins with it.
+const DEFLATED: u8 = 0;
+
+pub(super) fn table(tier: Tier) -> TableDefinition<'static, WindowKey, &'static [u8]> {
+    match tier {
+        Tier::AsSent => WINDOWS,
+        Tier::Minutes => MINUTES,
+        Tier::Hours => HOURS,
+        Tier::Days => DAYS,
+    }
+}
+
+/// What is kept about the windows beside them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    pub(super) marks: Marks,
+    /// Bytes of all windows as stored.
+    pub(super) bytes: u64,
+}
+
+impl State {
+    pub(super) fn read(read: &ReadTransaction) -> Result<Self, redb::Error> {
+        let meta = read.open_table(META)?;
+        let number = |key| -> Result<u64, redb::Error> {
+            Ok(meta.get(key)?.map_or(0, |value| value.value()))
+        };
+        let mut state = Self::default();
+        state.marks.summed_unix_ns = number(SUMMED_KEY)?;
+        for (mark, key) in state.marks.kept_from_unix_ns.iter_mut().zip(KEPT_KEYS) {
+            *mark = number(key)?;
+        }
+        state.bytes = number(BYTES_KEY)?;
+        Ok(state)
+    }
+
+    fn write(self, write: &WriteTransaction) -> Result<(), redb::Error> {
+        let mut meta = write.open_table(META)?;
+        meta.insert(SUMMED_KEY, self.marks.summed_unix_ns)?;
+        for (mark, key) in self.marks.kept_from_unix_ns.iter().zip(KEPT_KEYS) {
+            meta.insert(key, mark)?;
+        }
+        meta.insert(BYTES_KEY, self.bytes)?;
+        Ok(())
+    }
+}
+
+/// Makes the tables, and adds up what an earlier version left that belongs to no minute.
+pub(super) fn prepare(write: &WriteTransaction) -> Result<(), redb::Error> {
+    for tier in Tier::ALL {
+        write.open_table(table(tier))?;
+    }
+    let mut of_no_minute = Rows::default();
+    let mut state = State::default();
+    for entry in write.open_table(WINDOWS)?.iter()? {
+        let (_, value) = entry?;
+        state.bytes += value.value().len() as u64;
+        let folded = decode(value.value())?;
+        if !Tier::Minutes.holds(folded.window) {
+            of_no_minute.insert((folded.window, folded.service), folded.rows);
+        }
+    }
+    for tier in Tier::SUMS {
+        let mut into = write.open_table(table(tier))?;
+        for ((window, service), rows) in &of_no_minute {
+            if tier.holds(*window) {
+                merge(
+                    &mut into,
+                    tier.bucket(*window),
+                    service,
+                    rows,
+                    usize::MAX,
+                    &mut state,
+                )?;
+            }
+        }
+    }
+    state.write(write)
+}
+
+type Rows = BTreeMap<(Window, ServiceId), RowSet>;
+
+/// Merges folded rows into the windows as sent, and into the sums where their minute has been added up.
+pub(super) fn fold(
+    write: &WriteTransaction,
+    mut state: State,
+    batch: &FoldBatch,
+    rows_max: usize,
+) -> Result<State, redb::Error> {
+    {
+        let mut as_sent = write.open_table(WINDOWS)?;
+        for ((window, service), rows) in &batch.windows {
+            if state.marks.keeps_as_sent(*window) {
+                merge(&mut as_sent, *window, service, rows, rows_max, &mut state)?;
+            }
+        }
+    }
+    let mut late: BTreeMap<Tier, Rows> = BTreeMap::new();
+    for ((window, service), rows) in &batch.windows {
+        for tier in state.marks.added_at_once(*window) {
+            let into = late.entry(tier).or_default();
+            let key = (tier.bucket(*window), service.clone());
+            crate::fold::merge(into.entry(key).or_default(), rows, rows_max);
+        }
+    }
+    for (tier, rows) in &late {
+        add(write, *tier, rows, rows_max, &mut state)?;
+    }
+    state.write(write)?;
+    Ok(state)
+}
+
+fn add(
+    write: &WriteTransaction,
+    tier: Tier,
+    rows: &Rows,
+    rows_max: usize,
+    state: &mut State,
+) -> Result<(), redb::Error> {
+    let mut table = write.open_table(table(tier))?;
+    for ((bucket, service), rows) in rows {
+        merge(&mut table, *bucket, service, rows, rows_max, state)?;
+    }
+    Ok(())
+}
+
+/// Merges rows into a stored window. Sums are compressed; windows as sent are not until they are added up, since
+/// they change every few seconds.
+fn merge(
+    table: &mut Table<'_, WindowKey, &'static [u8]>,
+    window: Window,
+    service: &ServiceId,
+    rows: &RowSet,
+    rows_max: usize,
+    state: &mut State,
+) -> Result<(), redb::Error> {
+    let key = window_key(window, service);
+    let (stored, before) = match table.get(key)? {
+        Some(value) => (Some(decode(value.value())?), value.value().len()),
+        None => (None, 0),
+    };
+    let late_or_sum = window.end_unix_ns <= state.marks.summed_unix_ns;
+    let mut merged = stored.map_or_else(RowSet::new, |stored| stored.rows);
+    crate::fold::merge(&mut merged, rows, rows_max);
+    let folded = FoldedWindow {
+        service: service.clone(),
+        window,
+        rows: merged,
+    };
+    let mut bytes = folded.encode();
+    if late_or_sum
+        || Tier::SUMS
+            .into_iter()
+            .any(|tier| tier.bucket(window) == window)
+    {
+        bytes = deflate(&bytes)?;
+    }
+    state.bytes = (state.bytes + bytes.len() as u64).saturating_sub(before as u64);
+    table.insert(key, bytes.as_slice())?;
+    Ok(())
+}
+
+/// Adds up minutes that are over, at most about [`SUM_AT_ONCE`] windows of them. Returns whether there are more.
+pub(super) fn sum(
+    write: &WriteTransaction,
+    mut state: State,
+    due: Marks,
+    rows_max: usize,
+) -> Result<(State, bool), redb::Error> {
+    let (from, until) = (state.marks.summed_unix_ns, due.summed_unix_ns);
+    if from >= until {
+        return Ok((state, false));
+    }
+    let mut sums: [Rows; 3] = Default::default();
+    let mut packed = Vec::new();
+    let mut end = until;
+    {
+        let as_sent = write.open_table(WINDOWS)?;
+        let mut taken = 0;
+        for entry in as_sent.range(start_key(from)..start_key(until))? {
+            let (key, value) = entry?;
+            let window = key_window(&key.value());
+            let minute = Tier::Minutes.bucket(window);
+            if taken >= SUM_AT_ONCE && minute.start_unix_ns >= end {
+                break;
+            }
+            taken += 1;
+            if taken == SUM_AT_ONCE {
+                // To the end of this minute, and no further.
+                end = minute.end_unix_ns.min(until);
+            }
+            if !Tier::Minutes.holds(window) {
+                continue;
+            }
+            let folded = decode(value.value())?;
+            for (tier, rows) in Tier::SUMS.into_iter().zip(&mut sums) {
+                let key = (tier.bucket(window), folded.service.clone());
+                crate::fold::merge(rows.entry(key).or_default(), &folded.rows, rows_max);
+            }
+            if value.value().first() != Some(&DEFLATED) {
+                packed.push((
+                    window,
+                    folded.service,
+                    deflate(value.value())?,
+                    value.value().len(),
+                ));
+            }
+        }
+    }
+    {
+        let mut as_sent = write.open_table(WINDOWS)?;
+        for (window, service, bytes, before) in &packed {
+            as_sent.insert(window_key(*window, service), bytes.as_slice())?;
+            state.bytes = (state.bytes + bytes.len() as u64).saturating_sub(*before as u64);
+        }
+    }
+    state.marks.summed_unix_ns = end;
+    for (tier, rows) in Tier::SUMS.into_iter().zip(&sums) {
+        add(write, tier, rows, rows_max, &mut state)?;
+    }
+    state.write(write)?;
+    Ok((state, end < until))
+}
+
+/// Removes what is older than its tier is kept. Returns how many windows, and whether there are more.
+pub(super) fn remove(
+    write: &WriteTransaction,
+    mut state: State,
+    due: Marks,
+) -> Result<(State, u64, bool), redb::Error> {
+    let mut marks = due.max(state.marks);
+    // What has not been added up is not removed, unless everything of its age is.
+    let [as_sent, .., days] = &mut marks.kept_from_unix_ns;
+    *as_sent = (*as_sent).min(state.marks.summed_unix_ns.max(*days));
+    marks.summed_unix_ns = state.marks.summed_unix_ns;
+    state.marks = marks;
+    let mut removed = 0;
+    let mut more = false;
+    for tier in Tier::ALL {
+        let mut windows = write.open_table(table(tier))?;
+        let before = marks.kept_from_unix_ns[tier.index()];
+        let mut old = windows.extract_from_if(..start_key(before), |key, _| {
+            tier != Tier::AsSent || !marks.keeps_as_sent(key_window(&key))
+        })?;
+        for entry in old.by_ref().take(REMOVE_AT_ONCE) {
+            let (_, value) = entry?;
+            state.bytes = state.bytes.saturating_sub(value.value().len() as u64);
+            removed += 1;
+        }
+        drop(old);
+        more |= removed >= REMOVE_AT_ONCE as u64;
+    }
+    state.write(write)?;
+    Ok((state, removed, more))
+}
+
+/// Reads a range; where `finest` is not said, as finely as it is kept and not too long.
+pub(super) fn scan(
+    read: &ReadTransaction,
+    since_unix_ns: u64,
+    until_unix_ns: u64,
+    finest: Option<Tier>,
+) -> Result<(Plan, Scan), StoreError> {
+    let marks = State::read(read).map_err(failed)?.marks;
+    let plan = |tier| Plan::new(tier, marks, since_unix_ns, until_unix_ns);
+    let plan = match finest {
+        Some(tier) => plan(tier),
+        None => {
+            let mut chosen = plan(Tier::Days);
+            for tier in [Tier::AsSent, Tier::Minutes, Tier::Hours] {
+                if estimate(read, &plan(tier)).map_err(failed)? <= FINE_WINDOWS_MAX {
+                    chosen = plan(tier);
+                    break;
+                }
+            }
+            chosen
+        }
+    };
+    let mut parts: Vec<Scan> = Vec::new();
+    for zone in plan.zones() {
+        parts.push(zone_scan(read, plan, zone)?);
+    }
+    Ok((plan, Box::new(parts.into_iter().flatten())))
+}
+
+/// About how many windows a plan reads, as if they were spread evenly.
+fn estimate(read: &ReadTransaction, plan: &Plan) -> Result<u64, redb::Error> {
+    let mut windows = 0;
+    for zone in plan.zones() {
+        let table = read.open_table(table(zone.tier))?;
+        let (Some((first, _)), Some((last, _))) = (table.first()?, table.last()?) else {
+            continue;
+        };
+        let (first, last) = (first.value().0, last.value().0.saturating_add(1));
+        let from = zone.since_unix_ns.max(first);
+        let until = zone.until_unix_ns.min(last);
+        let share = u128::from(table.len()?) * u128::from(until.saturating_sub(from));
+        windows += u64::try_from(share / u128::from(last - first)).unwrap_or(u64::MAX);
+    }
+    Ok(windows)
+}
+
+/// One zone in the order (window, service): buckets of its tier, and windows as sent that no bucket holds.
+fn zone_scan(read: &ReadTransaction, plan: Plan, zone: Zone) -> Result<Scan, StoreError> {
+    let range = start_key(zone.since_unix_ns)..start_key(zone.until_unix_ns);
+    let open = |tier| -> Result<_, StoreError> {
+        let table = read.open_table(table(tier)).map_err(failed)?;
+        table.range_owned(range.clone()).map_err(failed)
+    };
+    let buckets = open(zone.tier)?.map(move |entry| {
+        let (_, value) = entry.map_err(failed)?;
+        let mut folded = decode(value.value()).map_err(failed)?;
+        folded.window = plan.shown(zone.tier, folded.window);
+        Ok(folded)
+    });
+    if zone.tier == Tier::AsSent {
+        return Ok(Box::new(buckets));
+    }
+    let mut of_no_bucket = Vec::new();
+    for entry in open(Tier::AsSent)? {
+        let (key, value) = entry.map_err(failed)?;
+        if !zone.tier.holds(key_window(&key.value())) {
+            of_no_bucket.push(decode(value.value()).map_err(failed)?);
+        }
+    }
+    let mut buckets = buckets.peekable();
+    let mut of_no_bucket = of_no_bucket.into_iter().peekable();
+    Ok(Box::new(std::iter::from_fn(move || {
+        let other_first = match (buckets.peek(), of_no_bucket.peek()) {
+            (Some(Ok(bucket)), Some(other)) => {
+                (other.window, &other.service) < (bucket.window, &bucket.service)
+            }
+            (None, other) => other.is_some(),
+            (Some(_), _) => false,
+        };
+        if other_first {
+            of_no_bucket.next().map(Ok)
+        } else {
+            buckets.next()
+        }
+    })))
+}
+
+fn start_key(
+    unix_ns: u64,
+) -> (
+    u64,
+    u64,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+) {
+    (unix_ns, 0, "", "", "", "", "")
+}
+
+fn key_window(key: &(u64, u64, &str, &str, &str, &str, &str)) -> Window {
+    Window {
+        start_unix_ns: key.0,
+        end_unix_ns: key.1,
+    }
+}
+
+fn deflate(bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
+    let mut into = Vec::with_capacity(bytes.len() / 2 + 16);
+    into.push(DEFLATED);
+    let mut encoder = flate2::write::DeflateEncoder::new(into, flate2::Compression::new(3));
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<FoldedWindow, redb::Error> {
+    let damaged = |why: String| redb::Error::Corrupted(format!("a folded window: {why}"));
+    let folded = match bytes.split_first() {
+        Some((&DEFLATED, deflated)) => {
+            let mut inflated = Vec::with_capacity(deflated.len() * 3);
+            flate2::read::DeflateDecoder::new(deflated)
+                .take(limits::RANGE_BYTES_MAX as u64)
+                .read_to_end(&mut inflated)?;
+            FoldedWindow::decode(&inflated)
+        }
+        _ => FoldedWindow::decode(bytes),
+    };
+    folded.map_err(|error| damaged(error.to_string()))
+}
