@@ -13,6 +13,7 @@ pub mod html;
 mod model;
 mod options;
 pub mod queue;
+mod redact;
 mod rng;
 pub mod simulate;
 #[cfg(test)]
@@ -21,3 +22,4 @@ pub mod topology;
 
 pub use document::Document;
 pub use options::{Constraints, Options, Prices, Sufficiency};
+pub use redact::redact;

@@ -28,6 +28,11 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
     }
     let range = range(args)?;
     refuse_empty(&range, args)?;
+    let range = if args.redact {
+        weighbridge_reports::redact(&range)
+    } else {
+        range
+    };
     let document = Document::build(&range, &Options::default());
     for format in wanted {
         let files = files(&document, format)?;
