@@ -20,6 +20,8 @@ pub(crate) use future::InAccount;
 pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
 pub(crate) use split::Split;
+#[cfg(test)]
+pub(crate) use thread::readings_here;
 pub(crate) use thread::{
     become_runtime_thread, become_thread_of, class_totals_here, flush_here, instant_here_ns,
     is_runtime, leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
@@ -104,18 +106,22 @@ pub(crate) fn owner(kind: OwnerKind, name: &str) -> OwnerRef {
 /// Makes an account current until the guard is dropped. Guards nest; the one before comes back.
 pub(crate) fn enter(account: Account) -> Entered {
     let hidden = unweighed::hide();
-    let whose = account.owner.whose();
-    Entered::new(
-        thread::enter(whose, account.class, || account.owner),
-        hidden,
-    )
+    let restore = match thread::enter_class_of(account.owner.whose(), account.class) {
+        Some(before) => Restore::Class(before),
+        None => thread::cross(Some(account)).map_or(Restore::Nothing, Restore::Left),
+    };
+    Entered::new(restore, hidden)
 }
 
 /// As [`enter`] for a request, which most often is current already.
+#[inline]
 pub(crate) fn enter_bill(bill: &Arc<Bill>, class: Class) -> Entered {
-    let hidden = unweighed::hide();
-    let owner = || OwnerRef::Bill(bill.clone());
-    Entered::new(thread::enter(Whose::request(bill), class, owner), hidden)
+    if !unweighed::may_be_here()
+        && let Some(before) = thread::enter_class_of(Whose::request(bill), class)
+    {
+        return Entered::new(Restore::Class(before), None);
+    }
+    enter(Account::new(OwnerRef::Bill(bill.clone()), class))
 }
 
 /// Keeps the owner and changes the class. The innermost class wins, but inside `store` everything is `store`.
@@ -130,6 +136,14 @@ pub(crate) fn enter_class(class: Class) -> InClass {
             None
         },
         not_send: PhantomData,
+    }
+}
+
+/// Takes the reading that leaving a class soon left out.
+#[inline]
+pub(crate) fn have_left() {
+    if crate::state::measuring() {
+        thread::have_come_back();
     }
 }
 
@@ -211,6 +225,14 @@ pub(crate) struct InClass {
 }
 
 impl InClass {
+    /// Leaves with the next reading: for what is followed by one at once. What lies between is booked to this class.
+    #[inline]
+    pub(crate) fn leave_soon(mut self) {
+        if let Some(class) = self.before.take() {
+            thread::come_back_soon(class);
+        }
+    }
+
     /// For those who keep either kind of guard.
     pub(crate) fn into_entered(mut self) -> Entered {
         let before = self.before.take();
@@ -248,13 +270,25 @@ impl Entered {
     }
 }
 
+impl Entered {
+    /// Leaves with the next reading where only the class changes, as [`InClass::leave_soon`] does.
+    #[inline]
+    pub(crate) fn leave_soon(&mut self) {
+        if let Restore::Class(class) = self.restore {
+            self.restore = Restore::Nothing;
+            thread::come_back_soon(class);
+        }
+    }
+}
+
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.restore, Restore::Nothing) {
+        // What is left in place is small and moves nowhere: a crossing happens several times in each request.
+        match &mut self.restore {
             Restore::Nothing => {}
-            Restore::Class(class) => thread::come_back_to_class(class),
-            Restore::Left(left) => thread::come_back(left),
+            Restore::Class(class) => thread::come_back_to_class(*class),
+            Restore::Left(left) => thread::come_back(std::mem::take(left)),
         }
         if let Some(hidden) = self.hidden.take() {
             unweighed::show(*hidden);

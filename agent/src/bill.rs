@@ -302,6 +302,11 @@ impl Bill {
             state.worked(stretch, self.waiting_for());
         }
         let mut shard = ledger().shard(shard);
+        booked(&mut shard);
+        if !SHARE && self.is_complete(&state) {
+            self.close(&mut state, &mut shard, Some(&spent.cost));
+            return;
+        }
         let weight = state.take_http2_weight();
         let cell = shard.operation(self.row(&state));
         cell.http2_weight += weight;
@@ -316,9 +321,8 @@ impl Bill {
         if self.is_closed() {
             *late_cpu_ns += spent.cost.total_ns();
         }
-        booked(&mut shard);
         if self.is_complete(&state) {
-            self.close(&mut state, &mut shard);
+            self.close(&mut state, &mut shard, None);
         }
     }
 
@@ -502,7 +506,7 @@ impl Drop for Bill {
         }
         if recorded {
             let mut shard = ledger().shard(account::shard_here());
-            self.close(&mut state, &mut shard);
+            self.close(&mut state, &mut shard, None);
         }
     }
 }

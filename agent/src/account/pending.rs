@@ -20,6 +20,7 @@ impl Pending {
     }
 
     /// Adds a cost. True when there is no room for another owner.
+    #[inline]
     pub(super) fn add(&mut self, owner: OwnerId, cost: &Cost) -> bool {
         match self.0.iter_mut().find(|(id, _)| *id == owner) {
             Some((_, sum)) => sum.add(cost),

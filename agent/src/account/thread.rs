@@ -1,15 +1,24 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+mod scheduler;
 
-use weighbridge_wire::{ALL_CLASSES, Class, OwnerKind};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use scheduler::may_sleep;
+pub(crate) use scheduler::{
+    become_runtime_thread, become_thread_of, is_runtime, leave_thread, on_park, on_unpark,
+    runtime_owner,
+};
+#[cfg(tokio_unstable)]
+pub(crate) use scheduler::{become_seen_runtime_thread, seen_runtime_owner};
+use weighbridge_wire::{ALL_CLASSES, Class};
 
 use super::mark::{Left, Mark, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
-use super::{Account, OwnerRef, Restore, Whose, owner};
+use super::{Account, OwnerRef, Whose};
 use crate::alloc::Holder;
 use crate::bill::{Bill, Stretch};
 use crate::clock::{self, Leaving, ThreadClock};
@@ -24,6 +33,8 @@ struct Thread {
     whose: Cell<Whose>,
     /// Without meaning while there is no owner.
     class: Cell<Class>,
+    /// To which the running piece will be booked: the class before, where that was [left soon](come_back_soon).
+    booking: Cell<Class>,
     /// Stretch of measuring that `last_ns` belongs to.
     generation: Cell<u32>,
     clock: ThreadClock,
@@ -41,6 +52,8 @@ struct Thread {
     last_stretch: Cell<u64>,
     /// What a reading has to know of the current owner.
     leaving: Cell<Leaving>,
+    /// The scheduler's owner that was current last.
+    runtime: Cell<OwnerId>,
     /// The instant at which the current owner, a request with calls under way, became current; else 0.
     entered_ns: Cell<u64>,
     readings: Cell<u64>,
@@ -62,6 +75,7 @@ thread_local! {
             owner: Cell::new(None),
             whose: Cell::new(Whose::NOBODY),
             class: Cell::new(Class::Handler),
+            booking: Cell::new(Class::Handler),
             generation: Cell::new(0),
             clock: ThreadClock::new(&clock::SETUP),
             last_ns: Cell::new(0),
@@ -72,6 +86,7 @@ thread_local! {
             stretch: Cell::new(0),
             last_stretch: Cell::new(0),
             leaving: Cell::new(Leaving::Other),
+            runtime: Cell::new(OwnerId(0)),
             entered_ns: Cell::new(0),
             readings: Cell::new(0),
             pending: RefCell::new(Pending::new()),
@@ -118,17 +133,35 @@ impl Thread {
     #[inline]
     fn pass(&self, now: i64, in_account: bool, generation: u32) -> bool {
         self.readings.set(self.readings.get() + 1);
-        let piece = now - self.last_ns.replace(now);
+        let mut piece = now - self.last_ns.replace(now);
+        let put_off = self.clock.take_put_off();
         if self.generation.replace(generation) == generation {
+            if put_off != 0 {
+                self.book_put_off(put_off);
+                piece -= put_off;
+            }
             if in_account {
-                let sum = &self.total_ns[self.class.get() as usize];
+                let sum = &self.total_ns[self.booking.get() as usize];
                 sum.set(sum.get() + piece);
             }
+            self.booking.set(self.class.get());
             true
         } else {
             self.begin(piece);
             false
         }
+    }
+
+    /// The scheduler's, from before the current owner.
+    #[cold]
+    fn book_put_off(&self, cpu_ns: i64) {
+        let mut cost = Cost::default();
+        cost.cpu_ns[Class::Handler as usize] = cpu_ns;
+        // Should there be no room, the next one to wait finds that out.
+        self.pending.borrow_mut().add(self.runtime.get(), &cost);
+        let mut zero = self.zero.get();
+        zero.cpu_ns += cpu_ns;
+        self.zero.set(zero);
     }
 
     /// The first reading of a stretch of measuring: what came before is nobody's.
@@ -152,6 +185,7 @@ impl Thread {
     }
 
     /// What was spent since the last call.
+    #[inline]
     fn take_spent(&self) -> Spent {
         let mut cost = Cost::default();
         for ((sum, taken), total) in cost
@@ -224,7 +258,12 @@ impl Thread {
             return self.turn_unmeasured(owner, class, next);
         }
         if owner.is_some() || next.is_some() {
-            let measured = self.read(owner.is_some(), generation);
+            let measured = if next.is_none() && self.clock.has_put_off() {
+                // Nobody would come to book it.
+                self.pass(self.clock.settle(), true, generation)
+            } else {
+                self.read(owner.is_some(), generation)
+            };
             match &owner {
                 Some(owner) if measured => self.book(owner, next.is_none()),
                 // Nobody's memory until now.
@@ -292,6 +331,7 @@ impl Thread {
                 && may_sleep(id)
             {
                 leaving = Leaving::Runtime;
+                self.runtime.set(id);
             }
         }
         alloc::set_owner(holder.tag());
@@ -300,6 +340,7 @@ impl Thread {
             Some(next) => {
                 let whose = next.owner.whose();
                 self.class.set(next.class);
+                self.booking.set(next.class);
                 self.owner.set(Some(next.owner));
                 whose
             }
@@ -354,9 +395,13 @@ impl Thread {
     /// Changes the class and keeps the owner.
     #[inline]
     fn turn_class(&self, next: Class) {
-        let generation = state::generation();
-        if generation != 0 && !self.read(true, generation) {
-            self.booked();
+        // The piece of a class that was left soon goes on.
+        if self.booking.get() != next {
+            let generation = state::generation();
+            if generation != 0 && !self.read(true, generation) {
+                self.booked();
+            }
+            self.booking.set(next);
         }
         self.class.set(next);
     }
@@ -414,21 +459,19 @@ pub(super) fn come_back(left: Left) {
     let _ = THREAD.try_with(|thread| thread.turn(left.account, left.stretch));
 }
 
-/// Makes an account current, whose owner most often is so already.
+/// Makes a class current if its owner is so already, and tells the one before.
 #[inline]
-pub(super) fn enter(whose: Whose, class: Class, owner: impl FnOnce() -> OwnerRef) -> Restore {
+pub(super) fn enter_class_of(whose: Whose, class: Class) -> Option<Class> {
     let enter = |thread: &Thread| {
-        if thread.whose.get() == whose {
+        (thread.whose.get() == whose).then(|| {
             let before = thread.class.get();
             if before != class {
                 thread.turn_class(class);
             }
-            Restore::Class(before)
-        } else {
-            Restore::Left(thread.turn(Some(Account::new(owner(), class)), None))
-        }
+            before
+        })
     };
-    THREAD.try_with(enter).unwrap_or(Restore::Nothing)
+    THREAD.try_with(enter).ok().flatten()
 }
 
 /// Changes the class of the current owner, if there is one and the class is none in which everything stays.
@@ -454,10 +497,32 @@ pub(super) fn whose() -> Whose {
 }
 
 /// Goes back to the class before.
+#[inline]
 pub(super) fn come_back_to_class(class: Class) {
     let _ = THREAD.try_with(|thread| {
         if thread.class.get() != class && thread.has_owner() {
             thread.turn_class(class);
+        }
+    });
+}
+
+/// Goes back to the class before with the next reading, whoever takes it: what lies between is still booked to
+/// the class that is left.
+#[inline]
+pub(super) fn come_back_soon(class: Class) {
+    let _ = THREAD.try_with(|thread| {
+        if thread.has_owner() {
+            thread.class.set(class);
+        }
+    });
+}
+
+/// Takes the reading that [`come_back_soon`] left out, if nobody has since.
+#[inline]
+pub(super) fn have_come_back() {
+    let _ = THREAD.try_with(|thread| {
+        if thread.booking.get() != thread.class.get() && thread.has_owner() {
+            thread.turn_class(thread.class.get());
         }
     });
 }
@@ -491,6 +556,12 @@ pub(crate) fn class_totals_here() -> [i64; CLASSES] {
     THREAD
         .try_with(|thread| std::array::from_fn(|class| thread.total_ns[class].get()))
         .unwrap_or_default()
+}
+
+/// How many readings this thread took since its sums went to the tables.
+#[cfg(test)]
+pub(crate) fn readings_here() -> u64 {
+    THREAD.with(|thread| thread.readings.get())
 }
 
 /// The entry of this thread among those that book, if it has one.
@@ -539,7 +610,8 @@ pub(super) fn hand_over_here(from: Whose, bill: &Arc<Bill>, class: Class) {
         drop(thread.owner.replace(Some(owner)));
         thread.leaving.set(Leaving::Other);
         thread.entered_ns.set(0);
-        // The totals since the last taking are what the next booking takes; there is nothing to move.
+        // The totals since the last taking are what the next booking takes; there is nothing to move. What runs
+        // is parsing before and after, most often: no reading.
         thread.turn_class(class);
     });
 }
@@ -547,109 +619,4 @@ pub(super) fn hand_over_here(from: Whose, bill: &Arc<Bill>, class: Class) {
 /// Starts measuring on this thread, whose account may have become current before `init`.
 pub(crate) fn start_here() {
     flush_here();
-}
-
-/// The name of scheduler time where it contains tasks that nothing wrapped.
-pub(crate) const RUNTIME_OR_UNWRAPPED: &str = "runtime or unwrapped";
-/// Its name where the poll hooks see each task.
-#[cfg(tokio_unstable)]
-pub(crate) const RUNTIME: &str = "runtime";
-
-/// Numbers of the owners of scheduler time, whose pieces may contain sleep; the largest number before there is one.
-static RUNTIME_ID: AtomicU32 = AtomicU32::new(u32::MAX);
-#[cfg(tokio_unstable)]
-static SEEN_RUNTIME_ID: AtomicU32 = AtomicU32::new(u32::MAX);
-
-fn noted(owner: OwnerRef, number: &AtomicU32) -> OwnerRef {
-    if let OwnerRef::Named(id) = owner {
-        number.store(id.0, Ordering::Relaxed);
-    }
-    owner
-}
-
-/// True for the number of an owner of scheduler time.
-fn may_sleep(id: OwnerId) -> bool {
-    #[cfg(tokio_unstable)]
-    if id.0 == SEEN_RUNTIME_ID.load(Ordering::Relaxed) {
-        return true;
-    }
-    id.0 == RUNTIME_ID.load(Ordering::Relaxed)
-}
-
-/// The owner of scheduler time on threads where tasks may run unseen.
-pub(crate) fn runtime_owner() -> OwnerRef {
-    static OWNER: LazyLock<OwnerRef> =
-        LazyLock::new(|| noted(owner(OwnerKind::Runtime, RUNTIME_OR_UNWRAPPED), &RUNTIME_ID));
-    OWNER.clone()
-}
-
-/// The owner of scheduler time on threads where the poll hooks see each task.
-#[cfg(tokio_unstable)]
-pub(crate) fn seen_runtime_owner() -> OwnerRef {
-    static OWNER: LazyLock<OwnerRef> =
-        LazyLock::new(|| noted(owner(OwnerKind::Runtime, RUNTIME), &SEEN_RUNTIME_ID));
-    OWNER.clone()
-}
-
-/// True for the owners of scheduler time.
-pub(crate) fn is_runtime(named: &OwnerRef) -> bool {
-    #[cfg(tokio_unstable)]
-    if named.same(&seen_runtime_owner()) {
-        return true;
-    }
-    named.same(&runtime_owner())
-}
-
-/// Makes everything outside accounts on this thread the runtime's.
-pub(crate) fn become_runtime_thread() {
-    become_thread_of(runtime_owner(), Class::Handler);
-}
-
-/// What no account claims on this thread is this owner's from now on.
-pub(crate) fn become_thread_of(owner: OwnerRef, class: Class) {
-    drop(cross(Some(Account::new(owner, class))));
-}
-
-/// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.
-#[cfg(tokio_unstable)]
-pub(crate) fn become_seen_runtime_thread() {
-    let unseen = |owner: Option<&OwnerRef>| owner.is_none_or(|o| o.same(&runtime_owner()));
-    if with_owner(unseen).unwrap_or(false) {
-        drop(cross(Some(Account::new(
-            seen_runtime_owner(),
-            Class::Handler,
-        ))));
-    }
-}
-
-/// A runtime thread is about to sleep: its sums go to the tables, so that an idle thread holds nothing back.
-/// A thread that drives a runtime without having been started by it has no account so far.
-pub(crate) fn on_park() {
-    if with_owner(|owner| owner.is_some()).unwrap_or(true) {
-        let _ = THREAD.try_with(|thread| thread.flush(ThreadClock::park));
-    } else {
-        become_runtime_thread();
-    }
-}
-
-/// A runtime thread woke up. Where a scheduler runs in somebody's account (a runtime inside a task), that
-/// account slept, which the clock expects of the scheduler's alone: the kernel is asked.
-pub(crate) fn on_unpark() {
-    let sleeper = with_owner(|owner| match owner {
-        None => Some(true),
-        Some(OwnerRef::Named(id)) if may_sleep(*id) => None,
-        Some(_) => Some(false),
-    });
-    match sleeper.flatten() {
-        Some(true) => become_runtime_thread(),
-        Some(false) => {
-            let _ = THREAD.try_with(|thread| thread.flush(ThreadClock::settle));
-        }
-        None => {}
-    }
-}
-
-/// A runtime thread ends.
-pub(crate) fn leave_thread() {
-    let _ = THREAD.try_with(Thread::end);
 }

@@ -9,7 +9,7 @@ use super::{Bill, Outcome, State, waiting};
 use crate::account;
 use crate::clock;
 use crate::ledger::limits::CHILD_PATIENCE_NS;
-use crate::ledger::{Direction, Shard, Wanted, Weight, ledger};
+use crate::ledger::{Cost, Direction, Shard, Wanted, Weight, ledger};
 use crate::sync::lock;
 
 impl Bill {
@@ -28,7 +28,7 @@ impl Bill {
         }
         if self.is_recorded() {
             let mut shard = ledger().shard(account::shard_here());
-            self.close(&mut state, &mut shard);
+            self.close(&mut state, &mut shard, None);
         } else {
             self.closed.store(true, Ordering::Release);
         }
@@ -60,10 +60,12 @@ impl Bill {
         true
     }
 
-    /// Records the histograms, `ended` and the callee's edge row. The caller holds the bill's lock.
-    pub(super) fn close(&self, state: &mut State, shard: &mut Shard) {
+    /// Records the histograms, `ended` and the callee's edge row. The caller holds the bill's lock. `last` is the
+    /// last cost where it is not in the row yet.
+    pub(super) fn close(&self, state: &mut State, shard: &mut Shard, last: Option<&Cost>) {
         self.closed.store(true, Ordering::Release);
         let Some((ended_ns, outcome)) = state.ended else {
+            // Complete means ended.
             return;
         };
         let mut wanted_edge = None;
@@ -78,6 +80,9 @@ impl Bill {
         let weight = state.take_http2_weight();
         let row = state.declared.as_ref().unwrap_or(&self.row);
         let cell = shard.operation(row);
+        if let Some(last) = last {
+            cell.cost.add(last);
+        }
         cell.http2_weight += weight;
         cell.ended += 1;
         cell.instants_ns -= end;

@@ -36,11 +36,12 @@ pub(crate) struct Start<'a> {
 
 /// What else a bill begins with.
 #[derive(Debug, Default)]
-pub(crate) struct Opening {
+pub(crate) struct Opening<'a> {
     /// The trace that the request belongs to.
     pub(crate) trace: Trace,
-    /// What is known of the callee's side of its edge.
-    pub(crate) figures: EdgeFigures,
+    /// What is known of the callee's side of its edge, taken from where it stands: it is large. `None` is one
+    /// message that came.
+    pub(crate) figures: Option<&'a mut EdgeFigures>,
     /// When it began, if that is known; else now.
     pub(crate) begun_ns: Option<u64>,
     /// True when [`Bill::socket_done`] will be called.
@@ -52,7 +53,7 @@ pub(crate) struct Opening {
 impl Bill {
     /// Opens a bill: `started` is counted now.
     pub(crate) fn start(start: Start<'_>) -> Arc<Self> {
-        let (edge, figures) = start.callee.unzip();
+        let (edge, mut figures) = start.callee.unzip();
         let names = EntranceNames {
             component: start.component,
             operation: start.operation,
@@ -62,7 +63,7 @@ impl Bill {
         };
         let opening = Opening {
             trace: start.trace.map_or_else(Trace::default, Trace::from),
-            figures: figures.unwrap_or_default(),
+            figures: figures.as_mut(),
             begun_ns: None,
             socket: start.socket,
             http2: start.http2,
@@ -74,7 +75,7 @@ impl Bill {
     /// Opens a bill at an entrance; `again` looks it up when its names were forgotten in this instant.
     pub(crate) fn open(
         entrance: Entrance,
-        opening: Opening,
+        opening: Opening<'_>,
         again: impl FnOnce() -> Entrance,
     ) -> Arc<Self> {
         let generation = state::generation();
@@ -106,7 +107,7 @@ impl Bill {
     }
 
     /// Opens a bill that nobody records: for its names.
-    pub(crate) fn open_unweighed(entrance: Entrance, opening: Opening) -> Arc<Self> {
+    pub(crate) fn open_unweighed(entrance: Entrance, opening: Opening<'_>) -> Arc<Self> {
         let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
         Arc::new(Self::new(
             entrance,
@@ -117,9 +118,10 @@ impl Bill {
         ))
     }
 
+    #[inline]
     fn new(
         entrance: Entrance,
-        opening: Opening,
+        opening: Opening<'_>,
         start_ns: u64,
         generation: u32,
         arrival: Arrival,
@@ -156,7 +158,13 @@ impl Bill {
                 children: 0,
                 waiting: false,
                 wanted: entrance.wanted,
-                callee: entrance.callee.map(|edge| (edge, opening.figures)),
+                callee: entrance.callee.map(|edge| {
+                    let one = || EdgeFigures {
+                        request_messages: 1,
+                        ..EdgeFigures::default()
+                    };
+                    (edge, opening.figures.map_or_else(one, std::mem::take))
+                }),
                 http2: opening.http2.then(Http2Weight::default),
                 keys: None,
                 messages: [0; 2],

@@ -137,6 +137,51 @@ fn sleep_is_no_cpu_time_in_any_mode() {
 }
 
 #[test]
+fn what_a_wait_cost_is_found_later_and_is_the_schedulers() {
+    const SCHEDULER_NS: i64 = 300_000;
+    let Some(setup) = setup(Mode::Rseq) else {
+        return;
+    };
+    let burn = |cpu_ns| {
+        let begun = thread_cpu_ns();
+        while thread_cpu_ns() - begun < cpu_ns {
+            work(100);
+        }
+    };
+    // Whoever is preempted in between shows another figure: some tries are not.
+    let tries: Vec<(i64, i64, i64)> = (0..40)
+        .map(|_| {
+            on_thread(move || {
+                let clock = ThreadClock::new(setup);
+                let (begun, kernel) = (clock.settle(), thread_cpu_ns());
+                // The scheduler works and sleeps.
+                burn(SCHEDULER_NS);
+                std::thread::sleep(std::time::Duration::from_micros(50));
+                let woken = clock.read(Leaving::Runtime);
+                let put_off = clock.has_put_off();
+                assert_eq!(clock.take_put_off(), 0, "the scheduler's is no other's");
+                // Then somebody else, for longer than the counter is trusted.
+                burn(100_000);
+                let now = clock.read(Leaving::Other);
+                let found = clock.take_put_off();
+                assert!(!clock.has_put_off() || !put_off, "found once");
+                let end = clock.settle();
+                agree(end - begun, thread_cpu_ns() - kernel);
+                clock.stop();
+                let counted_at_waking = if put_off { woken - begun } else { i64::MAX };
+                (counted_at_waking, found, now - woken - found)
+            })
+        })
+        .collect();
+    let held = |(at_waking, found, others): &&(i64, i64, i64)| {
+        *at_waking == 0
+            && (found - SCHEDULER_NS).abs() < 60_000
+            && (others - 100_000).abs() < 60_000
+    };
+    assert!(tries.iter().filter(held).count() >= 5, "{tries:?}");
+}
+
+#[test]
 fn instants_follow_the_monotonic_clock_and_never_step_back() {
     for mode in [Mode::Rseq, Mode::Scaled, Mode::Thread] {
         let Some(setup) = setup(mode) else { continue };

@@ -6,6 +6,10 @@
 //! [`AGE_MAX_NS`] the kernel is asked in any case: what the counter cannot see (steal time, interrupts where the
 //! kernel accounts them apart) then moves little, and counter and kernel are compared.
 //!
+//! A scheduler's piece that was interrupted is most often a wait: how much of it was spent is unknown, and nothing
+//! is known to have been spent for anybody else. Asking the kernel is put off then, for [`AGE_MAX_NS`] at most,
+//! and what is found is the scheduler's, whoever is found current ([`ThreadClock::take_put_off`]).
+//!
 //! A re-read may step back. The step is booked where it is found: clamped, the pieces would no longer add up to
 //! the thread's CPU time.
 
@@ -66,6 +70,12 @@ pub(crate) struct ThreadClock {
     instant_ns: Cell<u64>,
     instant_tsc: Cell<u64>,
     instant_floor_ns: Cell<u64>,
+    /// The clock at the last re-read, and the length of the pieces since then that were put off: the most that
+    /// may have been spent in them.
+    settled_ns: Cell<i64>,
+    put_off_ns: Cell<i64>,
+    /// Of the last step of the clock, what was spent in pieces of the scheduler's that had been put off.
+    found_ns: Cell<i64>,
     judge: Judge,
 }
 
@@ -121,6 +131,9 @@ impl ThreadClock {
             instant_ns: Cell::new(0),
             instant_tsc: Cell::new(0),
             instant_floor_ns: Cell::new(0),
+            settled_ns: Cell::new(0),
+            put_off_ns: Cell::new(0),
+            found_ns: Cell::new(0),
             judge: Judge {
                 open_ns: Cell::new(0),
                 open_correction_ns: Cell::new(0),
@@ -171,6 +184,22 @@ impl ThreadClock {
         }
     }
 
+    /// Of the piece that ended with the last reading, what was the scheduler's: spent before, in pieces whose
+    /// re-read was put off. Most often nothing.
+    #[inline]
+    pub(crate) fn take_put_off(&self) -> i64 {
+        let found = self.found_ns.get();
+        if found != 0 {
+            self.found_ns.set(0);
+        }
+        found
+    }
+
+    /// True when a piece was put off.
+    pub(crate) fn has_put_off(&self) -> bool {
+        self.put_off_ns.get() != 0
+    }
+
     /// The instant of the last reading on the clock of [`kernel::monotonic_ns`], without asking the kernel
     /// again where the counter tells it. Never before an instant that it told before.
     #[inline]
@@ -197,6 +226,8 @@ impl ThreadClock {
         self.uninterrupted.set(0);
         self.era.set(0);
         self.instant_ns.set(0);
+        self.put_off_ns.set(0);
+        self.found_ns.set(0);
     }
 
     /// The clock at a value of the counter not before the last re-read and not after the deadline, so that the
@@ -237,9 +268,35 @@ impl ThreadClock {
                 } else {
                     Reason::Aged
                 };
-                self.correct(reason)
+                let may_have_waited = matches!(reason, Reason::Interrupted | Reason::Runtime);
+                if leaving == Leaving::Runtime && may_have_waited && self.put_off(tsc) {
+                    return self.last();
+                }
+                self.correct(reason, leaving)
             }
         }
+    }
+
+    /// The scheduler waited, or was interrupted: counts nothing for the piece now. False when the kernel has to be
+    /// asked.
+    fn put_off(&self, tsc: u64) -> bool {
+        if self.mode.get() != Mode::Rseq || tsc > self.deadline_tsc.get() {
+            return false;
+        }
+        let Some(place) = self.place.get() else {
+            return false;
+        };
+        // First the flag and then the counter, as in `take`.
+        place.arm();
+        let now_tsc = counter::tsc();
+        let last_ns = self.last();
+        let ticks = now_tsc.saturating_sub(self.last_tsc.get());
+        let piece_ns = rate::ns_of(ticks, self.multiplier.get()).max(1);
+        self.put_off_ns.set(self.put_off_ns.get() + piece_ns);
+        self.anchor_ns.set(last_ns);
+        self.anchor_tsc.set(now_tsc);
+        self.last_tsc.set(now_tsc);
+        true
     }
 
     /// The first reading, or the first one after the mode changed.
@@ -279,6 +336,7 @@ impl ThreadClock {
         });
         self.judge.reset();
         self.judge.watch.set(0);
+        self.put_off_ns.set(0);
         match (mode, place) {
             (Mode::Thread, _) => {
                 self.word_offset.set(SELF_OFFSET);
@@ -389,6 +447,7 @@ impl ThreadClock {
         self.anchor_ns.set(now_ns);
         self.anchor_tsc.set(tsc);
         self.last_tsc.set(last_tsc);
+        self.settled_ns.set(now_ns);
         let age_max = rate::ticks_of(AGE_MAX_NS, self.multiplier.get());
         self.deadline_tsc.set(tsc.saturating_add(age_max));
     }
@@ -400,28 +459,34 @@ impl ThreadClock {
     }
 
     /// Re-reads the kernel's clock and compares.
-    fn correct(&self, reason: Reason) -> i64 {
+    fn correct(&self, reason: Reason, leaving: Leaving) -> i64 {
         let switches_before = self.judge.switches.get();
         let taken = self.take();
-        let (last_ns, anchor_ns) = (self.last(), self.anchor_ns.get());
+        let (last_ns, settled_ns) = (self.last(), self.settled_ns.get());
         let (last_tsc, anchor_tsc) = (self.last_tsc.get(), self.anchor_tsc.get());
+        let put_off_ns = self.put_off_ns.take();
         let now = self.continue_from(taken);
-        let spent_ns = self.anchor_ns.get() - anchor_ns;
+        let spent_ns = self.settled_ns.get() - settled_ns;
 
         // What the pieces since the re-read before should add up to. How much of the last piece was spent
         // waiting or preempted is not known where it was interrupted, or where it may hide a wait that the
         // kernel does not flag; then any share of it is right.
         let multiplier = self.multiplier.get();
         let piece_ns = rate::ns_of(taken.tsc.saturating_sub(last_tsc), multiplier);
-        let intact = taken.intact && reason != Reason::Interrupted;
+        let intact = taken.intact && reason != Reason::Interrupted && put_off_ns == 0;
         let may_hide_a_wait =
             !self.waits_flagged.get() && piece_ns > RUNTIME_PIECE_MAX_NS.cast_signed();
         let unknown_ns = if intact && !may_hide_a_wait {
             0
         } else {
-            piece_ns
+            piece_ns + put_off_ns
         };
-        let most_ns = last_ns - anchor_ns + piece_ns;
+        let most_ns = last_ns - settled_ns + piece_ns + put_off_ns;
+        if leaving == Leaving::Other {
+            // More than the pieces since then can hold was spent in those that were put off.
+            let more_ns = spent_ns - (most_ns - put_off_ns);
+            self.found_ns.set(more_ns.clamp(0, put_off_ns));
+        }
         let correction_ns = if spent_ns > most_ns {
             spent_ns - most_ns
         } else {

@@ -65,9 +65,19 @@ fn enter_late(request: &mut Option<Unweighed>) -> Inside<'_> {
 #[must_use = "the request is left when the guard is dropped"]
 pub(super) enum Inside<'a> {
     Nothing,
-    Account(#[expect(dead_code, reason = "its drop leaves the account")] Entered),
+    Account(Entered),
     /// Where the request is put back, and what was current before it waits.
     Unweighed(&'a mut Option<Unweighed>),
+}
+
+impl Inside<'_> {
+    /// Leaves the request, which is polled next: what lies between may as well be the handler's.
+    #[inline]
+    pub(super) fn leave_soon(mut self) {
+        if let Self::Account(entered) = &mut self {
+            entered.leave_soon();
+        }
+    }
 }
 
 impl Drop for Inside<'_> {

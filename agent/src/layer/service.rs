@@ -15,7 +15,7 @@ use super::operation::{Asked, Named, Template};
 use super::unweighed::Unweighed;
 use super::{RequestBody, ResponseBody, ResponseFuture};
 use crate::bill::{Bill, Entrance, EntranceNames, Opening};
-use crate::ledger::{EdgeFigures, EdgeId, ledger};
+use crate::ledger::{EdgeId, ledger};
 use crate::propagation::{Chain, Hop, Incoming, Party};
 use crate::serve::{Arrived, Served};
 use crate::{propagation, state};
@@ -62,7 +62,7 @@ where
         let future = self
             .inner
             .call(request.map(|body| RequestBody::new(body, bill)));
-        drop(inside);
+        inside.leave_soon();
         ResponseFuture::new(future, carrier)
     }
 }
@@ -142,10 +142,7 @@ fn open<B>(request: &mut Request<B>, served: Option<Served>) -> Arc<Bill> {
         // Its head was read from the socket a moment ago, and the clock with it.
         begun_ns: served.as_ref().and_then(Served::instant_at_work),
         trace: incoming.trace(),
-        figures: EdgeFigures {
-            request_messages: 1,
-            ..EdgeFigures::default()
-        },
+        figures: None,
         // A bill that is not recorded has nothing to book at the flush.
         socket: served.is_some() && state::measuring(),
         http2: served.as_ref().is_some_and(Served::is_http2),

@@ -3,7 +3,7 @@
 //! It stands beside the accounts of its thread while the request is polled, on top of whatever is current. A call
 //! that goes out, or a task that is spawned, makes a bill of it, which nobody records.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(crate) enum Unweighed {
 
 thread_local! {
     static HERE: RefCell<Option<Unweighed>> = const { RefCell::new(None) };
+    /// Shows without a look whether one may be there.
+    static MAY_BE_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Unweighed {
@@ -58,17 +60,29 @@ pub(super) fn swap_here(slot: &mut Option<Unweighed>) {
     let _ = HERE.try_with(|here| {
         if let Ok(mut here) = here.try_borrow_mut() {
             mem::swap(&mut *here, slot);
+            MAY_BE_HERE.set(here.is_some());
         }
     });
+}
+
+/// False when no unweighed request is current on this thread.
+#[inline]
+pub(crate) fn may_be_here() -> bool {
+    MAY_BE_HERE.get()
 }
 
 /// Takes the request away while another account runs inside it.
 #[inline]
 pub(crate) fn hide() -> Option<Box<Unweighed>> {
+    if may_be_here() { take() } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn take() -> Option<Box<Unweighed>> {
+    MAY_BE_HERE.set(false);
     HERE.try_with(|here| {
-        if here.try_borrow().map_or(true, |here| here.is_none()) {
-            return None;
-        }
+        let mut here = here.try_borrow_mut().ok()?;
         here.take().map(Box::new)
     })
     .ok()

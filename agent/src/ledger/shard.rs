@@ -313,15 +313,22 @@ impl EdgeCell {
     }
 
     /// The cell of a size class.
+    #[inline]
     fn size(&mut self, direction: Direction, class: u8) -> &mut SizeCell {
         let same = |cell: &SizeCell| cell.direction == direction && cell.class == class;
-        let n = self.sizes.iter().position(same).unwrap_or_else(|| {
-            // Most edges have one request and one response of a size each.
-            self.sizes.reserve_exact(1);
-            self.sizes.push(SizeCell::new(direction, class));
-            self.sizes.len() - 1
-        });
+        let n = match self.sizes.iter().position(same) {
+            Some(n) => n,
+            None => self.new_size(direction, class),
+        };
         &mut self.sizes[n]
+    }
+
+    #[cold]
+    fn new_size(&mut self, direction: Direction, class: u8) -> usize {
+        // Most edges have one request and one response of a size each.
+        self.sizes.reserve_exact(1);
+        self.sizes.push(SizeCell::new(direction, class));
+        self.sizes.len() - 1
     }
 
     fn add(&mut self, caller: bool, f: &EdgeFigures, sizes: &[(Direction, u64)]) {
@@ -351,6 +358,9 @@ impl EdgeCell {
     }
 
     fn add_sizes(&mut self, caller: bool, f: &EdgeFigures, sizes: &[(Direction, u64)]) {
+        if sizes.is_empty() {
+            return;
+        }
         // A message without a body still has a head to frame and a socket call to pay.
         const HEAD_BYTES: u64 = 200;
         let sent = if caller {
@@ -474,9 +484,10 @@ impl Cell for EntityCell {
 }
 
 /// `ns` × `part` ÷ `whole`, rounded towards zero.
+#[inline]
 fn share_of(ns: i64, part: u64, whole: u64) -> i64 {
-    if part == whole {
-        return ns;
+    if part == whole || ns == 0 {
+        return if part == whole { ns } else { 0 };
     }
     // Nearly always small enough for the processor's own division.
     let narrow = || {

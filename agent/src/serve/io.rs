@@ -9,7 +9,7 @@ use weighbridge_wire::Class;
 
 use super::Served;
 use super::connection::Phase;
-use crate::account::enter_class;
+use crate::account::{self, enter_class};
 
 /// Books socket calls to class io of the current account, and tells the connection when it is flushed.
 #[derive(Debug)]
@@ -75,10 +75,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for WeighedIo<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let poll = {
-            let _io = enter_class(Class::Io);
-            Pin::new(&mut self.inner).poll_read(cx, buf)
-        };
+        let io = enter_class(Class::Io);
+        let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if poll.is_pending() {
+            // Nothing to parse: the poll ends, or the handler's goes on.
+            io.leave_soon();
+        } else {
+            drop(io);
+        }
         if buf.filled().len() > before {
             self.served.pass(Phase::Idle, Phase::Head);
         }
@@ -92,8 +96,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WeighedIo<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        let _io = enter_class(Class::Io);
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let io = enter_class(Class::Io);
+        let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
+        if matches!(poll, Poll::Ready(Ok(n)) if n == buf.len()) {
+            // A flush comes next, and its reading.
+            io.leave_soon();
+        }
+        poll
     }
 
     fn poll_write_vectored(
@@ -101,8 +110,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WeighedIo<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let _io = enter_class(Class::Io);
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let io = enter_class(Class::Io);
+        let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(n)) = poll
+            && n == bufs.iter().map(|buf| buf.len()).sum::<usize>()
+        {
+            // A flush comes next, and its reading.
+            io.leave_soon();
+        }
+        poll
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -115,6 +131,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WeighedIo<T> {
         if poll.is_ready() {
             self.served.flushed();
         }
+        account::have_left();
         poll
     }
 

@@ -20,17 +20,21 @@ use crate::state;
 pub(super) struct AppService<S> {
     app: S,
     served: Served,
-    /// What each request begins with.
+    /// What each request begins with; and on HTTP/1 while something is measured.
     extensions: Extensions,
+    weighed: Extensions,
 }
 
 impl<S> AppService<S> {
     pub(super) fn new(app: S, served: Served) -> Self {
         let extensions = extensions(&served);
+        let mut weighed = extensions.clone();
+        weighed.insert(Arrived(Some(served.clone())));
         Self {
             app,
             served,
             extensions,
+            weighed,
         }
     }
 }
@@ -63,14 +67,19 @@ where
         let served = self.served.of_request();
         served.head_is_complete();
         let extensions = request.extensions_mut();
-        if extensions.is_empty() {
-            extensions.clone_from(&self.extensions);
+        let measuring = state::measuring();
+        if extensions.is_empty() && measuring && !served.is_http2() {
+            extensions.clone_from(&self.weighed);
         } else {
-            extensions.insert(served.peer());
-        }
-        if state::measuring() {
-            // Only a bill that is recorded looks for its connection.
-            extensions.insert(Arrived(Some(served.clone())));
+            if extensions.is_empty() {
+                extensions.clone_from(&self.extensions);
+            } else {
+                extensions.insert(served.peer());
+            }
+            if measuring {
+                // Only a bill that is recorded looks for its connection.
+                extensions.insert(Arrived(Some(served.clone())));
+            }
         }
         Call {
             state: self.begin(request, served.is_http2()),

@@ -5,7 +5,7 @@
 //! in interleaved blocks and fresh processes each round, so that what a process's layout adds averages out:
 //! resolves about a microsecond.
 //!
-//! `--quick` runs a short form.
+//! `--toggled` and `--peers` run one of the two; `--quick` runs a short form.
 
 mod peers;
 mod toggled;
@@ -40,23 +40,31 @@ const QUICK: Extent = Extent {
     blocks: 2,
 };
 
-fn main() -> ExitCode {
-    let extent = if std::env::args().any(|argument| argument == "--quick") {
-        QUICK
-    } else {
-        WHOLE
-    };
-    let mut report = Report::new("request_overhead");
-    match measure(extent, &mut report) {
-        Ok(()) => report.finish(),
-        Err(error) => {
-            say::note(&format!("the bench broke off: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
+type Part = (&'static str, fn(Extent, &mut Report) -> io::Result<()>);
 
-fn measure(extent: Extent, report: &mut Report) -> io::Result<()> {
-    toggled::measure(extent, report)?;
-    peers::measure(extent, report)
+fn main() -> ExitCode {
+    let is_asked = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    let extent = if is_asked("--quick") { QUICK } else { WHOLE };
+    let both = is_asked("--toggled") == is_asked("--peers");
+    let mut parts: Vec<Part> = Vec::new();
+    if both || is_asked("--toggled") {
+        parts.push(("request_overhead", toggled::measure));
+    }
+    if both || is_asked("--peers") {
+        parts.push(("request_overhead_peers", peers::measure));
+    }
+    let mut kept = true;
+    for (name, measure) in parts {
+        let mut report = Report::new(name);
+        if let Err(error) = measure(extent, &mut report) {
+            say::note(&format!("the bench broke off: {error}"));
+            return ExitCode::FAILURE;
+        }
+        kept &= report.finish() == ExitCode::SUCCESS;
+    }
+    if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
