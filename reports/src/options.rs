@@ -17,6 +17,11 @@ pub struct Options {
     /// CPU of a call that stays inside the process, ns: what is left of a message when an edge becomes local.
     /// Default 1 000, an assumption that is subtracted from every saving.
     pub local_call_ns: f64,
+    /// What a synchronous call between processes costs beside what its messages and the schedulers show, ns: the
+    /// framework around the callee's handler, and caches that each process finds full of another's. It is saved with
+    /// a call that becomes local and paid for one that becomes remote. Default 0, a lower estimate: no ledger shows
+    /// it. `demo --verify` measures it on its machine.
+    pub crossing_ns: f64,
     /// Share of a service's CPU in `unattributed` and `runtime or unwrapped` above which its attribution is
     /// called incomplete. Default 0.2.
     pub unexplained_limit: f64,
@@ -31,6 +36,7 @@ impl Default for Options {
             constraints: Constraints::default(),
             sufficiency: Sufficiency::default(),
             local_call_ns: 1_000.0,
+            crossing_ns: 0.0,
             unexplained_limit: 0.2,
         }
     }

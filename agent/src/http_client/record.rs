@@ -57,6 +57,13 @@ impl CallRecord {
         }
     }
 
+    /// The request is built: what that cost belongs to the call.
+    pub(super) fn built(&mut self, building: Spent) {
+        let (protocol_ns, io_ns) = building.end();
+        self.protocol_ns += protocol_ns;
+        self.io_ns += io_ns;
+    }
+
     /// Runs a poll of the call in class `protocol`.
     pub(super) fn poll<R>(
         &mut self,

@@ -18,6 +18,7 @@ use super::template::{fill, push_query};
 use super::{Client, ClientError, Response};
 use crate::account;
 use crate::bill::Bill;
+use crate::messages::Spent;
 use crate::propagation::{CallId, Mode, Outgoing, inject, strip};
 use crate::state;
 
@@ -129,6 +130,8 @@ impl RequestBuilder {
         let (id, edge) = client.call(&self.method, self.template);
         let bill = Bill::current();
         let trusted = client.is_trusted().await;
+        // Path, headers and what follows are the message's cost, as parsing them is at the other end.
+        let building = Spent::begin_protocol();
         let (body_bytes, encode_ns) = (self.body.len() as u64, self.encode_ns);
         let mut request = self.into_request()?;
         if trusted {
@@ -139,6 +142,7 @@ impl RequestBuilder {
         let captured = capture_connection(&mut request);
         let target = Arc::clone(&edge.target);
         let mut record = CallRecord::begin(bill, edge, body_bytes, encode_ns, captured);
+        record.built(building);
         let mut response = pin!(client.start(request));
         let answer = poll_fn(|cx| record.poll(|| response.as_mut().poll(cx)));
         match tokio::time::timeout(client.timeout(), answer).await {

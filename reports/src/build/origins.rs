@@ -186,10 +186,10 @@ fn one_side(
         );
     }
     let carriers = origin.carriers.entry(side_ref.service).or_default();
-    if model.carriers.stands_in_owner(side_ref) {
+    if let Some(share) = model.carriers.share_in_owner(side_ref) {
         for class in [Class::Protocol, Class::Io] {
             if let Some(cpu) = model.column(sums, class.column()) {
-                carriers.add(class, &cpu);
+                carriers.add(class, &cpu.times(share));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What carries messages without being a request: pools and drivers of clients, connections of servers,
 //! processes of brokers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use weighbridge_wire::{OwnerKind, column, mode, side};
 
@@ -17,8 +17,9 @@ use crate::document::QualityWord;
 pub(crate) struct Carriers {
     /// CPU of pools, drivers and connections that edge rows do not show yet, ns per call of that side.
     pool: BTreeMap<SideRef, Estimate>,
-    /// Callers' sides whose protocol and io CPU stands in a pool's or driver's owner row.
-    in_owner: BTreeSet<SideRef>,
+    /// Callers' sides of which protocol and io CPU stands in a pool's or driver's owner row, and which share of it
+    /// does. The rest stands in the rows of the calling operation: its own polls of the call.
+    in_owner: BTreeMap<SideRef, Estimate>,
     /// CPU of a broker's process, ns per message delivered.
     broker: BTreeMap<usize, Estimate>,
 }
@@ -37,8 +38,10 @@ impl Carriers {
         self.pool.get(side)
     }
 
-    pub(crate) fn stands_in_owner(&self, side: &SideRef) -> bool {
-        self.in_owner.contains(side)
+    /// Share, 0 to 1, of the protocol and io CPU of this side that stands in an owner's row and not in the
+    /// operation's; `None` when no owner carries it.
+    pub(crate) fn share_in_owner(&self, side: &SideRef) -> Option<&Estimate> {
+        self.in_owner.get(side)
     }
 
     pub(crate) fn broker_per_message(&self, service: usize) -> Option<&Estimate> {
@@ -59,22 +62,34 @@ impl Carriers {
                 .filter(|(id, edge)| carried_by(kind, name, id, edge))
                 .collect();
             let mut calls = Tally::default();
-            let mut left = cpu;
+            let mut shown = Tally::default();
+            let mut callers = Vec::new();
             for (id, edge) in &sides {
                 if let Some(messages) = edge.all.get(column::REQUEST_MESSAGES) {
                     calls.merge_sum(messages);
                 }
                 if &*id.side == side::CALLER {
-                    self.in_owner.insert(SideRef {
+                    callers.push(SideRef {
                         service,
                         id: (*id).clone(),
                     });
-                    let shown = [column::CPU_PROTOCOL_NS, column::CPU_IO_NS];
-                    if let Some(shown) = edge.all.sum_of(&shown) {
-                        left.merge_sum(&shown.negated());
+                    let columns = [column::CPU_PROTOCOL_NS, column::CPU_IO_NS];
+                    if let Some(cpu) = edge.all.sum_of(&columns) {
+                        shown.merge_sum(&cpu);
                     }
                 }
             }
+            // What edges show beyond what the owner spent was spent by the callers themselves.
+            let share = sampler.estimate(&cpu).over(&sampler.estimate(&shown));
+            let share = share.map_or_else(
+                || Estimate::exact(1.0, QualityWord::Apportioned),
+                |share| share.map(|share| share.clamp(0.0, 1.0)),
+            );
+            for side in callers {
+                self.in_owner.insert(side, share.clone());
+            }
+            let mut left = cpu;
+            left.merge_sum(&shown.negated());
             let left = sampler.estimate(&left).map(|ns| ns.max(0.0));
             let Some(per_call) = left.over(&sampler.estimate(&calls)) else {
                 continue;

@@ -82,7 +82,7 @@ fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms 
     match topology.ways[at] {
         Way::Remote if edge.local => {
             // It never was a message: priced as the synchronous calls here are, half at each end.
-            let each = inputs.remote_call_ns.unwrap_or(0.0);
+            let each = inputs.remote_call_ns.unwrap_or(0.0) + inputs.crossing_ns;
             let half = each / 2.0;
             Terms {
                 caller_rows: cores(half - inputs.local_call_ns),
@@ -119,12 +119,16 @@ fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms 
             callee_pool: cores(edge.callee_pool_ns),
             ..Terms::default()
         },
-        Way::Local | Way::Inline => Terms {
-            caller_rows: cores(inputs.local_call_ns - edge.caller_ns),
-            callee_rows: -cores(edge.callee_ns),
-            change_ns: inputs.local_call_ns - carried,
-            ..Terms::default()
-        },
+        Way::Local | Way::Inline => {
+            // Measured of synchronous calls only.
+            let crossing = if edge.sync { inputs.crossing_ns } else { 0.0 };
+            Terms {
+                caller_rows: cores(inputs.local_call_ns - edge.caller_ns),
+                callee_rows: -cores(edge.callee_ns + crossing),
+                change_ns: inputs.local_call_ns - carried - crossing,
+                ..Terms::default()
+            }
+        }
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Inputs<N = f64> {
     pub entities: Vec<Entity<N>>,
     /// CPU of a call that stays inside a process, ns; an assumption.
     pub local_call_ns: f64,
+    /// What a synchronous call between processes costs beside its messages and the schedulers, ns; see
+    /// [`Options::crossing_ns`](crate::Options::crossing_ns).
+    pub crossing_ns: f64,
     /// What a synchronous call between processes costs here, ns, where an edge has never been one; unknown when the
     /// system has none.
     pub remote_call_ns: Option<N>,
@@ -260,6 +263,7 @@ impl<N> Default for Inputs<N> {
             origins: Vec::new(),
             entities: Vec::new(),
             local_call_ns: 0.0,
+            crossing_ns: 0.0,
             remote_call_ns: None,
         }
     }
@@ -385,6 +389,7 @@ impl<N> Inputs<N> {
                 })
                 .collect(),
             local_call_ns: self.local_call_ns,
+            crossing_ns: self.crossing_ns,
             remote_call_ns: self.remote_call_ns.as_ref().map(f),
         }
     }

@@ -48,6 +48,11 @@ pub(super) fn inputs(model: &Model, options: &Options) -> Inputs<Estimate> {
     };
     let mut read = Inputs {
         local_call_ns: options.local_call_ns.max(0.0),
+        crossing_ns: if options.crossing_ns.is_finite() {
+            options.crossing_ns
+        } else {
+            0.0
+        },
         ..Inputs::default()
     };
     operations(model, &mut read, &mut index);
@@ -189,10 +194,12 @@ fn side(model: &Model, side: Option<&SideRef>, cost: &model::SideCost) -> (Estim
             .filter_map(|part| part.as_ref())
             .fold(Estimate::zero(), |sum, part| sum.plus(part))
     };
-    if side.is_some_and(|side| model.carriers.stands_in_owner(side)) {
+    if let Some(share) = side.and_then(|side| model.carriers.share_in_owner(side)) {
+        let carried = sum(&[&cost.protocol, &cost.io]);
+        let owners = carried.times(share);
         (
-            sum(&[&cost.encode, &cost.decode]),
-            sum(&[&cost.protocol, &cost.io, &cost.pool]),
+            sum(&[&cost.encode, &cost.decode]).plus(&carried.minus(&owners)),
+            owners.plus(&sum(&[&cost.pool])),
         )
     } else {
         (

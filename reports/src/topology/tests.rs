@@ -323,3 +323,35 @@ fn wrong_names_are_answered_with_the_nearest() {
         "{error}"
     );
 }
+
+#[test]
+fn a_call_that_becomes_local_saves_its_crossing() {
+    let range = erp().range();
+    let read = |crossing_ns| {
+        let options = Options {
+            crossing_ns,
+            ..Options::default()
+        };
+        Weighed::read(&range, &options)
+    };
+    let order_ns = |weighed: &Weighed, topology: &Topology| {
+        let figures = evaluate(weighed.inputs(), topology, &seen());
+        let orders = figures
+            .origins
+            .iter()
+            .find(|o| o.operation == "POST /orders");
+        (orders.unwrap().kernel_cpu_ns.unwrap(), figures.cores)
+    };
+    let (plain, crossed) = (read(0.0), read(30_000.0));
+    let merged = merge(&["store", "warehouse"])
+        .apply(plain.inputs(), &plain.as_it_is())
+        .unwrap();
+    // As it is, every crossing is in the rows already.
+    assert_eq!(
+        order_ns(&plain, &plain.as_it_is()),
+        order_ns(&crossed, &crossed.as_it_is())
+    );
+    let (saved, cores) = (order_ns(&plain, &merged), order_ns(&crossed, &merged));
+    close(saved.0 - cores.0, 12.0 * 30_000.0, 1e-9);
+    close(saved.1 - cores.1, 20.0 * 12.0 * 30_000.0 / 1e9, 1e-6);
+}

@@ -111,19 +111,19 @@ impl Origins {
                     id: id.clone(),
                 };
                 let pool = model.carriers.pool_per_call(&side);
-                let in_owner = model.carriers.stands_in_owner(&side);
-                if pool.is_none() && !in_owner {
+                let in_owner = model.carriers.share_in_owner(&side);
+                if pool.is_none() && in_owner.is_none() {
                     continue;
                 }
                 for (endpoint, sums) in &edge.by_origin {
                     let Some(at) = self.at(model, service, endpoint) else {
                         continue;
                     };
-                    if in_owner
+                    if let Some(share) = in_owner
                         && let Some(cpu) =
                             model.columns(sums, &[column::CPU_PROTOCOL_NS, column::CPU_IO_NS])
                     {
-                        add(at, &cpu);
+                        add(at, &cpu.times(share));
                     }
                     if let Some(calls) = model.column(sums, column::REQUEST_MESSAGES)
                         && let Some(pool) = pool
