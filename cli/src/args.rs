@@ -61,9 +61,15 @@ pub(crate) struct DemoArgs {
     /// Which component runs in which process (TOML); the default is three services
     #[arg(long, value_name = "FILE")]
     pub(crate) placement: Option<PathBuf>,
-    /// Run the merged placement too, and compare what was predicted with what the kernel measures
+    /// Seal predictions for other placements, run them, and compare with what the kernel measures (15 minutes)
     #[arg(long)]
     pub(crate) verify: bool,
+    /// How often --verify runs each placement
+    #[arg(long, value_name = "N", default_value_t = weighbridge_demo::Options::ROUNDS_DEFAULT, requires = "verify")]
+    pub(crate) rounds: u32,
+    /// Placements that --verify tries, separated by commas: merged, closing, one, search, sharded. Default: all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "verify")]
+    pub(crate) only: Vec<String>,
     /// Open the report in a browser at the end
     #[arg(long)]
     pub(crate) open: bool,

@@ -10,6 +10,26 @@ pub(crate) fn cpu_ms(pid: u32) -> Option<u64> {
     parse_cpu_ms(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// CPU time of this process since its start, its threads included, in ns.
+pub(crate) fn own_cpu_ns() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let (s, ns) = (
+            u64::try_from(spent.tv_sec).ok()?,
+            u64::try_from(spent.tv_nsec).ok()?,
+        );
+        Some(s * 1_000_000_000 + ns)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Cores that this process may run on.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn parse_cpu_ms(stat: &str) -> Option<u64> {
     // The name in parentheses may hold anything, so count the fields behind the last one.
     let (_, fields) = stat.rsplit_once(')')?;
@@ -66,6 +86,25 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0 3 0 99";
         assert_eq!(parse_cpu_ms(stat), Some(1_750));
         assert_eq!(parse_cpu_ms("garbage"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_own_clock_and_the_ticks_agree() {
+        let before = own_cpu_ns().expect("known");
+        let mut sum = 0u64;
+        while own_cpu_ns().expect("known") < before + 50_000_000 {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
+        }
+        let (own, ticks) = (
+            own_cpu_ns().expect("known") / 1_000_000,
+            cpu_ms(std::process::id()),
+        );
+        // Other tests run in this process meanwhile.
+        assert!(
+            own.abs_diff(ticks.expect("known")) < 500,
+            "{own} and {ticks:?}"
+        );
     }
 
     #[cfg(target_os = "linux")]

@@ -17,12 +17,14 @@ mod placement;
 mod run;
 mod supervisor;
 mod verdict;
+mod verify;
 mod weigh;
 
 pub use child::child;
 pub use options::{Options, Outcome};
 pub use placement::{
-    DEFAULT_TOML, MERGED_STORE_WAREHOUSE_TOML, Placement, PlacementError, SPLIT_CLOSING_TOML,
+    ALL_IN_ONE_TOML, DEFAULT_TOML, MERGED_STORE_WAREHOUSE_TOML, Placement, PlacementError,
+    REPLICATED_SEARCH_TOML, SHARDED_STORE_TOML, SPLIT_CLOSING_TOML,
 };
 pub use run::run;
 pub use verdict::{Difference, compare};

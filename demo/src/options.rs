@@ -13,8 +13,13 @@ pub struct Options {
     pub out: PathBuf,
     /// A placement file; absent: the embedded default.
     pub placement: Option<PathBuf>,
-    /// Weigh the merged placement too and compare what was predicted with what the kernel measured.
+    /// Seal predictions for other placements, run these, and compare what was predicted with what the kernel
+    /// measures, in place of looking for planted truths.
     pub verify: bool,
+    /// With `verify`: how often each placement is run. At least 1.
+    pub rounds: u32,
+    /// With `verify`: words of the placements to try; empty: all.
+    pub only: Vec<String>,
     /// Open the report in a browser when standard output is a terminal.
     pub open: bool,
     /// Kill the collector this many seconds into the load and start it again, to show that nothing is lost.
@@ -28,6 +33,11 @@ impl Options {
     pub const SECONDS_MIN: u64 = 10;
     /// Longest load: an hour.
     pub const SECONDS_MAX: u64 = 3_600;
+
+    /// Rounds of a verification when nothing is said.
+    pub const ROUNDS_DEFAULT: u32 = 5;
+    /// Most rounds: each takes about two minutes.
+    pub const ROUNDS_MAX: u32 = 100;
 
     /// Length of the agents' windows in ms: 1 s, or shorter in a short run, since a verdict needs 30 of them.
     pub(crate) fn window_ms(&self) -> u64 {
@@ -45,6 +55,8 @@ impl Default for Options {
             out: PathBuf::from("weighbridge-demo"),
             placement: None,
             verify: false,
+            rounds: Self::ROUNDS_DEFAULT,
+            only: Vec::new(),
             open: false,
             kill_collector_at: None,
         }

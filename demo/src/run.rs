@@ -5,12 +5,14 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use weighbridge_reports::Document;
 
 use crate::options::{Options, Outcome};
-use crate::placement::{DEFAULT_TOML, MERGED_STORE_WAREHOUSE_TOML, Placement};
+use crate::placement::{DEFAULT_TOML, Placement};
 use crate::supervisor::{OutDirectory, Progress};
 use crate::verdict;
-use crate::weigh::{Weighing, weigh};
+use crate::verify::verify;
+use crate::weigh::weigh;
 
 /// Runs the demo: starts its processes, loads them, and says whether the report found what was planted.
 ///
@@ -27,6 +29,13 @@ pub fn run(options: Options) -> anyhow::Result<Outcome> {
             options.seconds,
             limits.start(),
             limits.end()
+        );
+    }
+    if !(1..=Options::ROUNDS_MAX).contains(&options.rounds) {
+        bail!(
+            "--rounds {} is not within 1 to {}",
+            options.rounds,
+            Options::ROUNDS_MAX
         );
     }
     let placement = placement_text(options.placement.as_deref())?;
@@ -46,34 +55,23 @@ pub fn run(options: Options) -> anyhow::Result<Outcome> {
 async fn demo(options: &Options, placement: &str) -> anyhow::Result<Outcome> {
     let mut progress = Progress::new();
     let out = OutDirectory::prepare(&options.out)?;
-    let weighing = weigh(placement, options, &out, &mut progress).await?;
-    write_report(&out, &weighing)?;
-    let mut summary = verdict::summary(&weighing);
-    if options.verify {
-        let merged_out = OutDirectory::prepare(&options.out.join("merged"))?;
-        progress.phase("once more with store and warehouse merged");
-        let merged = weigh(
-            MERGED_STORE_WAREHOUSE_TOML,
-            options,
-            &merged_out,
-            &mut progress,
-        )
-        .await?;
-        write_report(&merged_out, &merged)?;
-        summary
-            .text
-            .push_str(&verdict::prediction(&weighing, &merged));
-    }
-    summary
-        .text
-        .push_str(&verdict::next_step(&out.report_html()));
+    let (passed, mut text, document) = if options.verify {
+        let verified = verify(options, placement, &out, &mut progress).await?;
+        (verified.passed, verified.text, verified.document)
+    } else {
+        let weighing = weigh(placement, options, &out, &mut progress).await?;
+        let summary = verdict::summary(&weighing);
+        (summary.passed, summary.text, weighing.document)
+    };
+    write_report(&out, &document)?;
+    text.push_str(&verdict::next_step(&out.report_html()));
     drop(progress);
     if options.open {
         open(&out.report_html());
     }
     Ok(Outcome {
-        passed: summary.passed,
-        text: summary.text,
+        passed,
+        text,
         report_html: out.report_html(),
         report_json: out.report_json(),
     })
@@ -93,9 +91,9 @@ fn placement_text(file: Option<&Path>) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn write_report(out: &OutDirectory, weighing: &Weighing) -> anyhow::Result<()> {
-    let html = weighbridge_reports::html::render(&weighing.document);
-    let mut json = serde_json::to_string_pretty(&weighing.document).context("writing JSON")?;
+fn write_report(out: &OutDirectory, document: &Document) -> anyhow::Result<()> {
+    let html = weighbridge_reports::html::render(document);
+    let mut json = serde_json::to_string_pretty(document).context("writing JSON")?;
     json.push('\n');
     for (path, text) in [(out.report_html(), html), (out.report_json(), json)] {
         fs::write(&path, text)

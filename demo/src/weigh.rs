@@ -12,7 +12,7 @@ use crate::data::seed::{self, Size};
 use crate::load::Results;
 use crate::options::Options;
 use crate::placement::Placement;
-use crate::supervisor::{Fleet, OutDirectory, Progress, ServiceEnd, Started};
+use crate::supervisor::{Cores, Fleet, OutDirectory, Progress, ServiceEnd, Started};
 
 /// How often the children are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -29,14 +29,6 @@ pub(crate) struct Weighing {
     pub(crate) memory_peak_bytes: Option<u64>,
 }
 
-impl Weighing {
-    /// CPU of all weighed processes by the kernel, from before the agents began until after their last delta;
-    /// absent where the kernel does not tell.
-    pub(crate) fn kernel_cpu_ms(&self) -> Option<u64> {
-        self.ends.iter().map(|end| end.ended.weighed_cpu_ms()).sum()
-    }
-}
-
 /// Weighs one placement.
 pub(crate) async fn weigh(
     placement_text: &str,
@@ -46,10 +38,7 @@ pub(crate) async fn weigh(
 ) -> anyhow::Result<Weighing> {
     let placement = Placement::parse(placement_text)?;
     progress.phase("making three databases");
-    let (databases, seed) = (out.databases(), options.seed);
-    tokio::task::spawn_blocking(move || seed::write(&databases, seed, Size::DEMO))
-        .await
-        .context("making the databases")??;
+    databases(out, options.seed, &placement).await?;
     let names: Vec<&str> = placement
         .processes
         .iter()
@@ -60,6 +49,7 @@ pub(crate) async fn weigh(
         placement_text: placement_text.to_owned(),
         placement: placement.clone(),
         window_ms: options.window_ms(),
+        cores: Cores::InTurn,
         logs: out.logs(),
         databases: out.databases(),
         collector_data: out.collector(),
@@ -85,6 +75,21 @@ pub(crate) async fn weigh(
         ends,
         memory_peak_bytes,
     })
+}
+
+/// Makes the databases that a placement needs.
+pub(crate) async fn databases(
+    out: &OutDirectory,
+    seed: u64,
+    placement: &Placement,
+) -> anyhow::Result<()> {
+    let (directory, placement) = (out.databases(), placement.clone());
+    tokio::task::spawn_blocking(move || {
+        seed::write(&directory, seed, Size::DEMO)?;
+        seed::divide(&directory, &placement)
+    })
+    .await
+    .context("making the databases")?
 }
 
 async fn load(

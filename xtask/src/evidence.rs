@@ -30,6 +30,11 @@ const ALL: &[Evidence] = &[
         run: demo,
     },
     Evidence {
+        name: "verify",
+        what: "`demo --verify` in full: five placements predicted, run five times, and compared (about 14 minutes; the machine must be quiet)",
+        run: verify,
+    },
+    Evidence {
         name: "kills",
         what: "the collector killed and restarted 100 times under load, and 200 times with a delta on its way (about 12 minutes)",
         run: kills,
@@ -427,6 +432,18 @@ fn hooked_server(context: &Context) -> Result<PathBuf> {
         ]);
     context.run(&mut cargo)?;
     Ok(target.join("measure").join("serve_weighed"))
+}
+
+/// Predictions for other placements, tried for real. The sealed file stays in `target/bench-verify`.
+fn verify(context: &Context) -> Result<()> {
+    crate::release::build(context)?;
+    let out = context.target.join("bench-verify");
+    context.run(
+        context
+            .command(context.binary("release"))
+            .args(["demo", "--verify", "--out"])
+            .arg(&out),
+    )
 }
 
 /// The report of a run of the demo at its usual length.

@@ -16,6 +16,8 @@ pub(crate) fn run(args: DemoArgs) -> Result<Exit, Stop> {
         out: args.out,
         placement: args.placement,
         verify: args.verify,
+        rounds: args.rounds,
+        only: args.only,
         open: args.open,
         kill_collector_at: args.kill_collector_at,
     })?;

@@ -4,6 +4,7 @@ mod events;
 mod http_client;
 mod http_server;
 mod local;
+mod probe;
 mod tally;
 
 pub(crate) use events::{BrokerEvents, Copies, consume};
@@ -13,4 +14,5 @@ pub(crate) use http_server::{
     stock_routes,
 };
 pub(crate) use local::{LocalCopy, LocalLedger, LocalStock};
+pub(crate) use probe::{Probe, probe_routes};
 pub(crate) use tally::MessageTally;

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::child::protocol::Status;
+/// Messages so far, by topic.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Messages {
+    pub(crate) published: BTreeMap<String, u64>,
+    pub(crate) consumed: BTreeMap<String, u64>,
+}
 
 /// Counts messages by topic.
 #[derive(Debug, Default)]
 pub(crate) struct MessageTally {
-    status: Mutex<Status>,
+    messages: Mutex<Messages>,
 }
 
 impl MessageTally {
@@ -25,12 +30,12 @@ impl MessageTally {
         count(&mut self.lock().consumed, topic);
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn messages(&self) -> Messages {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The message broker: rumqttd in a process of its own, weighed like a service.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use weighbridge_agent::Builder;
 use weighbridge_wire::OwnerKind;
 
 use super::control::{Control, say};
-use super::protocol::{Command, Reply, Status};
+use super::protocol::{Command, Reply};
+use super::status;
 
 /// Name that rumqttd gives to the thread of its listener and connections: that of the server's settings.
 const SERVER_THREAD: &str = "rumqttd-v5";
@@ -44,8 +45,8 @@ pub(super) async fn run(mut control: Control) -> anyhow::Result<()> {
     say(&Reply::Ready {
         address: Some(address.to_string()),
     })?;
-    while let Some(Command::Status | Command::Go) = control.recv().await {
-        say(&Reply::Status(Status::default()))?;
+    while let Some(Command::Status) = control.recv().await {
+        say(&Reply::Status(status(BTreeMap::new(), BTreeMap::new())))?;
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! The collector in a process of its own.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use weighbridge_collector::{Collector, Config};
 
 use super::control::{Control, say};
-use super::protocol::{CollectorConfig, Command, Reply, Status};
+use super::protocol::{CollectorConfig, Command, Reply};
+use super::status;
 
 pub(super) async fn run(config: CollectorConfig, mut control: Control) -> anyhow::Result<()> {
     let listen = config.listen.parse().context("the collector's address")?;
@@ -19,8 +22,8 @@ pub(super) async fn run(config: CollectorConfig, mut control: Control) -> anyhow
     say(&Reply::Ready {
         address: Some(running.http_addr.to_string()),
     })?;
-    while let Some(Command::Status | Command::Go) = control.recv().await {
-        say(&Reply::Status(Status::default()))?;
+    while let Some(Command::Status) = control.recv().await {
+        say(&Reply::Status(status(BTreeMap::new(), BTreeMap::new())))?;
     }
     running.shutdown().await.context("stopping the collector")?;
     Ok(())

@@ -3,11 +3,13 @@
 mod broker;
 mod collector;
 mod control;
+mod front;
 mod load;
 pub(crate) mod protocol;
 mod service;
 mod wiring;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use weighbridge_agent::Builder;
 
 use crate::kernel;
 use control::{Control, say};
-use protocol::{ChildConfig, Ended, Reply};
+use protocol::{ChildConfig, Ended, Reply, Status};
 
 /// Threads that poll sockets and handlers. What takes long runs on blocking threads, so one is enough, and no
 /// CPU goes into waking another for each message.
@@ -46,14 +48,31 @@ pub fn child(_args: &[String]) -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let (config, control) = Control::open()?;
     log_to_stderr();
+    let core_turn = match &config {
+        ChildConfig::Collector(config) => config.core_turn,
+        ChildConfig::Load(config) => config.core_turn,
+        ChildConfig::Broker(config) => config.core_turn,
+        ChildConfig::Front(config) => Some(config.core_turn),
+        ChildConfig::Service(config) => Some(config.core_turn),
+    };
+    if let Some(turn) = core_turn {
+        kernel::keep_to_one_core(turn);
+    }
     match config {
         ChildConfig::Collector(config) => unweighed(collector::run(config, control)),
         ChildConfig::Load(config) => unweighed(load::run(config, control)),
-        ChildConfig::Broker => weighed(broker::owners, broker::run(control)),
-        ChildConfig::Service(config) => {
-            kernel::keep_to_one_core(config.core_turn);
-            weighed(|agent| agent, service::run(config, control))
-        }
+        ChildConfig::Broker(_) => weighed(broker::owners, broker::run(control)),
+        ChildConfig::Front(config) => weighed(|agent| agent, front::run(config, control)),
+        ChildConfig::Service(config) => weighed(|agent| agent, service::run(config, control)),
+    }
+}
+
+/// A child's answer to a question for status.
+fn status(published: BTreeMap<String, u64>, consumed: BTreeMap<String, u64>) -> Status {
+    Status {
+        cpu_ns: kernel::own_cpu_ns(),
+        published,
+        consumed,
     }
 }
 

@@ -9,15 +9,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::Results;
-use crate::placement::Component;
+use crate::load::{Results, Segment};
+use crate::placement::{Component, Front};
 
 /// What a child is told first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "lowercase")]
 pub(crate) enum ChildConfig {
     Collector(CollectorConfig),
-    Broker,
+    Broker(BrokerConfig),
+    Front(FrontConfig),
     Service(ServiceConfig),
     Load(LoadConfig),
 }
@@ -28,6 +29,27 @@ pub(crate) struct CollectorConfig {
     pub(crate) data: PathBuf,
     /// `127.0.0.1:0` for a free port; after a restart the one from before.
     pub(crate) listen: String,
+    /// Which core it runs on, counted in turn; absent: any.
+    pub(crate) core_turn: Option<usize>,
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BrokerConfig {
+    /// Which core it runs on, counted in turn; absent: any.
+    pub(crate) core_turn: Option<usize>,
+}
+
+/// What stands before the replicas of a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FrontConfig {
+    /// The process that it stands before.
+    pub(crate) peer: String,
+    pub(crate) by: Front,
+    /// Where its replicas listen, the first instance first.
+    pub(crate) targets: Vec<String>,
+    /// Which core it runs on, counted in turn.
+    pub(crate) core_turn: usize,
 }
 
 /// A service of the ERP: some components in one process.
@@ -41,6 +63,8 @@ pub(crate) struct ServiceConfig {
     pub(crate) instance: usize,
     /// Which core it runs on, counted in turn over those that the demo may use.
     pub(crate) core_turn: usize,
+    /// Which part of the store's data it has, from 1; absent: all of it.
+    pub(crate) shard: Option<usize>,
     /// Where the databases lie.
     pub(crate) databases: PathBuf,
     /// Where the broker listens, if there is one.
@@ -55,16 +79,20 @@ pub(crate) struct LoadConfig {
     pub(crate) seed: u64,
     pub(crate) seconds: u64,
     pub(crate) targets: BTreeMap<Component, Vec<String>>,
+    /// Which core it runs on, counted in turn; absent: any.
+    pub(crate) core_turn: Option<usize>,
 }
 
 /// What a child may be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Command {
     /// How far are you?
     Status,
     /// Load only: send everything, then answer with the results.
     Go,
+    /// Load only: send this, then answer with the results.
+    Segment(Segment),
 }
 
 /// What a child says.
@@ -81,9 +109,11 @@ pub(crate) enum Reply {
     Ended(Ended),
 }
 
-/// Messages over the broker so far, by topic.
+/// How far a child is: messages over the broker so far, by topic, and its CPU time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
+    /// CPU time of the process by the kernel, ns; absent where it does not tell.
+    pub(crate) cpu_ns: Option<u64>,
     pub(crate) published: BTreeMap<String, u64>,
     pub(crate) consumed: BTreeMap<String, u64>,
 }
@@ -120,6 +150,7 @@ mod tests {
             process: "store".to_owned(),
             instance: 1,
             core_turn: 0,
+            shard: None,
             databases: PathBuf::from("/tmp/x"),
             broker: None,
             peers: BTreeMap::from([(Component::Stock, vec!["http://127.0.0.1:1".to_owned()])]),

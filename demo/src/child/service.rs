@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, say};
 use super::protocol::{Command, Reply, ServiceConfig};
+use super::status;
 use super::wiring::{self, Wired};
 use crate::adapters::MessageTally;
 use crate::placement::Placement;
@@ -54,8 +55,12 @@ pub(super) async fn run(config: ServiceConfig, mut control: Control) -> anyhow::
     say(&Reply::Ready {
         address: Some(address),
     })?;
-    while let Some(Command::Status | Command::Go) = control.recv().await {
-        say(&Reply::Status(tally.status()))?;
+    while let Some(Command::Status) = control.recv().await {
+        let messages = tally.messages();
+        say(&Reply::Status(status(
+            messages.published,
+            messages.consumed,
+        )))?;
     }
     stop.cancel();
     for task in running {

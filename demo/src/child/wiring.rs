@@ -13,11 +13,12 @@ use weighbridge_agent::mqtt;
 
 use super::protocol::ServiceConfig;
 use crate::adapters::{
-    self, BrokerEvents, Copies, LocalCopy, LocalLedger, LocalStock, MessageTally, StockClient,
+    self, BrokerEvents, Copies, LocalCopy, LocalLedger, LocalStock, MessageTally, Probe,
+    StockClient,
 };
 use crate::components::{
-    CatalogService, CloserService, Events, ExporterService, LedgerService, OrdersService,
-    SearchService, StockService,
+    CatalogCopy, CatalogService, CloserService, Events, ExporterService, LedgerService,
+    OrdersService, SearchService, StockService,
 };
 use crate::data::accounting::AccountingData;
 use crate::data::database::Database;
@@ -165,6 +166,11 @@ impl Parts<'_> {
                 copies.products.push(self.copy(component)?);
             }
         }
+        if self.has(Component::Catalog) && self.process.is_divided() {
+            copies.products.push(Arc::new(CatalogCopy {
+                data: self.store()?,
+            }));
+        }
         Ok(copies)
     }
 
@@ -197,7 +203,24 @@ impl Parts<'_> {
                 })),
             });
         }
+        if self.has(Component::Orders)
+            && self.transport(Component::Orders, Component::Stock) == Some(Transport::Http)
+        {
+            router = router.merge(adapters::probe_routes(self.probe()?));
+        }
         Ok(router)
+    }
+
+    /// A warehouse inside this process beside the one that orders call, for comparing what the calls cost.
+    fn probe(&self) -> anyhow::Result<Probe> {
+        let directory = self.config.databases.clone();
+        let make = move || {
+            let database = Database::open(&directory, DatabaseName::Warehouse, None)?;
+            let data = WarehouseData::new(database);
+            let local: Arc<dyn Stock> = Arc::new(LocalStock(Arc::new(StockService { data })));
+            Ok(local)
+        };
+        Ok(Probe::new(self.stock_for_orders()?, Box::new(make)))
     }
 
     /// Work that no request asked for. Only the first instance does what must be done once.
@@ -265,7 +288,7 @@ pub(super) fn wire(
     let mut databases = BTreeMap::new();
     for component in &process.components {
         let name = component.database();
-        databases.insert(name, Database::open(&config.databases, name)?);
+        databases.insert(name, Database::open(&config.databases, name, config.shard)?);
     }
     let parts = Parts {
         placement,
@@ -278,7 +301,9 @@ pub(super) fn wire(
     if let Some(address) = &config.broker {
         let id = format!("{}-{}", config.process, config.instance);
         let (broker, consumer) = connect(&id, address)?;
-        let group = (process.replicas > 1).then_some(process.name.as_str());
+        // Replicas share a database, so one of them applies a message; parts of a divided one all do.
+        let group =
+            (process.replicas > 1 && !process.is_divided()).then_some(process.name.as_str());
         let copies = parts.subscribers()?;
         let consuming = adapters::consume(&broker, consumer, copies, group, tally.clone())?;
         background.push(Box::pin(consuming));

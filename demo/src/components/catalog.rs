@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Events;
 use crate::data::store::StoreData;
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, ProductCopy};
 use crate::domain::product::{Product, ProductChange};
 use crate::domain::{Answer, DomainError};
 
@@ -31,5 +31,16 @@ impl Catalog for CatalogService {
             self.events.product_changed(product.clone()).await?;
             Ok(product)
         })
+    }
+}
+
+/// A part of a divided store: keeps up with what the other parts change.
+pub(crate) struct CatalogCopy {
+    pub(crate) data: StoreData,
+}
+
+impl ProductCopy for CatalogCopy {
+    fn apply(&self, product: Product) -> Answer<'_, bool> {
+        Box::pin(async move { self.data.apply(product) })
     }
 }

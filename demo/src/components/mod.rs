@@ -9,7 +9,7 @@ mod stock;
 mod tests;
 
 pub(crate) use accounting::{CloserService, ExporterService, LedgerService};
-pub(crate) use catalog::CatalogService;
+pub(crate) use catalog::{CatalogCopy, CatalogService};
 pub(crate) use orders::OrdersService;
 pub(crate) use search::SearchService;
 pub(crate) use stock::StockService;

@@ -66,7 +66,7 @@ impl Erp {
     }
 
     fn database(&self, name: DatabaseName) -> Database {
-        Database::open(self.directory.path(), name).expect("opens")
+        Database::open(self.directory.path(), name, None).expect("opens")
     }
 
     fn store(&self) -> StoreData {

@@ -23,9 +23,13 @@ struct Inner {
 }
 
 impl Database {
-    /// Opens a database that [`seed`](super::seed) made.
-    pub(crate) fn open(directory: &Path, name: DatabaseName) -> Result<Self, DomainError> {
-        let path = schema::path(directory, name);
+    /// Opens a database that [`seed`](super::seed) made: all of it, or one of the parts of a divided one.
+    pub(crate) fn open(
+        directory: &Path,
+        name: DatabaseName,
+        shard: Option<usize>,
+    ) -> Result<Self, DomainError> {
+        let path = schema::shard_path(directory, name, shard);
         let writer = Mutex::new(connect(name, &path)?);
         let readers = Mutex::new(Vec::new());
         Ok(Self {

@@ -70,6 +70,14 @@ pub(crate) fn path(directory: &Path, name: DatabaseName) -> PathBuf {
     directory.join(format!("{}.sqlite", name.as_str()))
 }
 
+/// The file of a part of a divided database, from 1; of a whole one when it is not divided.
+pub(crate) fn shard_path(directory: &Path, name: DatabaseName, shard: Option<usize>) -> PathBuf {
+    match shard {
+        None => path(directory, name),
+        Some(shard) => directory.join(format!("{}-{shard}.sqlite", name.as_str())),
+    }
+}
+
 pub(crate) const INSERT_STORE_PRODUCT: &str =
     "INSERT INTO product VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 pub(crate) const INSERT_WAREHOUSE_PRODUCT: &str =

@@ -12,7 +12,7 @@ use super::schema;
 use crate::domain::ledger::account;
 use crate::domain::money::Cents;
 use crate::domain::product::{Product, TaxClass};
-use crate::placement::DatabaseName;
+use crate::placement::{DatabaseName, Placement};
 
 /// Months that were booked before the demo began; these are closed and exported.
 pub(crate) const MONTHS: [&str; 2] = ["2026-03", "2026-04"];
@@ -177,6 +177,22 @@ pub(crate) fn write(directory: &Path, seed: u64, size: Size) -> anyhow::Result<(
             DatabaseName::Accounting => write_accounting(&transaction, &products, size, &mut rng)?,
         }
         transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Gives each process that divides its data databases of its own. All begin with every product: products stand in
+/// all of them, orders in one.
+pub(crate) fn divide(directory: &Path, placement: &Placement) -> anyhow::Result<()> {
+    for process in placement.processes.iter().filter(|p| p.is_divided()) {
+        for component in &process.components {
+            let whole = schema::path(directory, component.database());
+            for shard in 1..=process.replicas {
+                let part = schema::shard_path(directory, component.database(), Some(shard));
+                std::fs::copy(&whole, &part)
+                    .with_context(|| format!("making {}; choose another --out", part.display()))?;
+            }
+        }
     }
     Ok(())
 }

@@ -47,6 +47,23 @@ impl StoreData {
         })
     }
 
+    /// Takes over a product that another part of the store changed, unless a newer revision is there.
+    pub(crate) fn apply(&self, product: Product) -> Result<bool, DomainError> {
+        self.database.write_here(move |c| {
+            let changed = c.execute(
+                "UPDATE product SET price = ?2, description = ?3, revision = ?4 \
+                 WHERE id = ?1 AND revision < ?4",
+                params![
+                    product.id,
+                    product.price.0,
+                    product.description,
+                    product.revision
+                ],
+            )?;
+            Ok(changed > 0)
+        })
+    }
+
     pub(crate) fn priceable(&self, ids: Vec<i64>) -> Result<Vec<Priceable>, DomainError> {
         self.database.read_here(move |c| {
             let mut products = Vec::with_capacity(ids.len());

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{sleep_until, timeout};
 
 use super::mix::MIX;
-use super::schedule::{Planned, plan};
+use super::schedule::{Planned, SHARD_KEY_HEADER};
 use super::tally::{Results, Tally};
 use crate::clock;
 use crate::placement::Component;
@@ -32,25 +32,47 @@ type HttpClient = Client<HttpConnector, Full<Bytes>>;
 /// Where the instances of a component listen, as `http://host:port`.
 pub(crate) type Targets = BTreeMap<Component, Vec<String>>;
 
-/// Sends the whole plan and waits for all answers.
-pub(crate) async fn drive(seed: u64, seconds: u64, targets: &Targets) -> anyhow::Result<Results> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client: HttpClient = Client::builder(TokioExecutor::new()).build(connector);
+/// Sends requests; what it opened stays open from one plan to the next.
+pub(crate) struct Driver {
+    client: HttpClient,
+    targets: Targets,
+}
+
+impl Driver {
+    pub(crate) fn new(targets: Targets) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            targets,
+        }
+    }
+
+    /// Sends a whole plan and waits for all answers.
+    pub(crate) async fn drive(&self, planned: Vec<Planned>) -> anyhow::Result<Results> {
+        drive(&self.client, planned, &self.targets).await
+    }
+}
+
+async fn drive(
+    client: &HttpClient,
+    plan: Vec<Planned>,
+    targets: &Targets,
+) -> anyhow::Result<Results> {
     let tally = Arc::new(Mutex::new(
         Tally::new().context("making the latency histograms")?,
     ));
     let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let turn = AtomicUsize::new(0);
     let start = clock::now();
-    for planned in plan(seed, seconds) {
+    for planned in plan {
         let due = start + planned.at;
         sleep_until(due.into()).await;
         let origin = planned.origin;
         let base = targets
-            .get(&MIX[origin].component)
+            .get(&component(origin))
             .and_then(|all| all.get(turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1)))
-            .with_context(|| format!("no address for `{}`", MIX[origin].component.as_str()))?;
+            .with_context(|| format!("no address for `{}`", component(origin).as_str()))?;
         let request = build(base, planned)?;
         let Ok(permit) = room.clone().try_acquire_owned() else {
             tally
@@ -78,10 +100,20 @@ pub(crate) async fn drive(seed: u64, seconds: u64, targets: &Targets) -> anyhow:
     Ok(results)
 }
 
+/// Who answers a row of the mix.
+fn component(origin: usize) -> Component {
+    MIX.get(origin)
+        .map_or(Component::Orders, |origin| origin.component)
+}
+
 fn build(base: &str, planned: Planned) -> anyhow::Result<Request<Full<Bytes>>> {
-    Request::builder()
+    let mut request = Request::builder()
         .method(planned.method)
-        .uri(format!("{base}{}", planned.path))
+        .uri(format!("{base}{}", planned.path));
+    if let Some(key) = planned.shard_key {
+        request = request.header(SHARD_KEY_HEADER, key);
+    }
+    request
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(planned.body)))
         .with_context(|| format!("building a request for {base}{}", planned.path))

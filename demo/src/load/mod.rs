@@ -5,5 +5,7 @@ mod mix;
 mod schedule;
 mod tally;
 
-pub(crate) use drive::drive;
-pub(crate) use tally::{OriginResult, Results};
+pub(crate) use drive::Driver;
+pub(crate) use mix::MIX;
+pub(crate) use schedule::{ProbeLoad, SHARD_KEY_HEADER, Segment, plan, plan_segment};
+pub(crate) use tally::Results;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::mix::{MIX, Origin, Rhythm};
@@ -13,9 +14,36 @@ use crate::domain::ledger::account;
 use crate::domain::money::Cents;
 use crate::domain::orders::{NewLine, NewOrder};
 
+/// Header that names the customer of an order, for whoever divides orders by customer.
+pub(crate) const SHARD_KEY_HEADER: &str = "x-shard-key";
+
+/// In the place of a row of the mix: orders' requests that only call.
+pub(super) const PROBE: usize = usize::MAX;
+
+/// A stretch of load with a mix of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    pub(crate) seed: u64,
+    pub(crate) millis: u64,
+    /// Requests by row of the mix; arrivals are random and independent of each other.
+    pub(crate) requests: Vec<usize>,
+    /// Requests that ask for calls between processes, for what those cost.
+    pub(crate) probe: Option<ProbeLoad>,
+}
+
+/// Requests that make the store call the warehouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProbeLoad {
+    pub(crate) requests: usize,
+    /// Calls of each.
+    pub(crate) calls: usize,
+    /// Over HTTP, or inside the process.
+    pub(crate) remote: bool,
+}
+
 /// One request to send.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Planned {
+pub(crate) struct Planned {
     /// When, from the start of the load.
     pub(super) at: Duration,
     /// Row of the mix.
@@ -25,26 +53,61 @@ pub(super) struct Planned {
     pub(super) path: String,
     /// JSON, or empty.
     pub(super) body: Vec<u8>,
+    /// The customer of an order.
+    pub(super) shard_key: Option<i64>,
 }
 
 /// Plans a run of this length, ordered by instant.
-pub(super) fn plan(seed: u64, seconds: u64) -> Vec<Planned> {
-    let mut planned: Vec<Planned> = MIX
-        .iter()
-        .enumerate()
-        .flat_map(|(index, origin)| {
+pub(crate) fn plan(seed: u64, seconds: u64) -> Vec<Planned> {
+    planned(seed, |origin, rng| instants(&MIX[origin], seconds, rng))
+}
+
+/// Plans a segment, ordered by instant.
+pub(crate) fn plan_segment(segment: &Segment) -> Vec<Planned> {
+    let length = Duration::from_millis(segment.millis);
+    let mut plan = planned(segment.seed, |origin, rng| {
+        let count = segment.requests.get(origin).copied().unwrap_or(0);
+        // A Poisson process of which the number of arrivals is known: they lie uniformly.
+        (0..count)
+            .map(|_| length.mul_f64(rng.random::<f64>()))
+            .collect()
+    });
+    if let Some(probe) = segment.probe {
+        let mut rng = StdRng::seed_from_u64(segment.seed);
+        plan.extend((0..probe.requests).map(|_| Planned {
+            at: length.mul_f64(rng.random::<f64>()),
+            origin: PROBE,
+            method: Method::GET,
+            path: format!(
+                "/probe/{}?sku={}&remote={}",
+                probe.calls,
+                seed::sku(rng.random_range(1..=Size::DEMO.products)),
+                probe.remote
+            ),
+            body: Vec::new(),
+            shard_key: None,
+        }));
+        plan.sort_by_key(|planned| planned.at);
+    }
+    plan
+}
+
+fn planned(seed: u64, instants: impl Fn(usize, &mut StdRng) -> Vec<Duration>) -> Vec<Planned> {
+    let mut planned: Vec<Planned> = (0..MIX.len())
+        .flat_map(|origin| {
             // A generator per origin: changing one row of the mix leaves the others as they were.
-            let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(index as u64));
-            instants(origin, seconds, &mut rng)
+            let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(origin as u64));
+            instants(origin, &mut rng)
                 .into_iter()
                 .map(|at| {
-                    let (method, path, body) = request(origin.operation, &mut rng);
+                    let (method, path, body, shard_key) = request(MIX[origin].operation, &mut rng);
                     Planned {
                         at,
-                        origin: index,
+                        origin,
                         method,
                         path,
                         body,
+                        shard_key,
                     }
                 })
                 .collect::<Vec<_>>()
@@ -78,7 +141,9 @@ fn instants(origin: &Origin, seconds: u64, rng: &mut StdRng) -> Vec<Duration> {
     }
 }
 
-fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
+type Parts = (Method, String, Vec<u8>, Option<i64>);
+
+fn request(operation: &str, rng: &mut StdRng) -> Parts {
     let size = Size::DEMO;
     let product = |rng: &mut StdRng| rng.random_range(1..=size.products);
     match operation {
@@ -86,6 +151,7 @@ fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
             Method::GET,
             format!("/products/{}", product(rng)),
             Vec::new(),
+            None,
         ),
         "PUT /products/{id}" => {
             let id = product(rng);
@@ -97,6 +163,7 @@ fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
                 Method::PUT,
                 format!("/products/{id}"),
                 body.to_string().into_bytes(),
+                None,
             )
         }
         "GET /search" => {
@@ -105,6 +172,7 @@ fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
                 Method::GET,
                 format!("/search?q={}", words.join("+")),
                 Vec::new(),
+                None,
             )
         }
         "POST /orders" => {
@@ -121,16 +189,27 @@ fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
                 lines,
             };
             let body = serde_json::to_vec(&order).unwrap_or_default();
-            (Method::POST, "/orders".to_owned(), body)
+            (
+                Method::POST,
+                "/orders".to_owned(),
+                body,
+                Some(order.customer),
+            )
         }
         "GET /stock/{sku}" => (
             Method::GET,
             format!("/stock/{}", seed::sku(product(rng))),
             Vec::new(),
+            None,
         ),
         "GET /balances/{account}" => {
             let account = account::ALL[rng.random_range(0..account::ALL.len())];
-            (Method::GET, format!("/balances/{account}"), Vec::new())
+            (
+                Method::GET,
+                format!("/balances/{account}"),
+                Vec::new(),
+                None,
+            )
         }
         "POST /closing/{month}" => {
             let month = seed::MONTHS[rng.random_range(0..seed::MONTHS.len())];
@@ -139,11 +218,12 @@ fn request(operation: &str, rng: &mut StdRng) -> (Method, String, Vec<u8>) {
                 Method::POST,
                 format!("/closing/{month}"),
                 body.to_string().into_bytes(),
+                None,
             )
         }
         _ => {
             let month = seed::MONTHS[seed::MONTHS.len() - 1];
-            (Method::GET, format!("/export/{month}"), Vec::new())
+            (Method::GET, format!("/export/{month}"), Vec::new(), None)
         }
     }
 }
@@ -169,6 +249,25 @@ mod tests {
                 assert!(planned >= count(origin, seconds), "{}", origin.operation);
                 assert!(planned >= origin.requests_min);
             }
+        }
+    }
+
+    #[test]
+    fn a_segment_sends_what_it_says_within_its_length() {
+        let segment = Segment {
+            seed: 5,
+            millis: 1_500,
+            requests: vec![0, 3, 0, 40],
+            probe: None,
+        };
+        let planned = plan_segment(&segment);
+        assert_eq!(planned, plan_segment(&segment));
+        assert_eq!(planned.len(), 43);
+        assert!(planned.is_sorted_by_key(|p| p.at));
+        assert!(planned.iter().all(|p| p.at < Duration::from_millis(1_500)));
+        for order in planned.iter().filter(|p| p.origin == 3) {
+            let body: NewOrder = serde_json::from_slice(&order.body).expect("an order");
+            assert_eq!(order.shard_key, Some(body.customer));
         }
     }
 

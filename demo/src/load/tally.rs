@@ -23,6 +23,9 @@ pub(crate) struct OriginResult {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) origins: Vec<OriginResult>,
+    /// Failures of requests that are no row of the mix, and the first in words.
+    pub(crate) other_failed: u64,
+    pub(crate) other_first_failure: Option<String>,
 }
 
 impl Results {
@@ -34,8 +37,11 @@ impl Results {
     /// Requests that failed, with the words of the first failure.
     pub(crate) fn failures(&self) -> (u64, Option<&str>) {
         (
-            self.origins.iter().map(|o| o.failed).sum(),
-            self.origins.iter().find_map(|o| o.first_failure.as_deref()),
+            self.origins.iter().map(|o| o.failed).sum::<u64>() + self.other_failed,
+            self.origins
+                .iter()
+                .find_map(|o| o.first_failure.as_deref())
+                .or(self.other_first_failure.as_deref()),
         )
     }
 }
@@ -52,6 +58,8 @@ struct Row {
 /// Counts while the load runs.
 pub(super) struct Tally {
     rows: Vec<Row>,
+    other_failed: u64,
+    other_first_failure: Option<String>,
 }
 
 impl Tally {
@@ -66,11 +74,19 @@ impl Tally {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { rows })
+        Ok(Self {
+            rows,
+            other_failed: 0,
+            other_first_failure: None,
+        })
     }
 
     pub(super) fn record(&mut self, origin: usize, latency_us: u64, outcome: Result<(), String>) {
         let Some(row) = self.rows.get_mut(origin) else {
+            if let Err(failure) = outcome {
+                self.other_failed += 1;
+                self.other_first_failure.get_or_insert(failure);
+            }
             return;
         };
         row.latency_us.saturating_record(latency_us);
@@ -94,7 +110,11 @@ impl Tally {
                 p99_us: row.latency_us.value_at_quantile(0.99),
             })
             .collect();
-        Results { origins }
+        Results {
+            origins,
+            other_failed: self.other_failed,
+            other_first_failure: self.other_first_failure.clone(),
+        }
     }
 }
 
@@ -111,6 +131,8 @@ mod tests {
         let results = tally.results();
         assert_eq!(results.sent(), 3);
         assert_eq!(results.failures(), (2, Some("first")));
+        tally.record(usize::MAX, 1, Err("probe".to_owned()));
+        assert_eq!(tally.results().failures().0, 3);
         assert_eq!(results.origins[0].p50_us, 100);
         assert!(results.origins[0].p99_us.abs_diff(LATENCY_US_MAX) < LATENCY_US_MAX / 500);
     }

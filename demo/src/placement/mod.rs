@@ -6,7 +6,7 @@ mod parse;
 mod words;
 
 pub use parse::PlacementError;
-pub(crate) use words::{Component, DatabaseName, Edge, Transport};
+pub(crate) use words::{Component, DatabaseName, Edge, Front, Transport};
 
 /// The placement that is weighed when no file is given.
 pub const DEFAULT_TOML: &str = include_str!("../../placements/default.toml");
@@ -16,12 +16,34 @@ pub const MERGED_STORE_WAREHOUSE_TOML: &str =
 /// The closing of months split out of accounting.
 pub const SPLIT_CLOSING_TOML: &str = include_str!("../../placements/split-closing.toml");
 
+/// Everything in one process.
+pub const ALL_IN_ONE_TOML: &str = include_str!("../../placements/all-in-one.toml");
+/// The search in two processes behind a balancer.
+pub const REPLICATED_SEARCH_TOML: &str = include_str!("../../placements/replicated-search.toml");
+/// The store in two processes, each with its part of the data, behind a router.
+pub const SHARDED_STORE_TOML: &str = include_str!("../../placements/sharded-store.toml");
+
 /// One process to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) components: Vec<Component>,
     pub(crate) replicas: usize,
+    /// What stands before the replicas; absent: callers take turns themselves.
+    pub(crate) front: Option<Front>,
+}
+
+impl Process {
+    /// True when each replica has its own part of the data.
+    pub(crate) fn is_divided(&self) -> bool {
+        self.front == Some(Front::Key)
+    }
+
+    /// Name of the process before its replicas.
+    pub(crate) fn front_name(&self) -> Option<String> {
+        let front = self.front?;
+        Some(format!("{}-{}", self.name, front.role()))
+    }
 }
 
 /// A checked placement: every component stands in exactly one process and every edge can be wired.
@@ -114,6 +136,9 @@ mod tests {
             DEFAULT_TOML,
             MERGED_STORE_WAREHOUSE_TOML,
             SPLIT_CLOSING_TOML,
+            ALL_IN_ONE_TOML,
+            REPLICATED_SEARCH_TOML,
+            SHARDED_STORE_TOML,
         ] {
             let placement = Placement::parse(text).expect("parses");
             for component in Component::ALL {
@@ -123,7 +148,7 @@ mod tests {
                 );
             }
             assert_eq!(placement.edges.len(), Edge::ALL.len());
-            assert!(placement.needs_broker());
+            assert_eq!(placement.needs_broker(), text != ALL_IN_ONE_TOML);
         }
     }
 

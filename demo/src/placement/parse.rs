@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{Component, Edge, Placement, Process, Transport};
+use super::{Component, DatabaseName, Edge, Front, Placement, Process, Transport};
 
 /// Most instances of one process.
 const REPLICAS_MAX: usize = 4;
@@ -31,6 +31,7 @@ struct FileProcess {
     components: Vec<String>,
     #[serde(default = "one")]
     replicas: usize,
+    front: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +60,7 @@ pub(super) fn parse(text: &str) -> Result<Placement, PlacementError> {
     let edges = edges(file.edge)?;
     let placement = Placement { processes, edges };
     check_wiring(&placement)?;
+    check_divided(&placement)?;
     Ok(placement)
 }
 
@@ -118,11 +120,33 @@ fn processes(found: Vec<FileProcess>) -> Result<Vec<Process>, PlacementError> {
             }
             components.push(component);
         }
-        processes.push(Process {
+        let front = front(&name, process.front.as_deref(), process.replicas)?;
+        let process = Process {
             name,
             components,
             replicas: process.replicas,
-        });
+            front,
+        };
+        let foreign = process
+            .components
+            .iter()
+            .find(|c| c.database() != DatabaseName::Store);
+        if let (true, Some(component)) = (process.is_divided(), foreign) {
+            return refuse(format!(
+                "process `{}` is divided by key, but the requests of `{}` carry none; place only catalog, search \
+                 and orders there",
+                process.name,
+                component.as_str()
+            ));
+        }
+        processes.push(process);
+    }
+    let fronts: Vec<String> = processes.iter().filter_map(Process::front_name).collect();
+    if let Some(process) = processes.iter().find(|p| fronts.contains(&p.name)) {
+        return refuse(format!(
+            "process name `{}` belongs to what stands before another; choose another",
+            process.name
+        ));
     }
     for component in Component::ALL {
         if !processes.iter().any(|p| p.components.contains(&component)) {
@@ -133,6 +157,21 @@ fn processes(found: Vec<FileProcess>) -> Result<Vec<Process>, PlacementError> {
         }
     }
     Ok(processes)
+}
+
+fn front(name: &str, word: Option<&str>, replicas: usize) -> Result<Option<Front>, PlacementError> {
+    let Some(word) = word else { return Ok(None) };
+    let Some(front) = Front::parse(word) else {
+        return refuse(format!(
+            "process `{name}` has the front `{word}`; choose turn or key, or leave it out"
+        ));
+    };
+    if replicas < 2 {
+        return refuse(format!(
+            "process `{name}` has a front but one replica; ask for 2 or more, or leave the front out"
+        ));
+    }
+    Ok(Some(front))
 }
 
 fn edges(found: Vec<FileEdge>) -> Result<Vec<(Edge, Transport)>, PlacementError> {
@@ -196,6 +235,23 @@ fn check_wiring(placement: &Placement) -> Result<(), PlacementError> {
     Ok(())
 }
 
+/// Shards tell each other of changed products over the broker, so there must be one.
+fn check_divided(placement: &Placement) -> Result<(), PlacementError> {
+    let published = placement
+        .edges
+        .iter()
+        .any(|(edge, way)| edge.from == Component::Catalog && *way == Transport::Mqtt);
+    let catalog = placement.process_of(Component::Catalog);
+    match catalog.filter(|process| process.is_divided() && !published) {
+        Some(process) => refuse(format!(
+            "process `{}` is divided by key, but no change of a product is published; let an edge from catalog take \
+             `mqtt`",
+            process.name
+        )),
+        None => Ok(()),
+    }
+}
+
 fn name_of(edge: Edge) -> String {
     format!("{} → {}", edge.from.as_str(), edge.to.as_str())
 }
@@ -241,6 +297,33 @@ mod tests {
             (
                 change("name = \"store\"", "name = \"store\"\nreplica = 2"),
                 "unknown field `replica`",
+            ),
+            (
+                change("name = \"store\"", "name = \"store\"\nfront = \"turn\""),
+                "ask for 2 or more",
+            ),
+            (
+                change(
+                    "name = \"store\"",
+                    "name = \"store\"\nreplicas = 2\nfront = \"hash\"",
+                ),
+                "choose turn or key",
+            ),
+            (
+                change(
+                    "name = \"warehouse\"",
+                    "name = \"warehouse\"\nreplicas = 2\nfront = \"key\"",
+                ),
+                "the requests of `stock` carry none",
+            ),
+            (
+                DEFAULT_TOML
+                    .replace("name = \"warehouse\"", "name = \"store-router\"")
+                    .replace(
+                        "name = \"store\"",
+                        "name = \"store\"\nreplicas = 2\nfront = \"key\"",
+                    ),
+                "belongs to what stands before another",
             ),
             (String::new(), "`catalog` has no place"),
         ];

@@ -100,6 +100,34 @@ impl Transport {
     }
 }
 
+/// What stands before the replicas of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Front {
+    /// A balancer: each request goes to the next replica. All of them open the same database.
+    Turn,
+    /// A router: each request goes to the replica that its key belongs to. Each has a database of its own.
+    Key,
+}
+
+impl Front {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "turn" => Some(Self::Turn),
+            "key" => Some(Self::Key),
+            _ => None,
+        }
+    }
+
+    /// What its process is called, behind the name of the process that it stands before.
+    pub(crate) fn role(self) -> &'static str {
+        match self {
+            Self::Turn => "balancer",
+            Self::Key => "router",
+        }
+    }
+}
+
 /// Who needs whom. The code knows these edges; a file only says how each is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {

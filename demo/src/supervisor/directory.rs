@@ -56,6 +56,21 @@ impl OutDirectory {
         self.root.join(RUN).join("collector")
     }
 
+    /// Predictions that were sealed.
+    pub(crate) fn predictions(&self) -> PathBuf {
+        self.root.join("predictions.json")
+    }
+
+    /// What was measured beside them.
+    pub(crate) fn measured(&self) -> PathBuf {
+        self.root.join("measured.json")
+    }
+
+    /// A directory of its own for a placement that is tried.
+    pub(crate) fn trial(&self, name: &str) -> anyhow::Result<Self> {
+        Self::prepare(&self.root.join(RUN).join("tried").join(name))
+    }
+
     pub(crate) fn report_html(&self) -> PathBuf {
         self.root.join("report.html")
     }

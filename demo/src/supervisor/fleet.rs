@@ -8,15 +8,51 @@ use anyhow::{Context as _, bail};
 
 use super::process::{ChildProcess, Spawn};
 use crate::child::protocol::{
-    ChildConfig, CollectorConfig, Command, Ended, LoadConfig, Reply, ServiceConfig, Status,
+    BrokerConfig, ChildConfig, CollectorConfig, Command, Ended, FrontConfig, LoadConfig, Reply,
+    ServiceConfig, Status,
 };
 use crate::kernel;
-use crate::placement::{Component, Placement};
+use crate::placement::{Component, Placement, Process};
 
 /// How long the broker may take to deliver what is left when the load has ended.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is asked whether it has.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// Which child runs on which core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// Each service on one, in turn, as in containers limited to one core; all others where the system puts them.
+    InTurn,
+    /// All that is weighed on one, the load and the collector on another.
+    LoadApart,
+}
+
+impl Cores {
+    fn of_service(self, services: usize) -> usize {
+        match self {
+            Self::InTurn => services,
+            Self::LoadApart => 1,
+        }
+    }
+
+    fn of_broker(self) -> Option<usize> {
+        (self == Self::LoadApart).then_some(1)
+    }
+
+    fn of_load(self) -> Option<usize> {
+        (self == Self::LoadApart).then_some(0)
+    }
+}
+
+/// What the kernel says of a process at an instant.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// The process in the placement, what stands before it, `broker`, `collector` or `load`.
+    pub(crate) name: String,
+    /// CPU time since its start, ns; absent where the kernel does not tell.
+    pub(crate) cpu_ns: Option<u64>,
+}
 
 /// What the children of a run have in common.
 pub(crate) struct Started {
@@ -24,6 +60,7 @@ pub(crate) struct Started {
     pub(crate) placement: Placement,
     /// Length of the agents' windows.
     pub(crate) window_ms: u64,
+    pub(crate) cores: Cores,
     pub(crate) logs: PathBuf,
     pub(crate) databases: PathBuf,
     pub(crate) collector_data: PathBuf,
@@ -66,7 +103,9 @@ impl Fleet {
                 ChildProcess::start(Spawn {
                     role: "broker",
                     name: "broker",
-                    config: &ChildConfig::Broker,
+                    config: &ChildConfig::Broker(BrokerConfig {
+                        core_turn: fleet.common.cores.of_broker(),
+                    }),
                     environment: &environment,
                     logs: &fleet.common.logs,
                 })
@@ -78,13 +117,10 @@ impl Fleet {
             for instance in 1..=process.replicas {
                 fleet.start_service(&process.name, instance).await?;
             }
-            let addresses: Vec<String> = fleet
-                .services
-                .iter()
-                .filter(|(name, _)| *name == process.name)
-                .filter_map(|(_, child)| child.address.as_ref())
-                .map(|address| format!("http://{address}"))
-                .collect();
+            let mut addresses = fleet.addresses(&process.name);
+            if let Some(front) = fleet.start_front(process, &addresses).await? {
+                addresses = fleet.addresses(&front);
+            }
             for component in &process.components {
                 fleet.targets.insert(*component, addresses.clone());
             }
@@ -92,13 +128,57 @@ impl Fleet {
         Ok(fleet)
     }
 
+    fn addresses(&self, process: &str) -> Vec<String> {
+        self.services
+            .iter()
+            .filter(|(name, _)| name == process)
+            .filter_map(|(_, child)| child.address.as_ref())
+            .map(|address| format!("http://{address}"))
+            .collect()
+    }
+
+    /// Starts what stands before the replicas of a process, if anything does, and gives its name.
+    async fn start_front(
+        &mut self,
+        process: &Process,
+        targets: &[String],
+    ) -> anyhow::Result<Option<String>> {
+        let Some((name, by)) = process.front_name().zip(process.front) else {
+            return Ok(None);
+        };
+        let config = ChildConfig::Front(FrontConfig {
+            peer: process.name.clone(),
+            by,
+            targets: targets.to_vec(),
+            core_turn: self.common.cores.of_service(self.services.len()),
+        });
+        let environment = self.environment(&name, 1)?;
+        let child = ChildProcess::start(Spawn {
+            role: by.role(),
+            name: &format!("{name}-1"),
+            config: &config,
+            environment: &environment,
+            logs: &self.common.logs,
+        })
+        .await?;
+        self.services.push((name.clone(), child));
+        Ok(Some(name))
+    }
+
     async fn start_service(&mut self, process: &str, instance: usize) -> anyhow::Result<()> {
+        let divided = self
+            .common
+            .placement
+            .processes
+            .iter()
+            .any(|p| p.name == process && p.is_divided());
         let name = format!("{process}-{instance}");
         let config = ChildConfig::Service(ServiceConfig {
             placement: self.common.placement_text.clone(),
             process: process.to_owned(),
             instance,
-            core_turn: self.services.len(),
+            core_turn: self.common.cores.of_service(self.services.len()),
+            shard: divided.then_some(instance),
             databases: self.common.databases.clone(),
             broker: self
                 .broker
@@ -154,6 +234,7 @@ impl Fleet {
                 seed,
                 seconds,
                 targets,
+                core_turn: self.common.cores.of_load(),
             }),
             environment: &[arenas()],
             logs: &self.common.logs,
@@ -202,13 +283,11 @@ impl Fleet {
         for _ in 0..polls {
             let mut statuses: Vec<(String, Status)> = Vec::new();
             for (process, child) in &mut self.services {
-                match child.ask(Command::Status).await? {
-                    Reply::Status(status) => statuses.push((process.clone(), status)),
-                    other => bail!(
-                        "`{}` answered {other:?} to a question for status",
-                        child.name
-                    ),
-                }
+                let all = &self.common.placement.processes;
+                let divided = all.iter().any(|p| p.name == *process && p.is_divided());
+                // Parts of a divided process get every message each.
+                let name = if divided { &child.name } else { &*process };
+                statuses.push((name.clone(), status(child).await?));
             }
             match undelivered(&statuses) {
                 None => return Ok(()),
@@ -220,6 +299,27 @@ impl Fleet {
             "messages were not delivered within {} s: {open}",
             DRAIN_PATIENCE.as_secs()
         )
+    }
+
+    /// What the kernel says of every process now, the load included.
+    pub(crate) async fn readings(
+        &mut self,
+        load: &mut ChildProcess,
+    ) -> anyhow::Result<Vec<Reading>> {
+        let broker = self.broker.iter_mut().map(|child| ("broker", child));
+        let services = self
+            .services
+            .iter_mut()
+            .map(|(name, child)| (name.as_str(), child));
+        let others = [("collector", &mut self.collector), ("load", load)];
+        let mut readings = Vec::new();
+        for (name, child) in services.chain(broker).chain(others) {
+            readings.push(Reading {
+                name: name.to_owned(),
+                cpu_ns: status(child).await?.cpu_ns,
+            });
+        }
+        Ok(readings)
     }
 
     /// Ends everybody in the order in which nobody loses a peer that it still needs: services, broker,
@@ -249,6 +349,16 @@ impl Fleet {
     }
 }
 
+async fn status(child: &mut ChildProcess) -> anyhow::Result<Status> {
+    match child.ask(Command::Status).await? {
+        Reply::Status(status) => Ok(status),
+        other => bail!(
+            "`{}` answered {other:?} to a question for status",
+            child.name
+        ),
+    }
+}
+
 /// Windows of one length everywhere: the collector weighs itself too.
 fn window(common: &Started) -> (&'static str, String) {
     ("WEIGHBRIDGE_WINDOW", format!("{}ms", common.window_ms))
@@ -263,6 +373,7 @@ async fn start_collector(common: &Started, listen: &str) -> anyhow::Result<Child
     let config = ChildConfig::Collector(CollectorConfig {
         data: common.collector_data.clone(),
         listen: listen.to_owned(),
+        core_turn: common.cores.of_load(),
     });
     ChildProcess::start(Spawn {
         role: "collector",
@@ -314,6 +425,7 @@ mod tests {
         Status {
             published: map(published),
             consumed: map(consumed),
+            ..Status::default()
         }
     }
 

@@ -6,5 +6,6 @@ mod process;
 mod progress;
 
 pub(crate) use directory::OutDirectory;
-pub(crate) use fleet::{Fleet, ServiceEnd, Started};
+pub(crate) use fleet::{Cores, Fleet, Reading, ServiceEnd, Started};
+pub(crate) use process::ChildProcess;
 pub(crate) use progress::Progress;

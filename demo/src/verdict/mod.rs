@@ -3,12 +3,10 @@
 mod checks;
 mod compare;
 mod find;
-mod prediction;
 mod table;
 mod truths;
 
 pub use compare::{Difference, compare};
-pub(crate) use prediction::prediction;
 pub(crate) use table::next_step;
 
 use crate::weigh::Weighing;

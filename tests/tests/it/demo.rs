@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use weighbridge_reports::Document;
 use weighbridge_tests::{Child, Ended, assert_eventually, new_dir, weighbridge, workspace_root};
 
@@ -110,6 +111,78 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
         println!("two runs with one seed: {difference:?}");
         assert!(difference.share <= 0.10, "{difference:?}");
     }
+}
+
+/// The short form of `demo --verify`: that it predicts before it measures, measures what it predicts, and sees which
+/// way each change goes. How close it comes is for the long form, `cargo xtask evidence verify`.
+#[test]
+fn predictions_are_sealed_before_other_placements_run_and_have_the_right_sign() {
+    let _turn = TURN.lock();
+    let dir = new_dir();
+    let args = [
+        "--verify",
+        "--seconds",
+        "12",
+        "--rounds",
+        "1",
+        "--only",
+        "merged,one,sharded",
+    ];
+    let ended = run(dir.path(), &args);
+    println!("{}", ended.stdout);
+    let sealed = std::fs::read(dir.path().join("predictions.json")).expect("sealed");
+    let hash: String = Sha256::digest(&sealed)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    // Said when it was sealed, and again beside what was measured.
+    assert!(ended.stdout.contains(&hash), "{hash} in {}", ended.stdout);
+    let said = ended.stderr.find(&hash).expect("the hash is printed");
+    let run_at = ended.stderr.find("round 1 of 1").expect("rounds are run");
+    assert!(said < run_at, "sealed after it was run:\n{}", ended.stderr);
+
+    let sealed: Value = serde_json::from_slice(&sealed).expect("predictions are JSON");
+    let figures = sealed["figures"].as_array().expect("figures");
+    let predicted = |placement: &str, operation: &str| {
+        let of = |figure: &&Value| {
+            figure["placement"] == placement && figure["subject"]["origin"] == operation
+        };
+        figures.iter().find(of).expect("predicted")["predicted"]
+            .as_f64()
+            .expect("a number")
+    };
+    let orders = "POST /orders";
+    assert!(predicted("merged", orders) < 0.9 * predicted("given", orders));
+    assert!(predicted("one", orders) < predicted("merged", orders));
+    let read = "GET /products/{id}";
+    assert!(predicted("sharded", read) > 1.1 * predicted("given", read));
+    let rest = predicted("merged", read) / predicted("given", read);
+    assert!(
+        (rest - 1.0).abs() < 0.02,
+        "what is not touched stays: {rest}"
+    );
+    // Every origin of every placement was measured beside its prediction.
+    for (placement, what) in [
+        ("given", "as weighed"),
+        ("merged", "direct calls"),
+        ("one", "all in one"),
+        ("sharded", "behind a router"),
+    ] {
+        let at = ended
+            .stdout
+            .find(&format!("\n{placement}: "))
+            .expect("a table for each");
+        let table = &ended.stdout[at..];
+        assert!(table.lines().nth(1).expect("titled").contains(what));
+        for origin in ["GET /search", orders, read, "GET /export/{month}"] {
+            let row = table
+                .lines()
+                .find(|line| line.contains(origin))
+                .expect("a row");
+            assert!(row.contains('%'), "no error in {row}");
+        }
+    }
+    assert!(ended.stdout.contains("beside it: load"), "{}", ended.stdout);
 }
 
 #[test]
