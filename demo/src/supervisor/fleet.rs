@@ -209,7 +209,7 @@ impl Fleet {
             .address
             .as_deref()
             .context("a collector without address")?;
-        Ok(vec![
+        let mut environment = vec![
             ("OTEL_SERVICE_NAME", service.to_owned()),
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
@@ -221,7 +221,11 @@ impl Fleet {
             ("WEIGHBRIDGE_ENDPOINT", format!("http://{collector}")),
             window(&self.common),
             arenas(),
-        ])
+        ];
+        if self.common.cores == Cores::LoadApart {
+            environment.extend(kept_memory());
+        }
+        Ok(environment)
     }
 
     /// Starts the load; it waits for its command.
@@ -367,6 +371,17 @@ fn window(common: &Started) -> (&'static str, String) {
 /// glibc keeps an arena per thread; two are plenty and keep eight processes within a small machine.
 fn arenas() -> (&'static str, String) {
     ("MALLOC_ARENA_MAX", "2".to_owned())
+}
+
+/// glibc gives memory back when what is free at the top of the heap passes a threshold, and the next request faults
+/// it in again: whether that happens hangs on what else lies there, which differs from start to start. Where starts
+/// are compared it keeps what it has.
+fn kept_memory() -> [(&'static str, String); 2] {
+    [
+        ("MALLOC_TRIM_THRESHOLD_", (1_u64 << 30).to_string()),
+        // The largest that it takes.
+        ("MALLOC_MMAP_THRESHOLD_", (32_u64 << 20).to_string()),
+    ]
 }
 
 async fn start_collector(common: &Started, listen: &str) -> anyhow::Result<ChildProcess> {

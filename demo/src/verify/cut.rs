@@ -3,7 +3,7 @@
 use weighbridge_reports::topology::{Deployable, End, Inputs, Topology, Way};
 
 use crate::load::MIX;
-use crate::placement::{Component, Placement, Transport};
+use crate::placement::{Component, Edge, Placement, Transport};
 
 /// The topology that a placement file means, over what was weighed in another.
 pub(super) fn topology(inputs: &Inputs, given: &Placement, tried: &Placement) -> Topology {
@@ -50,7 +50,7 @@ pub(super) fn topology(inputs: &Inputs, given: &Placement, tried: &Placement) ->
             topology.deployable_of(edge.to),
         );
         let together = ends.0.is_some() && ends.0 == ends.1;
-        let direct = together && (edge.sync || is_direct(inputs, tried, edge.to));
+        let direct = together && (edge.sync || is_direct(inputs, given, tried, edge.to));
         topology.ways[at] = match (direct, edge.sync) {
             (false, _) => Way::Remote,
             (true, true) => Way::Local,
@@ -61,17 +61,17 @@ pub(super) fn topology(inputs: &Inputs, given: &Placement, tried: &Placement) ->
 }
 
 /// Whether events to this operation are calls inside a process.
-fn is_direct(inputs: &Inputs, tried: &Placement, to: End) -> bool {
+fn is_direct(inputs: &Inputs, given: &Placement, tried: &Placement, to: End) -> bool {
     let End::Operation(at) = to else { return false };
-    let from = if inputs.operations[at].name.contains("orders.created") {
+    let operation = &inputs.operations[at];
+    let from = if operation.name.contains("orders.created") {
         Component::Orders
     } else {
         Component::Catalog
     };
-    let edges = tried.edges.iter().filter(|(edge, _)| edge.from == from);
-    edges
-        .map(|(_, way)| *way)
-        .all(|way| way == Transport::Direct)
+    let service = &inputs.services[operation.service].label;
+    component_of(given, service, &operation.name)
+        .is_some_and(|to| tried.transport(Edge { from, to }) == Some(Transport::Direct))
 }
 
 /// The component that an operation belongs to.

@@ -63,9 +63,11 @@ impl Spread {
     }
 }
 
-/// 5th to 95th percentile. `None` without draws, or when one has no value.
+/// 5th to 95th percentile. `None` without draws, or when more than a tenth of them have no value.
 pub(super) fn interval(mut values: Vec<f64>) -> Option<(f64, f64)> {
-    if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+    let drawn = values.len();
+    values.retain(|value| value.is_finite());
+    if values.is_empty() || values.len() * 10 < drawn * 9 {
         return None;
     }
     values.sort_by(f64::total_cmp);

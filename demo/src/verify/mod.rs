@@ -155,7 +155,7 @@ pub(crate) async fn verify(
     let all = weighed.all();
     let document = Document::build(&all, &weighbridge_reports::Options::default());
     progress.phase("sealing predictions");
-    let figures = predict::predict(&weighed.starts, &trials, options.rounds)?;
+    let figures = predict::predict(&all, &weighed.starts, &trials, options.rounds)?;
     let seal = Seal::write(
         &out.predictions(),
         &Predictions {
@@ -290,7 +290,7 @@ async fn weigh(
     out: &OutDirectory,
     progress: &mut Progress,
 ) -> anyhow::Result<Weighed> {
-    progress.phase("finding the rates that use half of a core");
+    progress.phase("finding the rates that use a third of a core");
     let start = |directory: OutDirectory| async move {
         let running = Running::start(
             &trial.text,

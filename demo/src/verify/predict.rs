@@ -85,7 +85,7 @@ struct Reading {
 }
 
 /// All stretches of some starts.
-fn read<'a>(starts: impl Iterator<Item = &'a Start> + Clone, crossing_ns: f64) -> Vec<Reading> {
+fn read(starts: &[&Start], crossing_ns: f64) -> Vec<Reading> {
     let options = weighbridge_reports::Options {
         crossing_ns,
         ..weighbridge_reports::Options::default()
@@ -93,20 +93,21 @@ fn read<'a>(starts: impl Iterator<Item = &'a Start> + Clone, crossing_ns: f64) -
     Part::all()
         .map(|part| Reading {
             part,
-            weighed: Weighed::read(&part.cut(starts.clone()), &options),
+            weighed: Weighed::read(&part.cut(starts.iter().copied()), &options),
         })
         .collect()
 }
 
 /// Predicts all figures of all placements from all that was weighed, and from its starts how much they differ.
 pub(super) fn predict(
+    whole: &FoldedRange,
     starts: &[Start],
     trials: &[Trial],
     rounds: u32,
 ) -> anyhow::Result<Vec<Sealed>> {
     let given = trials.first().context("no placement was weighed")?;
     let crossing_ns = crossing_ns(starts);
-    let all = read(starts.iter(), crossing_ns);
+    let all = read(&starts.iter().collect::<Vec<_>>(), crossing_ns);
     let of = |wanted: Part| {
         let found = all.iter().find(|reading| reading.part == wanted);
         found.map(|reading| reading.weighed.inputs().clone())
@@ -114,6 +115,9 @@ pub(super) fn predict(
     let known = Known {
         given: &given.placement,
         idle: of(Part::Idle).context("nothing was weighed")?,
+        whole: Weighed::read(whole, &weighbridge_reports::Options::default())
+            .inputs()
+            .clone(),
         caller_ns: of(Part::Crossing).map_or(0.0, |inputs| caller_ns(&inputs)),
     };
     let point = |readings: &[Reading], trial: &Trial| -> anyhow::Result<Vec<(Subject, f64)>> {
@@ -127,7 +131,7 @@ pub(super) fn predict(
     };
     let by_start = starts
         .iter()
-        .map(|start| point(&read(std::iter::once(start), crossing_ns), given))
+        .map(|start| point(&read(&[start], crossing_ns), given))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let spread = Spread::of(&by_start, rounds);
     let now: BTreeMap<Subject, f64> = point(&all, given)?.into_iter().collect();
@@ -167,6 +171,8 @@ pub(super) struct Known<'a> {
     pub(super) given: &'a Placement,
     /// The numbers without load.
     pub(super) idle: Inputs,
+    /// The numbers of all that was weighed, for an origin of which no request ended within its own stretch.
+    pub(super) whole: Inputs,
     /// The caller's side of a call between processes, ns.
     pub(super) caller_ns: f64,
 }

@@ -36,7 +36,8 @@ pub(super) fn figures_of(
         }
         Part::Alone(row) => {
             let operation = MIX[row].operation;
-            let ns = kernel_ns(inputs, known, tried, operation)?;
+            let ns = kernel_ns(inputs, known, tried, operation)
+                .or_else(|_| kernel_ns(&known.whole, known, tried, operation))?;
             Ok(vec![(Subject::Origin(operation.to_owned()), ns)])
         }
         Part::Mix => {
