@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Copy everything that a collector holds, while it runs or not, into a file
     Snapshot(SnapshotArgs),
-    /// Put such a copy in the place of everything that a collector holds, while it runs or not
+    /// Put such a copy in the place of everything that a collector holds
     Restore(RestoreArgs),
     /// Say what is missing for services of this environment to be weighed
     Doctor(DoctorArgs),
@@ -128,7 +128,7 @@ pub(crate) struct ReportArgs {
     /// Formats, separated by commas. Without --out: one format, on standard output
     #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
     pub(crate) format: Vec<Format>,
-    /// Hash every name of a service, operation, peer, entity and host, for a report that leaves the house
+    /// Hash every name of a service, operation, peer, entity and host
     #[arg(long)]
     pub(crate) redact: bool,
 }
