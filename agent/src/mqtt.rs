@@ -28,7 +28,8 @@
 //! [`Client::publish`] returns; a failed one counts as an error. Whatever was under way when the connection
 //! broke is reported to its publisher as [`MqttError::Broken`] and not sent again behind its back; the broker
 //! may have it all the same. A consumed message counts each time it arrives, and as redelivered when the
-//! broker says so; it is acknowledged after its handler has ended. `body_bytes` are the payload alone; the
+//! broker says that it sent it before and this process had it, or has just begun; what was lost on its way is not. It
+//! is acknowledged after its handler has ended. `body_bytes` are the payload alone; the
 //! three properties that carry the chain stand in `wire_bytes`, which is the length of the PUBLISH packet.
 //!
 //! For at-least-once across reconnects set `clean_start(false)` and a session expiry in the options.
@@ -37,6 +38,7 @@ mod client;
 mod consumer;
 mod driver;
 mod error;
+mod had;
 mod link;
 mod message;
 mod packet;

@@ -165,6 +165,8 @@ columns! {
     MESSAGES = sum(40), Count;
     /// Body bytes in a size class.
     BODY_BYTES = sum(41), Bytes;
+    /// Body bytes of the messages that a broker delivered again; absent where it delivered none.
+    REDELIVERED_BYTES = sum(42), Bytes;
 
     // Entities.
     /// Statements that touched the entity.

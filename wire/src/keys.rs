@@ -155,7 +155,8 @@ row_kinds! {
     } columns [
         ERRORS, CLIENT_ERRORS, CPU_ENCODE_NS, CPU_DECODE_NS, CPU_PROTOCOL_NS, CPU_IO_NS,
         REQUEST_MESSAGES, REQUEST_BODY_BYTES, REQUEST_WIRE_BYTES, RESPONSE_MESSAGES,
-        RESPONSE_BODY_BYTES, RESPONSE_WIRE_BYTES, WAIT_NS, RETRIES, REDELIVERED, CRITICAL_NS, WALL_NS
+        RESPONSE_BODY_BYTES, RESPONSE_WIRE_BYTES, WAIT_NS, RETRIES, REDELIVERED, REDELIVERED_BYTES,
+        CRITICAL_NS, WALL_NS
     ]
     /// Messages of one side of an edge by body size: class n holds sizes below 4^(n+1) bytes, class 11 the rest.
     EdgeSize = 4, "edge_size", EdgeSizeKey {

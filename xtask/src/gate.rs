@@ -114,6 +114,8 @@ const CLIENTS: &[(&str, &str)] = &[
     ("sqlx-0_9", "sqlx"),
     ("async-nats-0_51", "nats"),
     ("lapin-4", "amqp"),
+    ("rumqttc-0_25", "mqtt"),
+    ("axum-0_8,reqwest-0_13,tracing-opentelemetry-0_34", "chain"),
 ];
 
 fn clients(context: &Context, tests: &mut Tests) -> Result<Outcome> {

@@ -54,6 +54,10 @@ pub(crate) const SERVERS: &[Tool] = &[
         package: "nats-server",
     },
     Tool {
+        programs: &["mosquitto"],
+        package: "mosquitto",
+    },
+    Tool {
         programs: &["rabbitmq-server"],
         package: "rabbitmq-server",
     },

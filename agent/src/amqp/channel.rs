@@ -49,6 +49,7 @@ impl Channel {
             "" => self.peer.publish(name),
             _ => self.peer.publish_named(&format!("{exchange}/{name}")),
         };
+        publication.encoded(routing_key.cost());
         let properties = with_ours(properties, |present| {
             publication.headers_beside(present.iter().copied())
         });

@@ -268,7 +268,7 @@ impl CallHandle {
 /// let request = http::Request::post("http://127.0.0.1:8081/stock").extension(encoded).body(body);
 /// # drop(request);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoded {
     cpu_ns: i64,
 }
@@ -278,6 +278,11 @@ impl Encoded {
     pub fn run<R>(f: impl FnOnce() -> R) -> (R, Self) {
         let (result, cpu_ns) = account::timed_class(Class::Encode, f);
         (result, Self { cpu_ns })
+    }
+
+    /// What it cost, in ns.
+    pub(crate) fn cpu_ns(self) -> i64 {
+        self.cpu_ns
     }
 
     pub(crate) fn book(self, record: &CallRecord) {

@@ -78,6 +78,7 @@ pub(crate) struct EdgeFigures {
     pub(crate) errors: u64,
     pub(crate) retries: u64,
     pub(crate) redelivered: u64,
+    pub(crate) redelivered_bytes: u64,
     /// The body size of each message, for the size classes. Encoding is shared out over the messages that
     /// this side sent and decoding over those it received; protocol and io over all, by bytes.
     pub(crate) sizes: Vec<(Direction, u64)>,

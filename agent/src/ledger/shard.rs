@@ -96,6 +96,7 @@ pub(crate) struct EdgeCell {
     pub(crate) errors: i64,
     pub(crate) retries: i64,
     pub(crate) redelivered: i64,
+    pub(crate) redelivered_bytes: i64,
     /// Known once the bill of a request that called has closed.
     pub(crate) critical_ns: Option<i64>,
     pub(crate) sizes: Vec<SizeCell>,
@@ -245,6 +246,7 @@ impl Figures for EdgeCell {
             &mut self.errors,
             &mut self.retries,
             &mut self.redelivered,
+            &mut self.redelivered_bytes,
             &mut self.http2_weight,
         ]);
         to.known([
@@ -290,6 +292,7 @@ impl EdgeCell {
         self.errors += other.errors;
         self.retries += other.retries;
         self.redelivered += other.redelivered;
+        self.redelivered_bytes += other.redelivered_bytes;
         add_known(&mut self.critical_ns, other.critical_ns);
         self.http2_weight += other.http2_weight;
         for cell in &other.sizes {
@@ -353,6 +356,7 @@ impl EdgeCell {
         self.errors += signed(f.errors);
         self.retries += signed(f.retries);
         self.redelivered += signed(f.redelivered);
+        self.redelivered_bytes += signed(f.redelivered_bytes);
         self.http2_weight += f.http2_weight;
         self.add_sizes(caller, f, sizes);
     }

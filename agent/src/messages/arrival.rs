@@ -86,7 +86,7 @@ impl Consumption {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         let Inbound { trace, origin, hop } =
-            extract_properties(&state::trust(), peer.address(), pairs);
+            state::with_trust(|trust| extract_properties(trust, peer.address(), pairs));
         let lag_ns = hop.as_ref().map(|hop| {
             // Two hosts' clocks may differ: a lag is never negative.
             clock::wall_unix_ns().saturating_sub(hop.sent_unix_us.saturating_mul(1_000))
@@ -123,6 +123,7 @@ impl Consumption {
             request_wire_bytes: arrival.wire_bytes,
             wait_ns: lag_ns,
             redelivered: u64::from(arrival.redelivered),
+            redelivered_bytes: u64::from(arrival.redelivered) * arrival.body_bytes,
             sizes: vec![(Direction::Request, arrival.body_bytes)],
             ..EdgeFigures::default()
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::{Exchange, Peer, Site};
+use crate::Encoded;
 use crate::propagation::{BAGGAGE, Mode, TRACEPARENT, other_members};
 use crate::state;
 
@@ -43,7 +44,7 @@ macro_rules! outgoing {
                     return Vec::new();
                 }
                 let outgoing = self.exchange.outgoing($mode);
-                outgoing.headers().properties(&state::trust()).into()
+                state::with_trust(|trust| outgoing.headers().properties(trust).into())
             }
 
             /// The same beside headers that the message has already; none of those but `traceparent`, `baggage` and
@@ -61,6 +62,13 @@ macro_rules! outgoing {
             /// Runs the encoding of a message in class `encode`.
             pub fn encode<R>(&mut self, f: impl FnOnce() -> R) -> R {
                 self.exchange.encode(f)
+            }
+
+            /// Says what encoding cost, where that was done before this began; `None` says nothing.
+            pub fn encoded(&mut self, encoded: impl Into<Option<Encoded>>) {
+                if let Some(encoded) = encoded.into() {
+                    self.exchange.encoded(encoded.cpu_ns());
+                }
             }
 
             /// Counts a message that was sent, with its body after transfer encoding was taken off. Call it for
@@ -101,11 +109,6 @@ outgoing!(Call, Mode::Sync);
 outgoing!(Publication, Mode::Async);
 
 impl Publication {
-    /// CPU that was booked to class `encode` for it before it began.
-    pub(crate) fn encoded(&mut self, cpu_ns: Option<i64>) {
-        self.exchange.figures().encode_ns = cpu_ns;
-    }
-
     /// The request waits until it ends, by other means than [`wait`](Self::wait).
     pub(crate) fn is_waited_for(&mut self) {
         self.exchange.is_waited_for();

@@ -1,5 +1,7 @@
 //! What a message is published under.
 
+use crate::Encoded;
+
 /// What a message is published under: text of the code, or made at run time after a template of the code.
 ///
 /// ```
@@ -15,6 +17,7 @@
 pub struct Topic {
     template: &'static str,
     made: Option<String>,
+    encoded: Option<Encoded>,
 }
 
 impl Topic {
@@ -24,7 +27,27 @@ impl Topic {
         Self {
             template,
             made: Some(topic.into()),
+            encoded: None,
         }
+    }
+
+    /// Says what it cost to encode the message that is published under it: so it stands on the edge too.
+    ///
+    /// ```
+    /// # use weighbridge_agent::{Encoded, messages::Topic};
+    /// let (payload, encoded) = Encoded::run(|| b"[1,2]".to_vec());
+    /// let topic = Topic::from("orders.created").encoded(encoded);
+    /// # drop((payload, topic));
+    /// ```
+    #[must_use]
+    pub fn encoded(mut self, encoded: Encoded) -> Self {
+        self.encoded = Some(encoded);
+        self
+    }
+
+    /// What its message cost to encode, where it is told.
+    pub(crate) fn cost(&self) -> Option<Encoded> {
+        self.encoded
     }
 
     /// The name under which it is booked.
@@ -50,6 +73,7 @@ impl From<&'static str> for Topic {
         Self {
             template: topic,
             made: None,
+            encoded: None,
         }
     }
 }

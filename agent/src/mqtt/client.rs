@@ -8,14 +8,13 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use rumqttc::v5::mqttbytes::{QoS, valid_topic};
 use serde::Serialize;
 use tokio::time::timeout;
-use weighbridge_wire::Class;
 
 use super::link::{Link, Status};
 use super::packet::publish_bytes;
 use super::publishing::Publishing;
 use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
-use crate::account;
-use crate::messages::Publication;
+use crate::Encoded;
+use crate::messages::{Publication, Topic};
 
 /// Publishes over a connection. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,18 +27,18 @@ impl Client {
         Self { link }
     }
 
-    /// Publishes a payload and waits until the broker has it. The topic is also the name under which the
-    /// call is booked, so it holds no ids.
+    /// Publishes a payload and waits until the broker has it. The topic, or its template, is the name under
+    /// which the call is booked: what is made from data, an id, needs [`Topic::of`].
     ///
     /// # Errors
     /// [`MqttError`] when the broker is not there, does not acknowledge, or refuses.
     pub async fn publish(
         &self,
-        topic: &'static str,
+        topic: impl Into<Topic>,
         qos: QoS,
         payload: Bytes,
     ) -> Result<(), MqttError> {
-        self.publish_encoded(topic, qos, payload, None).await
+        self.send(topic.into(), qos, payload).await
     }
 
     /// Publishes a value as JSON, at least once; its CPU is booked as `encode`.
@@ -48,16 +47,17 @@ impl Client {
     /// As [`publish`](Self::publish), and [`MqttError::Json`] when the value cannot be serialised.
     pub async fn publish_json<T: Serialize + ?Sized>(
         &self,
-        topic: &'static str,
+        topic: impl Into<Topic>,
         value: &T,
     ) -> Result<(), MqttError> {
-        let (encoded, cpu_ns) = account::timed_class(Class::Encode, || serde_json::to_vec(value));
-        let payload = encoded.map_err(|source| MqttError::Json {
-            topic: topic.to_owned(),
+        let topic = topic.into();
+        let (written, encoded) = Encoded::run(|| serde_json::to_vec(value));
+        let payload = written.map_err(|source| MqttError::Json {
+            topic: topic.name().to_owned(),
             source,
         })?;
-        self.publish_encoded(topic, QoS::AtLeastOnce, payload.into(), Some(cpu_ns))
-            .await
+        let topic = topic.encoded(encoded);
+        self.send(topic, QoS::AtLeastOnce, payload.into()).await
     }
 
     /// Subscribes to a topic, on this connection and on those to come. A filter with wildcards is the name
@@ -95,24 +95,19 @@ impl Client {
         self.link.clone()
     }
 
-    async fn publish_encoded(
-        &self,
-        topic: &'static str,
-        qos: QoS,
-        payload: Bytes,
-        encode_ns: Option<i64>,
-    ) -> Result<(), MqttError> {
-        if !valid_topic(topic) {
+    async fn send(&self, topic: Topic, qos: QoS, payload: Bytes) -> Result<(), MqttError> {
+        let name = topic.name();
+        if !valid_topic(topic.as_str()) {
             return Err(MqttError::Topic {
-                topic: topic.to_owned(),
+                topic: name.to_owned(),
             });
         }
         let room = timeout(CONNECTION_PATIENCE, self.link.room.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = room else {
             return Err(self.full());
         };
-        let mut publication = self.link.peer.publish(topic);
-        publication.encoded(encode_ns);
+        let mut publication = self.link.peer.publish(name);
+        publication.encoded(topic.cost());
         // Until the broker has it.
         publication.is_waited_for();
         let connected = self
@@ -120,12 +115,18 @@ impl Client {
             .await;
         let properties = properties(&publication);
         let body_bytes = payload.len() as u64;
-        let wire_bytes = publish_bytes(topic.as_bytes(), qos, payload.len(), properties.as_ref());
+        let wire_bytes = publish_bytes(
+            topic.as_str().as_bytes(),
+            qos,
+            payload.len(),
+            properties.as_ref(),
+        );
         let (publishing, outcome) =
-            Publishing::begin(publication, topic, body_bytes, wire_bytes, permit);
+            Publishing::begin(publication, name, body_bytes, wire_bytes, permit);
         if let Err(error) = connected {
             publishing.settle(Err(error));
         } else {
+            let topic = topic.into_made().unwrap_or_else(str::to_owned);
             self.link
                 .hand_over(publishing, |requests| match properties {
                     Some(properties) => requests
@@ -139,11 +140,11 @@ impl Client {
             // The event loop was dropped with everything in it.
             Ok(Err(_)) => Err(MqttError::Broken {
                 peer: self.link.peer_name(),
-                topic: topic.to_owned(),
+                topic: name.to_owned(),
             }),
             Err(_) => Err(MqttError::Timeout {
                 peer: self.link.peer_name(),
-                topic: topic.to_owned(),
+                topic: name.to_owned(),
                 after: ACKNOWLEDGE_TIMEOUT,
             }),
         }

@@ -74,19 +74,22 @@ where
     let Arrived {
         publish,
         generation,
+        redelivered,
     } = arrived;
     match str::from_utf8(&publish.topic) {
         Ok(topic) => {
             let message = Message {
                 topic: topic.to_owned(),
                 payload: publish.payload.clone(),
-                redelivered: publish.dup,
+                redelivered,
             };
-            let consumption = open(link, topic, &publish);
+            let consumption = open(link, topic, &publish, redelivered);
             let future = consumption.enter(|| handler(message));
             let mut task = AbortOnDrop(tokio::spawn(consumption.run(future)));
-            if let Err(error) = (&mut task.0).await {
-                tracing::error!(topic, error = %error, "the handler of a message did not come to its end");
+            if (&mut task.0).await.is_err() {
+                // Neither the topic itself nor what a panic says: both may be made of a user's data.
+                let topic = link.topic_name(topic);
+                tracing::error!(topic, "the handler of a message did not come to its end");
             }
         }
         Err(_) => loss("agent.mqtt.messages", "topic is not UTF-8", 1),
@@ -98,7 +101,7 @@ where
 }
 
 /// Opens the request of a message, with the callee's half of its edge.
-fn open(link: &Link, topic: &str, publish: &Publish) -> Consumption {
+fn open(link: &Link, topic: &str, publish: &Publish, redelivered: bool) -> Consumption {
     let user = publish
         .properties
         .as_ref()
@@ -108,7 +111,7 @@ fn open(link: &Link, topic: &str, publish: &Publish) -> Consumption {
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let mut arrival = Arrival::of_bytes(publish.payload.len() as u64)
         .with_headers(pairs)
-        .redelivered(publish.dup);
+        .redelivered(redelivered);
     let properties = publish.properties.as_ref();
     let payload_bytes = publish.payload.len();
     if let Some(bytes) = publish_bytes(&publish.topic, publish.qos, payload_bytes, properties) {

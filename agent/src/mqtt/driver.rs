@@ -21,6 +21,8 @@ use crate::ledger::loss;
 pub(super) struct Arrived {
     pub(super) publish: Publish,
     pub(super) generation: u64,
+    /// It came before.
+    pub(super) redelivered: bool,
 }
 
 /// Runs until the connection is closed on purpose, or nobody takes messages any more.
@@ -107,6 +109,7 @@ async fn incoming(link: &Link, arrived: &mpsc::Sender<Arrived>, packet: Packet) 
         }
         Packet::Publish(publish) => {
             let message = Arrived {
+                redelivered: link.came_before(&publish),
                 publish,
                 generation: link.generation(),
             };

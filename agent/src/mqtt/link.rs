@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::v5::Publish;
 use rumqttc::v5::mqttbytes::{QoS, matches, valid_filter};
 use tokio::sync::{Semaphore, watch};
 
+use super::had::Had;
 use super::publishing::Publishing;
 use super::{MqttError, SUBSCRIPTIONS_MAX};
 use crate::account::{self, OwnerRef};
@@ -48,6 +50,7 @@ struct State {
     unwritten: VecDeque<Publishing>,
     /// Written and not acknowledged, by packet id.
     unacknowledged: HashMap<u16, Publishing>,
+    had: Had,
     filters: Vec<(String, QoS)>,
     /// Subscriptions that the broker has not confirmed on this connection.
     unconfirmed: usize,
@@ -144,6 +147,7 @@ impl Link {
         let mut state = lock(&self.state);
         state.connected = true;
         state.generation += 1;
+        state.had.connected();
         self.peer.set_addresses(addresses);
         state.unconfirmed = 0;
         for (filter, qos) in state.filters.clone() {
@@ -225,6 +229,11 @@ impl Link {
         let exact = filters.clone().find(|filter| *filter == topic);
         let name = exact.or_else(|| filters.clone().find(|filter| matches(topic, filter)));
         name.unwrap_or(weighbridge_wire::OTHER).to_owned()
+    }
+
+    /// Whether this message came before. One that was lost on its way is marked as such by the broker too.
+    pub(super) fn came_before(&self, publish: &Publish) -> bool {
+        lock(&self.state).had.add(publish)
     }
 
     /// From now on a lost connection stays lost.

@@ -13,7 +13,7 @@ pub struct Message {
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
-    /// True when the broker delivered it before.
+    /// True when this process had it before, or, on its first connection, when the broker says that it sent it before.
     pub redelivered: bool,
 }
 

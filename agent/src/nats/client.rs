@@ -86,6 +86,7 @@ impl Client {
     ) -> Result<(), PublishError> {
         self.link.look().await;
         let mut publication = self.link.peer.publish(topic.name());
+        publication.encoded(topic.cost());
         let headers = self.headers(headers, payload.len(), |present| {
             publication.headers_beside(present.iter().copied())
         });
@@ -133,6 +134,7 @@ impl Client {
         let topic = topic.into();
         self.link.look().await;
         let mut call = self.link.peer.call(topic.name());
+        call.encoded(topic.cost());
         let body_bytes = request.payload.as_ref().map_or(0, Bytes::len);
         request.headers = self.headers(request.headers, body_bytes, |present| {
             call.headers_beside(present.iter().copied())

@@ -74,6 +74,7 @@ impl JetStream {
         let link = self.client.link();
         link.look().await;
         let mut publication = link.peer.publish(topic.name());
+        publication.encoded(topic.cost());
         let message = message.outbound_message(subject(topic));
         let (subject, payload) = (message.subject, message.payload);
         let headers = self

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use weighbridge_agent::wire::{RowKind, RowSet, RowValue, column, side};
 use weighbridge_agent::{Agent, Builder, background};
@@ -108,7 +109,7 @@ pub fn edge_to(ledger: &Ledger, side: &str, peer: &str, target: &str) -> RowValu
     ledger.select(RowKind::Edge, &[(0, side), (9, peer), (10, target)])
 }
 
-/// Messages and body bytes that were published, and those that were consumed for the first time.
+/// Messages and body bytes that were published, and those that were consumed, without what came again.
 pub fn both_ends(ledger: &Ledger, peer: &str) -> [[i64; 2]; 2] {
     let published = edge(ledger, side::CALLER, peer);
     let consumed = edge(ledger, side::CALLEE, peer);
@@ -119,7 +120,8 @@ pub fn both_ends(ledger: &Ledger, peer: &str) -> [[i64; 2]; 2] {
         ],
         [
             figure(&consumed, column::REQUEST_MESSAGES) - figure(&consumed, column::REDELIVERED),
-            figure(&consumed, column::REQUEST_BODY_BYTES),
+            figure(&consumed, column::REQUEST_BODY_BYTES)
+                - consumed.get(column::REDELIVERED_BYTES).unwrap_or(0),
         ],
     ]
 }
@@ -186,10 +188,12 @@ impl tracing::Subscriber for Heard {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// A way to a server on which bytes are counted.
+/// A way to a server on which bytes are counted, and that can be cut.
 pub struct Tap {
     pub address: SocketAddr,
     sent: Arc<AtomicU64>,
+    cuts: watch::Sender<u64>,
+    silent: Arc<AtomicBool>,
 }
 
 impl Tap {
@@ -199,23 +203,65 @@ impl Tap {
         let address = listener.local_addr().unwrap();
         let sent = Arc::new(AtomicU64::new(0));
         let counted = sent.clone();
+        let (cuts, cut) = watch::channel(0);
+        let silent = Arc::new(AtomicBool::new(false));
+        let is_silent = silent.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let far = TcpStream::connect(server).await.unwrap();
+                // A server that is not there hangs up.
+                let Ok(far) = TcpStream::connect(server).await else {
+                    continue;
+                };
                 let (mut answers, mut requests) = far.into_split();
                 let (mut from, mut to) = near.into_split();
-                let counted = counted.clone();
-                tokio::spawn(async move {
+                let (counted, is_silent) = (counted.clone(), is_silent.clone());
+                let there = async move {
                     let mut buffer = vec![0; 1 << 16];
                     while let Ok(n @ 1..) = from.read(&mut buffer).await {
                         counted.fetch_add(n as u64, Ordering::Relaxed);
-                        requests.write_all(&buffer[..n]).await.unwrap();
+                        if requests.write_all(&buffer[..n]).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                let mut cut = cut.clone();
+                cut.mark_unchanged();
+                tokio::spawn(async move {
+                    let back = async move {
+                        let mut buffer = vec![0; 1 << 16];
+                        while let Ok(n @ 1..) = answers.read(&mut buffer).await {
+                            if is_silent.load(Ordering::Relaxed) {
+                                std::future::pending::<()>().await;
+                            }
+                            if to.write_all(&buffer[..n]).await.is_err() {
+                                break;
+                            }
+                        }
+                    };
+                    tokio::select! {
+                        () = there => {}
+                        () = back => {}
+                        _ = cut.changed() => {}
                     }
                 });
-                tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to).await });
             }
         });
-        Self { address, sent }
+        Self {
+            address,
+            sent,
+            cuts,
+            silent,
+        }
+    }
+
+    /// From now on connections are half open: what is sent arrives, and nobody answers.
+    pub fn silence(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Cuts every connection, with what is under way on it.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Bytes sent to the server so far.

@@ -250,6 +250,23 @@ pub fn nats() -> Option<Server> {
     Some(Server::start(command, directory, port, Signal::TERM))
 }
 
+/// Mosquitto, for MQTT 5, with sessions that outlive it when it ends in good order.
+pub fn mosquitto() -> Option<Server> {
+    let program = find("mosquitto", &["/usr/sbin".into()])?;
+    let directory = directory();
+    let port = free_port();
+    let file = directory.path().join("configuration");
+    let data = directory.path().display();
+    let configuration = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+         persistence_location {data}/\nmax_queued_messages 0\nset_tcp_nodelay true\n"
+    );
+    std::fs::write(&file, configuration).unwrap();
+    let mut command = unprivileged(&program);
+    command.arg("-c").arg(file);
+    Some(Server::start(command, directory, port, Signal::TERM))
+}
+
 /// RabbitMQ, with a port mapper of its own: the one that Erlang starts by itself outlives its node.
 pub struct RabbitMq {
     // Stopped first.

@@ -207,24 +207,32 @@ fn edges(model: &Model) -> Vec<EdgeConservation> {
                     .try_fold(0i64, |sum, n| Some(sum.saturating_add(n?)))
             };
             let is_async = &*variant.mode == mode::ASYNC;
-            let redelivered = if is_async {
-                received(column::REDELIVERED).unwrap_or(0)
+            let (redelivered, redelivered_bytes) = if is_async {
+                let sides: Vec<_> = edges
+                    .iter()
+                    .filter_map(|edge| model.side(edge.joined.callee.as_ref()?))
+                    .collect();
+                let messages = received(column::REDELIVERED).unwrap_or(0);
+                (Some(messages), super::ends::redelivered_bytes(&sides))
             } else {
-                0
+                (Some(0), Some(0))
             };
             let mut counts = vec![
                 ("request messages", column::REQUEST_MESSAGES, redelivered),
-                ("request body bytes", column::REQUEST_BODY_BYTES, 0),
+                (
+                    "request body bytes",
+                    column::REQUEST_BODY_BYTES,
+                    redelivered_bytes,
+                ),
             ];
             if !is_async {
-                counts.push(("response messages", column::RESPONSE_MESSAGES, 0));
-                counts.push(("response body bytes", column::RESPONSE_BODY_BYTES, 0));
+                counts.push(("response messages", column::RESPONSE_MESSAGES, Some(0)));
+                counts.push(("response body bytes", column::RESPONSE_BODY_BYTES, Some(0)));
             }
             for (what, column, less) in counts {
-                // Bytes of redelivered messages are not told apart: no check is better than a wrong one.
-                let unknown = is_async && redelivered > 0 && column == column::REQUEST_BODY_BYTES;
                 let sent = sent.all.total(column);
-                let received = received(column).map(|n| n - less).filter(|_| !unknown);
+                // Where what came again is not told, no check is better than a wrong one.
+                let received = received(column).zip(less).map(|(n, less)| n - less);
                 let what = if consumer.is_empty() {
                     what.to_owned()
                 } else {

@@ -38,7 +38,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
             Some(n) => Figure::exact(as_f64(n), unit, QualityWord::Measured),
             None if less.is_none() => Figure::unknown(
                 unit,
-                "messages were delivered again, and their bytes are not told apart",
+                "messages were delivered again, and an agent of an older version does not tell their bytes apart",
             ),
             None => Figure::unknown(unit, ONE_END),
         }
@@ -50,7 +50,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
             Figure::unknown(unit, "nobody answers an asynchronous call")
         }
     };
-    let known_bytes = (redelivered == 0).then_some(0);
+    let redelivered_bytes = redelivered_bytes(&siblings);
     let (n, b) = (FigureUnit::Count, FigureUnit::Bytes);
     let wall = mean(model, &siblings, column::WALL_NS);
     let wait = caller.and_then(|facts| mean(model, &[facts], column::WAIT_NS));
@@ -75,7 +75,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
     };
     EdgeEnds {
         request_messages: difference(column::REQUEST_MESSAGES, n, Some(redelivered), true),
-        request_body_bytes: difference(column::REQUEST_BODY_BYTES, b, known_bytes, true),
+        request_body_bytes: difference(column::REQUEST_BODY_BYTES, b, redelivered_bytes, true),
         response_messages: answers(column::RESPONSE_MESSAGES, n),
         response_body_bytes: answers(column::RESPONSE_BODY_BYTES, b),
         answer_wall: figure(
@@ -103,6 +103,18 @@ fn siblings<'a>(model: &'a Model, edge: &Edge) -> Vec<&'a EdgeSideFacts> {
         .filter(same)
         .filter_map(|other| model.side(other.joined.callee.as_ref()?))
         .collect()
+}
+
+/// Body bytes of messages that were delivered again; `None` where a side had such messages and does not tell theirs.
+pub(super) fn redelivered_bytes(sides: &[&EdgeSideFacts]) -> Option<i64> {
+    sides.iter().try_fold(0i64, |sum, facts| {
+        let messages = facts.all.total(column::REDELIVERED).unwrap_or(0);
+        let bytes = match facts.all.total(column::REDELIVERED_BYTES) {
+            None if messages == 0 => 0,
+            bytes => bytes?,
+        };
+        Some(sum.saturating_add(bytes))
+    })
 }
 
 /// A sum of wall times for each request message; `None` where a side does not tell it.

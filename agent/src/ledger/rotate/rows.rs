@@ -399,6 +399,10 @@ fn add_edge(rows: &mut RowSet, name: &EdgeName, cell: &EdgeCell, shared: [Option
         (column::ERRORS, Some(cell.errors)),
         (column::RETRIES, Some(cell.retries)),
         (column::REDELIVERED, Some(cell.redelivered)),
+        (
+            column::REDELIVERED_BYTES,
+            (cell.redelivered != 0).then_some(cell.redelivered_bytes),
+        ),
         (column::CRITICAL_NS, cell.critical_ns),
     ] {
         if let Some(value) = value {

@@ -108,6 +108,7 @@ fn no_figure_is_lost_by_packing() {
         errors: 11,
         retries: 12,
         redelivered: 13,
+        redelivered_bytes: 18,
         sizes: vec![size(Direction::Response, 11), size(Direction::Request, 0)],
         http2_weight: 14,
     });
