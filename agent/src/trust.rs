@@ -13,10 +13,14 @@ use sha2::Sha256;
 
 pub use network::Network;
 
+use crate::ledger::loss;
+
 /// Shortest key, in bytes.
 pub const KEY_BYTES_MIN: usize = 16;
 /// Most networks in a list.
 pub const NETWORKS_MAX: usize = 256;
+/// Where headers that are not believed for want of the right code are counted.
+const LOSS: &str = "agent.trust";
 /// Bytes of the authentication code that travel.
 const MAC_BYTES: usize = 8;
 
@@ -113,10 +117,19 @@ impl Trust {
     }
 
     /// Whether a per-hop header is believed: `signed` is the part of the header before the code.
-    /// An unknown address is trusted by nobody but the key.
+    /// An unknown address is trusted by nobody but the key. With a key, what carries no code or a wrong one is
+    /// counted: somebody forges headers, or a service has another key.
     pub(crate) fn believes(&self, peer: Option<IpAddr>, signed: &str, mac: Option<&str>) -> bool {
         match self {
-            Self::Key(key) => mac.is_some_and(|mac| key.verify(signed, mac)),
+            Self::Key(key) => {
+                let refused = match mac {
+                    Some(mac) if key.verify(signed, mac) => return true,
+                    Some(_) => "wrong code",
+                    None => "no code",
+                };
+                loss(LOSS, refused, 1);
+                false
+            }
             _ => peer.is_some_and(|address| self.trusts_address(address)),
         }
     }

@@ -1,4 +1,4 @@
-//! A service for tests: `fixture store PEER_URL` or `fixture warehouse`. Set up as any service would be,
+//! A service for tests: `fixture store PEER_URL`, `fixture warehouse`, or `fixture vault`, whose users send secrets. Set up as any service would be,
 //! from the environment; it counts on its own what the agent should have counted.
 //!
 //! Prints `listening ADDRESS` when it is ready. When its standard input ends it stops taking connections,
@@ -16,6 +16,9 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use weighbridge_agent::Json;
 use weighbridge_agent::http_client::Client;
+
+#[path = "fixture/vault.rs"]
+mod vault;
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
@@ -53,6 +56,9 @@ fn main() -> anyhow::Result<()> {
 
 async fn serve() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
+    if std::env::args().nth(1).as_deref() == Some("vault") {
+        return vault::serve().await;
+    }
     let counts = Arc::<Counts>::default();
     let (router, warehouse) = match args.next().as_deref() {
         Some("store") => {

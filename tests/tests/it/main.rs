@@ -8,5 +8,6 @@ mod full_disk;
 mod harness;
 mod operation;
 mod readme;
+mod secrets;
 mod soak;
 mod weigh;
