@@ -9,6 +9,7 @@ mod call_id;
 mod headers;
 mod hop;
 mod incoming;
+mod memo;
 mod outgoing;
 mod text;
 mod traceparent;

@@ -69,23 +69,22 @@ impl Peer {
     /// Whether our headers may go to the peer: all its addresses are trusted.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        let trust = state::trust();
         let addresses = read(&self.0.addresses);
         !addresses.is_empty()
-            && addresses
-                .iter()
-                .all(|&address| trust.trusts_address(address))
+            && state::with_trust(|trust| {
+                let trusted = |&address: &IpAddr| trust.trusts_address(address);
+                addresses.iter().all(trusted)
+            })
     }
 
     /// The address whose trust decides about messages from the peer: one that is not trusted if any is not.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        let trust = state::trust();
         let addresses = read(&self.0.addresses);
-        addresses
-            .iter()
-            .find(|&&address| !trust.trusts_address(address))
-            .or(addresses.first())
-            .copied()
+        let suspect = state::with_trust(|trust| {
+            let suspect = |&&address: &&IpAddr| !trust.trusts_address(address);
+            addresses.iter().find(suspect).copied()
+        });
+        suspect.or(addresses.first().copied())
     }
 
     /// Begins a call of the current request, whose answer it waits for. Without a current request it is

@@ -1,6 +1,7 @@
 //! Our member of the W3C baggage.
 
-use super::text::{decoded, push_encoded};
+use super::memo::{self, push_party};
+use super::text::decoded;
 use super::{BAGGAGE_BYTES_MAX, BAGGAGE_ORIGIN, Party};
 
 /// The member as it stands in the header: `weighbridge.origin=service;operation`.
@@ -10,9 +11,7 @@ pub(super) fn origin_member(origin: &Party) -> String {
     let mut out = String::with_capacity(96);
     out.push_str(BAGGAGE_ORIGIN);
     out.push('=');
-    push_encoded(&mut out, &origin.service);
-    out.push(';');
-    push_encoded(&mut out, &origin.operation);
+    push_party(&mut out, origin);
     out
 }
 
@@ -39,13 +38,15 @@ pub(crate) fn other_members(baggage: &str, out: &mut String) {
 /// Reads our member; `None` when it is malformed.
 pub(super) fn read_origin(member: &str) -> Option<Party> {
     let (_, value) = member.split_once('=')?;
-    let (service, operation) = value.split_once(';')?;
-    let service = decoded(service.trim())?;
-    if service.is_empty() {
-        return None;
-    }
-    Some(Party {
-        service,
-        operation: decoded(operation.trim())?,
+    memo::party(value, || {
+        let (service, operation) = value.split_once(';')?;
+        let service = decoded(service.trim())?;
+        if service.is_empty() {
+            return None;
+        }
+        Some(Party {
+            service,
+            operation: decoded(operation.trim())?,
+        })
     })
 }

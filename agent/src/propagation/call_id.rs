@@ -50,6 +50,11 @@ impl CallId {
         (text.len() == 16 && text.bytes().all(hex)).then(|| Self(text.into()))
     }
 
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The id as shared text.
     pub(crate) fn to_arc(&self) -> Arc<str> {
         Arc::clone(&self.0)

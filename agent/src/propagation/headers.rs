@@ -84,7 +84,7 @@ pub(crate) fn extract_properties<'a>(
 /// that it set wins over ours, because a tracer made it.
 pub(crate) fn inject(headers: &mut HeaderMap, out: &HeadersOut<'_>, trust: &Trust) {
     if !headers.contains_key(TRACEPARENT)
-        && let Ok(value) = HeaderValue::try_from(out.trace.child().to_string())
+        && let Ok(value) = HeaderValue::try_from(out.trace.child().to_text())
     {
         headers.insert(TRACEPARENT, value);
     }
@@ -109,7 +109,7 @@ impl HeadersOut<'_> {
     /// The same three as properties of a broker message.
     pub(crate) fn properties(&self, trust: &Trust) -> [(&'static str, String); 3] {
         [
-            (TRACEPARENT, self.trace.child().to_string()),
+            (TRACEPARENT, self.trace.child().to_text()),
             (BAGGAGE, origin_member(self.origin)),
             (HOP, self.hop.format(trust)),
         ]

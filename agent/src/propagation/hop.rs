@@ -1,10 +1,10 @@
 //! The per-hop header.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::text::{decoded, push_encoded};
+use super::memo::{self, push_party};
+use super::text::{decoded, push_decimal};
 use super::{CallId, HOP_BYTES_MAX, Party};
 use crate::trust::Trust;
 
@@ -45,12 +45,15 @@ impl Hop {
     pub(crate) fn format(&self, trust: &Trust) -> String {
         let mut out = String::with_capacity(96);
         out.push_str("1;");
-        push_encoded(&mut out, &self.caller.service);
+        push_party(&mut out, &self.caller);
         out.push(';');
-        push_encoded(&mut out, &self.caller.operation);
-        let mode = if self.mode == Mode::Sync { 's' } else { 'a' };
-        // Writing to a string cannot fail.
-        let _ = write!(out, ";{};{mode};{}", self.call_id, self.sent_unix_us);
+        out.push_str(self.call_id.as_str());
+        out.push_str(if self.mode == Mode::Sync {
+            ";s;"
+        } else {
+            ";a;"
+        });
+        push_decimal(&mut out, self.sent_unix_us);
         if let Some(mac) = trust.mac(&out) {
             out.push(';');
             out.push_str(&mac);
@@ -69,6 +72,14 @@ impl Hop {
 
     /// Reads the part of the header that is the same for all requests over one edge.
     pub(super) fn read(lasting: &str, sent_unix_us: u64) -> Option<Self> {
+        let hop = memo::hop(lasting, || Self::read_lasting(lasting))?;
+        Some(Self {
+            sent_unix_us,
+            ..hop
+        })
+    }
+
+    fn read_lasting(lasting: &str) -> Option<Self> {
         let parts: Vec<&str> = lasting.splitn(6, ';').collect();
         let &[version, service, operation, call_id, mode] = &parts[..] else {
             return None;
@@ -89,7 +100,7 @@ impl Hop {
             },
             call_id: CallId::parse(call_id)?,
             mode,
-            sent_unix_us,
+            sent_unix_us: 0,
         })
     }
 }

@@ -136,15 +136,15 @@ fn nothing_of_ours_goes_to_a_peer_that_is_not_trusted() {
 fn a_child_keeps_the_trace_and_its_flags() {
     let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let parent = TraceContext::parse(text).unwrap();
-    assert_eq!(parent.to_string(), text);
+    assert_eq!(parent.to_text(), text);
     let child = parent.child();
     assert_ne!(child, parent);
     assert!(
         child
-            .to_string()
+            .to_text()
             .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
     );
-    assert!(child.to_string().ends_with("-01"));
+    assert!(child.to_text().ends_with("-01"));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn no_more_headers_of_baggage_are_read_than_the_limit_says() {
 #[test]
 fn two_trace_parents_contradict_each_other() {
     let mut headers = sent(&Trust::Loopback);
-    let other = TraceContext::new_root().to_string();
+    let other = TraceContext::new_root().to_text();
     headers.append(TRACEPARENT, HeaderValue::try_from(other).unwrap());
     assert_eq!(extract(&Trust::Loopback, local(), &mut headers).trace, None);
 }

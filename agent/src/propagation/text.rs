@@ -19,6 +19,31 @@ pub(super) fn push_encoded(out: &mut String, name: &str) {
     out.extend(utf8_percent_encode(name, RESERVED));
 }
 
+/// Appends a number. Formatting by the standard library costs several times as much, and is on each message's way.
+pub(super) fn push_decimal(out: &mut String, mut n: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] += (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
+/// Appends so many hex digits of a number, lower case.
+pub(super) fn push_hex(out: &mut String, n: u64, digits: u32) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    out.extend(
+        (0..digits)
+            .rev()
+            .map(|digit| char::from(DIGITS[(n >> (4 * digit)) as usize & 0xf])),
+    );
+}
+
 /// Reads an encoded name. `None` when it is not UTF-8 or holds control characters.
 pub(super) fn decoded(encoded: &str) -> Option<Arc<str>> {
     // Three bytes of text stand for at most one byte of the name.

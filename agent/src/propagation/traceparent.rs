@@ -1,9 +1,9 @@
 //! The W3C trace context.
 
 use std::cell::Cell;
-use std::fmt;
 use std::sync::OnceLock;
 
+use super::text::push_hex;
 use crate::identity::random_u64;
 
 /// A trace and a span in it.
@@ -117,16 +117,19 @@ impl From<TraceContext> for Trace {
     }
 }
 
-impl fmt::Display for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl TraceContext {
+    /// The header's value.
+    pub(crate) fn to_text(self) -> String {
+        let mut out = String::with_capacity(TEXT_BYTES);
+        out.push_str("00-");
+        push_hex(&mut out, (self.trace_id >> 64) as u64, 16);
+        push_hex(&mut out, self.trace_id as u64, 16);
+        out.push('-');
+        push_hex(&mut out, self.span_id, 16);
+        out.push('-');
         // Version 00 knows two flags: sampled and random id.
-        write!(
-            f,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id,
-            self.span_id,
-            self.flags & 0x03
-        )
+        push_hex(&mut out, u64::from(self.flags & 0x03), 2);
+        out
     }
 }
 
