@@ -67,6 +67,16 @@ impl Figure {
         self
     }
 
+    /// As [`at_most`](Self::at_most), for a difference that may go either way: the farther end of the interval keeps
+    /// the limit.
+    #[must_use]
+    pub fn within(mut self, limit: f64) -> Self {
+        let [low, high] = [self.low, self.high].map(|end| end.unwrap_or(self.value).abs());
+        self.limit = Some(limit);
+        self.ok = Some(low.max(high) <= limit);
+        self
+    }
+
     /// Says what a reader must know.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {

@@ -71,8 +71,13 @@ const ALL: &[Evidence] = &[
     },
     Evidence {
         name: "brokers",
-        what: "100 000 messages over NATS, JetStream and RabbitMQ, with redelivery and servers that die (about 5 minutes)",
+        what: "100 000 messages over NATS, JetStream, RabbitMQ and MQTT, with redelivery, reconnects and servers that die (about 5 minutes)",
         run: brokers,
+    },
+    Evidence {
+        name: "clients",
+        what: "100 000 calls and statements by each client of HTTP, gRPC, PostgreSQL, Redis and sqlx, over connections that break (about 5 minutes)",
+        run: clients,
     },
     Evidence {
         name: "allocators",
@@ -91,7 +96,7 @@ const ALL: &[Evidence] = &[
     },
     Evidence {
         name: "bench",
-        what: "all benches beside their peers, to target/bench/*.json and benches/RESULTS.md (about 20 minutes; the machine must be quiet)",
+        what: "all benches beside their peers, to target/bench/*.json and benches/RESULTS.md (about 30 minutes; the machine must be quiet, and have the servers that `cargo xtask test` installs)",
         run: bench,
     },
 ];
@@ -202,8 +207,28 @@ fn brokers(context: &Context) -> Result<()> {
         .env("CI", "true")
         .env("WEIGHBRIDGE_EVIDENCE", "1")
         .args(["test", "--locked", "--package", "weighbridge-agent"])
-        .args(["--features", "async-nats-0_51,lapin-4,axum-0_8"])
-        .args(["--test", "nats", "--test", "amqp"]);
+        .args([
+            "--features",
+            "async-nats-0_51,lapin-4,rumqttc-0_25,axum-0_8",
+        ])
+        .args(["--test", "nats", "--test", "amqp", "--test", "mqtt"]);
+    context.run(&mut cargo)
+}
+
+fn clients(context: &Context) -> Result<()> {
+    let mut cargo = context.cargo();
+    cargo
+        .env("CI", "true")
+        .env("WEIGHBRIDGE_EVIDENCE", "1")
+        .args(["test", "--locked", "--package", "weighbridge-agent"])
+        .args(["--features", "axum-0_8,hyper-util-0_1,reqwest-0_13"])
+        .args([
+            "--features",
+            "tonic-0_14,tokio-postgres-0_7,redis-1,sqlx-0_9",
+        ]);
+    for test in ["clients", "grpc_client", "postgres", "redis", "sqlx"] {
+        cargo.args(["--test", test]);
+    }
     context.run(&mut cargo)
 }
 
@@ -372,7 +397,7 @@ fn conservation(context: &Context) -> Result<()> {
 
 /// Every bench runs even when one misses a limit; then the results are written down, and then it fails.
 fn bench(context: &Context) -> Result<()> {
-    const PEERS: [&str; 2] = ["--features", "peers,clients"];
+    const PEERS: [&str; 2] = ["--features", "peers,regions,clients,messages,stores"];
     let documents = context.target.join("bench");
     if documents.exists() {
         // What an older commit left must not stand beside new figures.

@@ -1,7 +1,14 @@
 //! What weighing adds to a statement beside the client's own cost: the client as it comes and the weighed one in
-//! off-on-on-off blocks on one thread, inside a request. No server takes part: its noise would hide the difference.
+//! off-on-on-off blocks on one thread, inside a request. Where no server takes part, in this file, its noise cannot hide
+//! nanoseconds; those of PostgreSQL and Redis are in [`against`].
 //!
 //! `--quick` runs a short form.
+
+mod against;
+#[path = "../../../agent/tests/support/servers.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+// what the agent's tests start their servers by
+mod servers;
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -126,11 +133,11 @@ fn main() -> ExitCode {
         .service("bench")
         .sink(Arc::new(Forget))
         .init();
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else {
+    let Ok(runtime) = weighbridge_agent::runtime_current_thread().build() else {
         say::note("no runtime: allow the process one more descriptor");
         return ExitCode::FAILURE;
     };
-    let mut all = |state: &str, limit: bool| {
+    let all = |report: &mut Report, state: &str, limit: bool| {
         let figures = [
             ("SQLite, a row by its key", sqlite(pairs).ok().flatten()),
             ("Redis, a command", redis(pairs)),
@@ -154,11 +161,16 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(weighbridge_agent::job("bench", async {
-        all("", true);
+        all(&mut report, "", true);
     }));
+    let served = against::measure(&runtime, pairs / 10, &mut report);
     weighbridge_agent::bench::pause();
-    all(", agent off", false);
+    all(&mut report, ", agent off", false);
     weighbridge_agent::bench::resume();
     drop(agent);
+    if let Err(error) = served {
+        say::note(&format!("the bench broke off: {error}"));
+        return ExitCode::FAILURE;
+    }
     report.finish()
 }
