@@ -28,3 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_runs() {
+        super::main().unwrap();
+    }
+}

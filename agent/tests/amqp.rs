@@ -18,6 +18,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
+use rustix::process::Signal;
 use support::brokers::{
     Heard, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, is_long, messages, weigh,
 };
@@ -85,6 +86,7 @@ fn against_the_real_server() {
     one_message_is_got_and_a_batch_is_shared_out(server.clone());
     errors_are_the_clients_own_and_count_no_message(server.clone());
     what_users_send_is_in_no_label_and_no_log(server.clone());
+    a_silent_server_costs_no_second_count(server.clone());
     the_example_runs(server.clone());
     if is_long() {
         what_was_confirmed_survives_its_broker(server.clone());
@@ -363,6 +365,30 @@ fn what_users_send_is_in_no_label_and_no_log(server: Shared) {
     });
     assert_not_told(&ledger.rows(), SECRET);
     heard.assert_not_told(SECRET);
+}
+
+fn a_silent_server_costs_no_second_count(server: Shared) {
+    let ledger = weigh("amqp-silent", move |weighed| async move {
+        let connection = connect(&server, "silent").await;
+        let channel = channel(&connection).await;
+        declare(&channel, "slow", FieldTable::default()).await;
+        let consumer = consumer(&channel, "slow").await;
+        tokio::spawn(consumer.consume(|_| async {}));
+        server.server.signal(Signal::STOP);
+        let publishing = publish(&channel, "slow", b"1");
+        let silence = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.server.signal(Signal::CONT);
+        };
+        tokio::join!(publishing, silence);
+        weighed.ended("CONSUME slow", 1).await;
+    });
+    let [published, consumed] = both_ends(&ledger, "silent");
+    assert_eq!(published, [1, 1]);
+    assert_eq!(published, consumed);
+    let row = edge(&ledger, side::CALLER, "silent");
+    assert_eq!(figure(&row, column::ERRORS), 0);
+    assert!(figure(&row, column::WAIT_NS) >= 250_000_000);
 }
 
 fn a_server_that_is_killed_costs_no_second_count(server: RabbitMq) {

@@ -21,6 +21,7 @@ use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use reqwest_middleware::ClientWithMiddleware;
+use support::brokers::{Tap, messages};
 use support::{
     Connection, Served, apportioned, builder, caller_and_callee, failed, figure, passed, settled,
     weigh_server,
@@ -37,7 +38,6 @@ use weighbridge_agent::{
     client_layer, driver_thread, job, reqwest, reqwest_redirects,
 };
 
-const CALLS: usize = 2_000;
 const HOP: &str = "weighbridge-hop";
 
 type Tower = Calls<Pooled<HttpConnector, CallRequestBody<Full<Bytes>>>>;
@@ -204,7 +204,7 @@ async fn chains(served: &Served) {
     let ledger = &served.ledger;
     let mut connection = Connection::open(served.address).await;
     for make in MAKES {
-        for n in 0..CALLS {
+        for n in 0..messages() {
             let sku = match n % 100 {
                 1 => "broken",
                 2 => "missing",
@@ -220,7 +220,7 @@ async fn chains(served: &Served) {
             };
             assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
         }
-        let calls = i64::try_from(CALLS).unwrap();
+        let calls = i64::try_from(messages()).unwrap();
         let [caller, callee] = settled(served, &format!("warehouse by {make}"), calls).await;
         assert_eq!(passed(&caller), passed(&callee), "{make}");
         assert_eq!(
@@ -241,6 +241,38 @@ async fn chains(served: &Served) {
         }
         let waited = ledger.operation(&origin, "");
         assert!(figure(&waited, column::WAIT_CALL_NS) > 0, "{make}");
+    }
+}
+
+/// Calls over connections that break, made again until they are answered.
+async fn cut(served: &Served, base: &str) {
+    let n = messages() / 10;
+    let address = base.trim_start_matches("http://").parse().unwrap();
+    let tap = Tap::on(address).await;
+    let base = format!("http://{}", tap.address);
+    for make in MAKES {
+        let peer = format!("cut by {make}");
+        let client = Via::new(make, &peer, &base);
+        let mut told = 0;
+        for i in 0..n {
+            if i % (n / 8) == n / 16 {
+                tap.cut();
+            }
+            while client.post(&base, "7", vec![7; 100]).await.is_err() {
+                told += 1;
+            }
+        }
+        let n = i64::try_from(n).unwrap();
+        let [caller, callee] = settled(served, &peer, n).await;
+        let [sent, sent_bytes, answers, answered_bytes] = passed(&caller);
+        assert_eq!([answers, answered_bytes], [n, 100 * n], "{make}");
+        assert_eq!(figure(&caller, column::ERRORS), told, "{make}");
+        // What was under way when it broke was handed over, or not; and came there, or not.
+        assert!((n..=n + told).contains(&sent), "{make}: {sent} {told}");
+        assert_eq!(sent_bytes, 100 * sent, "{make}");
+        let [received, received_bytes, ..] = passed(&callee);
+        assert!((n..=sent).contains(&received), "{make}: {received} {sent}");
+        assert_eq!(received_bytes, 100 * received, "{make}");
     }
 }
 
@@ -550,6 +582,7 @@ fn both_sides_of_each_call_count_the_same() {
             assert!(store.clients.set(clients).is_ok());
             store.base.set(near.clone()).unwrap();
             chains(&served).await;
+            cut(&served, &near).await;
             given_up(&served, &near, &entered).await;
             broken(&served).await;
             trust(&served, &near, &far).await;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use shop::{Lines, Shop, framed, lines, path};
+use support::brokers::messages;
 use support::{Served, apportioned, builder, failed, figure, passed, settled, weigh_server};
 use tokio::sync::Notify;
 use tonic::client::Grpc as Client;
@@ -21,8 +22,6 @@ use tonic::{Code, Request, Response, Status};
 use weighbridge_agent::grpc::{self, ProstCodec};
 use weighbridge_agent::wire::{Class, RowKind, column};
 use weighbridge_agent::{driver_thread, job};
-
-const CALLS: i64 = 2_000;
 
 type Weighed = Client<grpc::Client<Channel>>;
 
@@ -50,19 +49,20 @@ fn app(address: SocketAddr) -> axum::Router {
 }
 
 async fn calls(served: &Served) {
+    let calls = i64::try_from(messages()).unwrap();
     let mut client = weighed(served.address, "shop calls").await;
     let message = lines(20);
     job("asks shop", async {
-        for _ in 0..CALLS {
+        for _ in 0..calls {
             let answer = unary(&mut client, message.clone(), "Unary").await;
             assert_eq!(answer.unwrap(), message);
         }
     })
     .await;
-    let [caller, callee] = settled(served, "shop calls", CALLS).await;
-    let bytes = CALLS * framed(&message);
-    assert_eq!(passed(&caller), [CALLS, bytes, CALLS, bytes]);
-    assert_eq!(passed(&callee), [CALLS, bytes, CALLS, bytes]);
+    let [caller, callee] = settled(served, "shop calls", calls).await;
+    let bytes = calls * framed(&message);
+    assert_eq!(passed(&caller), [calls, bytes, calls, bytes]);
+    assert_eq!(passed(&callee), [calls, bytes, calls, bytes]);
     assert_eq!(figure(&caller, column::ERRORS), 0);
     // What the channel's tasks encode is the caller's all the same.
     let asks = served.ledger.operation("JOB asks shop", "");
@@ -76,7 +76,7 @@ async fn calls(served: &Served) {
     // The chain's origin holds what was done for it.
     let edge = [(1, "shop.Cart/Unary"), (6, "JOB asks shop")];
     let hop = served.ledger.select(RowKind::Operation, &edge);
-    assert_eq!(figure(&hop, column::ENDED), CALLS);
+    assert_eq!(figure(&hop, column::ENDED), calls);
 }
 
 async fn shapes(served: &Served) {
@@ -125,7 +125,7 @@ async fn shapes(served: &Served) {
         .select(RowKind::EdgeSize, &[(0, "caller"), (1, "grpc")]);
     assert_eq!(
         figure(&sized, column::MESSAGES),
-        2 * CALLS + expected[0] + expected[2],
+        2 * i64::try_from(messages()).unwrap() + expected[0] + expected[2],
         "message by message"
     );
 }

@@ -28,8 +28,8 @@ use support::{PATIENCE, builder, burn, figure};
 use tokio::time::timeout;
 use weighbridge_agent::messages::{Disposition, Topic};
 use weighbridge_agent::nats::{self, Client, JetStream};
-use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
-use weighbridge_agent::{Trust, job};
+use weighbridge_agent::wire::{Class, OperationKey, Quality, RowKind, column, side};
+use weighbridge_agent::{Encoded, Trust, job};
 
 async fn connect(server: &Server, peer: &str) -> Client {
     nats::connect(peer, server.address().to_string())
@@ -73,9 +73,11 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
                 while i > handled.load(Ordering::Relaxed) + 10_000 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                let payload = Bytes::from(vec![b'x'; body_bytes(i)]);
+                let encode = || Bytes::from(vec![b'x'; body_bytes(i)]);
+                let (payload, encoded) = Encoded::run(encode);
                 if i % 2 == 0 {
-                    client.publish("orders.created", payload).await.unwrap();
+                    let topic = Topic::from("orders.created").encoded(encoded);
+                    client.publish(topic, payload).await.unwrap();
                 } else {
                     let topic = Topic::of("orders.{customer}", format!("orders.{i}"));
                     client.publish(topic, payload).await.unwrap();
@@ -100,6 +102,20 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
     assert_eq!(
         figure(&created, column::REQUEST_MESSAGES) as usize,
         n.div_ceil(2)
+    );
+    // All of the job's encoding was of those whose topic tells it, and half of it: the others' is the job's alone.
+    let encode_ns = ledger
+        .operation("JOB publishes", "")
+        .class_cpu_ns(Class::Encode);
+    let on_edge = figure(&created, column::CPU_ENCODE_NS);
+    assert!(
+        0 < on_edge && Some(on_edge) < encode_ns,
+        "{on_edge} of {encode_ns:?}"
+    );
+    let other = edge_to(&ledger, side::CALLER, "broker", "orders.{customer}");
+    assert!(
+        other.get(column::CPU_ENCODE_NS).is_none(),
+        "not told, so absent"
     );
     let received = edge(&ledger, side::CALLEE, "broker");
     assert!(received.get(column::REQUEST_WIRE_BYTES).is_none());
@@ -320,6 +336,84 @@ fn a_server_that_is_killed_costs_no_second_count() {
         figure(&consumed, column::ENDED)
     );
     assert!(figure(&consumed, column::ENDED) <= figure(&sent, column::REQUEST_MESSAGES));
+}
+
+#[test]
+fn a_silent_server_costs_no_second_count() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-silent", move |weighed| async move {
+        let client = connect(&server, "silent").await;
+        let subscriber = client.subscribe("life").await.unwrap();
+        flushed(&client).await;
+        tokio::spawn(subscriber.consume(|_| async {}));
+        server.signal(rustix::process::Signal::STOP);
+        // The client takes it, and keeps it.
+        client.publish("life", "1".into()).await.unwrap();
+        let request = Request::new().timeout(Some(Duration::from_millis(200)));
+        let request = request.payload("22".into());
+        let error = client.send_request("life", request).await.unwrap_err();
+        assert_eq!(error.kind(), RequestErrorKind::TimedOut);
+        server.signal(rustix::process::Signal::CONT);
+        weighed.ended("CONSUME life", 2).await;
+    });
+    let sent = edge_to(&ledger, side::CALLER, "silent", "life");
+    assert_eq!(figure(&sent, column::ERRORS), 1, "the request");
+    let [published, consumed] = both_ends(&ledger, "silent");
+    assert_eq!(published, [2, 3]);
+    assert_eq!(published, consumed);
+}
+
+#[test]
+fn a_subject_that_is_no_text_is_nobodys_message() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-no-text", move |weighed| async move {
+        let client = connect(&server, "no text").await;
+        let received = Arc::new(AtomicUsize::new(0));
+        let counted = received.clone();
+        let subscriber = client.subscribe("fine.>").await.unwrap();
+        // Who hears everything gets the one that is no text.
+        let _everything = client.inner().subscribe(">").await.unwrap();
+        flushed(&client).await;
+        tokio::spawn(subscriber.consume(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async {}
+        }));
+        let address = server.address();
+        let bare = tokio::task::spawn_blocking(move || {
+            use std::io::{BufRead as _, BufReader, Write as _};
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            assert!(lines.next().unwrap().unwrap().starts_with("INFO"));
+            let text = b"CONNECT {\"verbose\":false}\r\nPUB fine.\xff\xfe 1\r\nx\r\nPING\r\n";
+            stream.write_all(text).unwrap();
+            assert_eq!(lines.next().unwrap().unwrap(), "PONG");
+        });
+        bare.await.unwrap();
+        // The client ends the connection on which that came, and makes a new one.
+        let again = async {
+            while received.load(Ordering::Relaxed) == 0 {
+                client.publish("fine.one", "1".into()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, again).await.unwrap();
+        assert!(weighed.agent.flush(PATIENCE));
+    });
+    let [published, consumed] = both_ends(&ledger, "no text");
+    assert!(
+        (1..=published[0]).contains(&consumed[0]),
+        "{published:?} {consumed:?}"
+    );
+    let operation = ledger.operation("CONSUME fine.>", "");
+    assert_eq!(figure(&operation, column::ERRORS), 0);
+    assert_eq!(
+        figure(&operation, column::STARTED),
+        figure(&operation, column::ENDED)
+    );
 }
 
 #[test]

@@ -8,10 +8,12 @@ mod example;
 mod support;
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use support::brokers::{Tap, messages};
 use support::logs;
 use support::servers::{self, Server};
 use support::stores::{self, entity};
@@ -190,7 +192,7 @@ fn statements_are_weighed_with_entities_and_rows() {
 #[test]
 fn what_many_requests_ran_at_once_is_what_the_database_holds() {
     const TASKS: i64 = 8;
-    const STATEMENTS: i64 = 250;
+    let statements = i64::try_from(messages()).unwrap() / TASKS;
     let Some(ledger) = weighed(|server| async move {
         // One connection for all: statements overlap on it.
         let db = Arc::new(connect("many", server.port).await);
@@ -204,7 +206,7 @@ fn what_many_requests_ran_at_once_is_what_the_database_holds() {
                     .prepare("INSERT INTO line VALUES ($1, $2)")
                     .await
                     .unwrap();
-                for n in 0..STATEMENTS {
+                for n in 0..statements {
                     db.execute(&insert, &[&task, &n]).await.unwrap();
                 }
             }));
@@ -216,12 +218,12 @@ fn what_many_requests_ran_at_once_is_what_the_database_holds() {
             .query_one("SELECT count(*) FROM line", &[])
             .await
             .unwrap();
-        assert_eq!(held.get::<_, i64>(0), TASKS * STATEMENTS);
+        assert_eq!(held.get::<_, i64>(0), TASKS * statements);
     }) else {
         return;
     };
     let write = entity(&ledger, "many", "line", "write");
-    let all = TASKS * STATEMENTS;
+    let all = TASKS * statements;
     assert_eq!(counts(&write), (all, 0, Some(all)));
     let requests = ledger.operation("JOB write lines", "");
     assert_eq!(figure(&requests, column::ENDED), TASKS);
@@ -235,6 +237,72 @@ fn what_many_requests_ran_at_once_is_what_the_database_holds() {
         0 < wait && wait <= all_wait / 10 * 11,
         "{wait} of {all_wait}"
     );
+}
+
+#[test]
+fn what_is_written_over_connections_that_break_is_counted_once() {
+    let n = i64::try_from(messages()).unwrap();
+    let Some(ledger) = weighed(|server| async move {
+        let tap = Tap::on(server.address()).await;
+        let held = connect("held", server.port).await;
+        let ddl = "CREATE TABLE sold (n bigint)";
+        held.batch_execute(ddl).await.unwrap();
+        let mut db = connect("cut", tap.address.port()).await;
+        let mut told = 0;
+        job("sells", async {
+            for i in 0..n {
+                if i % (n / 8) == n / 16 {
+                    tap.cut();
+                }
+                let insert = "INSERT INTO sold VALUES ($1)";
+                while db.execute(insert, &[&i]).await.is_err() {
+                    told += 1;
+                    db = connect("cut", tap.address.port()).await;
+                }
+            }
+        })
+        .await;
+        let count = "SELECT count(*), count(DISTINCT n) FROM sold";
+        let row = held.query_one(count, &[]).await.unwrap();
+        let (rows, different): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(different, n);
+        // What was under way may be there although its writer was told otherwise.
+        assert!((n..=n + told).contains(&rows) && told >= 1, "{rows} {told}");
+        ERRORS.store(told, Ordering::Relaxed);
+    }) else {
+        return;
+    };
+    static ERRORS: AtomicI64 = AtomicI64::new(0);
+    let write = entity(&ledger, "cut", "sold", "write");
+    assert_eq!(counts(&write), (n, ERRORS.load(Ordering::Relaxed), Some(n)));
+    let requests = ledger.operation("JOB sells", "");
+    assert_eq!(figure(&requests, column::ENDED), 1);
+    assert!(figure(&write, column::CPU_STORE_NS) <= figure(&requests, column::CPU_STORE_NS));
+}
+
+#[test]
+fn a_half_open_connection_is_an_error_once() {
+    let Some(ledger) = weighed(|server| async move {
+        let tap = Tap::on(server.address()).await;
+        let db = connect("half open", tap.address.port()).await;
+        db.batch_execute("CREATE TABLE half (n int)").await.unwrap();
+        job("asks", async {
+            tap.silence();
+            let asked = db.query("SELECT n FROM half", &[]);
+            let given_up = tokio::time::timeout(Duration::from_millis(200), asked).await;
+            assert!(given_up.is_err(), "nobody answers");
+            // The client's own error, when the connection is known to be gone.
+            tap.cut();
+            let error = db.query("SELECT n FROM half", &[]).await.unwrap_err();
+            assert!(error.is_closed(), "{error:?}");
+        })
+        .await;
+    }) else {
+        return;
+    };
+    let read = entity(&ledger, "half open", "half", "read");
+    assert_eq!(counts(&read), (0, 2, None));
+    assert!(figure(&read, column::WAIT_STORE_NS) >= 150_000_000);
 }
 
 #[test]

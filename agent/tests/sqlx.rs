@@ -7,12 +7,14 @@
 mod example;
 mod support;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
 use sqlx::{Executor as _, Postgres, Row as _};
+use support::brokers::{Tap, messages};
 use support::servers::{self, Server};
 use support::stores::{self, entity};
 use support::{Ledger, PATIENCE, figure};
@@ -129,6 +131,69 @@ fn statements_are_weighed_on_pools_connections_and_transactions() {
         told.contains("product") && !told.contains("S3CRET"),
         "values are nobody's business"
     );
+}
+
+#[test]
+fn what_is_written_over_connections_that_break_is_counted_once() {
+    static TOLD: AtomicI64 = AtomicI64::new(0);
+    let n = i64::try_from(messages()).unwrap();
+    let Some(ledger) = weighed(|server| async move {
+        let tap = Tap::on(server.address()).await;
+        let held = pool("held", server.port);
+        held.execute("CREATE TABLE sold (n bigint)").await.unwrap();
+        let db = pool("cut", tap.address.port()).with_rows_affected(PgQueryResult::rows_affected);
+        let told = job("sells", async {
+            let mut told = 0;
+            for i in 0..n {
+                if i % (n / 8) == n / 16 {
+                    tap.cut();
+                }
+                let insert = || sqlx::query("INSERT INTO sold VALUES ($1)").bind(i);
+                // The pool sees to new connections.
+                while insert().execute(&db).await.is_err() {
+                    told += 1;
+                }
+            }
+            told
+        })
+        .await;
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM sold")
+            .fetch_one(&held)
+            .await
+            .unwrap();
+        // What was under way may be there although its writer was told otherwise. The pool looks at a connection
+        // before it lends it, so most cuts are nobody's errors.
+        assert!((n..=n + told).contains(&rows), "{rows} {told}");
+        TOLD.store(told, Ordering::Relaxed);
+    }) else {
+        return;
+    };
+    let write = entity(&ledger, "cut", "sold", "write");
+    assert_eq!(counts(&write), (n, TOLD.load(Ordering::Relaxed), Some(n)));
+}
+
+#[test]
+fn a_half_open_connection_is_an_error_once() {
+    let Some(ledger) = weighed(|server| async move {
+        let tap = Tap::on(server.address()).await;
+        let db = pool("half open", tap.address.port());
+        db.execute("CREATE TABLE half (n int)").await.unwrap();
+        let mut one = db.acquire().await.unwrap();
+        job("asks", async {
+            tap.silence();
+            let asked = sqlx::query("SELECT n FROM half").fetch_all(&mut one);
+            let given_up = tokio::time::timeout(Duration::from_millis(200), asked).await;
+            assert!(given_up.is_err(), "nobody answers");
+            tap.cut();
+            let asked = sqlx::query("SELECT n FROM half").fetch_all(&mut one);
+            assert!(matches!(asked.await.unwrap_err(), sqlx::Error::Io(_)));
+        })
+        .await;
+    }) else {
+        return;
+    };
+    let read = entity(&ledger, "half open", "half", "read");
+    assert_eq!(counts(&read), (0, 2, None));
 }
 
 #[test]
