@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Snapshot(SnapshotArgs),
     /// Put such a copy in the place of everything that a collector holds
     Restore(RestoreArgs),
+    /// Compare two reports: more calls, or dearer calls
+    Diff(DiffArgs),
     /// Say what is missing for services of this environment to be weighed
     Doctor(DoctorArgs),
     /// Read the collector's configuration and say whether it is right
@@ -122,6 +124,21 @@ pub(crate) struct ReportArgs {
     /// End of the range: a time or an age; whole windows. Default: now
     #[arg(long, value_name = "TIME|AGE")]
     pub(crate) until: Option<String>,
+    /// An earlier report.json: what changed since, and which predictions came true
+    #[arg(long, value_name = "BASE.json")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Recommendations that are not to be shown (TOML: id, reason, until)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ignore: Option<PathBuf>,
+    /// Price of a core for an hour
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    pub(crate) core_hour: Option<f64>,
+    /// Price of a GiB of memory for an hour
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    pub(crate) gib_hour: Option<f64>,
+    /// Name of the currency of the prices
+    #[arg(long, value_name = "NAME", default_value = "EUR")]
+    pub(crate) currency: String,
     /// Where report.html, report.json, report.md and the tables go
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -158,6 +175,53 @@ pub(crate) struct RestoreArgs {
     /// Throw away what is there now
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|price: &f64| price.is_finite() && (0.0..=1e6).contains(price))
+        .ok_or_else(|| "write a number from 0 to 1000000, like 0.04".to_owned())
+}
+
+/// `diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The report.json to compare with
+    #[arg(value_name = "BASE.json")]
+    pub(crate) base: PathBuf,
+    /// The report.json to compare
+    #[arg(value_name = "HEAD.json")]
+    pub(crate) head: PathBuf,
+    /// Exit with 3 when a kind of request became dearer by more than so many percent
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) fail_over: Option<f64>,
+    /// Where diff.html, diff.json and diff.md go
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Without --out: the format on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = DiffFormat::Md)]
+    pub(crate) format: DiffFormat,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    text.trim_end_matches('%')
+        .trim()
+        .parse()
+        .ok()
+        .filter(|percent: &f64| percent.is_finite() && *percent >= 0.0)
+        .ok_or_else(|| "write a percentage, like 10".to_owned())
+}
+
+/// Formats of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// One file for a browser; no network
+    Html,
+    /// The comparison itself
+    Json,
+    /// A summary for a pull request
+    Md,
 }
 
 /// `doctor`.

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod diff;
 mod doctor;
 mod report;
 mod snapshot;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Snapshot(args) => snapshot::take(&args),
         Command::Restore(args) => snapshot::restore(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::CheckConfig(args) => config::check(&args),
         Command::PrintConfig(args) => config::print(&args),

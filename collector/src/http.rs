@@ -3,6 +3,7 @@
 mod admin;
 mod answer;
 mod api;
+mod costs;
 mod health;
 mod host;
 mod ledger;
@@ -56,6 +57,8 @@ pub(crate) struct App {
     copies: Arc<Semaphore>,
     data_dir: Arc<std::path::Path>,
     snapshot_bytes_max: u64,
+    /// One permit per live page that is looked at.
+    viewers: Arc<Semaphore>,
     ready: Arc<AtomicBool>,
 }
 
@@ -91,6 +94,7 @@ impl App {
             copies: Arc::new(Semaphore::new(1)),
             data_dir: config.data_dir.as_path().into(),
             snapshot_bytes_max: config.limits.retention_bytes.saturating_mul(4),
+            viewers: Arc::new(Semaphore::new(VIEWERS_AT_ONCE)),
             ready: Arc::new(AtomicBool::new(true)),
         }
     }
@@ -146,6 +150,7 @@ impl App {
             .route("/live.js", get(live::script))
             .route("/live.css", get(live::style))
             .route("/api/v1/live", get(live::fragment))
+            .route("/api/v1/live/stream", get(live::stream))
             .fallback(answer::not_found)
             .layer(middleware::from_fn_with_state(self.clone(), guard))
             .layer(CatchPanicLayer::custom(move |_| {
@@ -164,6 +169,9 @@ const KIB: usize = 1 << 10;
 
 /// Reports made at once; each holds its whole range in memory.
 const DOCUMENTS_AT_ONCE: usize = 2;
+
+/// Live pages that are looked at at once.
+const VIEWERS_AT_ONCE: usize = 32;
 
 /// Around every request: who is asked for, and for how long.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -10,7 +10,6 @@ mod document;
 mod fold;
 mod http;
 mod ingest;
-mod live;
 mod metrics;
 mod read;
 mod run;

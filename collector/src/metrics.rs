@@ -1,4 +1,4 @@
-//! The collector's own metrics. No label ever holds a name from outside.
+//! The collector's own metrics. No label of theirs ever holds a name from outside.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,6 +6,7 @@
 
 mod build;
 pub mod chart;
+pub mod compare;
 mod decide;
 pub mod document;
 pub mod formats;
@@ -21,5 +22,5 @@ mod testing;
 pub mod topology;
 
 pub use document::Document;
-pub use options::{Constraints, Options, Prices, Sufficiency};
+pub use options::{Constraints, Ignore, Options, Prices, Sufficiency};
 pub use redact::redact;

@@ -22,6 +22,8 @@ pub struct Options {
     /// a call that becomes local and paid for one that becomes remote. Default 0, a lower estimate: no ledger shows
     /// it. `demo --verify` measures it on its machine.
     pub crossing_ns: f64,
+    /// Recommendations that are not to be shown.
+    pub ignore: Vec<Ignore>,
     /// Share of a service's CPU in `unattributed` and `runtime or unwrapped` above which its attribution is
     /// called incomplete. Default 0.2.
     pub unexplained_limit: f64,
@@ -37,6 +39,7 @@ impl Default for Options {
             sufficiency: Sufficiency::default(),
             local_call_ns: 1_000.0,
             crossing_ns: 0.0,
+            ignore: Vec::new(),
             unexplained_limit: 0.2,
         }
     }
@@ -72,6 +75,17 @@ pub struct Prices {
     pub gib_hour: f64,
     /// Name of the currency.
     pub currency: String,
+}
+
+/// A recommendation that somebody decided to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignore {
+    /// Id of the recommendation, `rec:…`.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+    /// The last day of it as `2027-01-31`, UTC, compared with the day on which the range ends; empty for no end.
+    pub until: String,
 }
 
 /// What may not be changed.

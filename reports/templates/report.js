@@ -5,34 +5,34 @@
   // Heads that come in many tables say what they mean in the first; copy it to the others.
   const help = new Map();
   const nameOf = (head) => `${head.closest('table').caption.textContent}|${head.cellIndex}`;
-  for (const head of all('thead th')) {
+  const explain = (root) => all('thead th', root).forEach((head) => {
     head.scope = 'col';
     if (head.title) help.set(nameOf(head), head.title);
     else if (help.has(nameOf(head))) head.title = help.get(nameOf(head));
-  }
+  });
 
   // A table that is wider than its box can be scrolled by the keyboard; others are no stop on the way.
   const fit = (box) => {
     if (box.scrollWidth > box.clientWidth) {
       box.tabIndex = 0;
       box.setAttribute('role', 'group');
-      box.setAttribute('aria-label', `${box.querySelector('caption').textContent}, scrolls sideways`);
+      const name = box.querySelector('caption, title');
+      box.setAttribute('aria-label', `${name.textContent}, scrolls sideways`);
     } else {
       ['tabindex', 'role', 'aria-label'].forEach((name) => box.removeAttribute(name));
     }
   };
   const boxes = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
-  all('.box').forEach((box) => boxes.observe(box));
 
   // A link to the row itself, beside its name.
-  for (const row of all('tr[id]')) {
+  const linkRows = (root) => all('tr[id]', root).forEach((row) => {
     const link = document.createElement('a');
     link.className = 'self';
     link.href = `#${row.id}`;
     link.textContent = '#';
     link.setAttribute('aria-label', 'Link to this row');
     row.cells[0].append(link);
-  }
+  });
 
   // Sorting: a button in each head of a table that may be sorted.
   // A cell without an exact value beside it shows the exact value.
@@ -48,7 +48,7 @@
     const numbers = typeof a === 'number' && typeof b === 'number';
     return numbers ? a - b : String(a).localeCompare(String(b), 'en');
   };
-  for (const table of all('table.sort')) {
+  const sortable = (root) => all('table.sort', root).forEach((table) => {
     const heads = all('thead th', table);
     heads.forEach((head, column) => {
       const button = document.createElement('button');
@@ -69,7 +69,17 @@
         body.append(...rows.map(([, row]) => row));
       });
     });
-  }
+  });
+
+  // What tables can do; again for those that the live page brings later.
+  const enhance = (root) => {
+    explain(root);
+    all('.box, .flame-box', root).forEach((box) => boxes.observe(box));
+    linkRows(root);
+    sortable(root);
+  };
+  enhance(document);
+  globalThis.weighbridge = { enhance };
 
   // The exact value of a figure and how it came about, where the pointer rests.
   const base = {};
@@ -132,18 +142,142 @@
   }, { rootMargin: '-10% 0px -80% 0px' });
   all('main > section').forEach((section) => seen.observe(section));
 
-  // The document as a file.
+  // The document in this file.
   const data = document.getElementById('report');
+  const read = async () => {
+    if (data.type === 'application/json') return data.textContent;
+    const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+    return new Response(stream).text();
+  };
+
+  // What if: linear terms of the document times the sliders; responses from its table of loads. The document is
+  // read when a slider is first moved.
+  const sliders = document.getElementById('sliders');
+  if (data && sliders) {
+    sliders.hidden = false;
+    all('.noscript-what-if').forEach((element) => { element.hidden = true; });
+    const digits = (value) => {
+      const rounded = Number(value.toPrecision(3));
+      return Math.abs(rounded) >= 1000 ? rounded.toLocaleString('en') : String(rounded).replace('-', '−');
+    };
+    const scaled = (value, steps) => {
+      let at = 0;
+      while (at + 1 < steps.length && Math.abs(value) >= steps[at + 1][0]) at += 1;
+      return [digits(value / steps[at][0]), steps[at][1]];
+    };
+    const show = {
+      cores: (value) => [digits(value), ''],
+      count: (value) => [digits(value), ''],
+      share: (value) => [digits(value * 100), '%'],
+      bytes: (value) => scaled(value, [[1, 'B'], [1024, 'KiB'], [1024 ** 2, 'MiB'], [1024 ** 3, 'GiB'], [1024 ** 4, 'TiB']]),
+      ns: (value) => scaled(value, [[1, 'ns'], [1e3, 'µs'], [1e6, 'ms'], [1e9, 's'], [6e10, 'min'], [3.6e12, 'h']]),
+      money: (value) => [digits(value), sliders.dataset.currency],
+      months: (value) => [digits(value), 'months'],
+    };
+    const put = (cell, value, kind, otherwise) => {
+      if (!cell) return;
+      cell.removeAttribute('title');
+      if (value === null || !Number.isFinite(value)) {
+        delete cell.dataset.v;
+        cell.textContent = otherwise;
+        cell.classList.add('k');
+        return;
+      }
+      const [number, unit] = show[kind](value);
+      const mark = document.createElement('i');
+      mark.textContent = unit;
+      cell.classList.remove('k');
+      cell.dataset.v = String(value);
+      cell.replaceChildren(number, ...(unit ? ['\u00a0', mark] : []));
+    };
+    const known = (figure) => (figure && figure.value !== undefined ? figure.value : null);
+    const rowsOf = (id) => all(`#${id} tbody tr`);
+    // Straight lines between the points; nothing beyond a point that is not known.
+    const responseAt = (points, load) => {
+      for (let at = 0; at < points.length; at += 1) {
+        if (points[at].load_factor === load) return known(points[at].response);
+        if (points[at].load_factor > load && at > 0) {
+          const [a, b] = [known(points[at - 1].response), known(points[at].response)];
+          if (a === null || b === null) return null;
+          const [from, to] = [points[at - 1].load_factor, points[at].load_factor];
+          return a + (b - a) * (load - from) / (to - from);
+        }
+      }
+      return null;
+    };
+    let figures = null;
+    const recompute = async () => {
+      const load = Number(document.getElementById('s-load').value);
+      const target = Number(document.getElementById('s-target').value) / 100;
+      const core = Number(document.getElementById('s-core').value) || 0;
+      const gib = Number(document.getElementById('s-gib').value) || 0;
+      const growth = Number(document.getElementById('s-growth').value) / 100;
+      document.querySelector('output[for=s-load]').textContent = `${digits(load)}×`;
+      document.querySelector('output[for=s-target]').textContent = `${digits(target * 100)} %`;
+      document.querySelector('output[for=s-growth]').textContent = growth ? `${digits(growth * 100)} %` : 'none';
+      if (!figures) return;
+      const priced = core > 0 || gib > 0;
+      const total = { cores: 0, replicas: 0, memory: 0, money: 0 };
+      const rows = rowsOf('t-what-if');
+      const sum = rows.pop();
+      figures.capacity.services.forEach((service, index) => {
+        const cell = (name) => rows[index] && rows[index].querySelector(`.w-${name}`);
+        const [variable, base] = [known(service.cores_variable), known(service.cores_base)];
+        const [limit, running] = [known(service.cores_limit), known(service.instances)];
+        const seen = service.points.find((point) => known(point.replicas) > 0 && known(point.memory) !== null);
+        const each = seen ? known(seen.memory) / known(seen.replicas) : null;
+        const cores = variable === null || base === null ? null : base + load * variable;
+        const used = cores !== null && limit && running ? cores / (limit * running) : null;
+        const least = figures.capacity.least_processes || 1;
+        const replicas = cores !== null && limit ? Math.max(Math.ceil(cores / (limit * target) - 1e-9), least) : null;
+        const memory = replicas !== null && each !== null ? replicas * each : null;
+        const money = priced && memory !== null ? replicas * limit * core + (memory / 1024 ** 3) * gib : null;
+        const full = variable > 0 && limit && running ? (limit * running - base) / variable : null;
+        const months = growth && full ? Math.max(Math.log(full / load) / Math.log(1 + growth), 0) : null;
+        put(cell('cores'), cores, 'cores', 'not known');
+        put(cell('used'), used, 'share', 'not known');
+        if (cell('used')) cell('used').classList.toggle('bad', used >= 1);
+        put(cell('replicas'), replicas, 'count', 'not known');
+        put(cell('memory'), memory, 'bytes', 'not known');
+        put(cell('money'), money, 'money', priced ? 'not known' : 'no price');
+        put(cell('months'), months, 'months', growth ? 'not known' : 'no growth');
+        for (const [name, value] of Object.entries({ cores, replicas, memory, money })) total[name] += value || 0;
+      });
+      put(sum.querySelector('.w-cores'), total.cores, 'cores', '');
+      put(sum.querySelector('.w-replicas'), total.replicas, 'count', '');
+      put(sum.querySelector('.w-memory'), total.memory, 'bytes', '');
+      put(sum.querySelector('.w-money'), priced ? total.money : null, 'money', 'no price');
+      const origins = figures.capacity.latency || [];
+      rowsOf('t-what-if-origins').forEach((row, index) => {
+        const response = responseAt(origins[index].points, load);
+        put(row.querySelector('.w-response'), response, 'ns', 'saturated, or not known');
+      });
+      const changes = figures.recommendations
+        .filter((r) => ['do', 'try'].includes(r.verdict) && r.gain.unit === 'cores' && known(r.gain) !== null);
+      rowsOf('t-what-if-changes').forEach((row, index) => {
+        const gain = known(changes[index].gain) * load;
+        put(row.querySelector('.w-gain'), gain, 'cores', 'not known');
+        put(row.querySelector('.w-money'), priced ? gain * core : null, 'money', 'no price');
+      });
+    };
+    sliders.addEventListener('submit', (event) => event.preventDefault());
+    const moved = async () => {
+      if (!figures) figures = JSON.parse(await read());
+      await recompute();
+    };
+    sliders.addEventListener('input', moved);
+    sliders.addEventListener('reset', () => setTimeout(moved));
+    recompute();
+    // A document of some hundred services takes a while to unpack: that waits for the first slider.
+    if (data.textContent.length < 500000) moved();
+  }
+
+  // The document as a file.
   const save = document.getElementById('save');
   if (data && save) {
     save.hidden = false;
     all('.noscript').forEach((element) => { element.hidden = true; });
-    const read = async () => {
-      if (data.type === 'application/json') return data.textContent;
-      const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-      return new Response(stream).text();
-    };
     save.addEventListener('click', async () => {
       const text = JSON.stringify(JSON.parse(await read()), null, 2);
       const link = document.createElement('a');

@@ -5,46 +5,29 @@
 //
 // CHROMIUM names the browser (default /usr/bin/chromium). Exit codes: 0 holds, 1 a promise is broken, 2 usage.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
+import {
+  accessible, fault, finish, folder, launch, open as openAny, overflow, picture,
+} from './lib.mjs';
 
-const [file, folder] = process.argv.slice(2);
-if (!file || !folder || !existsSync(file)) {
+const [file, pictures] = process.argv.slice(2);
+if (!file || !pictures || !existsSync(file)) {
   console.error('usage: node check-report.mjs REPORT.html SCREENSHOT_FOLDER (REPORT.html must exist)');
   process.exit(2);
 }
-const browserPath = process.env.CHROMIUM || '/usr/bin/chromium';
-if (!existsSync(browserPath)) {
-  console.error(`no browser at ${browserPath}; install chromium or name one in CHROMIUM`);
-  process.exit(2);
-}
-mkdirSync(folder, { recursive: true });
+const shot = folder(pictures);
 const url = pathToFileURL(resolve(file)).href;
 const profile = mkdtempSync(join(tmpdir(), 'weighbridge-report-'));
-const faults = [];
-const fault = (where, what) => faults.push(`${where}: ${what}`);
 
 const SECTIONS = ['findings', 'origins', 'services', 'edges', 'entities', 'memory', 'capacity',
-  'recommendations', 'conservation', 'quality', 'method', 'glossary', 'data'];
+  'recommendations', 'what-if', 'change', 'conservation', 'quality', 'method', 'glossary', 'data'];
 
-/** A page that counts everything it should not do. */
-async function open(context, where) {
-  const page = await context.newPage();
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) fault(where, `console ${message.type()}: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => fault(where, `script error: ${error.message}`));
-  page.on('request', (request) => {
-    const to = request.url();
-    // The file itself, and the document that its button saves.
-    if (to !== url && !to.startsWith(`${url}#`) && !to.startsWith('blob:')) fault(where, `request to ${to.slice(0, 200)}`);
-  });
-  await page.goto(url, { waitUntil: 'load' });
-  return page;
-}
+/** The file itself, and the document that its button saves. */
+const own = (to) => to === url || to.startsWith(`${url}#`) || to.startsWith('blob:');
+const open = (context, where) => openAny(context, url, where, own);
 
 /** Promises that do not depend on size or colour. */
 async function structure(page, where) {
@@ -86,20 +69,6 @@ async function structure(page, where) {
   if (found.headings !== 1) fault(where, `${found.headings} first headings`);
   if (found.blank) fault(where, `${found.blank} cells with a number that is none`);
   if (found.findings > 5) fault(where, `${found.findings} findings; five is the most`);
-}
-
-/** The page may not be wider than the window; tables scroll in their own boxes. */
-async function overflow(page, where) {
-  const wide = await page.evaluate(() => {
-    const limit = document.documentElement.clientWidth;
-    if (document.documentElement.scrollWidth <= limit) return null;
-    const outside = Array.from(document.querySelectorAll('body *'))
-      .filter((element) => !element.closest('.box, svg, .skip') && element.getBoundingClientRect().right > limit + 1)
-      .slice(0, 3)
-      .map((element) => `${element.tagName.toLowerCase()}.${element.className} #${element.closest('[id]')?.id}`);
-    return `${document.documentElement.scrollWidth} > ${limit}: ${outside.join(', ')}`;
-  });
-  if (wide) fault(where, `the page overflows sideways: ${wide}`);
 }
 
 async function sorting(page, where) {
@@ -144,14 +113,102 @@ async function saving(page, where) {
   if (saved.schema_version !== 1) fault(where, 'what the button saves is not the document');
 }
 
-const flags = ['--disable-gpu', '--disable-background-networking', '--disable-sync', '--no-first-run'];
-const browser = await chromium.launch({ executablePath: browserPath, chromiumSandbox: false, args: flags });
+/** From an origin to a service to an operation, by links only. */
+async function drilling(page, where) {
+  const origin = page.locator('#t-origins tbody tr th a').first();
+  if (await origin.count() === 0) return;
+  await origin.click();
+  const inside = page.locator('#origins details:target .inside');
+  if (!await inside.isVisible()) return fault(where, 'the link to an origin does not open it');
+  const operation = inside.locator('a[href^="#operation-"]').first();
+  const to = (await operation.getAttribute('href')).slice(1);
+  await operation.click();
+  const row = page.locator(`[id="${to}"]`);
+  if (!await row.isVisible()) fault(where, `the link to #${to} leads to a row that is not shown`);
+}
+
+/** The sliders give what the model gives: at each load factor of the document, to nine digits. */
+async function sliding(page, where) {
+  if (await page.locator('#sliders').count() === 0) return;
+  const report = await page.evaluate(async () => {
+    const data = document.getElementById('report');
+    if (data.type === 'application/json') return JSON.parse(data.textContent);
+    const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
+  });
+  const set = (id, value) => page.locator(`#${id}`).evaluate((input, to) => {
+    input.value = String(to);
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+  }, value);
+  const shown = (table, row, cell) => page.locator(`#${table} tbody tr`).nth(row).locator(`.w-${cell}`)
+    .evaluate((td) => (td.dataset.v === undefined ? null : Number(td.dataset.v)));
+  const close = (a, b) => (a === null || b === undefined ? a === null && b === undefined : Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(b), 1e-12));
+  const load = async (factor) => {
+    await set('s-load', factor);
+    await page.waitForFunction((to) => document.querySelector('output[for=s-load]').textContent === `${to}×`, factor);
+    // The document of a large page is unpacked first.
+    await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-cores').dataset.v !== undefined);
+  };
+  const { capacity } = report;
+  for (const factor of capacity.load_factors) {
+    await load(factor);
+    for (const [index, service] of capacity.services.slice(0, 8).entries()) {
+      const point = service.points.find((p) => p.load_factor === factor);
+      for (const [cell, want] of [['cores', point.cores.value], ['used', point.utilisation.value], ['replicas', point.replicas.value], ['memory', point.memory.value]]) {
+        const got = await shown('t-what-if', index, cell);
+        if (!close(got, want)) fault(where, `${service.service} at ${factor}×: ${cell} is ${got}, the model says ${want}`);
+      }
+    }
+    for (const [index, origin] of capacity.latency.slice(0, 8).entries()) {
+      const want = origin.points.find((p) => p.load_factor === factor)?.response.value;
+      const got = await shown('t-what-if-origins', index, 'response');
+      if (!close(got, want)) fault(where, `${origin.operation} at ${factor}×: ${got}, the model says ${want}`);
+    }
+  }
+  // Money: half a core-hour price is half the money, and no price is none.
+  await load(2);
+  await set('s-gib', 0);
+  await set('s-core', 1);
+  await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-money').dataset.v !== undefined);
+  const dear = await shown('t-what-if', 0, 'money');
+  await set('s-core', 0.5);
+  const cheap = await shown('t-what-if', 0, 'money');
+  if (!(dear > 0) || !close(cheap, dear / 2)) fault(where, `half the price is not half the money: ${dear}, ${cheap}`);
+  // A lower target needs no fewer processes.
+  const before = await shown('t-what-if', 0, 'replicas');
+  await set('s-target', 30);
+  const after = await shown('t-what-if', 0, 'replicas');
+  if (after < before) fault(where, `fewer processes at a lower target: ${before}, ${after}`);
+  await set('s-growth', 10);
+  const months = await page.locator('#t-what-if tbody tr .w-months').first().innerText();
+  if (!/month|not known/.test(months)) fault(where, `growth gives no months: ${months}`);
+  await page.screenshot({ path: shot(`${where}-sliders.png`) });
+}
+
+/** On paper nothing stays folded, the page is light whatever the screen is, and nothing is cut at the right. */
+async function printing(page, where) {
+  await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+  const found = await page.evaluate(() => {
+    window.dispatchEvent(new Event('beforeprint'));
+    return {
+      folded: document.querySelectorAll('details:not([open])').length,
+      background: getComputedStyle(document.body).backgroundColor,
+      nav: getComputedStyle(document.querySelector('nav')).display,
+    };
+  });
+  if (found.folded) fault(where, `${found.folded} parts stay folded`);
+  if (found.background !== 'rgb(255, 255, 255)') fault(where, `the paper is ${found.background}`);
+  if (found.nav !== 'none') fault(where, 'the list of contents is printed');
+  await page.pdf({ path: shot('print.pdf'), format: 'A4', printBackground: true, preferCSSPageSize: true });
+}
+
+const browser = await launch();
 try {
-  for (const width of [1280, 400]) {
+  for (const [width, height] of [[1280, 900], [400, 860]]) {
     for (const colorScheme of ['light', 'dark']) {
       const where = `${width}-${colorScheme}`;
       const context = await browser.newContext({
-        viewport: { width, height: width === 400 ? 860 : 900 },
+        viewport: { width, height },
         deviceScaleFactor: width === 400 ? 2 : 1,
         colorScheme,
         acceptDownloads: true,
@@ -159,53 +216,45 @@ try {
       const page = await open(context, where);
       await structure(page, where);
       await overflow(page, where);
-      await page.screenshot({ path: join(folder, `${where}-top.png`) });
-      for (const id of SECTIONS) {
-        const section = page.locator(`#${id}`);
-        // One very high picture helps nobody; Chromium cannot make one above 16384 pixels.
-        const box = await section.boundingBox();
-        if (box) {
-          await page.screenshot({
-            path: join(folder, `${where}-${id}.png`),
-            fullPage: true,
-            clip: { x: 0, y: box.y, width, height: Math.min(box.height, 3600) },
-          });
-        }
+      await page.screenshot({ path: shot(`${where}-top.png`) });
+      // Each section once wide and once narrow, once light and once dark.
+      if ((width === 1280) === (colorScheme === 'light')) {
+        for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), width);
+        await accessible(page, where);
       }
       await page.evaluate(() => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
       await overflow(page, `${where} unfolded`);
       if (width === 400) {
         await page.setViewportSize({ width: 360, height: 800 });
         await overflow(page, `360-${colorScheme}`);
-        await page.setViewportSize({ width, height: 860 });
+      } else {
+        await page.setViewportSize({ width: 1920, height: 1080 });
+        await overflow(page, `1920-${colorScheme}`);
       }
-      await page.reload();
-      await sorting(page, where);
-      await folding(page, where);
-      if (width === 1280 && colorScheme === 'light') await saving(page, where);
+      if (colorScheme === 'light') {
+        await page.setViewportSize({ width, height });
+        await page.reload();
+        await sorting(page, where);
+        await drilling(page, where);
+        await folding(page, where);
+        await sliding(page, where);
+        if (width === 1280) await saving(page, where);
+      }
       await context.close();
     }
   }
   // Without its script the page still says everything.
   const bare = await browser.newContext({ viewport: { width: 1280, height: 900 }, javaScriptEnabled: false });
-  const page = await bare.newPage();
-  await page.goto(url);
-  const words = await page.locator('main').innerText();
+  const plain = await bare.newPage();
+  await plain.goto(url);
+  const words = await plain.locator('main').innerText();
   if (!words.includes('Findings') || !words.includes('Glossary')) fault('no script', 'the page is empty');
   await bare.close();
-  const print = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: 'dark' });
-  const paper = await open(print, 'print');
-  await paper.pdf({ path: join(folder, 'print.pdf'), format: 'A4', printBackground: true, preferCSSPageSize: true });
-  await print.close();
+  const paper = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: 'dark' });
+  await printing(await open(paper, 'print'), 'print');
+  await paper.close();
 } finally {
   await browser.close();
   rmSync(profile, { recursive: true, force: true });
 }
-
-if (faults.length) {
-  console.error(`${file}: ${faults.length} faults`);
-  for (const line of new Set(faults)) console.error(`  ${line}`);
-  process.exitCode = 1;
-} else {
-  console.log(`${file}: holds at 1280 and 400 px, light, dark and print; pictures in ${folder}`);
-}
+finish(file, `holds at 360 to 1920 px, light, dark and print; pictures in ${pictures}`);

@@ -1,4 +1,4 @@
-//! The demo's report, seen in a browser.
+//! The demo's report and the live page, seen in a browser.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,8 @@ pub(crate) fn report_dir(context: &Context) -> PathBuf {
     context.target.join("xtask").join("demo-report")
 }
 
-/// Opens the report at two widths, light and dark, and fails on script errors, requests and overflow.
+/// Opens the report at several widths, light, dark and as print, and the live page of a collector; fails on script
+/// errors, requests, overflow, what axe-core finds, and figures that differ from the model's.
 pub(crate) fn check(context: &Context, report: &Path) -> Result<Outcome> {
     let folder = context.root.join("tests").join("browser");
     let missing = install::ensure(context, &[CHROMIUM, NODE, NPM])?;
@@ -30,14 +31,15 @@ pub(crate) fn check(context: &Context, report: &Path) -> Result<Outcome> {
             report.display()
         );
     }
-    let modules = folder.join("node_modules").join("playwright-core");
-    if !modules.is_dir() {
+    let modules = folder.join("node_modules");
+    let present = |module: &str| modules.join(module).is_dir();
+    if !present("playwright-core") || !present("axe-core") {
         let mut npm = context.command("npm");
         npm.current_dir(&folder)
             .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
         if let Err(error) = context.run(&mut npm) {
             return Ok(Outcome::Skipped(format!(
-                "playwright-core cannot be fetched: {error:#}"
+                "playwright-core and axe-core cannot be fetched: {error:#}"
             )));
         }
     }
@@ -46,6 +48,11 @@ pub(crate) fn check(context: &Context, report: &Path) -> Result<Outcome> {
     let mut node = context.command("node");
     node.arg(folder.join("check-report.mjs"))
         .arg(report)
+        .arg(&screenshots);
+    context.run(&mut node)?;
+    let mut node = context.command("node");
+    node.arg(folder.join("check-live.mjs"))
+        .arg(context.binary("release"))
         .arg(&screenshots);
     context.run(&mut node)?;
     Ok(Outcome::Passed)

@@ -1,11 +1,14 @@
 //! `report`.
 
+mod ignore;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
 use weighbridge_collector::{Clock, SERVICE, Span, fetch_range, read_range};
-use weighbridge_reports::{Document, Options, formats, html};
+use weighbridge_reports::compare::compare;
+use weighbridge_reports::{Document, Options, Prices, formats, html};
 use weighbridge_wire::FoldedRange;
 
 use crate::args::{Format, ReportArgs};
@@ -33,7 +36,11 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
     } else {
         range
     };
-    let document = Document::build(&range, &Options::default());
+    let mut document = Document::build(&range, &options(args)?);
+    if let Some(path) = &args.baseline {
+        document.change = Some(compare(&super::diff::read(path)?, &document));
+    }
+    let document = document;
     for format in wanted {
         let files = files(&document, format)?;
         match &args.out {
@@ -44,9 +51,27 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
     Ok(Exit::Ok)
 }
 
+fn options(args: &ReportArgs) -> Result<Options, Stop> {
+    let prices = (args.core_hour.is_some() || args.gib_hour.is_some()).then(|| Prices {
+        core_hour: args.core_hour.unwrap_or(0.0),
+        gib_hour: args.gib_hour.unwrap_or(0.0),
+        currency: args.currency.clone(),
+    });
+    let ignore = match &args.ignore {
+        Some(path) => ignore::read(path)?,
+        None => Vec::new(),
+    };
+    Ok(Options {
+        prices,
+        ignore,
+        ..Options::default()
+    })
+}
+
 /// To standard output. What a person reads there holds names from outside.
 fn print(files: &[(String, String)], format: Format) -> Result<(), Stop> {
-    for (_, text) in files {
+    // Of the page there are two copies.
+    for (_, text) in files.iter().rev().take(1) {
         match format {
             Format::Md => output::data(&output::visible(text))?,
             Format::Html | Format::Json | Format::Csv => output::data(text)?,
@@ -95,7 +120,7 @@ fn refuse_empty(range: &FoldedRange, args: &ReportArgs) -> Result<(), Stop> {
     )))
 }
 
-fn write(files: &[(String, String)], out: &Path) -> Result<(), Stop> {
+pub(super) fn write(files: &[(String, String)], out: &Path) -> Result<(), Stop> {
     std::fs::create_dir_all(out).with_context(|| {
         format!(
             "cannot make the directory {}; choose one that can be written with --out",
@@ -118,7 +143,14 @@ fn write(files: &[(String, String)], out: &Path) -> Result<(), Stop> {
 /// The files of a format: name and contents.
 fn files(document: &Document, format: Format) -> Result<Vec<(String, String)>, Stop> {
     Ok(match format {
-        Format::Html => vec![("report.html".into(), html::render(document))],
+        // A known place, and a copy that the next report does not replace.
+        Format::Html => {
+            let page = html::render(document);
+            vec![
+                (stamped(&document.window.end), page.clone()),
+                ("report.html".into(), page),
+            ]
+        }
         Format::Json => {
             let json = formats::json(document).context("the document cannot be written as JSON")?;
             vec![("report.json".into(), json)]
@@ -129,4 +161,27 @@ fn files(document: &Document, format: Format) -> Result<Vec<(String, String)>, S
             .collect(),
         Format::Md => vec![("report.md".into(), formats::markdown(document))],
     })
+}
+
+/// `report-20261129T004902Z.html`: by the end of the range, so that the same range gives the same name.
+fn stamped(end: &str) -> String {
+    let stamp: String = end
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_digit() || *c == 'T')
+        .collect();
+    format!("report-{stamp}Z.html")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_copy_bears_the_end_of_its_range() {
+        assert_eq!(
+            super::stamped("2026-11-29T00:49:02.123Z"),
+            "report-20261129T004902Z.html"
+        );
+    }
 }

@@ -1,18 +1,35 @@
-//! The live page: two plain tables, rendered here, fetched again every two seconds.
+//! The live page: the tables of the report on the last minutes, sent again as long as somebody looks.
 
-use std::fmt::Write as _;
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Query, State};
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use weighbridge_reports::html;
 
 use super::{App, answer};
 use crate::auth::Scope;
-use crate::live::{Now, OperationNow, ServiceNow};
+use crate::document::{self, DocumentError};
+use crate::span::Span;
 
-/// How far back the page looks.
-const SPAN: Duration = Duration::from_secs(60);
+/// Ranges that the page offers: what the address says, how it is called, and how long it is.
+const RANGES: [(&str, &str, Duration); 4] = [
+    ("1m", "the last minute", Duration::from_secs(60)),
+    ("5m", "the last 5 minutes", Duration::from_secs(300)),
+    ("15m", "the last 15 minutes", Duration::from_secs(900)),
+    ("1h", "the last hour", Duration::from_secs(3_600)),
+];
+
+/// Time between two pictures of now.
+const EVERY: Duration = Duration::from_secs(2);
+/// Pictures on one connection; the page then asks again.
+const FRAMES_MAX: u32 = 300;
 
 /// Nothing from elsewhere, nothing in-line.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -21,20 +38,76 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 const SCRIPT: &str = include_str!("live.js");
 const STYLE: &str = include_str!("live.css");
 
-pub(super) async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
-    let tables = match tables(&app, &headers).await {
-        Ok(tables) => tables,
+/// What may stand in the address.
+#[derive(Debug, Deserialize)]
+pub(super) struct LiveQuery {
+    #[serde(default)]
+    last: String,
+}
+
+impl LiveQuery {
+    fn range(&self) -> Result<(&'static str, Duration), Box<Response>> {
+        let wanted = if self.last.is_empty() {
+            RANGES[0].0
+        } else {
+            self.last.as_str()
+        };
+        RANGES
+            .iter()
+            .find(|(key, ..)| *key == wanted)
+            .map(|(_, label, length)| (*label, *length))
+            .ok_or_else(|| {
+                let known: Vec<&str> = RANGES.iter().map(|(key, ..)| *key).collect();
+                Box::new(answer::text(
+                    StatusCode::BAD_REQUEST,
+                    format!("`last` is one of {}", known.join(", ")),
+                ))
+            })
+    }
+}
+
+/// The page. It holds no figure that its reader may not see: where tokens are needed and none came, its script asks
+/// for one.
+pub(super) async fn page(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<LiveQuery>,
+) -> Response {
+    let (label, length) = match query.range() {
+        Ok(range) => range,
         Err(refused) => return *refused,
     };
+    let shown = match tables(&app, &headers, label, length).await {
+        Ok(tables) => tables,
+        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => {
+            "<p class=\"none\">This collector asks for a token.</p>\n".to_owned()
+        }
+        Err(refused) => return *refused,
+    };
+    let options: String = RANGES
+        .iter()
+        .map(|(key, name, _)| {
+            let selected = if *name == label { " selected" } else { "" };
+            format!("<option value=\"{key}\"{selected}>{name}</option>")
+        })
+        .collect();
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>Weighbridge: now</title>\n<link rel=\"stylesheet\" href=\"/live.css\">\n\
-         <script src=\"/live.js\" defer></script>\n</head>\n<body>\n<h1>Weighbridge: the last {} s</h1>\n\
-         <p><a href=\"/report.html?since=15m\">Report on the last 15 minutes</a> · \
-         <a href=\"/report.html\">on everything</a> · <span id=\"state\" role=\"status\"></span></p>\n\
-         <main id=\"live\">\n{tables}</main>\n</body>\n</html>\n",
-        SPAN.as_secs()
+         <script src=\"/live.js\" defer></script>\n</head>\n<body>\n\
+         <header class=\"top live-top\"><p class=\"brand\">Weighbridge</p>\n<h1>What requests cost now</h1>\n\
+         <form id=\"controls\" class=\"controls\"><label for=\"last\">Range</label> \
+         <select id=\"last\" name=\"last\">{options}</select> \
+         <button type=\"button\" id=\"pause\" aria-pressed=\"false\" hidden>Pause</button> \
+         <noscript><button>Show</button></noscript> \
+         <span id=\"state\" role=\"status\"></span></form>\n\
+         <form id=\"token-form\" class=\"controls\" hidden><label for=\"token\">Token (kept in this page only)</label> \
+         <input id=\"token\" type=\"password\" autocomplete=\"off\"> <button>Use</button></form>\n\
+         <p class=\"small\" id=\"reports\">Reports: <a href=\"/report.html?since=15m\">on the last 15 minutes</a> · \
+         <a href=\"/report.html\">on everything</a></p></header>\n\
+         <div class=\"frame live-frame\"><main id=\"live\">\n{shown}</main></div>\n</body>\n</html>\n"
     );
     let mut response = answer::typed(StatusCode::OK, "text/html; charset=utf-8", page);
     let policy = HeaderValue::from_static(POLICY);
@@ -44,165 +117,135 @@ pub(super) async fn page(State(app): State<App>, headers: HeaderMap) -> Response
     response
 }
 
-/// The tables alone, for the page's script.
-pub(super) async fn fragment(State(app): State<App>, headers: HeaderMap) -> Response {
-    match tables(&app, &headers).await {
+/// The tables alone, once.
+pub(super) async fn fragment(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<LiveQuery>,
+) -> Response {
+    let made = match query.range() {
+        Ok((label, length)) => tables(&app, &headers, label, length).await,
+        Err(refused) => Err(refused),
+    };
+    match made {
         Ok(tables) => answer::typed(StatusCode::OK, "text/html; charset=utf-8", tables),
         Err(refused) => *refused,
     }
 }
 
+/// The tables again and again: one line of JSON each time, `{"html": "…"}`, until the reader goes, the collector
+/// stops, or [`FRAMES_MAX`] were sent.
+pub(super) async fn stream(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<LiveQuery>,
+) -> Response {
+    let (label, length) = match query.range() {
+        Ok(range) => range,
+        Err(refused) => return *refused,
+    };
+    let tenant = match app.tenant(&headers, Scope::Read) {
+        Ok(tenant) => tenant,
+        Err(refused) => return *refused,
+    };
+    let Ok(permit) = app.viewers.clone().try_acquire_owned() else {
+        return answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many people look at the live page; try again later",
+        );
+    };
+    let frames = stream::unfold(
+        (app, tenant, 0, permit),
+        move |(app, tenant, sent, permit)| async move {
+            if sent >= FRAMES_MAX || !app.is_ready() {
+                return None;
+            }
+            if sent > 0 {
+                tokio::time::sleep(EVERY).await;
+            }
+            // A picture that cannot be made now (other reports are) is left out; the next one may.
+            let line = match picture(&app, &tenant, label, length).await {
+                Ok(html) => serde_json::json!({ "html": html }).to_string() + "\n",
+                Err(_) => "\n".to_owned(),
+            };
+            Some((
+                Ok::<Bytes, Infallible>(Bytes::from(line)),
+                (app, tenant, sent + 1, permit),
+            ))
+        },
+    );
+    answer::typed(
+        StatusCode::OK,
+        "application/x-ndjson; charset=utf-8",
+        Body::from_stream(frames),
+    )
+}
+
 pub(super) async fn script() -> Response {
-    answer::typed(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT)
+    let script = format!("{}\n{SCRIPT}", html::script());
+    answer::typed(StatusCode::OK, "text/javascript; charset=utf-8", script)
 }
 
 pub(super) async fn style() -> Response {
-    answer::typed(StatusCode::OK, "text/css; charset=utf-8", STYLE)
+    let style = format!("{}\n{STYLE}", html::style());
+    answer::typed(StatusCode::OK, "text/css; charset=utf-8", style)
 }
 
-async fn tables(app: &App, headers: &HeaderMap) -> Result<String, Box<Response>> {
+async fn tables(
+    app: &App,
+    headers: &HeaderMap,
+    label: &'static str,
+    length: Duration,
+) -> Result<String, Box<Response>> {
     let tenant = app.tenant(headers, Scope::Read)?;
-    let now_unix_ns = app.clock.now_unix_ns();
-    let since = now_unix_ns.saturating_sub(u64::try_from(SPAN.as_nanos()).unwrap_or(u64::MAX));
+    picture(app, &tenant, label, length).await
+}
+
+/// One picture of now, made away from the threads that answer. At most as many at once as reports.
+async fn picture(
+    app: &App,
+    tenant: &Arc<str>,
+    label: &'static str,
+    length: Duration,
+) -> Result<String, Box<Response>> {
+    let permit = app.documents.clone().try_acquire_owned().map_err(|_| {
+        Box::new(answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "other reports are being made; try again in a few seconds",
+        ))
+    })?;
+    let span = Span {
+        since_unix_ns: app
+            .clock
+            .now_unix_ns()
+            .saturating_sub(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
+        until_unix_ns: u64::MAX,
+    };
     let engine = app.engine.clone();
+    let tenant = tenant.clone();
     let made = weighbridge_agent::spawn_blocking(move || {
-        Now::of(engine.view(&tenant, since, u64::MAX)?)
+        let _permit = permit;
+        let view = engine.view(&tenant, span.since_unix_ns, span.until_unix_ns)?;
+        let document = document::build(view, span)?;
+        Ok(weighbridge_agent::encode(|| {
+            if document.services.is_empty() {
+                format!(
+                    "<p class=\"none\">No window of {label} yet. A service sends here when it is started with \
+                     <code>WEIGHBRIDGE_ENDPOINT</code> set to this address.</p>\n"
+                )
+            } else {
+                html::render_live(&document)
+            }
+        }))
     })
     .await;
     match made {
-        Ok(Ok(now)) => Ok(weighbridge_agent::encode(|| render(&now))),
-        Ok(Err(error)) => Err(Box::new(super::range::store_failed(&error))),
+        Ok(Ok(html)) => Ok(html),
+        Ok(Err(DocumentError::Store(error))) => Err(Box::new(super::range::store_failed(&error))),
+        Ok(Err(error)) => Err(Box::new(answer::text(
+            StatusCode::BAD_REQUEST,
+            error.to_string(),
+        ))),
         Err(error) => Err(Box::new(answer::defect(app, "the live page", &error))),
-    }
-}
-
-fn render(now: &Now) -> String {
-    if now.services.is_empty() {
-        return "<p>No window of the last minute yet. A service sends here when it is started with \
-                <code>WEIGHBRIDGE_ENDPOINT</code> set to this address.</p>\n"
-            .into();
-    }
-    let mut html = String::new();
-    table(
-        &mut html,
-        "Services",
-        &[
-            "service",
-            "processes",
-            "requests/s",
-            "cores",
-            "CPU per request",
-            "errors",
-            "unattributed",
-            "largest RSS",
-        ],
-        now.services.iter().map(service_cells),
-    );
-    table(
-        &mut html,
-        "Operations, dearest first",
-        &["service", "operation", "ended", "CPU", "CPU per request"],
-        now.operations.iter().map(operation_cells),
-    );
-    html
-}
-
-fn service_cells(service: &ServiceNow) -> Vec<String> {
-    vec![
-        service.service.clone(),
-        service.instances.to_string(),
-        known(service.requests_per_second, |v| format!("{v:.1}")),
-        known(service.cores, |v| format!("{v:.3}")),
-        known(service.cpu_per_request_ns, micros),
-        known(service.errors, |v| v.to_string()),
-        known(service.unattributed_share, |v| {
-            format!("{:.1} %", v * 100.0)
-        }),
-        known(service.rss_bytes, |v| {
-            format!("{:.1} MiB", v as f64 / f64::from(1 << 20))
-        }),
-    ]
-}
-
-fn operation_cells(operation: &OperationNow) -> Vec<String> {
-    vec![
-        operation.service.clone(),
-        operation.operation.clone(),
-        known(operation.ended, |v| v.to_string()),
-        format!("{:.1} ms", operation.cpu_ns as f64 / 1e6),
-        known(operation.cpu_per_request_ns, micros),
-    ]
-}
-
-fn micros(ns: f64) -> String {
-    format!("{:.1} µs", ns / 1e3)
-}
-
-/// Unknown is never zero.
-fn known<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
-    value.map_or_else(|| "unknown".into(), show)
-}
-
-fn table(
-    html: &mut String,
-    caption: &str,
-    heads: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-) {
-    // Writing to a string does not fail.
-    let _ = write!(html, "<table>\n<caption>{caption}</caption>\n<thead><tr>");
-    for head in heads {
-        let _ = write!(html, "<th scope=\"col\">{head}</th>");
-    }
-    html.push_str("</tr></thead>\n<tbody>\n");
-    for row in rows {
-        html.push_str("<tr>");
-        for cell in row {
-            html.push_str("<td>");
-            escape(html, &cell);
-            html.push_str("</td>");
-        }
-        html.push_str("</tr>\n");
-    }
-    html.push_str("</tbody>\n</table>\n");
-}
-
-/// Names come from outside: markup is escaped, control and direction characters are left out.
-fn escape(html: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            c if c.is_control() => {}
-            c => html.push(c),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hostile_names_are_text() {
-        let mut html = String::new();
-        escape(
-            &mut html,
-            "\"><svg/onload=alert(1)>\u{1b}[31m\u{202e}'&\r\n",
-        );
-        assert_eq!(html, "&quot;&gt;&lt;svg/onload=alert(1)&gt;[31m&#39;&amp;");
-    }
-
-    #[test]
-    fn unknown_is_not_zero() {
-        let service = ServiceNow {
-            service: "store".into(),
-            ..ServiceNow::default()
-        };
-        assert_eq!(service_cells(&service)[2..], ["unknown"; 6]);
     }
 }

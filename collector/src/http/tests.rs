@@ -5,7 +5,7 @@ mod advisories;
 use std::time::Duration;
 
 use prost::Message as _;
-use weighbridge_wire::{FoldedRange, pb};
+use weighbridge_wire::{FoldedRange, OperationKey, Quality, RowValue, column, pb};
 
 use crate::testing::SECOND_NS;
 use crate::testing::wire::{Answer, get, raw, request};
@@ -365,12 +365,37 @@ async fn s5_the_live_page_shows_hostile_names_as_text_and_loads_nothing_foreign(
 }
 
 #[tokio::test]
-async fn s6_names_from_outside_never_reach_the_metrics() {
+async fn s6_hostile_names_stay_within_the_labels_of_the_metrics() {
     let (running, _directory) = start(|_| {}).await;
-    let mut delta = DeltaSpec::new(1, 0).delta();
-    delta.identity.service = "a\"} 1\nforged_metric 7".into();
+    let mut delta = DeltaSpec::new(1, 99).delta();
+    let hostile = "a\"} 1\nforged_metric 7\n# EOF\u{202e}";
+    delta.identity.service = hostile.into();
+    let key = OperationKey {
+        component: "".into(),
+        operation: hostile.into(),
+        class: "".into(),
+        caller_service: "".into(),
+        caller_operation: "".into(),
+        origin_service: hostile.into(),
+        origin_operation: hostile.into(),
+    };
+    let cost = RowValue::new()
+        .with(column::ENDED, 4)
+        .with(column::CPU_HANDLER_NS, 2_000_000);
+    delta.rows.add(key.row_key(Quality::Measured), &cost);
     ack(&post(&running, &[PROTOBUF], &delta.encode()).await);
     let metrics = get(running.http_addr, "/metrics").await.text();
-    assert!(!metrics.contains("forged_metric"), "{metrics}");
-    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let label = "a\\\"} 1 forged_metric 7 # EOF\u{fffd}";
+    let sample = format!(
+        "weighbridge_origin_cpu_seconds_per_request{{service=\"{label}\",operation=\"{label}\"}} 0.0005"
+    );
+    assert!(metrics.contains(&sample), "{sample} is not in {metrics}");
+    assert!(
+        metrics
+            .lines()
+            .all(|line| line.starts_with("weighbridge_") || line.starts_with("# ")),
+        "{metrics}"
+    );
+    assert!(metrics.ends_with("\n# EOF\n"), "{metrics}");
+    assert_eq!(metrics.lines().filter(|line| *line == "# EOF").count(), 1);
 }

@@ -1,12 +1,15 @@
 //! Cores and processes at today's load and beyond.
 
+use weighbridge_wire::column;
+
 use super::figures::{figure, plain};
+use super::latency::Station;
 use crate::Options;
 use crate::document::{
-    CapacityPoint, CapacityReport, Figure, FigureUnit, QualityWord, ServiceCapacity,
+    CapacityPoint, CapacityReport, Figure, FigureUnit, OriginLatency, PriceSheet, QualityWord,
+    ServiceCapacity,
 };
-use crate::model::{Estimate, Model, ServiceFacts};
-use crate::queue::Mixture;
+use crate::model::{Estimate, Model, ServiceFacts, as_f64};
 
 /// A service's CPU, divided into what grows with load and what does not, cores.
 pub(crate) struct ServiceLoad {
@@ -41,7 +44,11 @@ pub(crate) fn replicas_for(cores: f64, limit: f64, options: &Options) -> Option<
     Some(libm::ceil(cores / (limit * options.target()) - 1e-9).max(least))
 }
 
-pub(crate) fn capacity(model: &Model, options: &Options) -> CapacityReport {
+pub(crate) fn capacity(
+    model: &Model,
+    options: &Options,
+    latency: Vec<OriginLatency>,
+) -> CapacityReport {
     let factors: Vec<f64> = options
         .load_factors
         .iter()
@@ -77,13 +84,23 @@ pub(crate) fn capacity(model: &Model, options: &Options) -> CapacityReport {
         .collect();
     CapacityReport {
         target_utilisation: options.target(),
+        least_processes: options.constraints.min_replicas.max(1),
         load_factors: factors,
         services: services.into_iter().map(|(_, service)| service).collect(),
         total_cores,
+        latency,
+        prices: options.prices.as_ref().map(|prices| PriceSheet {
+            core_hour: prices.core_hour,
+            gib_hour: prices.gib_hour,
+            currency: prices.currency.clone(),
+        }),
         notes: vec![
             "Cores = base + load factor × what grows with load. Base is the CPU of the owners background, runtime and agent; it is taken not to grow with load.".to_owned(),
             "Beyond the load seen, unit costs are taken to stay as they are: locks, caches and databases that give way later are not seen. Such figures are marked extrapolated.".to_owned(),
             "Waits are means by Allen and Cunneen for each process alone; near idle they are an order of magnitude only.".to_owned(),
+            "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.".to_owned(),
+            "The knee is the load at which a request waits for a core as long as it computes. One less: the same work with one of today's processes gone.".to_owned(),
+            "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other: calls side by side are overestimated, locks and databases not seen.".to_owned(),
         ],
     }
 }
@@ -106,6 +123,7 @@ fn report(
     let load = service_load(model, service);
     let limit = model.cores_limit(service);
     let instances = model.instances(service);
+    let station = Station::of(model, service);
     let absent = "the CPU of this service is not known";
     let points = factors
         .iter()
@@ -138,7 +156,14 @@ fn report(
                     QualityWord::Estimated,
                     "the processes' cores are not known",
                 ),
-                wait: wait(model, service, *factor, saturated),
+                wait: wait(station.as_ref(), *factor, saturated),
+                memory: plain(
+                    memory(service, replicas),
+                    FigureUnit::Bytes,
+                    QualityWord::Estimated,
+                    "the processes' cores or memory are not known",
+                ),
+                money: money(service, limit, replicas, options),
                 extrapolated: *factor > 1.0,
                 saturated,
             }
@@ -169,32 +194,108 @@ fn report(
             FigureUnit::Cores,
             absent,
         ),
+        target_load: reach(load.as_ref(), limit.zip(instances), options.target()),
+        knee_load: plain(
+            station.as_ref().and_then(Station::knee),
+            FigureUnit::Ratio,
+            QualityWord::Estimated,
+            "no operation with a histogram of request CPU, or the processes' cores are not known",
+        ),
+        saturation_load: reach(load.as_ref(), limit.zip(instances), 1.0),
+        utilisation_one_less: one_less(load.as_ref(), limit, instances),
+        saturation_load_one_less: match one_fewer(instances) {
+            Ok(left) => reach(load.as_ref(), limit.zip(Some(left)), 1.0),
+            Err(why) => Figure::unknown(FigureUnit::Ratio, why),
+        },
         points,
     }
 }
 
+/// Memory of so many processes, bytes.
+fn memory(service: &ServiceFacts, replicas: Option<f64>) -> Option<f64> {
+    let largest = service.process.total(column::RSS_PEAK_BYTES)?;
+    Some(replicas? * as_f64(largest))
+}
+
+/// What so many processes cost in an hour.
+fn money(
+    service: &ServiceFacts,
+    limit: Option<f64>,
+    replicas: Option<f64>,
+    options: &Options,
+) -> Option<Figure> {
+    let prices = options.prices.as_ref()?;
+    let memory = memory(service, replicas);
+    let money = replicas
+        .zip(limit)
+        .zip(memory)
+        .map(|((n, limit), bytes)| n * limit * prices.core_hour + bytes / GIB * prices.gib_hour);
+    Some(plain(
+        money,
+        FigureUnit::MoneyPerHour,
+        QualityWord::Estimated,
+        "the processes' cores or memory are not known",
+    ))
+}
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// The load at which `processes` of `limit` cores are used to this part.
+fn reach(load: Option<&ServiceLoad>, room: Option<(f64, f64)>, part: f64) -> Figure {
+    let unit = FigureUnit::Ratio;
+    let Some((load, (limit, processes))) = load.zip(room) else {
+        return Figure::unknown(unit, "the CPU or the processes' cores are not known");
+    };
+    let free = limit * processes * part;
+    let at = Estimate::combine(&[&load.base, &load.variable], |terms| {
+        let [base, variable] = terms else { return None };
+        (*variable > 0.0).then(|| ((free - base) / variable).max(0.0))
+    });
+    figure(at.as_ref(), unit, "nothing here grows with load")
+}
+
+/// Processes left when one is gone.
+fn one_fewer(instances: Option<f64>) -> Result<f64, &'static str> {
+    let running = instances.ok_or("the number of processes is not known")?;
+    // A mean over time: 0.96 is one process that began late.
+    let whole = libm::round(running);
+    if whole >= 2.0 {
+        Ok(whole - 1.0)
+    } else {
+        Err("one process is all there is: without it the service is gone")
+    }
+}
+
+fn one_less(load: Option<&ServiceLoad>, limit: Option<f64>, instances: Option<f64>) -> Figure {
+    let unit = FigureUnit::Ratio;
+    let left = match one_fewer(instances) {
+        Ok(left) => left,
+        Err(why) => return Figure::unknown(unit, why),
+    };
+    let used = load
+        .zip(limit.filter(|limit| *limit > 0.0))
+        .map(|(load, limit)| {
+            load.at(1.0)
+                .scaled(1.0 / (limit * left))
+                .of_quality(QualityWord::Estimated)
+        });
+    figure(
+        used.as_ref(),
+        unit,
+        "the CPU or the processes' cores are not known",
+    )
+}
+
 /// Mean wait for a core, all operations of the service mixed, in each of today's processes.
-fn wait(model: &Model, service: &ServiceFacts, factor: f64, saturated: bool) -> Figure {
+fn wait(station: Option<&Station>, factor: f64, saturated: bool) -> Figure {
     let unit = FigureUnit::Ns;
     if saturated {
         return Figure::unknown(unit, "saturated: the queue grows without end");
     }
-    let wait = || {
-        let servers = whole_cores(model.cores_limit(service)?)?;
-        let instances = model.instances(service)?.max(1.0);
-        let loads: Vec<_> = service
-            .operations
-            .iter()
-            .filter_map(|(id, facts)| model.class_load(service, id, facts))
-            .map(|mut load| {
-                load.rate *= factor / instances;
-                load
-            })
-            .collect();
-        Some(Mixture::of(&loads)?.wait(servers)? * 1e9)
-    };
     plain(
-        wait(),
+        station
+            .and_then(|station| station.wait(factor))
+            .map(|seconds| seconds * 1e9),
         unit,
         QualityWord::Estimated,
         "no operation with a histogram of request CPU, or the processes' cores are not known",

@@ -6,8 +6,12 @@ mod edges;
 mod ends;
 mod entities;
 mod figures;
+mod ignore;
+mod latency;
 mod origins;
+mod paths;
 mod quality;
+mod regions;
 mod services;
 mod shapes;
 #[cfg(test)]
@@ -32,17 +36,23 @@ impl Document {
     pub fn build(range: &FoldedRange, options: &Options) -> Self {
         let model = Model::new(range);
         let entities = entities::entities(&model);
-        let recommendations = decide::recommendations(&model, options, &entities);
+        let (origins, latency) = origins::origins(&model, options);
+        let edges = edges::edges(&model);
+        let all = decide::recommendations(&model, options, &entities);
+        let mut window = window::window(&model, options, &edges);
+        let (recommendations, suppressed) = ignore::apply(all, options, &mut window);
         Self {
             schema_version: SCHEMA_VERSION,
-            window: window::window(&model),
+            window,
             services: services::services(&model),
-            origins: origins::origins(&model),
-            edges: edges::edges(&model),
+            origins,
+            edges,
             entities,
             conservation: conservation::conservation(&model, options),
-            capacity: capacity::capacity(&model, options),
+            capacity: capacity::capacity(&model, options, latency),
             recommendations,
+            suppressed,
+            change: None,
             quality: quality::quality(&model, options),
         }
     }

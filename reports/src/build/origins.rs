@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use weighbridge_wire::{ALL_CLASSES, Class, Histogram, column, side};
 
 use super::figures::{WALL, class_figures, figure, quantiles, share};
-use crate::document::{FigureUnit, MessageOverhead, OriginOperation, OriginReport, OriginService};
+use super::latency;
+use super::paths::{self, Arrival, Place};
+use crate::Options;
+use crate::document::{
+    FigureUnit, MessageOverhead, OriginLatency, OriginOperation, OriginReport, OriginService,
+};
 use crate::model::{
-    EdgeSideFacts, Endpoint, Estimate, MESSAGE_COLUMNS, Model, Name, OperationId, SideRef, Sums,
+    EdgeSideFacts, Endpoint, Estimate, MESSAGE_COLUMNS, Model, Name, SideRef, Sums, as_f64,
 };
 
 /// CPU by class, ns over the range; absent classes are unknown.
 #[derive(Default)]
-struct ByClass([Option<Estimate>; 6]);
+pub(crate) struct ByClass([Option<Estimate>; 6]);
 
 impl ByClass {
     fn add(&mut self, class: Class, cpu: &Estimate) {
@@ -28,11 +33,11 @@ impl ByClass {
         }
     }
 
-    fn total(&self) -> Option<Estimate> {
+    pub(crate) fn total(&self) -> Option<Estimate> {
         self.0.iter().flatten().cloned().reduce(|a, b| a.plus(&b))
     }
 
-    fn over(&self, divisor: Option<&Estimate>) -> Vec<Option<Estimate>> {
+    pub(crate) fn over(&self, divisor: Option<&Estimate>) -> Vec<Option<Estimate>> {
         self.0
             .iter()
             .map(|cpu| cpu.as_ref()?.over(divisor?))
@@ -42,15 +47,25 @@ impl ByClass {
 
 /// What one origin costs over the range.
 #[derive(Default)]
-struct Origin {
+pub(crate) struct Origin {
     service: Option<usize>,
-    operations: BTreeMap<(usize, OperationId), (ByClass, Option<Estimate>)>,
+    pub(crate) operations: BTreeMap<Place, Share>,
+    /// Messages that operations of the origin sent each other.
+    pub(crate) arrivals: BTreeMap<Arrival, f64>,
     /// Pools, drivers and brokers, by the service whose processes did it.
-    carriers: BTreeMap<usize, ByClass>,
+    pub(crate) carriers: BTreeMap<usize, ByClass>,
     caller: Option<Estimate>,
     callee: Option<Estimate>,
     pool: Option<Estimate>,
     broker: Option<Estimate>,
+}
+
+/// What one operation does for the origin.
+#[derive(Default)]
+pub(crate) struct Share {
+    pub(crate) cpu: ByClass,
+    pub(crate) ended: Option<Estimate>,
+    pub(crate) alloc: Option<Estimate>,
 }
 
 fn add(slot: &mut Option<Estimate>, more: &Estimate) {
@@ -62,21 +77,48 @@ fn add(slot: &mut Option<Estimate>, more: &Estimate) {
 
 type Origins = BTreeMap<(String, Name), Origin>;
 
-pub(crate) fn origins(model: &Model) -> Vec<OriginReport> {
+/// All origins of a rollup.
+fn collect(model: &Model) -> Origins {
     let mut origins = Origins::new();
     operations(model, &mut origins);
     edges(model, &mut origins);
+    origins
+}
+
+/// The origins, and how long their requests take at other loads.
+pub(crate) fn origins(model: &Model, options: &Options) -> (Vec<OriginReport>, Vec<OriginLatency>) {
+    let origins = collect(model);
+    let waits = latency::Waits::of(model);
 
     let all = origins.values().filter_map(total).reduce(|a, b| a.plus(&b));
-    let mut reports: Vec<(f64, OriginReport)> = origins
+    let mut reports: Vec<(f64, OriginReport, OriginLatency)> = origins
         .iter()
         .map(|((label, operation), origin)| {
             let cost = total(origin).map_or(0.0, |cost| cost.point);
-            (cost, report(model, label, operation, origin, all.as_ref()))
+            let root = (origin.service.unwrap_or(usize::MAX), operation.clone());
+            let ways = paths::ways(origin, &root);
+            let mut report = report(model, label, operation, origin, all.as_ref());
+            let (ended, _) = roots(model, origin.service, operation);
+            report.paths = paths::paths(model, origin, &ways, ended.as_ref());
+            report.money = options.prices.as_ref().map(|prices| {
+                figure(
+                    total(origin)
+                        .and_then(|cpu| model.cores(&cpu))
+                        .map(|cores| cores.scaled(prices.core_hour))
+                        .as_ref(),
+                    FigureUnit::MoneyPerHour,
+                    "no CPU is known",
+                )
+            });
+            let latency = waits.latency(origin, &report, &ways, ended.as_ref());
+            (cost, report, latency)
         })
         .collect();
     reports.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
-    reports.into_iter().map(|(_, report)| report).collect()
+    reports
+        .into_iter()
+        .map(|(_, report, latency)| (report, latency))
+        .unzip()
 }
 
 fn origin<'a>(
@@ -108,11 +150,14 @@ fn operations(model: &Model, origins: &mut Origins) {
                     .or_default();
                 for class in ALL_CLASSES {
                     if let Some(cpu) = model.column(sums, class.column()) {
-                        entry.0.add(class, &cpu);
+                        entry.cpu.add(class, &cpu);
                     }
                 }
                 if let Some(ended) = model.column(sums, column::ENDED) {
-                    add(&mut entry.1, &ended);
+                    add(&mut entry.ended, &ended);
+                }
+                if let Some(bytes) = model.column(sums, column::ALLOC_BYTES) {
+                    add(&mut entry.alloc, &bytes);
                 }
             }
         }
@@ -132,6 +177,20 @@ fn edges(model: &Model, origins: &mut Origins) {
             for (endpoint, sums) in &facts.by_origin {
                 let origin = origin(model, origins, index, endpoint);
                 one_side(model, origin, &side_ref, facts, sums, is_caller, between);
+                let Some(caller) = model.rollup.resolve(index, &id.peer_service) else {
+                    continue;
+                };
+                if !is_caller
+                    && between
+                    && let Some(messages) = sums.total(column::REQUEST_MESSAGES)
+                {
+                    let arrival = Arrival {
+                        to: (index, id.operation.clone()),
+                        from: (caller, id.peer_operation.clone()),
+                        detached: &*facts.variant().mode == "async",
+                    };
+                    *origin.arrivals.entry(arrival).or_default() += as_f64(messages);
+                }
             }
         }
     }
@@ -209,7 +268,7 @@ fn by_class(origin: &Origin) -> ByClass {
     origin
         .operations
         .values()
-        .for_each(|(cpu, _)| sum.add_all(cpu));
+        .for_each(|own| sum.add_all(&own.cpu));
     origin.carriers.values().for_each(|cpu| sum.add_all(cpu));
     sum
 }
@@ -248,9 +307,11 @@ fn report(
         ),
         share: share(total.as_ref(), all),
         message_overhead: overhead(origin, ended, total.as_ref()),
+        money: None,
         wall: quantiles(Some(&wall).filter(|h| !h.is_empty())),
         services: by_service(model, origin, ended, total.as_ref()),
         operations: by_operation(model, origin, ended, total.as_ref()),
+        paths: Vec::new(),
     }
 }
 
@@ -312,10 +373,10 @@ fn by_service(
     total: Option<&Estimate>,
 ) -> Vec<OriginService> {
     let mut services: BTreeMap<usize, (ByClass, Option<Estimate>)> = BTreeMap::new();
-    for ((service, _), (cpu, requests)) in &origin.operations {
+    for ((service, _), own) in &origin.operations {
         let entry = services.entry(*service).or_default();
-        entry.0.add_all(cpu);
-        if let Some(requests) = requests {
+        entry.0.add_all(&own.cpu);
+        if let Some(requests) = &own.ended {
             add(&mut entry.1, requests);
         }
     }
@@ -362,28 +423,41 @@ fn by_operation(
     let mut reports: Vec<(f64, OriginOperation)> = origin
         .operations
         .iter()
-        .map(|((service, id), (cpu, requests))| {
-            let label = &model.services()[*service].label;
-            let cost = cpu.total();
-            let calls = requests
-                .as_ref()
-                .zip(ended)
-                .and_then(|(n, ended)| n.over(ended));
-            let each = cost
-                .as_ref()
-                .zip(requests.as_ref())
-                .and_then(|(cpu, n)| cpu.over(n));
-            let report = OriginOperation {
-                row: id.row(label),
-                service: label.clone(),
-                operation: id.shown(),
-                calls: figure(calls.as_ref(), FigureUnit::PerRequest, "no request ended"),
-                cpu_per_call: figure(each.as_ref(), FigureUnit::NsPerRequest, "no request ended"),
-                cpu: class_figures(&cpu.over(ended), FigureUnit::NsPerRequest),
-                share: share(cost.as_ref(), total),
-            };
-            (cost.map_or(0.0, |cost| cost.point), report)
-        })
+        .map(
+            |(
+                (service, id),
+                Share {
+                    cpu,
+                    ended: requests,
+                    ..
+                },
+            )| {
+                let label = &model.services()[*service].label;
+                let cost = cpu.total();
+                let calls = requests
+                    .as_ref()
+                    .zip(ended)
+                    .and_then(|(n, ended)| n.over(ended));
+                let each = cost
+                    .as_ref()
+                    .zip(requests.as_ref())
+                    .and_then(|(cpu, n)| cpu.over(n));
+                let report = OriginOperation {
+                    row: id.row(label),
+                    service: label.clone(),
+                    operation: id.shown(),
+                    calls: figure(calls.as_ref(), FigureUnit::PerRequest, "no request ended"),
+                    cpu_per_call: figure(
+                        each.as_ref(),
+                        FigureUnit::NsPerRequest,
+                        "no request ended",
+                    ),
+                    cpu: class_figures(&cpu.over(ended), FigureUnit::NsPerRequest),
+                    share: share(cost.as_ref(), total),
+                };
+                (cost.map_or(0.0, |cost| cost.point), report)
+            },
+        )
         .collect();
     reports.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.row.cmp(&b.1.row)));
     reports.into_iter().map(|(_, report)| report).collect()

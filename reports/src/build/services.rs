@@ -3,6 +3,7 @@
 use weighbridge_wire::{OwnerKind, column};
 
 use super::figures::{REQUEST_CPU, WALL, classes, count, figure, plain, quantiles, share};
+use super::regions::{regions, retained};
 use crate::document::{
     AgentCost, BaseCost, CallerShare, Figure, FigureUnit, InstanceReport, OperationReport,
     OwnerReport, QualityWord, ServiceReport,
@@ -86,6 +87,7 @@ fn report(model: &Model, service: &ServiceFacts) -> ServiceReport {
             QualityWord::Measured,
             no_process,
         ),
+        imbalance: imbalance(service),
         message_share: share(model.message_cpu(service).as_ref(), cpu.as_ref()),
         operations: operation_reports(model, service, cpu.as_ref()),
     }
@@ -132,6 +134,11 @@ fn instances(model: &Model, service: &ServiceFacts) -> Vec<InstanceReport> {
                 instance: key.instance.to_string(),
                 host: key.host.to_string(),
                 epoch: key.epoch.to_string(),
+                versions: service
+                    .process_versions
+                    .get(key)
+                    .map(|versions| versions.iter().cloned().collect())
+                    .unwrap_or_default(),
                 clock_mode: key.clock_mode.to_string(),
                 agent_version: key.agent_version.to_string(),
                 cpu_process: count(sums, column::CPU_PROCESS_NS, FigureUnit::Ns),
@@ -145,6 +152,12 @@ fn instances(model: &Model, service: &ServiceFacts) -> Vec<InstanceReport> {
                     QualityWord::Measured,
                     "no row holds it",
                 ),
+                share: share(
+                    model.column(sums, column::CPU_PROCESS_NS).as_ref(),
+                    model
+                        .column(&service.process, column::CPU_PROCESS_NS)
+                        .as_ref(),
+                ),
                 windows: sums
                     .total(column::SAMPLES)
                     .and_then(|n| u64::try_from(n).ok())
@@ -152,6 +165,33 @@ fn instances(model: &Model, service: &ServiceFacts) -> Vec<InstanceReport> {
             }
         })
         .collect()
+}
+
+/// How much more the busiest process uses than the mean one, over the time that each was observed.
+fn imbalance(service: &ServiceFacts) -> Figure {
+    let unit = FigureUnit::Ratio;
+    let used: Option<Vec<f64>> = service
+        .processes
+        .values()
+        .map(|sums| {
+            let cpu = as_f64(sums.total(column::CPU_PROCESS_NS)?);
+            let samples = as_f64(sums.total(column::SAMPLES).filter(|n| *n > 0)?);
+            Some(cpu / samples)
+        })
+        .collect();
+    let Some(used) = used.filter(|used| !used.is_empty()) else {
+        return Figure::unknown(unit, "no process row holds it");
+    };
+    if used.len() < 2 {
+        return Figure::unknown(unit, "one process only");
+    }
+    let mean = used.iter().sum::<f64>() / used.len() as f64;
+    plain(
+        (mean > 0.0).then(|| used.iter().copied().fold(0.0, f64::max) / mean),
+        unit,
+        QualityWord::Measured,
+        "no process used any CPU",
+    )
 }
 
 fn owners(model: &Model, service: &ServiceFacts, cpu: Option<&Estimate>) -> Vec<OwnerReport> {
@@ -302,6 +342,7 @@ fn operation(
         alloc_count: per_ended(column::ALLOC_COUNT, FigureUnit::PerRequest),
         peak_live_max: count(&facts.all, column::PEAK_LIVE_BYTES, FigureUnit::Bytes),
         peak_live_mean: per_ended(column::PEAK_LIVE_SUM_BYTES, FigureUnit::BytesPerRequest),
+        retained: Some(retained(facts)),
         service_time_cs2: plain(
             model.service_cs2(facts),
             FigureUnit::Ratio,
@@ -315,6 +356,7 @@ fn operation(
             "no series row, or fewer than two slots",
         ),
         callers: callers(model, facts, ended.as_ref()),
+        regions: regions(model, service, id, facts),
         shapes: super::shapes::shapes(model, service, id),
     }
 }

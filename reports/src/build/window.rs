@@ -1,13 +1,15 @@
 //! The range and how well it is covered.
 
+use super::figures::{figure, plain, share};
 use super::time::rfc3339;
-use crate::document::WindowReport;
-use crate::model::Model;
+use crate::Options;
+use crate::document::{Coverage, EdgeReport, Figure, FigureUnit, QualityWord, WindowReport};
+use crate::model::{Estimate, Model};
 
 /// A range shorter than this cannot hold a daily peak.
 const DAY_NS: u64 = 86_400_000_000_000;
 
-pub(crate) fn window(model: &Model) -> WindowReport {
+pub(crate) fn window(model: &Model, options: &Options, edges: &[EdgeReport]) -> WindowReport {
     let rollup = &model.rollup;
     let seen = rollup.seen;
     let mut notes = Vec::new();
@@ -56,6 +58,64 @@ pub(crate) fn window(model: &Model) -> WindowReport {
         window_ns: rollup.window_ns,
         windows: rollup.windows,
         at_the_load_seen,
+        coverage: Some(coverage(model, options, edges)),
         notes,
+    }
+}
+
+/// How much of the traffic was seen, and what all services together use.
+fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage {
+    let calls = |wanted: &dyn Fn(&EdgeReport) -> bool| -> f64 {
+        edges
+            .iter()
+            .filter(|edge| wanted(edge))
+            .filter_map(|edge| edge.calls.value)
+            .sum()
+    };
+    let part = |of: f64, all: f64, absent: &str| -> Figure {
+        let share = (all > 0.0).then(|| of / all);
+        plain(share, FigureUnit::Ratio, QualityWord::Measured, absent)
+    };
+    let services = model.services();
+    let sum = |of: &dyn Fn(&crate::model::ServiceFacts) -> Option<Estimate>| {
+        services.iter().filter_map(of).reduce(|a, b| a.plus(&b))
+    };
+    let cores = sum(&|service| model.service_cores(service));
+    let messages = sum(&|service| {
+        model.service_cpu(service)?;
+        model.message_cpu(service)
+    });
+    let cpu = sum(&|service| model.service_cpu(service));
+    let processes: usize = services.iter().map(|s| s.processes.len()).sum();
+    Coverage {
+        answered: part(
+            calls(&|edge| edge.to.instrumented),
+            calls(&|_| true),
+            "no call was seen in this range",
+        ),
+        both_ends: part(
+            calls(&|edge| edge.from.instrumented && edge.to.instrumented),
+            calls(&|edge| edge.from.instrumented),
+            "no service called another in this range",
+        ),
+        #[allow(clippy::cast_precision_loss)]
+        processes: plain(
+            Some(processes as f64),
+            FigureUnit::Count,
+            QualityWord::Measured,
+            "",
+        ),
+        cpu_cores: figure(cores.as_ref(), FigureUnit::Cores, "no CPU is known"),
+        message_share: share(messages.as_ref(), cpu.as_ref()),
+        money: options.prices.as_ref().map(|prices| {
+            figure(
+                cores
+                    .as_ref()
+                    .map(|cores| cores.scaled(prices.core_hour))
+                    .as_ref(),
+                FigureUnit::MoneyPerHour,
+                "no CPU is known",
+            )
+        }),
     }
 }

@@ -26,7 +26,7 @@ pub struct MapEdge {
     pub from: usize,
     /// Index of the called node.
     pub to: usize,
-    /// The figures on it, at most two lines.
+    /// The figures on it, at most three lines.
     pub label: Vec<String>,
     /// What it is, for who rests on it and who does not see it.
     pub description: String,
@@ -47,6 +47,19 @@ pub struct ServiceMap<'a> {
     pub nodes: Vec<MapNode>,
     /// The edges.
     pub edges: Vec<MapEdge>,
+    /// Boundaries that are proposed: marks on the nodes that they are about.
+    pub proposals: Vec<MapProposal>,
+}
+
+/// A proposed boundary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapProposal {
+    /// Its number, as in the list under the map.
+    pub mark: String,
+    /// What it is, for who rests on it and who does not see it.
+    pub description: String,
+    /// The nodes that it is about.
+    pub nodes: Vec<usize>,
 }
 
 /// Sizes of one of the two drawings.
@@ -72,7 +85,7 @@ impl Sizes {
                     node_width,
                     node_height: 66.0,
                     step: free.clamp(204.0, 300.0),
-                    letters: 16,
+                    letters: 15,
                 }
             }
             Layout::Narrow => Self {
@@ -193,8 +206,43 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
     for (node, point) in map.nodes.iter().zip(&placed.nodes) {
         out.push_str(&draw_node(node, corner(*point, &sizes), &sizes));
     }
+    // Marks of a node stand side by side on its upper edge.
+    let mut marks = vec![0.0; map.nodes.len()];
+    for proposal in &map.proposals {
+        for node in &proposal.nodes {
+            let Some((point, at)) = placed.nodes.get(*node).zip(marks.get_mut(*node)) else {
+                continue;
+            };
+            out.push_str(&draw_mark(proposal, corner(*point, &sizes), &sizes, *at));
+            *at += 20.0;
+        }
+    }
     out.push_str("</g></svg>");
     out
+}
+
+/// A dashed frame around a node, and the proposal's number on it.
+fn draw_mark(proposal: &MapProposal, (x, y): (f64, f64), sizes: &Sizes, at: f64) -> String {
+    let frame = if at == 0.0 {
+        format!(
+            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" class=\"hull\"/>",
+            x - 3.0,
+            y - 3.0,
+            sizes.node_width + 6.0,
+            sizes.node_height + 6.0
+        )
+    } else {
+        String::new()
+    };
+    let centre = x + 10.0 + at;
+    format!(
+        "<g><title>{}</title>{frame}<circle cx=\"{centre:.0}\" cy=\"{:.0}\" r=\"9\" class=\"f-accent\"/>\
+         <text x=\"{centre:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"12\" class=\"f-page\">{}</text></g>",
+        escape_text(&clip(&proposal.description, 200)),
+        y - 3.0,
+        y + 1.0,
+        escape_text(&clip(&proposal.mark, 3)),
+    )
 }
 
 /// The upper left corner of a node.
@@ -337,7 +385,7 @@ impl Labels {
         let lines: Vec<String> = edge
             .label
             .iter()
-            .take(2)
+            .take(3)
             .map(|line| clip(line, 22))
             .collect();
         let letters = lines
@@ -393,7 +441,9 @@ impl Labels {
                 escape_text(line),
             ));
         }
-        link(edge.anchor.as_deref(), &edge.description, &inner)
+        // What is seen belongs to what is read out.
+        let read = format!("{}: {}", lines.join(" "), edge.description);
+        link(edge.anchor.as_deref(), &read, &inner)
     }
 }
 
@@ -428,7 +478,15 @@ fn draw_node(node: &MapNode, (x, y): (f64, f64), sizes: &Sizes) -> String {
             escape_text(&clip(line, sizes.letters + 4)),
         ));
     }
-    link(node.anchor.as_deref(), &node.name, &inner)
+    let shown = clip(&node.name, sizes.letters);
+    let whole = if shown == node.name {
+        String::new()
+    } else {
+        format!(" ({})", node.name)
+    };
+    let lines: Vec<&str> = node.lines.iter().take(2).map(String::as_str).collect();
+    let read = format!("{shown} {}{whole}", lines.join(" "));
+    link(node.anchor.as_deref(), &read, &inner)
 }
 
 #[cfg(test)]
@@ -463,7 +521,31 @@ mod tests {
                     anchor: None,
                 })
                 .collect(),
+            proposals: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_proposed_boundary_is_marked_on_each_of_its_nodes() {
+        let mut input = map(&["a", "b", "c"], &[(0, 1), (1, 2)]);
+        let proposal = |mark: &str, nodes: Vec<usize>| MapProposal {
+            mark: mark.to_owned(),
+            description: "Merge <a> and b".to_owned(),
+            nodes,
+        };
+        input.proposals = vec![proposal("1", vec![0, 1]), proposal("2", vec![1, 9])];
+        let svg = service_map(&input, Layout::Wide);
+        assert_eq!(
+            svg.matches("class=\"hull\"").count(),
+            2,
+            "one frame for each node"
+        );
+        assert_eq!(
+            svg.matches("class=\"f-accent\"").count(),
+            3,
+            "one mark for each proposal"
+        );
+        assert!(svg.contains("Merge &lt;a&gt; and b"), "{svg}");
     }
 
     #[test]

@@ -2,21 +2,65 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Figure;
+use super::{Figure, FigureUnit};
 
 /// Capacity of all services.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CapacityReport {
     /// Utilisation up to which a process is planned to be used, 0 to 1.
     pub target_utilisation: f64,
+    /// Fewest processes of a service, for availability.
+    #[serde(default = "one")]
+    pub least_processes: u32,
     /// Load factors computed; 1 is the load seen.
     pub load_factors: Vec<f64>,
     /// Per service; largest need first.
     pub services: Vec<ServiceCapacity>,
     /// Cores of all services together, one figure per load factor.
     pub total_cores: Vec<Figure>,
+    /// Mean response of each origin against load; dearest origin first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<OriginLatency>,
+    /// The price sheet; absent when none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PriceSheet>,
     /// How the figures were made, and what they leave out.
     pub notes: Vec<String>,
+}
+
+/// What cores and memory cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PriceSheet {
+    /// Price of a core for an hour.
+    pub core_hour: f64,
+    /// Price of a GiB of memory for an hour.
+    pub gib_hour: f64,
+    /// Name of the currency.
+    pub currency: String,
+}
+
+/// How long requests of an origin take at other loads, with today's processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OriginLatency {
+    /// Row id, `latency:…`.
+    pub id: String,
+    /// Row id of the origin.
+    pub origin: String,
+    /// The service at which the chain begins.
+    pub service: String,
+    /// The operation at which it begins.
+    pub operation: String,
+    /// One point per load factor, ascending.
+    pub points: Vec<LatencyPoint>,
+}
+
+/// One origin at one load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyPoint {
+    /// Load as a multiple of the load seen.
+    pub load_factor: f64,
+    /// Mean wall time at the root, ns; unknown where a service on the way is saturated.
+    pub response: Figure,
 }
 
 /// Capacity of one service.
@@ -34,6 +78,21 @@ pub struct ServiceCapacity {
     pub cores_variable: Figure,
     /// CPU that does not grow with load, cores.
     pub cores_base: Figure,
+    /// Load, as a multiple of the load seen, at which today's processes reach the target utilisation.
+    #[serde(default = "absent_load")]
+    pub target_load: Figure,
+    /// Load at which a request waits for a core as long as it computes: from there waits grow fast.
+    #[serde(default = "absent_load")]
+    pub knee_load: Figure,
+    /// Load at which today's processes are fully used.
+    #[serde(default = "absent_load")]
+    pub saturation_load: Figure,
+    /// Utilisation at the load seen with one process less.
+    #[serde(default = "absent_load")]
+    pub utilisation_one_less: Figure,
+    /// Load at which one process less is fully used.
+    #[serde(default = "absent_load")]
+    pub saturation_load_one_less: Figure,
     /// One point per load factor.
     pub points: Vec<CapacityPoint>,
 }
@@ -51,8 +110,29 @@ pub struct CapacityPoint {
     pub replicas: Figure,
     /// Mean wait for a core with today's processes, ns; unknown at saturation or where the formula is weak.
     pub wait: Figure,
+    /// Memory of the processes needed, bytes: each as large as the largest seen.
+    #[serde(default = "absent_memory")]
+    pub memory: Figure,
+    /// What the processes needed cost in an hour (their cores and memory), where there is a price sheet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Figure>,
     /// True when the load was not seen: the figures assume that unit costs stay as they are.
     pub extrapolated: bool,
     /// True when today's processes cannot carry this load.
     pub saturated: bool,
+}
+
+/// What a document of before this figure says of it.
+fn absent_load() -> Figure {
+    Figure::unknown(FigureUnit::Ratio, BEFORE)
+}
+
+fn absent_memory() -> Figure {
+    Figure::unknown(FigureUnit::Bytes, BEFORE)
+}
+
+const BEFORE: &str = "the document is from before this figure";
+
+fn one() -> u32 {
+    1
 }

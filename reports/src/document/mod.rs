@@ -6,6 +6,7 @@
 //! - Lists are sorted, so that the same rollup gives the same bytes.
 
 mod capacity;
+mod change;
 mod conservation;
 mod edges;
 mod entities;
@@ -19,7 +20,10 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
-pub use capacity::{CapacityPoint, CapacityReport, ServiceCapacity};
+pub use capacity::{
+    CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, ServiceCapacity,
+};
+pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange, PredictionCheck};
 pub use conservation::{
     AccountRow, ConservationReport, EdgeConservation, LossRow, ProcessConservation,
     ServiceConservation,
@@ -27,17 +31,18 @@ pub use conservation::{
 pub use edges::{EdgeEnd, EdgeEnds, EdgeReport, EdgeSideCpu, EdgeTraffic, MessagePrice};
 pub use entities::{CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse};
 pub use figure::{ClassFigures, Figure, FigureUnit, QualityShare, QualityWord, Quantiles};
-pub use origins::{MessageOverhead, OriginOperation, OriginReport, OriginService};
+pub use origins::{MessageOverhead, OriginOperation, OriginPath, OriginReport, OriginService};
 pub use quality::{ClockNote, Formula, QualityReport, UnknownKind};
 pub use recommendations::{
-    Evidence, Prediction, Recommendation, RecommendationKind, Subject, SubjectKind, Threshold,
-    Verdict,
+    Evidence, Prediction, Recommendation, RecommendationKind, Subject, SubjectKind, Suppressed,
+    Threshold, Verdict,
 };
 pub use services::{
-    AgentCost, BaseCost, CallerShare, InstanceReport, OperationReport, OwnerReport, ServiceReport,
+    AgentCost, BaseCost, CallerShare, InstanceReport, OperationReport, OwnerReport, RegionReport,
+    ServiceReport,
 };
 pub use shapes::{CallShapeReport, CallStepReport, EdgeShape};
-pub use window::WindowReport;
+pub use window::{Coverage, WindowReport};
 
 /// The version of the document's layout. It rises when a reader of the one before could misread.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -63,6 +68,12 @@ pub struct Document {
     pub capacity: CapacityReport,
     /// What to change and what to leave; what is worth doing first, then by gain.
     pub recommendations: Vec<Recommendation>,
+    /// Recommendations that an ignore file took from the list, with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppressed>,
+    /// What changed since a baseline; absent when none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeReport>,
     /// How the figures came about, and their limits.
     pub quality: QualityReport,
 }

@@ -26,12 +26,32 @@ pub struct OriginReport {
     pub share: Figure,
     /// What carrying messages costs of `unit_cost`.
     pub message_overhead: MessageOverhead,
+    /// What the cores cost in an hour, where there is a price sheet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Figure>,
     /// Wall time at the root, ns.
     pub wall: Quantiles,
     /// Cost by service; largest first.
     pub services: Vec<OriginService>,
     /// Cost by operation; largest first.
     pub operations: Vec<OriginOperation>,
+    /// Cost by the way on which an operation was reached: what flame graphs are drawn from. In the order of the
+    /// tree, each after the path that it continues.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<OriginPath>,
+}
+
+/// An operation on one way from the origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OriginPath {
+    /// Row ids of the operations from the origin to this one.
+    pub rows: Vec<String>,
+    /// Its requests on this way, for each request of the origin.
+    pub requests: Figure,
+    /// Its own CPU on this way by class, ns per request of the origin.
+    pub cpu: ClassFigures,
+    /// Bytes that it allocates on this way, per request of the origin.
+    pub alloc_bytes: Figure,
 }
 
 /// What carrying messages costs, per request of an origin, ns/request.

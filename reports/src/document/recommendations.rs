@@ -179,3 +179,18 @@ pub struct Recommendation {
     /// The thresholds that decided.
     pub thresholds: Vec<Threshold>,
 }
+
+/// A recommendation that somebody decided to leave, for a reason and until a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// Its id.
+    pub id: String,
+    /// The recommendation in one sentence.
+    pub title: String,
+    /// What it would have said.
+    pub verdict: Verdict,
+    /// Why it is left, as the ignore file says.
+    pub reason: String,
+    /// The last day of it, `2027-01-31`; empty for no end.
+    pub until: String,
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallShapeReport, ClassFigures, Figure, Quantiles};
+use super::{CallShapeReport, ClassFigures, Figure, FigureUnit, Quantiles};
 
 /// One service: all its instances together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct ServiceReport {
     pub threads: Figure,
     /// Cores that one process may use.
     pub cores_limit: Figure,
+    /// CPU of the process that used most, as a multiple of the mean of all: 1 is even.
+    #[serde(default = "absent_ratio")]
+    pub imbalance: Figure,
     /// Share of the process CPU that carried messages (encode, decode, protocol, io of all accounts).
     pub message_share: Figure,
     /// Operations; largest total CPU first.
@@ -64,6 +67,9 @@ pub struct InstanceReport {
     pub host: String,
     /// Which start of the process, 32 hex digits.
     pub epoch: String,
+    /// Versions of the service that it reported; one, unless a start changed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<String>,
     /// How CPU time was read: `rseq`, `scaled`, `thread`, …
     pub clock_mode: String,
     /// Version of the agent.
@@ -78,6 +84,9 @@ pub struct InstanceReport {
     pub threads: Figure,
     /// Cores that the process may use.
     pub cores_limit: Figure,
+    /// Its share of the CPU of the service.
+    #[serde(default = "absent_ratio")]
+    pub share: Figure,
     /// Windows in which it reported.
     pub windows: u64,
 }
@@ -184,13 +193,43 @@ pub struct OperationReport {
     pub peak_live_max: Figure,
     /// Mean over requests of the bytes each held at its peak.
     pub peak_live_mean: Figure,
+    /// Bytes that the operation keeps alive beyond its requests, by sampling, on average over the windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained: Option<Figure>,
     /// Squared coefficient of variation of the CPU of a request (`c_s²`): 0 constant, 1 exponential.
     pub service_time_cs2: Figure,
     /// Index of dispersion of arrivals in slots of 100 ms (variance ÷ mean): 1 Poisson, more is burstier.
     pub arrival_dispersion: Figure,
     /// Who calls it; largest share first.
     pub callers: Vec<CallerShare>,
+    /// Named pieces of code inside it; dearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionReport>,
     /// How its calls ran; those seen most often first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shapes: Vec<CallShapeReport>,
 }
+
+/// A named piece of code inside an operation. Its figures are "of which": they stand in the operation too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegionReport {
+    /// Row id, `region:…`.
+    pub id: String,
+    /// Names from the outermost region to this one.
+    pub path: Vec<String>,
+    /// Times it ran, for each ended request.
+    pub runs: Figure,
+    /// CPU without the regions inside it, ns/request.
+    pub cpu: Figure,
+    /// CPU with them, ns/request.
+    pub cpu_inclusive: Figure,
+    /// Bytes allocated without the regions inside it, bytes/request.
+    pub alloc_bytes: Figure,
+}
+
+/// What a document of before these figures says of them.
+fn absent_ratio() -> Figure {
+    Figure::unknown(FigureUnit::Ratio, BEFORE)
+}
+
+const BEFORE: &str = "the document is from before this figure";

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Figure;
+
 /// The range of event time and how well it is covered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowReport {
@@ -22,6 +24,27 @@ pub struct WindowReport {
     pub windows: u64,
     /// True when the range is too short to hold a daily peak: verdicts then speak of the load seen.
     pub at_the_load_seen: bool,
+    /// How much of the traffic the figures speak of; absent in documents of before it was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     /// What a reader must know about the coverage, in sentences. Empty when nothing is missing.
     pub notes: Vec<String>,
+}
+
+/// How much of the traffic the figures speak of, and what it adds up to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Share of all calls and requests from outside that a service with the agent answered.
+    pub answered: Figure,
+    /// Share of the calls that services with the agent made whose answering end has it too.
+    pub both_ends: Figure,
+    /// Processes that reported.
+    pub processes: Figure,
+    /// CPU of all services together, by the kernel, cores.
+    pub cpu_cores: Figure,
+    /// Share of it that carried messages (encode, decode, protocol, io of all accounts).
+    pub message_share: Figure,
+    /// What the cores cost in an hour, where there is a price sheet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Figure>,
 }

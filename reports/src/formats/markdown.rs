@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::Document;
 use crate::decide::say;
 use crate::document::{Figure, FigureUnit, Recommendation};
+use crate::html::text::sanitize;
 
 /// A summary: verdicts, origins, dearest edges, capacity, sum check. Names are escaped, so that none of them
 /// becomes markup.
@@ -190,7 +191,7 @@ fn conservation(out: &mut String, d: &Document) -> std::fmt::Result {
     Ok(())
 }
 
-fn figure(figure: &Figure) -> String {
+pub(super) fn figure(figure: &Figure) -> String {
     figure
         .value
         .map_or_else(|| "not known".to_owned(), |value| shown(value, figure.unit))
@@ -216,13 +217,15 @@ fn shown(value: f64, unit: FigureUnit) -> String {
 }
 
 /// Makes a name plain text: no table cell, link, HTML or line ends where it ends.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in sanitize(text).chars() {
         match c {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
+            // Nobody is called by a name in a pull request.
+            '@' => out.push_str("&#64;"),
             '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' => {
                 out.push('\\');
                 out.push(c);

@@ -39,6 +39,10 @@ impl Anchors {
                     of(&operation_name(&operation.operation, &operation.class)),
                 );
             }
+            for region in service.operations.iter().flat_map(|o| &o.regions) {
+                let last = region.path.last().map_or("", String::as_str);
+                anchors.add(&region.id, format!("region {}", name(last)));
+            }
             for owner in &service.owners {
                 anchors.add(&owner.id, of(&name(&owner.name)));
             }
@@ -72,6 +76,12 @@ impl Anchors {
                 );
             }
         }
+        for latency in &document.capacity.latency {
+            anchors.add(
+                &latency.id,
+                format!("response of {}", name(&latency.operation)),
+            );
+        }
         for service in &document.capacity.services {
             anchors.add(
                 &service.id,
@@ -88,6 +98,14 @@ impl Anchors {
             anchors.add(&recommendation.id, clip(&recommendation.title, 60));
         }
         anchors
+    }
+
+    /// No rows: the page of a change links to none.
+    pub(crate) fn none() -> Self {
+        Self {
+            targets: BTreeMap::new(),
+            used: BTreeSet::new(),
+        }
     }
 
     fn add(&mut self, id: &str, label: String) {

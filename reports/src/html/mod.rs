@@ -9,8 +9,10 @@
 //! embedded document passes [`text::embed_json`], and identifiers are made of letters, digits and hyphens only.
 
 mod anchors;
+mod change_page;
 mod figure;
 pub mod format;
+mod live;
 mod markup;
 mod page;
 mod picture;
@@ -18,4 +20,7 @@ mod section;
 mod table;
 pub mod text;
 
+pub(crate) use change_page::headline as change_headline;
+pub use change_page::render_change;
+pub use live::{render_live, script, style};
 pub use page::render;

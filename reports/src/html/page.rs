@@ -17,10 +17,10 @@ use super::text::{embed_json, name};
 use crate::document::Document;
 
 /// The page's style sheet. Nothing in it comes from a document.
-const STYLE: &str = include_str!("../../templates/report.css");
+pub(super) const STYLE: &str = include_str!("../../templates/report.css");
 
 /// The page's script. Nothing in it comes from a document.
-const SCRIPT: &str = include_str!("../../templates/report.js");
+pub(super) const SCRIPT: &str = include_str!("../../templates/report.js");
 
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -38,6 +38,8 @@ struct Page<'a> {
     memory: Markup,
     capacity: Markup,
     recommendations: Markup,
+    what_if: Markup,
+    change: Markup,
     conservation: Markup,
     method: Markup,
     data: Data,
@@ -84,6 +86,8 @@ const CONTENTS: &[(&str, &str)] = &[
     ("memory", "Memory"),
     ("capacity", "Capacity"),
     ("recommendations", "Recommendations"),
+    ("what-if", "What if"),
+    ("change", "Change"),
     ("conservation", "Conservation"),
     ("quality", "Quality"),
     ("method", "Method and limits"),
@@ -115,6 +119,8 @@ pub fn render(document: &Document) -> String {
         memory: section::memory::section(document, &anchors),
         capacity: section::capacity::section(document, &anchors),
         recommendations: section::recommendations::section(document, &anchors),
+        what_if: section::what_if::section(document, &anchors),
+        change: section::change::section(document, &anchors),
         conservation: section::conservation::section(document, &anchors),
         method: section::method::section(document),
         data: embedded(document),
@@ -134,7 +140,7 @@ fn title(document: &Document) -> String {
 }
 
 /// Forbids everything but this very style and script.
-fn policy(style: &str, script: &str) -> String {
+pub(super) fn policy(style: &str, script: &str) -> String {
     format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         hash(style),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use weighbridge_wire::{
     CallShapeKey, CallStepKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey,
-    LossKey, OperationKey, OwnerKey, ProcessKey, RowKind, RowSet, RowValue, SeriesKey, ServiceId,
-    Window, column, scope,
+    LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind, RowSet, RowValue, SeriesKey,
+    ServiceId, Window, column, scope,
 };
 
 use super::shapes::Shapes;
@@ -163,8 +163,12 @@ pub(crate) struct ServiceFacts {
     /// By database and entity.
     pub(crate) entities: BTreeMap<(Name, Name), EntityFacts>,
     pub(crate) processes: BTreeMap<ProcessKey, Sums>,
+    /// The versions that each process reported.
+    pub(crate) process_versions: BTreeMap<ProcessKey, BTreeSet<String>>,
     /// All processes together.
     pub(crate) process: Sums,
+    /// By operation and class, then by path; a region does not name the component.
+    pub(crate) regions: BTreeMap<(Name, Name), BTreeMap<Name, Sums>>,
     /// By operation and class; a shape does not name the component.
     pub(crate) shapes: BTreeMap<(Name, Name), Shapes>,
     /// By place and reason.
@@ -185,7 +189,9 @@ impl ServiceFacts {
             sizes: BTreeMap::new(),
             entities: BTreeMap::new(),
             processes: BTreeMap::new(),
+            process_versions: BTreeMap::new(),
             process: Sums::default(),
+            regions: BTreeMap::new(),
             shapes: BTreeMap::new(),
             losses: BTreeMap::new(),
         }
@@ -341,6 +347,10 @@ impl ServiceFacts {
                     let Some(k) = ProcessKey::read(key) else {
                         continue;
                     };
+                    let versions = self.process_versions.entry(k.clone()).or_default();
+                    if !id.version.is_empty() && !versions.contains(&id.version) {
+                        versions.insert(id.version.clone());
+                    }
                     self.processes
                         .entry(k)
                         .or_default()
@@ -364,8 +374,16 @@ impl ServiceFacts {
                         self.read_step(k, slot, quality, value);
                     }
                 }
+                RowKind::Region => {
+                    let Some(k) = RegionKey::read(key) else {
+                        continue;
+                    };
+                    let of = self.regions.entry((k.operation, k.class)).or_default();
+                    let sums = of.entry(k.region).or_default();
+                    sums.add(slot, quality, value);
+                }
                 // Not part of this report.
-                RowKind::Region | RowKind::Exemplar => {}
+                RowKind::Exemplar => {}
             }
         }
     }

@@ -44,6 +44,15 @@ pub(crate) fn operation(service: &str, op: &Op, process_ns: f64) -> OperationRep
         alloc_count: measured((unit / 900.0).round(), FigureUnit::PerRequest),
         peak_live_max: measured(op.peak * 1.6, FigureUnit::Bytes),
         peak_live_mean: measured(op.peak, FigureUnit::BytesPerRequest),
+        retained: Some(measured(op.peak * 0.3, FigureUnit::Bytes)),
+        regions: vec![RegionReport {
+            id: format!("region:{service}/{}/load;parse", op.name),
+            path: vec!["load".to_owned(), "parse".to_owned()],
+            runs: measured(2.0, FigureUnit::PerRequest),
+            cpu: measured(unit * 0.1, FigureUnit::NsPerRequest),
+            cpu_inclusive: measured(unit * 0.15, FigureUnit::NsPerRequest),
+            alloc_bytes: measured(op.peak * 0.2, FigureUnit::BytesPerRequest),
+        }],
         service_time_cs2: measured(0.42, FigureUnit::Ratio),
         arrival_dispersion: if thin {
             unknown("fewer than 400 requests", FigureUnit::Ratio)
@@ -157,6 +166,8 @@ pub(crate) fn service(
         rss_peak: measured(44.1e6, FigureUnit::Bytes),
         threads: measured(7.0, FigureUnit::Count),
         cores_limit: measured(2.0, FigureUnit::Cores),
+        versions: vec!["0.1.0".to_owned()],
+        share: measured(1.0, FigureUnit::Ratio),
         windows: 60,
     };
     let report = ServiceReport {
@@ -189,6 +200,7 @@ pub(crate) fn service(
         rss_init: measured(12.2e6, FigureUnit::Bytes),
         threads: measured(7.0, FigureUnit::Count),
         cores_limit: measured(2.0, FigureUnit::Cores),
+        imbalance: unknown("one process only", FigureUnit::Ratio),
         message_share: measured(message_share, FigureUnit::Ratio),
         operations: report_operations,
     };
@@ -462,7 +474,12 @@ pub(crate) fn origin(
             total: of(overhead_us.iter().sum()),
             share: measured(overhead / total, FigureUnit::Ratio),
         },
+        money: Some(measured(
+            rate * total / 1e9 * 0.04,
+            FigureUnit::MoneyPerHour,
+        )),
         wall: quantiles((rate * 60.0) as u64, total * 1.6),
+        paths: paths(service, operation, parts),
         services,
         operations: parts
             .iter()
@@ -484,6 +501,63 @@ pub(crate) fn origin(
             })
             .collect(),
     }
+}
+
+/// The origin's own operation first, the others called by it.
+fn paths(service: &str, operation: &str, parts: &[(&str, &str, f64, [f64; 6])]) -> Vec<OriginPath> {
+    let root = format!("operation:{service}/{operation}");
+    let mut sorted: Vec<_> = parts.iter().collect();
+    sorted.sort_by_key(|part| (part.0, part.1) != (service, operation));
+    sorted
+        .into_iter()
+        .map(|(at, what, calls, us)| {
+            let row = format!("operation:{at}/{what}");
+            OriginPath {
+                rows: if row == root {
+                    vec![row]
+                } else {
+                    vec![root.clone(), row]
+                },
+                requests: measured(*calls, FigureUnit::PerRequest),
+                cpu: classes(
+                    us.map(|us| us * 1000.0 * calls),
+                    0.04,
+                    FigureUnit::NsPerRequest,
+                ),
+                alloc_bytes: measured(1_000.0 * calls, FigureUnit::BytesPerRequest),
+            }
+        })
+        .collect()
+}
+
+/// Responses that grow with load until they are not known.
+pub(crate) fn latency(origins: &[OriginReport]) -> Vec<OriginLatency> {
+    let loads = [
+        0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5,
+    ];
+    origins
+        .iter()
+        .map(|origin| OriginLatency {
+            id: format!("latency:{}/{}", origin.service, origin.operation),
+            origin: origin.id.clone(),
+            service: origin.service.clone(),
+            operation: origin.operation.clone(),
+            points: loads
+                .iter()
+                .map(|load| LatencyPoint {
+                    load_factor: *load,
+                    response: if *load > 4.0 {
+                        unknown("saturated", FigureUnit::Ns)
+                    } else {
+                        estimated(
+                            known(&origin.wall.mean) * (0.8 + 0.2 * load),
+                            FigureUnit::Ns,
+                        )
+                    },
+                })
+                .collect(),
+        })
+        .collect()
 }
 
 pub(crate) fn edge_checks(edge: &EdgeReport) -> Vec<EdgeConservation> {
@@ -532,6 +606,11 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
                 cores_limit: measured(0.25, FigureUnit::Cores),
                 cores_variable: between(grows, 0.05, FigureUnit::Cores),
                 cores_base: measured(fixed, FigureUnit::Cores),
+                target_load: estimated((0.15 - fixed) / grows, FigureUnit::Ratio),
+                knee_load: estimated(0.12 / grows, FigureUnit::Ratio),
+                saturation_load: estimated((0.25 - fixed) / grows, FigureUnit::Ratio),
+                utilisation_one_less: unknown("one process is all there is", FigureUnit::Ratio),
+                saturation_load_one_less: unknown("one process is all there is", FigureUnit::Ratio),
                 points: factors
                     .iter()
                     .map(|factor| {
@@ -556,6 +635,11 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
                             } else {
                                 estimated(need / (0.25 - need).max(0.01) * 3e5, FigureUnit::Ns)
                             },
+                            memory: estimated(
+                                44.1e6 * (need / 0.25 / 0.6).ceil().max(1.0),
+                                FigureUnit::Bytes,
+                            ),
+                            money: Some(estimated(need * 0.04, FigureUnit::MoneyPerHour)),
                             extrapolated: *factor > 1.0,
                             saturated,
                         }
@@ -566,6 +650,13 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
         .collect();
     CapacityReport {
         target_utilisation: 0.6,
+        least_processes: 1,
+        latency: Vec::new(),
+        prices: Some(PriceSheet {
+            core_hour: 0.04,
+            gib_hour: 0.005,
+            currency: "EUR".to_owned(),
+        }),
         load_factors: factors.to_vec(),
         total_cores: (0..factors.len())
             .map(|i| {

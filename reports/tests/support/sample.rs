@@ -194,9 +194,20 @@ pub(crate) fn erp() -> Document {
             window_ns: Some(1_000_000_000),
             windows: 60,
             at_the_load_seen: true,
+            coverage: Some(Coverage {
+                answered: measured(0.97, FigureUnit::Ratio),
+                both_ends: measured(0.97, FigureUnit::Ratio),
+                processes: measured(4.0, FigureUnit::Count),
+                cpu_cores: between(all, 0.04, FigureUnit::Cores),
+                message_share: measured(0.23, FigureUnit::Ratio),
+                money: Some(measured(all * 0.04, FigureUnit::MoneyPerHour)),
+            }),
             notes: vec!["accounting reported in 59 of 60 windows.".to_owned()],
         },
-        capacity: capacity(&services),
+        capacity: CapacityReport {
+            latency: latency(&origins),
+            ..capacity(&services)
+        },
         conservation: ConservationReport {
             cpu_exact: true,
             edges_exact: true,
@@ -209,6 +220,14 @@ pub(crate) fn erp() -> Document {
         edges,
         entities: entities(),
         recommendations: recommendations(),
+        suppressed: vec![Suppressed {
+            id: "rec:merge:a+b".to_owned(),
+            title: "Merge a and b".to_owned(),
+            verdict: Verdict::Try,
+            reason: "two teams".to_owned(),
+            until: "2027-01-31".to_owned(),
+        }],
+        change: None,
         quality: quality(),
     }
 }
@@ -221,10 +240,13 @@ pub(crate) fn empty() -> Document {
     document.edges.clear();
     document.entities.clear();
     document.recommendations.clear();
+    document.suppressed.clear();
     document.conservation.services.clear();
     document.conservation.edges.clear();
     document.capacity.services.clear();
     document.capacity.total_cores.clear();
+    document.capacity.latency.clear();
+    document.window.coverage = None;
     document.window.window_ns = None;
     document.window.windows = 0;
     document.window.notes.clear();

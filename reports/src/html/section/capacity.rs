@@ -13,6 +13,9 @@ use crate::html::picture;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
+/// Services and origins in the tables below the first: the largest. `report.json` has all.
+const ROWS_SHOWN: usize = 24;
+
 /// Services drawn as lines beside their sum.
 const LINES_SHOWN: usize = 5;
 
@@ -22,7 +25,12 @@ struct Capacity {
     chart: Markup,
     table: Markup,
     terms: Markup,
+    limits: Markup,
+    latency: Markup,
+    responses: Markup,
     target: String,
+    has_services: bool,
+    few: bool,
     notes: Vec<String>,
 }
 
@@ -33,7 +41,12 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         chart: chart(capacity),
         table: table(capacity, anchors),
         terms: terms(capacity, anchors),
+        limits: limits(capacity, anchors),
+        latency: latency_chart(capacity),
+        responses: responses(capacity, anchors),
         target: format::percent(capacity.target_utilisation),
+        has_services: !capacity.services.is_empty(),
+        few: capacity.services.len() > ROWS_SHOWN || capacity.latency.len() > ROWS_SHOWN / 2,
         notes: capacity
             .notes
             .iter()
@@ -114,6 +127,10 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         figures("Cores", "Needed, with the 90 % interval"),
         figures("Utilisation", "Of today’s processes at this load"),
         figures("Processes", "Needed at the target utilisation"),
+        figures(
+            "Memory",
+            "Of the processes needed, each as large as the largest seen",
+        ),
         figures("Wait for a core", "Mean, with today’s processes"),
         words("Mark", ""),
     ];
@@ -145,6 +162,7 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
                     .interval(&at.cores, Show::Bare, &mut notes)
                     .figure(&at.utilisation, Show::Plain, &mut notes)
                     .figure(&at.replicas, Show::Number, &mut notes)
+                    .figure(&at.memory, Show::Plain, &mut notes)
                     .figure(&at.wait, Show::Plain, &mut notes)
                     .markup(&Markup::composed(marks.join(" "))),
             );
@@ -166,7 +184,7 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         rows.push(
             row.cell(load_cell(*factor))
                 .interval(total, Show::Bare, &mut notes)
-                .empty(3)
+                .empty(4)
                 .markup(&Markup::composed(mark.to_owned()))
                 .strong(),
         );
@@ -201,6 +219,7 @@ fn terms(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     let rows = capacity
         .services
         .iter()
+        .take(ROWS_SHOWN)
         .map(|service| {
             Row::new("")
                 .head(&anchors.link_as(&service.id, &service.service))
@@ -213,6 +232,147 @@ fn terms(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     Table::new(
         "t-capacity-terms",
         "What the lines are made of",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+/// How far today's processes reach.
+fn limits(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        figures(
+            "Target at",
+            "Load at which today’s processes reach the target utilisation, as a multiple of the load seen",
+        ),
+        figures(
+            "Knee at",
+            "Load at which a request waits for a core as long as it computes; from there waits grow fast",
+        ),
+        figures("Full at", "Load at which today’s processes are fully used"),
+        figures(
+            "N−1: used",
+            "Utilisation at the load seen with one process less",
+        ),
+        figures(
+            "N−1: full at",
+            "Load at which one process less is fully used",
+        ),
+    ];
+    let rows = capacity
+        .services
+        .iter()
+        .take(ROWS_SHOWN)
+        .map(|service| {
+            Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .interval(&service.target_load, Show::Number, &mut notes)
+                .figure(&service.knee_load, Show::Number, &mut notes)
+                .interval(&service.saturation_load, Show::Number, &mut notes)
+                .figure(&service.utilisation_one_less, Show::Plain, &mut notes)
+                .interval(&service.saturation_load_one_less, Show::Number, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-limits",
+        "How far today’s processes reach, in multiples of the load seen",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+fn latency_chart(capacity: &CapacityReport) -> Markup {
+    let shown: Vec<_> = capacity
+        .latency
+        .iter()
+        .filter(|origin| {
+            origin
+                .points
+                .iter()
+                .filter(|p| p.response.value.is_some())
+                .count()
+                > 1
+        })
+        .take(LINES_SHOWN)
+        .zip(Ink::SERIES)
+        .collect();
+    if shown.is_empty() {
+        return Markup::default();
+    }
+    let max = shown
+        .iter()
+        .flat_map(|(origin, _)| &origin.points)
+        .filter_map(|p| p.response.value)
+        .fold(0.0, f64::max);
+    let entries: Vec<(Ink, String)> = shown
+        .iter()
+        .map(|(origin, ink)| (*ink, name(&origin.operation)))
+        .collect();
+    let legend: Vec<(Ink, &str)> = entries
+        .iter()
+        .map(|(ink, label)| (*ink, label.as_str()))
+        .collect();
+    let chart = LineChart {
+        caption: Caption {
+            id: "chart-latency",
+            title: "Mean response against load, with today’s processes",
+            description: "One line for each of the dearest origins; it ends where a service on its way is saturated.",
+        },
+        lines: shown
+            .iter()
+            .map(|(origin, ink)| Line {
+                label: name(&origin.operation),
+                ink: *ink,
+                points: origin
+                    .points
+                    .iter()
+                    .filter_map(|p| point(p.load_factor, &p.response, p.load_factor > 1.0))
+                    .collect(),
+            })
+            .collect(),
+        scale: Scale::nanoseconds(max),
+        x_label: "Load, as a multiple of the load seen",
+        x_suffix: "×",
+    };
+    picture::figure(&chart.caption, &picture::legend(&legend), |layout| {
+        lines(&chart, layout)
+    })
+}
+
+fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    const LOADS: [&str; 12] = [
+        "0.25×", "0.5×", "0.75×", "1×", "1.25×", "1.5×", "2×", "2.5×", "3×", "4×", "5×", "7.5×",
+    ];
+    let mut notes = Notes::default();
+    let mut columns = vec![words("Origin", "")];
+    columns.extend(LOADS.map(|load| figures(load, "Mean response at this load")));
+    let rows: Vec<Row> = capacity
+        .latency
+        .iter()
+        .take(ROWS_SHOWN / 2)
+        .map(|origin| {
+            let mut row = Row::new(anchors.slug(&origin.id)).head(&Markup::composed(format!(
+                "{}<small>{}</small>",
+                anchors.link_as(&origin.origin, &origin.operation),
+                Markup::text(&name(&origin.service)),
+            )));
+            for point in &origin.points {
+                row = row.figure(&point.response, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        "t-latency",
+        "Mean response of each origin at 12 loads, with today’s processes",
         columns,
         rows,
         notes,

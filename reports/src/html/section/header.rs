@@ -3,8 +3,8 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Document, FigureUnit};
-use crate::html::figure::{self, Show};
+use crate::document::{Coverage, Document};
+use crate::html::figure;
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::text;
@@ -60,6 +60,19 @@ pub(crate) fn section(document: &Document) -> Markup {
     })
 }
 
+#[derive(Template)]
+#[template(path = "tiles.html")]
+struct Tiles {
+    tiles: Vec<Tile>,
+}
+
+/// The tiles without what stands around them.
+pub(crate) fn tiles_alone(document: &Document) -> Markup {
+    rendered(&Tiles {
+        tiles: tiles(document),
+    })
+}
+
 /// A number with its noun.
 pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
     let noun = if count == 1 { one } else { many };
@@ -70,6 +83,7 @@ pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
 }
 
 fn tiles(document: &Document) -> Vec<Tile> {
+    let coverage = document.window.coverage.as_ref();
     let processes: usize = document.services.iter().map(|s| s.instances.len()).sum();
     let unexplained = &document.quality.unexplained_share;
     let mut out = vec![
@@ -81,8 +95,15 @@ fn tiles(document: &Document) -> Vec<Tile> {
                 plural(processes as u64, "process", "processes")
             ),
         },
-        total_cpu(document),
-        carrying(document),
+        total_cpu(document, coverage),
+        Tile {
+            label: "Carrying messages",
+            value: coverage.map_or_else(
+                || "not known".to_owned(),
+                |c| figure::sentence(&c.message_share),
+            ),
+            note: "of the CPU time: encode, decode, protocol, io".to_owned(),
+        },
         Tile {
             label: "Explained",
             value: unexplained.value.map_or_else(
@@ -97,73 +118,68 @@ fn tiles(document: &Document) -> Vec<Tile> {
             note: "of the CPU time went to the agent’s own thread".to_owned(),
         },
     ];
-    let blind = document
-        .edges
-        .iter()
-        .filter(|edge| !edge.from.instrumented || !edge.to.instrumented)
-        .count();
-    out.push(Tile {
-        label: "Coverage",
-        value: if document.edges.is_empty() {
-            "no edges".to_owned()
-        } else {
-            format!(
-                "{} of {}",
-                document.edges.len() - blind,
-                document.edges.len()
-            )
-        },
-        note: if document.edges.is_empty() {
-            "no service called another in this range".to_owned()
-        } else {
-            "edges are seen from both ends".to_owned()
-        },
-    });
+    out.push(covered(coverage));
     out
 }
 
-fn total_cpu(document: &Document) -> Tile {
-    let known: Vec<f64> = document
-        .services
-        .iter()
-        .filter_map(|s| s.cpu_cores.value)
-        .collect();
-    let missing = document.services.len() - known.len();
+/// Which part of the traffic came from instances with the agent.
+fn covered(coverage: Option<&Coverage>) -> Tile {
+    let known = coverage.and_then(|c| c.answered.value.map(|share| (c, share)));
+    let (value, note) = match known {
+        None => (
+            "not known".to_owned(),
+            "no call was seen in this range".to_owned(),
+        ),
+        Some((coverage, share)) => (
+            format::percent(share),
+            match coverage.both_ends.value {
+                Some(both) => format!(
+                    "of the calls were answered by a process with the agent; of those between services {} are seen from \
+                     both ends",
+                    format::percent(both)
+                ),
+                None => "of the calls were answered by a process with the agent".to_owned(),
+            },
+        ),
+    };
     Tile {
-        label: "CPU used",
-        value: if known.is_empty() {
-            "not known".to_owned()
-        } else {
-            figure::quantity(known.iter().sum(), FigureUnit::Cores, Show::Plain).to_string()
-        },
-        note: if missing == 0 {
-            "by all processes, as the kernel counts".to_owned()
-        } else {
-            format!(
-                "as the kernel counts; not known for {}",
-                plural(missing as u64, "service", "services")
-            )
-        },
+        label: "Coverage",
+        value,
+        note,
     }
 }
 
-/// Which share of the CPU time of all services carried messages.
-fn carrying(document: &Document) -> Tile {
-    let mut messages = 0.0;
-    let mut all = 0.0;
-    for service in &document.services {
-        if let (Some(share), Some(cpu)) = (service.message_share.value, service.cpu_process.value) {
-            messages += share * cpu;
-            all += cpu;
-        }
+fn total_cpu(document: &Document, coverage: Option<&Coverage>) -> Tile {
+    let missing = document
+        .services
+        .iter()
+        .filter(|s| s.cpu_cores.value.is_none())
+        .count();
+    let mut note = if missing == 0 {
+        "by all processes, as the kernel counts".to_owned()
+    } else {
+        format!(
+            "as the kernel counts; not known for {}",
+            plural(missing as u64, "service", "services")
+        )
+    };
+    if let Some((money, prices)) = coverage
+        .and_then(|c| c.money.as_ref())
+        .and_then(|money| money.value)
+        .zip(document.capacity.prices.as_ref())
+    {
+        note.push_str(&format!(
+            "; {} {} an hour",
+            format::significant(money, 3),
+            text::name(&prices.currency)
+        ));
     }
     Tile {
-        label: "Carrying messages",
-        value: if all > 0.0 {
-            format::percent(messages / all)
-        } else {
-            "not known".to_owned()
-        },
-        note: "of the CPU time: encode, decode, protocol, io".to_owned(),
+        label: "CPU used",
+        value: coverage.map_or_else(
+            || "not known".to_owned(),
+            |c| figure::sentence(&c.cpu_cores),
+        ),
+        note,
     }
 }

@@ -1,25 +1,35 @@
 //! The service map as a figure: what stands on it, and what its arrows say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chart::{Caption, MapEdge, MapNode, ServiceMap, service_map};
-use crate::document::{Document, EdgeReport, FigureUnit, OriginReport};
+use crate::chart::{Caption, MapEdge, MapNode, MapProposal, ServiceMap, service_map};
+use crate::document::{
+    Document, EdgeReport, Figure, FigureUnit, OriginReport, Recommendation, RecommendationKind,
+    Verdict,
+};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
-use crate::html::text::name;
+use crate::html::text::{self, name};
 
 use super::edges::MANY_CALLS;
 
 /// Most services on the map: those with the dearest edges first.
 const MAP_NODES: usize = 16;
 
+/// Most proposed boundaries drawn over the map.
+const PROPOSALS_SHOWN: usize = 9;
+
 /// All edges between two nodes, as one.
 #[derive(Default)]
 struct Bundle {
     rate: f64,
+    bytes: f64,
+    /// Wait of all calls, ns a second.
+    waited: f64,
+    waits: f64,
     overhead: f64,
     overhead_known: bool,
     weighted_share: f64,
@@ -95,7 +105,8 @@ pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
         });
     }
     let mut left_out: usize = 0;
-    for edge in &document.edges {
+    // Calls from outside stand there as origins, each with its rate.
+    for edge in document.edges.iter().filter(|edge| edge.from.instrumented) {
         let new = [&edge.from.service, &edge.to.service]
             .into_iter()
             .chain(edge.broker.as_ref())
@@ -136,6 +147,7 @@ pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
         .iter()
         .map(|((from, to), bundle)| map_edge(*from, *to, bundle, heaviest, &nodes.nodes))
         .collect();
+    let proposals = proposals(document);
     let map = ServiceMap {
         caption: Caption {
             id: "map",
@@ -143,6 +155,15 @@ pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
             description: "Services as boxes, calls as arrows from the caller to the called; the thicker, the more CPU \
                           its messages cost; dashed where the caller does not wait. The tables below hold the same.",
         },
+        proposals: proposals
+            .iter()
+            .enumerate()
+            .map(|(n, recommendation)| MapProposal {
+                mark: (n + 1).to_string(),
+                description: text::sentence(&recommendation.title),
+                nodes: subject_nodes(recommendation, &nodes.index),
+            })
+            .collect(),
         nodes: nodes.nodes,
         edges,
     };
@@ -160,10 +181,48 @@ pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     } else {
         String::new()
     };
+    let legend = legend(&proposals, anchors);
     (
-        picture::figure(&map.caption, "", |layout| service_map(&map, layout)),
+        picture::figure(&map.caption, &legend, |layout| service_map(&map, layout)),
         note,
     )
+}
+
+/// Changes of boundaries that are worth doing or trying, numbered in this order on the map.
+fn proposals(document: &Document) -> Vec<&Recommendation> {
+    use RecommendationKind::{Merge, Move, Replicate, Shard, Split};
+    document
+        .recommendations
+        .iter()
+        .filter(|r| matches!(r.verdict, Verdict::Do | Verdict::Try))
+        .filter(|r| matches!(r.kind, Merge | Split | Move | Replicate | Shard))
+        .take(PROPOSALS_SHOWN)
+        .collect()
+}
+
+fn subject_nodes(recommendation: &Recommendation, index: &BTreeMap<String, usize>) -> Vec<usize> {
+    let nodes: BTreeSet<usize> = recommendation
+        .subjects
+        .iter()
+        .filter_map(|subject| index.get(&subject.service).copied())
+        .collect();
+    nodes.into_iter().collect()
+}
+
+fn legend(proposals: &[&Recommendation], anchors: &Anchors) -> String {
+    if proposals.is_empty() {
+        return String::new();
+    }
+    let mut out = "<ol class=\"legend proposed\" aria-label=\"Proposed boundaries\">".to_owned();
+    for (n, recommendation) in proposals.iter().enumerate() {
+        out.push_str(&format!(
+            "<li><b>{}</b> {}</li>",
+            n + 1,
+            anchors.link_as(&recommendation.id, &recommendation.title)
+        ));
+    }
+    out.push_str("</ol>");
+    out
 }
 
 /// The outside world, as the caller of all origins that a request from outside can begin at. It stands first, and so
@@ -187,6 +246,28 @@ fn add(bundle: &mut Bundle, edge: &EdgeReport, anchors: &Anchors) {
             bundle.share_weight += cores;
         }
     }
+    let wait = if edge.mode == "async" {
+        &edge.lag
+    } else {
+        &edge.wait
+    };
+    if let (Some(wait), Some(rate)) = (wait.value, edge.rate.value) {
+        bundle.waited += wait * rate;
+        bundle.waits += rate;
+    }
+    // Bodies of both directions for one call, as the receiving side counted.
+    let bytes = |received: &Figure, sent: &Figure| received.value.or(sent.value).unwrap_or(0.0);
+    let traffic = &edge.traffic;
+    let both = bytes(
+        &traffic.request_body_bytes_received,
+        &traffic.request_body_bytes_sent,
+    ) + bytes(
+        &traffic.response_body_bytes_received,
+        &traffic.response_body_bytes_sent,
+    );
+    if let (Some(calls), Some(rate)) = (edge.calls.value.filter(|n| *n > 0.0), edge.rate.value) {
+        bundle.bytes += both / calls * rate;
+    }
     bundle.is_async |= edge.mode == "async";
     bundle.many |= edge
         .calls_per_request
@@ -205,12 +286,24 @@ fn map_edge(from: usize, to: usize, bundle: &Bundle, heaviest: f64, nodes: &[Map
     let of = |index: usize| nodes.get(index).map_or("", |n| n.name.as_str());
     let mut description = format!("{} to {}: {rate}", of(from), of(to));
     let mut label = vec![rate];
+    if bundle.bytes > 0.0 {
+        let bytes = format!("{}/s", format::bytes(bundle.bytes));
+        label.push(bytes.clone());
+        description.push_str(&format!(", {bytes} of bodies"));
+    }
     if bundle.overhead_known {
         let cores = figure::quantity(bundle.overhead, FigureUnit::Cores, Show::Plain);
         description.push_str(&format!(", message overhead {cores}"));
         if bundle.share_weight > 0.0 {
             let share = format::percent(bundle.weighted_share / bundle.share_weight);
-            label.push(format!("{share} msg"));
+            let wait = if bundle.waits > 0.0 {
+                let wait = format::duration(bundle.waited / bundle.waits);
+                description.push_str(&format!(", mean wait {wait}"));
+                format!(", {wait}")
+            } else {
+                String::new()
+            };
+            label.push(format!("{share} msg{wait}"));
             description.push_str(&format!(", {share} of what the calls cost"));
         }
     }

@@ -6,11 +6,14 @@ use super::rendered;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, bars};
 use crate::document::{Document, OperationReport, ServiceReport};
 use crate::html::anchors::{Anchors, operation_name};
-use crate::html::figure::{Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::name;
+
+/// Operations in the table: those with the largest peaks.
+const ROWS_SHOWN: usize = 60;
 
 #[derive(Template)]
 #[template(path = "memory.html")]
@@ -90,10 +93,15 @@ fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -
         ),
         figures("Allocated", "Bytes allocated by one request"),
         figures("Allocations", "By one request"),
+        figures(
+            "Retained",
+            "Bytes that the operation held at the ends of windows, mean, by sampling",
+        ),
         figures("In flight, most", "Most requests at one instant"),
     ];
     let rows = operations
         .iter()
+        .take(ROWS_SHOWN)
         .map(|(service, operation)| {
             Row::new("")
                 .head(&anchors.link_as(
@@ -105,12 +113,20 @@ fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -
                 .figure(&operation.peak_live_mean, Show::Plain, &mut notes)
                 .figure(&operation.alloc_bytes, Show::Plain, &mut notes)
                 .figure(&operation.alloc_count, Show::Plain, &mut notes)
+                .cell(match &operation.retained {
+                    Some(retained) => figure::cell(retained, Show::Plain, &mut notes),
+                    None => figure::unknown_cell("not sampled", &mut notes),
+                })
                 .figure(&operation.in_flight_max, Show::Number, &mut notes)
         })
         .collect();
     Table::new(
         "t-memory",
-        "Memory of one request, by operation",
+        if operations.len() > ROWS_SHOWN {
+            "Memory of one request, by operation: the largest peaks; report.json has all"
+        } else {
+            "Memory of one request, by operation"
+        },
         columns,
         rows,
         notes,

@@ -1,10 +1,12 @@
 //! The sections of the page, one file each, in the order in which they are read.
 
 pub(super) mod capacity;
+pub(super) mod change;
 pub(super) mod conservation;
 pub(super) mod edges;
 pub(super) mod entities;
 pub(super) mod findings;
+mod flames;
 pub(super) mod header;
 mod map_figure;
 pub(super) mod memory;
@@ -13,6 +15,7 @@ pub(super) mod origins;
 pub(super) mod recommendations;
 pub(super) mod services;
 mod shapes;
+pub(super) mod what_if;
 
 use super::markup::Markup;
 

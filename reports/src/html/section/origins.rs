@@ -2,11 +2,12 @@
 
 use askama::Template;
 
+use super::flames::{Labels, flames};
 use super::rendered;
 use crate::chart::{Bar, BarChart, Caption, Scale, stacked_bars};
 use crate::document::{Document, OriginReport};
 use crate::html::anchors::Anchors;
-use crate::html::figure::{Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
@@ -22,6 +23,8 @@ struct Origin {
     services: Markup,
     operations: Markup,
     overhead: Markup,
+    flames: Markup,
+    open: bool,
 }
 
 #[derive(Template)]
@@ -34,14 +37,45 @@ struct Origins {
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    build(document, anchors, true)
+}
+
+/// The section without flame graphs, all folded.
+pub(crate) fn live(document: &Document, anchors: &Anchors) -> Markup {
+    build(document, anchors, false)
+}
+
+fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
     let origins = &document.origins;
+    let labels = Labels::of(document);
+    // The one that crosses most services shows what is inside; more would hide what follows.
+    let widest = origins
+        .iter()
+        .enumerate()
+        .filter(|(_, origin)| origin.services.len() > 1)
+        .max_by(|a, b| {
+            let size = |o: &OriginReport| (o.services.len(), o.cores.value.unwrap_or(0.0));
+            let ((n, x), (m, y)) = (size(a.1), size(b.1));
+            n.cmp(&m).then(x.total_cmp(&y))
+        })
+        .map(|(index, _)| index);
     rendered(&Origins {
         chart: chart(origins),
         table: table(origins, anchors),
         origins: origins
             .iter()
             .enumerate()
-            .map(|(index, origin)| drill_down(index, origin, anchors))
+            .map(|(index, origin)| {
+                let flames = if whole {
+                    flames(index, origin, &labels, anchors)
+                } else {
+                    Markup::default()
+                };
+                let mut shown = drill_down(index, origin, document, anchors);
+                shown.flames = flames;
+                shown.open = whole && widest == Some(index);
+                shown
+            })
             .collect(),
     })
 }
@@ -93,6 +127,7 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
         ),
         figures("= Cores", "Rate × unit cost"),
         figures("Share", "Of the CPU of all origins"),
+        figures("Money/h", "At the price sheet"),
         figures(
             "Messages",
             "Share of the unit cost that carries messages: both sides, pools, brokers",
@@ -115,6 +150,7 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
                 .interval(&origin.unit_cost.total, Show::Plain, &mut notes)
                 .figure(&origin.cores, Show::Bare, &mut notes)
                 .figure(&origin.share, Show::Plain, &mut notes)
+                .cell(money(origin, &mut notes))
                 .figure(&origin.message_overhead.share, Show::Plain, &mut notes)
                 .figure(&origin.wall.p50, Show::Plain, &mut notes)
                 .figure(&origin.wall.p95, Show::Plain, &mut notes)
@@ -135,7 +171,26 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
     .markup()
 }
 
-fn drill_down(index: usize, origin: &OriginReport, anchors: &Anchors) -> Origin {
+/// Money at the price sheet; without one the cell says so, once for all.
+fn money(origin: &OriginReport, notes: &mut Notes) -> Markup {
+    match &origin.money {
+        Some(money) => figure::cell(money, Show::Bare, notes),
+        None => Markup::composed(format!(
+            "<td class=k>no price{}",
+            figure::reference(
+                "No price sheet: give one to report with --core-hour and --gib-hour, or try prices under What if.",
+                notes
+            )
+        )),
+    }
+}
+
+fn drill_down(
+    index: usize,
+    origin: &OriginReport,
+    document: &Document,
+    anchors: &Anchors,
+) -> Origin {
     Origin {
         slug: anchors.slug(&origin.id).to_owned(),
         operation: name(&origin.operation),
@@ -145,13 +200,15 @@ fn drill_down(index: usize, origin: &OriginReport, anchors: &Anchors) -> Origin 
             Some(share) => format!("{} messages", format::percent(share)),
             None => "messages not known".to_owned(),
         },
-        services: services(index, origin),
+        services: services(index, origin, document, anchors),
         operations: operations(index, origin, anchors),
         overhead: overhead(index, origin),
+        flames: Markup::default(),
+        open: false,
     }
 }
 
-fn services(index: usize, origin: &OriginReport) -> Markup {
+fn services(index: usize, origin: &OriginReport, document: &Document, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let mut columns = vec![
         words("Service", ""),
@@ -167,8 +224,13 @@ fn services(index: usize, origin: &OriginReport) -> Markup {
         .services
         .iter()
         .map(|service| {
+            let row_id = document
+                .services
+                .iter()
+                .find(|s| s.service == service.service)
+                .map_or("", |s| s.id.as_str());
             let mut row = Row::new("")
-                .head(&Markup::text(&name(&service.service)))
+                .head(&anchors.link_as(row_id, &service.service))
                 .figure(&service.requests, Show::Plain, &mut notes)
                 .figure(&service.cpu.total, Show::Plain, &mut notes)
                 .figure(&service.share, Show::Plain, &mut notes);

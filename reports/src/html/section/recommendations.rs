@@ -16,6 +16,7 @@ use crate::html::text::{self, escape_text};
 
 struct Card {
     slug: String,
+    id: String,
     verdict: &'static str,
     verdict_words: &'static str,
     kind: &'static str,
@@ -37,6 +38,16 @@ struct Card {
 struct Recommendations {
     cards: Vec<Card>,
     counts: Vec<(&'static str, &'static str, usize)>,
+    suppressed: Vec<Left>,
+}
+
+/// A recommendation that an ignore file leaves.
+struct Left {
+    title: String,
+    verdict: &'static str,
+    id: String,
+    reason: String,
+    until: String,
 }
 
 /// The section.
@@ -62,6 +73,17 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .map(|(index, r)| card(index, r, anchors))
             .collect(),
         counts,
+        suppressed: document
+            .suppressed
+            .iter()
+            .map(|s| Left {
+                title: text::sentence(&s.title),
+                verdict: verdict_words(s.verdict),
+                id: text::name(&s.id),
+                reason: text::sentence(&s.reason),
+                until: text::name(&s.until),
+            })
+            .collect(),
     })
 }
 
@@ -90,6 +112,7 @@ fn kind_words(kind: RecommendationKind) -> &'static str {
 fn card(index: usize, recommendation: &Recommendation, anchors: &Anchors) -> Card {
     Card {
         slug: anchors.slug(&recommendation.id).to_owned(),
+        id: text::clip(&recommendation.id, 300),
         verdict: recommendation.verdict.as_str(),
         verdict_words: verdict_words(recommendation.verdict),
         kind: kind_words(recommendation.kind),

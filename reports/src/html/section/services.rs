@@ -19,10 +19,14 @@ struct Service {
     cores: String,
     open: bool,
     operations: Markup,
+    regions: Markup,
     load: Markup,
     accounts: Markup,
     instances: Markup,
 }
+
+/// Services whose regions are shown: the largest. `report.json` has those of all.
+const REGIONS_SHOWN: usize = 8;
 
 #[derive(Template)]
 #[template(path = "services.html")]
@@ -50,6 +54,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                 // One shows what is inside; more would hide what follows.
                 open: index == 0 && document.services.len() < 10,
                 operations: operations(index, service, anchors),
+                regions: regions(index, service, anchors),
                 load: load(index, service),
                 accounts: accounts_link(document, service, anchors),
                 instances: instances(index, service, anchors),
@@ -162,6 +167,10 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
         figures("Base", "Cores that one process uses without any request"),
         figures("Threads", "Most in one process"),
         figures("Limit", "Cores that one process may use"),
+        figures(
+            "Imbalance",
+            "CPU of the busiest process as a multiple of the mean of all: 1 is even",
+        ),
     ];
     columns.extend(CLASS_COLUMNS);
     let rows = document
@@ -178,7 +187,8 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
                 .figure(&service.agent.share, Show::Plain, &mut notes)
                 .figure(&service.base.cpu, Show::Bare, &mut notes)
                 .figure(&service.threads, Show::Plain, &mut notes)
-                .figure(&service.cores_limit, Show::Bare, &mut notes);
+                .figure(&service.cores_limit, Show::Bare, &mut notes)
+                .figure(&service.imbalance, Show::Number, &mut notes);
             for (_, class) in service.cpu_by_class.each() {
                 row = row.figure(class, Show::Plain, &mut notes);
             }
@@ -239,6 +249,62 @@ fn operations(index: usize, service: &ServiceReport, anchors: &Anchors) -> Marku
     Table::new(
         &format!("ts{index}o"),
         "Operations: CPU for one request",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
+}
+
+/// The named pieces of code of all operations; nothing where no region was seen.
+fn regions(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
+    if index >= REGIONS_SHOWN {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words(
+            "Region",
+            "A named piece of code (tracing span), inside its operation",
+        ),
+        figures("Runs", "For each request of the operation"),
+        figures("CPU", "For each request, without the regions inside it"),
+        figures("with inner", "For each request, with the regions inside it"),
+        figures(
+            "Allocated",
+            "For each request, without the regions inside it",
+        ),
+    ];
+    let rows: Vec<Row> = service
+        .operations
+        .iter()
+        .flat_map(|operation| {
+            operation
+                .regions
+                .iter()
+                .map(move |region| (operation, region))
+        })
+        .map(|(operation, region)| {
+            let path: Vec<String> = region.path.iter().map(|part| name(part)).collect();
+            Row::new(anchors.slug(&region.id))
+                .head(&Markup::composed(format!(
+                    "{}<small>{}</small>",
+                    Markup::text(&path.join(" › ")),
+                    Markup::text(&operation_name(&operation.operation, &operation.class)),
+                )))
+                .figure(&region.runs, Show::Plain, &mut notes)
+                .figure(&region.cpu, Show::Plain, &mut notes)
+                .figure(&region.cpu_inclusive, Show::Plain, &mut notes)
+                .figure(&region.alloc_bytes, Show::Plain, &mut notes)
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        &format!("ts{index}r"),
+        "Regions: named pieces of code inside the operations",
         columns,
         rows,
         notes,
@@ -363,7 +429,9 @@ fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup
         words("Host", ""),
         words("Clock", "How CPU time was read"),
         words("Agent", "Its version"),
+        words("Version", "Of the service"),
         figures("CPU", "By the kernel, in the range"),
+        figures("Share", "Of the CPU of the service"),
         figures("RSS", "Resident set, mean"),
         figures("RSS peak", "By the kernel"),
         figures("Threads", "Most"),
@@ -383,7 +451,9 @@ fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup
                 .text(&instance.host)
                 .text(&instance.clock_mode)
                 .text(&instance.agent_version)
+                .text(&instance.versions.join(", "))
                 .figure(&instance.cpu_process, Show::Plain, &mut notes)
+                .figure(&instance.share, Show::Plain, &mut notes)
                 .figure(&instance.rss, Show::Plain, &mut notes)
                 .figure(&instance.rss_peak, Show::Plain, &mut notes)
                 .figure(&instance.threads, Show::Plain, &mut notes)

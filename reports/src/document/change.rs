@@ -1,0 +1,127 @@
+//! What changed since another report.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Figure, FigureUnit};
+
+/// The change from one document to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeReport {
+    /// The document compared with.
+    pub base: ChangeSide,
+    /// The document compared.
+    pub head: ChangeSide,
+    /// By origin: the largest change of cores first.
+    pub origins: Vec<CostChange>,
+    /// By operation of a service: the largest change of cores first.
+    pub operations: Vec<CostChange>,
+    /// What the base predicted, against what the head observes.
+    pub predictions: Vec<PredictionCheck>,
+    /// What a reader must know about the comparison, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// One of the two documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeSide {
+    /// Begin of its range, RFC 3339.
+    pub start: String,
+    /// End of its range.
+    pub end: String,
+    /// Windows that hold data.
+    pub windows: u64,
+    /// Seed of its random numbers, from the hash of its rollup: tells two documents apart.
+    pub seed: String,
+}
+
+/// How sure it is that a unit cost changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeVerdict {
+    /// A request costs more: the whole interval lies above nothing.
+    Dearer,
+    /// A request costs less: the whole interval lies below nothing.
+    Cheaper,
+    /// The interval holds nothing.
+    Same,
+    /// One side has no figure, or no interval.
+    CannotSay,
+    /// Only the head has it.
+    New,
+    /// Only the base has it.
+    Gone,
+}
+
+impl ChangeVerdict {
+    /// The word used in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dearer => "dearer",
+            Self::Cheaper => "cheaper",
+            Self::Same => "same",
+            Self::CannotSay => "cannot_say",
+            Self::New => "new",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// One row: rate × unit cost = cores, before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostChange {
+    /// Row id in both documents, `origin:…` or `operation:…`.
+    pub id: String,
+    /// The service.
+    pub service: String,
+    /// The operation.
+    pub operation: String,
+    /// Requests a second, before.
+    pub rate_before: Figure,
+    /// Requests a second, after.
+    pub rate_after: Figure,
+    /// CPU of a request, before, ns/request.
+    pub unit_before: Figure,
+    /// CPU of a request, after, ns/request.
+    pub unit_after: Figure,
+    /// Change of the unit cost as a share of what it was, with its 90 % interval.
+    pub unit_change: Figure,
+    /// Cores because of more (or fewer) calls: change of the rate × mean of both unit costs.
+    pub more_calls: Figure,
+    /// Cores because of dearer (or cheaper) calls: change of the unit cost × mean of both rates.
+    pub dearer_calls: Figure,
+    /// Change of cores: the sum of the two.
+    pub cores_change: Figure,
+    /// Is a request dearer?
+    pub verdict: ChangeVerdict,
+}
+
+/// One figure that the base predicted for a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionCheck {
+    /// Id of the recommendation, the same in both documents.
+    pub recommendation: String,
+    /// The recommendation in one sentence.
+    pub title: String,
+    /// The figure, e.g. `cores of store and warehouse together`.
+    pub figure: String,
+    /// The unit of all.
+    pub unit: FigureUnit,
+    /// As it was in the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<f64>,
+    /// As the base predicted it after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<f64>,
+    /// Lower end of the prediction's 90 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// As the head observes it; absent when the head has no such figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<f64>,
+    /// What that says, in one sentence.
+    pub finding: String,
+}

@@ -1,0 +1,56 @@
+//! The parts of the page that are shown live.
+
+use super::anchors::Anchors;
+use super::page::{SCRIPT, STYLE};
+use super::section;
+use crate::document::Document;
+
+/// The page's style sheet, for who serves it as a file of its own.
+#[must_use]
+pub fn style() -> &'static str {
+    STYLE
+}
+
+/// The page's script, for who serves it as a file of its own. It gives `weighbridge.enhance(root)`, which makes
+/// tables sortable that came after the page.
+#[must_use]
+pub fn script() -> &'static str {
+    SCRIPT
+}
+
+/// What a document says of now: the same tiles, charts and tables as the report, without what needs a longer range.
+/// No script, style or reference to anything outside is in it; the same document gives the same bytes.
+#[must_use]
+pub fn render_live(document: &Document) -> String {
+    let anchors = Anchors::of(document);
+    let parts = [
+        section::header::tiles_alone(document),
+        section::origins::live(document, &anchors),
+        section::services::section(document, &anchors),
+        section::edges::section(document, &anchors),
+        section::entities::section(document, &anchors),
+        section::conservation::section(document, &anchors),
+    ];
+    parts.map(|part| part.to_string()).concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::System;
+    use crate::{Document, Options};
+
+    #[test]
+    fn it_holds_the_tables_of_the_report_and_nothing_that_runs() {
+        let mut system = System::new(60);
+        let us = [300_000, 40_000, 40_000, 60_000, 60_000, 90_000];
+        system.root("store", "GET /<img src=x onerror=alert(1)>", 20, us);
+        let html = render_live(&Document::build(&system.range(), &Options::default()));
+        for id in ["t-origins", "t-services", "id=\"edges\"", "class=\"tiles\""] {
+            assert!(html.contains(id), "{id}");
+        }
+        for word in ["<script", "<style", "<img", "style=", "http:"] {
+            assert!(!html.contains(word), "{word}");
+        }
+    }
+}

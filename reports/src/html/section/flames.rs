@@ -1,0 +1,191 @@
+//! Flame graphs of an origin: CPU and allocation over services.
+
+use std::collections::BTreeMap;
+
+use crate::chart::{Caption, Flame, FlameFrame, Ink, flame};
+use crate::document::{Document, Figure, FigureUnit, OriginPath, OriginReport};
+use crate::html::anchors::{Anchors, operation_name};
+use crate::html::figure::{self, Show};
+use crate::html::markup::Markup;
+use crate::html::picture;
+use crate::html::text::{escape_text, name};
+
+/// Origins with flame graphs: the dearest. The tables beside them hold the figures of all.
+pub(super) const FLAMES_SHOWN: usize = 8;
+
+/// What the frames need of the document: services and labels by row id.
+pub(super) struct Labels<'a>(BTreeMap<&'a str, (&'a str, String)>);
+
+impl<'a> Labels<'a> {
+    pub(super) fn of(document: &'a Document) -> Self {
+        let mut labels = BTreeMap::new();
+        for service in &document.services {
+            labels.insert(
+                service.id.as_str(),
+                (
+                    service.service.as_str(),
+                    format!("{}: pools, connections, brokers", name(&service.service)),
+                ),
+            );
+            for operation in &service.operations {
+                labels.insert(
+                    operation.id.as_str(),
+                    (
+                        service.service.as_str(),
+                        operation_name(&operation.operation, &operation.class),
+                    ),
+                );
+            }
+        }
+        Self(labels)
+    }
+}
+
+/// Both graphs of an origin, where there is something to draw.
+pub(super) fn flames(
+    index: usize,
+    origin: &OriginReport,
+    labels: &Labels<'_>,
+    anchors: &Anchors,
+) -> Markup {
+    if index >= FLAMES_SHOWN || origin.paths.is_empty() {
+        return Markup::default();
+    }
+    let mut out = String::new();
+    let cpu = frames(origin, labels, anchors, FigureUnit::NsPerRequest, |path| {
+        path.cpu
+            .each()
+            .into_iter()
+            .map(|(class, figure)| (Ink::of_class(class), class, figure))
+            .collect()
+    });
+    let bytes = frames(
+        origin,
+        labels,
+        anchors,
+        FigureUnit::BytesPerRequest,
+        |path| vec![(Ink::Other, "allocated", &path.alloc_bytes)],
+    );
+    let about = name(&origin.operation);
+    for (what, title, description, legend, frames) in [
+        (
+            "cpu",
+            format!("CPU of one {about}, over all services"),
+            "Each box is an operation, as wide as its CPU and that of all it calls; coloured ends are its own work, by \
+             class. The tables below hold the same.",
+            picture::class_legend(),
+            cpu,
+        ),
+        (
+            "alloc",
+            format!("Bytes that one {about} allocates, over all services"),
+            "Each box is an operation, as wide as what it and all that it calls allocate; grey ends are its own. The \
+             tables below hold the same.",
+            String::new(),
+            bytes,
+        ),
+    ] {
+        if frames.iter().all(|frame| frame.own <= 0.0) {
+            continue;
+        }
+        let id = format!("flame-{index}-{what}");
+        let graph = Flame {
+            caption: Caption {
+                id: &id,
+                title: &title,
+                description,
+            },
+            frames,
+        };
+        out.push_str(&format!(
+            "<figure id=\"{id}\"><figcaption>{}</figcaption>{legend}<div class=\"flame-box\">{}</div></figure>",
+            escape_text(&title),
+            flame(&graph),
+        ));
+    }
+    Markup::composed(out)
+}
+
+/// One frame for each way, and under it one for each part of its own cost.
+fn frames<'a>(
+    origin: &'a OriginReport,
+    labels: &Labels<'_>,
+    anchors: &Anchors,
+    unit: FigureUnit,
+    parts: impl Fn(&'a OriginPath) -> Vec<(Ink, &'a str, &'a Figure)>,
+) -> Vec<FlameFrame> {
+    let shown = |value: f64| figure::quantity(value, unit, Show::Plain);
+    let own = |path: &'a OriginPath| -> f64 {
+        parts(path)
+            .iter()
+            .filter_map(|(_, _, figure)| figure.value)
+            .filter(|value| value.is_finite())
+            .map(|value| value.max(0.0))
+            .sum()
+    };
+    let all: f64 = origin.paths.iter().map(own).sum();
+    // What a way costs with everything behind it.
+    let mut with_calls: BTreeMap<&[String], f64> = BTreeMap::new();
+    for path in &origin.paths {
+        for length in 1..=path.rows.len() {
+            *with_calls.entry(&path.rows[..length]).or_default() += own(path);
+        }
+    }
+    let mut frames = vec![FlameFrame {
+        parent: None,
+        label: format!("{} of {}", name(&origin.operation), name(&origin.service)),
+        own: 0.0,
+        description: format!("one {}: {}", name(&origin.operation), shown(all)),
+        ink: None,
+        anchor: None,
+    }];
+    let mut index: BTreeMap<&[String], usize> = BTreeMap::new();
+    for path in &origin.paths {
+        let Some(row) = path.rows.last() else {
+            continue;
+        };
+        let (service, label) = labels
+            .0
+            .get(row.as_str())
+            .map_or((String::new(), row.clone()), |(service, label)| {
+                (name(service), label.clone())
+            });
+        let total = with_calls.get(path.rows.as_slice()).copied().unwrap_or(0.0);
+        let parent = index
+            .get(&path.rows[..path.rows.len() - 1])
+            .copied()
+            .unwrap_or(0);
+        let at = frames.len();
+        frames.push(FlameFrame {
+            parent: Some(parent),
+            label: if label.starts_with(&service) {
+                label.clone()
+            } else {
+                format!("{service} {label}")
+            },
+            own: 0.0,
+            description: format!(
+                "{service} {label}: {} with what it calls, {} itself",
+                shown(total),
+                shown(own(path))
+            ),
+            ink: None,
+            anchor: Some(anchors.slug(row).to_owned()).filter(|slug| !slug.is_empty()),
+        });
+        index.insert(&path.rows, at);
+        for (ink, word, figure) in parts(path) {
+            let value = figure.value.unwrap_or(0.0);
+            if value > 0.0 {
+                frames.push(FlameFrame {
+                    parent: Some(at),
+                    label: word.to_owned(),
+                    own: value,
+                    description: format!("{service} {label}, {word}: {}", shown(value)),
+                    ink: Some(ink),
+                    anchor: None,
+                });
+            }
+        }
+    }
+    frames
+}
