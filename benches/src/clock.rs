@@ -23,6 +23,12 @@ pub fn monotonic_ns() -> i64 {
     read(ClockId::Monotonic)
 }
 
+/// Time since the Unix epoch, in nanoseconds.
+#[must_use]
+pub fn unix_ns() -> u64 {
+    read(ClockId::Realtime).unsigned_abs()
+}
+
 fn read(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec * 1_000_000_000 + time.tv_nsec

@@ -30,6 +30,9 @@ pub struct Config {
     pub listen_https: Option<SocketAddr>,
     /// What the HTTPS port shows and asks for.
     pub tls: Option<TlsFiles>,
+    /// Address of a second port, which gRPC's clients expect. Both ports serve everything. `None`: 4317 of the same
+    /// address when `listen_http` is on 4318 and that port is free, else no second port.
+    pub listen_grpc: Option<SocketAddr>,
     /// Names, beside those of `listen_http`, that a request's `Host` may have.
     pub allowed_hosts: Vec<String>,
     /// Listen beyond loopback although there is no token.
@@ -87,6 +90,7 @@ impl Default for Config {
             listen_http: SocketAddr::from(([127, 0, 0, 1], 4318)),
             listen_https: None,
             tls: None,
+            listen_grpc: None,
             allowed_hosts: Vec::new(),
             insecure_no_auth: false,
             tokens: Vec::new(),
@@ -228,10 +232,12 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let closed = |listen: SocketAddr| listen.ip().is_loopback();
         let known = !self.tokens.is_empty() || self.insecure_no_auth;
-        if !closed(self.listen_http) && !known {
-            return Err(ConfigError::OpenWithoutToken {
-                listen: self.listen_http,
-            });
+        let plain = [Some(self.listen_http), self.listen_grpc];
+        let open = plain.into_iter().flatten().find(|listen| !closed(*listen));
+        if let Some(listen) = open
+            && !known
+        {
+            return Err(ConfigError::OpenWithoutToken { listen });
         }
         let files = self.tls.as_ref();
         match (self.listen_https, files) {

@@ -64,6 +64,31 @@ pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
     folded + cut
 }
 
+/// Removes rows that were taken back and added elsewhere: of a request, a call or a statement nothing is left when all
+/// of its figures are 0.
+pub(crate) fn prune(rows: &mut RowSet) {
+    let corrected = [RowKind::Operation, RowKind::Edge, RowKind::Entity].map(RowKind::to_wire);
+    rows.retain_rows(|key, value| {
+        !corrected.contains(&key.kind)
+            || value.columns().any(|(_, figure)| figure != 0)
+            || value.histograms().next().is_some()
+            || value.sketches().next().is_some()
+    });
+}
+
+/// True when some row takes back what another one, perhaps a stored one, had added.
+pub(crate) fn takes_back(rows: &RowSet) -> bool {
+    let counts = [
+        (RowKind::Operation, column::ENDED),
+        (RowKind::Edge, column::REQUEST_MESSAGES),
+        (RowKind::Entity, column::STATEMENTS),
+    ];
+    counts.into_iter().any(|(kind, count)| {
+        rows.of_kind(kind)
+            .any(|(_, value)| value.get(count).is_some_and(|n| n < 0))
+    })
+}
+
 /// The key under which a row is folded that no longer fits: names become `__other__`, words with a fixed
 /// meaning stay.
 fn other_key(key: &RowKey) -> RowKey {

@@ -1,7 +1,7 @@
 //! The HTTP interface.
 
 mod admin;
-mod answer;
+pub(crate) mod answer;
 mod api;
 mod costs;
 mod health;
@@ -32,8 +32,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Engine;
 use crate::metrics::Metrics;
+use crate::otlp;
 
 pub(crate) use admin::{RESTORE_PATH, SNAPSHOT_PATH, SNAPSHOT_TYPE};
+pub(crate) use ledger::encoding;
 pub(crate) use listen::Bounded;
 pub(crate) use range::RANGE_PATH;
 pub(crate) use tls::{Secured, server as tls_server};
@@ -41,16 +43,16 @@ pub(crate) use tls::{Secured, server as tls_server};
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
-    engine: Arc<Engine>,
-    metrics: Metrics,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) metrics: Metrics,
     clock: Clock,
     auth: Auth,
     hosts: Arc<host::Hosts>,
     /// One permit per KiB of request body.
-    in_flight: Arc<Semaphore>,
-    in_flight_bytes: usize,
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) in_flight_bytes: usize,
     body_bytes: usize,
-    request_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// One permit per report that is being made.
     documents: Arc<Semaphore>,
     /// One permit: snapshots and restores.
@@ -78,7 +80,9 @@ impl App {
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let in_flight_bytes = config.limits.in_flight_bytes.max(config.limits.body_bytes);
+        let limits = &config.limits;
+        let largest = limits.body_bytes.max(limits.otlp_body_bytes + KIB);
+        let in_flight_bytes = limits.in_flight_bytes.max(largest);
         let permits = (in_flight_bytes / KIB + 1).min(Semaphore::MAX_PERMITS);
         Self {
             engine,
@@ -109,12 +113,16 @@ impl App {
     }
 
     /// The tenant that a request reads or writes, or the answer that refuses it.
-    fn tenant(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Box<Response>> {
+    pub(crate) fn tenant(
+        &self,
+        headers: &HeaderMap,
+        scope: Scope,
+    ) -> Result<Arc<str>, Box<Response>> {
         self.grant(headers, scope).map(|grant| grant.tenant)
     }
 
     /// What a request may do, or the answer that refuses it.
-    fn grant(&self, headers: &HeaderMap, scope: Scope) -> Result<Grant, Box<Response>> {
+    pub(crate) fn grant(&self, headers: &HeaderMap, scope: Scope) -> Result<Grant, Box<Response>> {
         self.auth.grant(headers, scope).map_err(|denied| {
             Box::new(match denied {
                 Denied::Unknown => answer::unauthorized(),
@@ -134,6 +142,12 @@ impl App {
         let metrics = self.metrics.clone();
         Router::new()
             .route("/v1/ledger", post(ledger::ingest))
+            .route("/v1/traces", post(otlp::http::traces))
+            .route("/v1/metrics", post(otlp::http::metrics))
+            .route("/v1/logs", post(otlp::http::logs))
+            .route(otlp::grpc::TRACES, post(otlp::grpc::traces))
+            .route(otlp::grpc::METRICS, post(otlp::grpc::metrics))
+            .route(otlp::grpc::LOGS, post(otlp::grpc::logs))
             .route("/livez", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/healthz", get(health::ready))
@@ -165,7 +179,7 @@ impl App {
     }
 }
 
-const KIB: usize = 1 << 10;
+pub(crate) const KIB: usize = 1 << 10;
 
 /// Reports made at once; each holds its whole range in memory.
 const DOCUMENTS_AT_ONCE: usize = 2;

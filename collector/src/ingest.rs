@@ -1,6 +1,7 @@
 //! The path of a delta: bounded inflate and decode → commit → acknowledge → fold → written windows.
 
 mod inflate;
+mod otlp;
 mod refusal;
 mod view;
 mod writer;
@@ -17,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use weighbridge_wire::{Delta, pb};
 
 use crate::clock::Clock;
+use crate::join::Joiner;
 use crate::metrics::Metrics;
 use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Keep, Store, StoreError, Tier};
 
@@ -53,6 +55,12 @@ pub struct Limits {
     pub ahead: Duration,
     /// Age beyond which everything is removed.
     pub retention: Duration,
+    /// Largest body of an OTLP request as sent, bytes.
+    pub otlp_body_bytes: usize,
+    /// Largest body of an OTLP request after decompression, bytes.
+    pub otlp_inflated_bytes: usize,
+    /// Length of the windows that spans and metrics are booked to.
+    pub otlp_window: Duration,
     /// How long windows are kept as they were sent.
     pub keep_as_sent: Duration,
     /// How long sums by the minute are kept.
@@ -97,6 +105,9 @@ impl Default for Limits {
             keep_minutes: DAY / 4,
             keep_hours: 14 * DAY,
             retention_bytes: 16 << 30,
+            otlp_body_bytes: 20 << 20,
+            otlp_inflated_bytes: 20 << 20,
+            otlp_window: Duration::from_secs(10),
         }
     }
 }
@@ -115,6 +126,8 @@ struct Shared {
     healthy: AtomicBool,
     /// One permit per KiB of memory for decoded deltas.
     decoded: Arc<Semaphore>,
+    /// Joins what OTLP spans say of each other. Locked after `pending`.
+    joiner: Mutex<Joiner>,
 }
 
 /// Bytes per permit.
@@ -133,6 +146,7 @@ struct Append {
 
 enum Job {
     Append(Box<Append>),
+    Otlp(Box<otlp::OtlpAppend>),
     /// Write folded windows now.
     Fold(oneshot::Sender<Result<(), String>>),
     /// Put a snapshot in the place of everything.
@@ -367,6 +381,12 @@ impl Engine {
         self.shared.view(None, since_unix_ns, until_unix_ns, None)
     }
 
+    /// Bounds and rhythms.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// True while the store works.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -400,8 +420,10 @@ impl Shared {
         metrics: Metrics,
     ) -> Result<Arc<Self>, StoreError> {
         let permits = (limits.decoded_bytes / KIB).clamp(1, Semaphore::MAX_PERMITS);
+        let window_ns = u64::try_from(limits.otlp_window.as_nanos()).unwrap_or(u64::MAX);
         let shared = Self {
             decoded: Arc::new(Semaphore::new(permits)),
+            joiner: Mutex::new(Joiner::new(window_ns)),
             store,
             limits,
             clock,
@@ -424,7 +446,10 @@ impl Shared {
     /// Reserves what the decoded delta may take at most. A delta that could take everything gets it.
     fn memory_for(&self, inflated: &Bytes) -> Result<OwnedSemaphorePermit, Refusal> {
         use weighbridge_wire::limits::{DECODE_BASE_BYTES, DECODE_BYTES_PER_BYTE};
-        let bytes = inflated.len() * DECODE_BYTES_PER_BYTE + DECODE_BASE_BYTES;
+        self.memory(inflated.len() * DECODE_BYTES_PER_BYTE + DECODE_BASE_BYTES)
+    }
+
+    fn memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let most = (self.limits.decoded_bytes / KIB).clamp(1, Semaphore::MAX_PERMITS);
         let permits = u32::try_from((bytes / KIB + 1).min(most)).unwrap_or(u32::MAX);
         self.decoded

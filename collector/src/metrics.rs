@@ -37,6 +37,8 @@ pub struct Metrics {
     commit_seconds: Histogram,
     fold_seconds: Histogram,
     panics: Counter,
+    /// OTLP's.
+    pub(crate) otlp: crate::otlp::Counters,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -121,7 +123,9 @@ impl Metrics {
             "Time of one commit of waiting deltas, sync included",
         );
         let fold_seconds = histogram("fold", "Time to write folded windows, sync included");
+        let otlp = crate::otlp::Counters::register(&mut registry);
         Self {
+            otlp,
             registry: Arc::new(registry),
             accepted,
             duplicates,

@@ -75,6 +75,8 @@ impl Collector {
             _ => None,
         };
         let https_addr = https.as_ref().map(|((_, addr), _)| *addr);
+        let grpc = second_port(config.listen_grpc, http_addr).await?;
+        let grpc_addr = grpc.as_ref().and_then(|port| port.local_addr().ok());
         let metrics = Metrics::new();
         let engine = {
             let (config, metrics, clock) = (config.clone(), metrics.clone(), clock.clone());
@@ -102,15 +104,20 @@ impl Collector {
         let http = Bounded::new(http, config.limits.connections, silence);
         let stop = CancellationToken::new();
         let mut servers = vec![tokio::spawn(serve(http, app.clone(), stop.clone()))];
+        if let Some(grpc) = grpc {
+            let grpc = Bounded::new(grpc, config.limits.connections, silence);
+            servers.push(tokio::spawn(serve(grpc, app.clone(), stop.clone())));
+        }
         if let Some(((https, _), acceptor)) = https {
             let https = Bounded::new(https, config.limits.connections, silence);
             let https = Secured::new(https, acceptor);
             servers.push(tokio::spawn(serve(https, app.clone(), stop.clone())));
         }
-        tracing::info!(%http_addr, data_dir = %config.data_dir.display(), "collecting");
+        tracing::info!(%http_addr, ?grpc_addr, data_dir = %config.data_dir.display(), "collecting");
         Ok(Running {
             http_addr,
             https_addr,
+            grpc_addr,
             agent,
             engine,
             metrics,
@@ -121,6 +128,34 @@ impl Collector {
         })
     }
 }
+
+/// The port on which gRPC's clients look by default. That one is a convenience: calls are served on the other port too.
+async fn second_port(
+    listen: Option<SocketAddr>,
+    http_addr: SocketAddr,
+) -> Result<Option<TcpListener>, RunError> {
+    if let Some(listen) = listen {
+        let bound = TcpListener::bind(listen).await;
+        return bound
+            .map(Some)
+            .map_err(|source| RunError::Listen { listen, source });
+    }
+    if http_addr.port() != OTLP_HTTP_PORT {
+        return Ok(None);
+    }
+    let listen = SocketAddr::new(http_addr.ip(), OTLP_GRPC_PORT);
+    match TcpListener::bind(listen).await {
+        Ok(port) => Ok(Some(port)),
+        Err(error) => {
+            tracing::warn!(%listen, %error, "no port for gRPC beside the one for HTTP, which serves gRPC too; set `listen_grpc`");
+            Ok(None)
+        }
+    }
+}
+
+/// The ports that OTLP's clients expect.
+const OTLP_HTTP_PORT: u16 = 4318;
+const OTLP_GRPC_PORT: u16 = 4317;
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
@@ -155,6 +190,8 @@ pub struct Running {
     pub http_addr: SocketAddr,
     /// Where it listens under TLS, if it does.
     pub https_addr: Option<SocketAddr>,
+    /// Where it listens for gRPC, when it has a port of its own for that.
+    pub grpc_addr: Option<SocketAddr>,
     agent: Option<Agent>,
     engine: Arc<Engine>,
     metrics: Metrics,

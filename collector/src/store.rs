@@ -6,7 +6,7 @@ mod redb;
 mod seqs;
 mod tiers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub enum Encoding {
     Gzip,
     /// `Content-Encoding: zstd`.
     Zstd,
+    /// Not a body that came: what the collector derived from an OTLP request.
+    Derived,
 }
 
 impl Encoding {
@@ -55,11 +57,12 @@ impl Encoding {
             Self::Identity => 0,
             Self::Gzip => 1,
             Self::Zstd => 2,
+            Self::Derived => 3,
         }
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Identity, Self::Gzip, Self::Zstd]
+        [Self::Identity, Self::Gzip, Self::Zstd, Self::Derived]
             .into_iter()
             .find(|e| e.to_byte() == byte)
     }
@@ -92,6 +95,25 @@ pub struct FoldBatch {
     pub windows: BTreeMap<(Window, ServiceId), RowSet>,
     /// One note per delta in `windows`.
     pub notes: Vec<Note>,
+    /// Blobs of derived OTLP requests in `windows`.
+    pub derived: Vec<DeltaId>,
+    /// Windows in which rows were taken back; what comes to nothing in them is removed.
+    pub corrected: BTreeSet<(Window, ServiceId)>,
+    /// Halves of calls that came.
+    pub half_run: Option<HalfRun>,
+    /// Runs whose time is over.
+    pub half_runs_gone: Vec<u64>,
+    /// What waits to be joined now, in place of what waited before.
+    pub parked: Option<Vec<u8>>,
+}
+
+/// Halves of calls, sorted by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HalfRun {
+    /// Names the run; ascends with time.
+    pub run: u64,
+    /// Its pieces, each with its first key.
+    pub chunks: Vec<(u64, Vec<u8>)>,
 }
 
 impl FoldBatch {
@@ -116,6 +138,11 @@ impl FoldBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.notes.is_empty()
+            && self.windows.is_empty()
+            && self.derived.is_empty()
+            && self.half_run.is_none()
+            && self.half_runs_gone.is_empty()
+            && self.parked.is_none()
     }
 }
 
@@ -164,6 +191,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// Bytes of all folded windows as they are stored.
     fn window_bytes(&self) -> u64;
+
+    /// The names of all runs of halves, and what waits to be joined.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn halves(&self) -> Result<(Vec<u64>, Option<Vec<u8>>), StoreError>;
+
+    /// The piece of a run in which a key stands if it stands in that run, with its first key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn half_chunk(&self, run: u64, key: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+
+    /// All pieces of a run.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError>;
 
     /// Visits the states of all epochs. `visit` must not call back into the store.
     ///

@@ -22,7 +22,8 @@ impl Stopwatch {
     clippy::disallowed_methods,
     reason = "deltas of tests carry the time of today"
 )]
-pub(crate) fn unix_ns() -> u64 {
+#[must_use]
+pub fn unix_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {

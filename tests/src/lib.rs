@@ -16,6 +16,7 @@ mod sink;
 
 pub use binary::{new_dir, weighbridge, workspace_root};
 pub use child::{Child, Ended, signal_process};
+pub use clock::unix_ns;
 pub use collector::Collector;
 pub use fixture::{Counted, Fixture};
 pub use patience::{Patience, patience};

@@ -281,6 +281,12 @@ columns! {
     /// Sum over calls of the time from the start of the request to that of the call.
     OFFSET_NS = sum(122), Nanoseconds;
 
+    // Estimates.
+    /// Lower end of the interval of an estimated CPU time.
+    CPU_LOW_NS = sum(130), Nanoseconds;
+    /// Upper end of the interval of an estimated CPU time.
+    CPU_HIGH_NS = sum(131), Nanoseconds;
+
     // Loss.
     /// How many were lost, folded or refused.
     LOST = sum(95), Count;

@@ -111,7 +111,8 @@ row_kinds! {
     } columns [
         STARTED, ENDED, ERRORS, CLIENT_ERRORS, IN_FLIGHT_NS, WALL_NS, WAIT_CALL_NS, WAIT_STORE_NS,
         LATE_CPU_NS, CPU_HANDLER_NS, CPU_ENCODE_NS, CPU_DECODE_NS, CPU_PROTOCOL_NS, CPU_IO_NS,
-        CPU_STORE_NS, ALLOC_BYTES, ALLOC_COUNT, FREED_BYTES, PEAK_LIVE_BYTES, PEAK_LIVE_SUM_BYTES
+        CPU_STORE_NS, ALLOC_BYTES, ALLOC_COUNT, FREED_BYTES, PEAK_LIVE_BYTES, PEAK_LIVE_SUM_BYTES,
+        CPU_LOW_NS, CPU_HIGH_NS
     ]
     /// Costs that no request caused, or that cannot be told apart by request.
     Owner = 2, "owner", OwnerKey {

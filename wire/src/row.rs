@@ -277,6 +277,11 @@ impl RowSet {
         self.rows.retain(|key, _| keep(key));
     }
 
+    /// Keeps the rows that pass.
+    pub fn retain_rows(&mut self, keep: impl Fn(&RowKey, &RowValue) -> bool) {
+        self.rows.retain(|key, value| keep(key, value));
+    }
+
     /// The row with this key.
     #[must_use]
     pub fn get(&self, key: &RowKey) -> Option<&RowValue> {

@@ -10,6 +10,7 @@ mod gate;
 mod install;
 mod instructions;
 mod lengths;
+mod otlp;
 mod regenerate;
 mod release;
 mod say;

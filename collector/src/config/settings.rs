@@ -139,6 +139,17 @@ settings! {
             Ok(())
         },
         |c| quoted(&c.listen_https.map(|listen| listen.to_string()).unwrap_or_default());
+    "listen_grpc", "address and port of the gRPC interface; auto: 4317 beside 4318",
+        |c, v| {
+            c.listen_grpc = match v.trim() {
+                "auto" | "" => None,
+                address => Some(address.parse().map_err(|_| {
+                    format!("`{v}` is neither auto nor an address and port, like 127.0.0.1:4317 or [::1]:4317")
+                })?),
+            };
+            Ok(())
+        },
+        |c| quoted(&c.listen_grpc.map_or_else(|| "auto".to_owned(), |listen| listen.to_string()));
     "allowed_hosts", "further names that the Host header may have, with commas between",
         |c, v| {
             c.allowed_hosts =
@@ -176,6 +187,16 @@ settings! {
     "ahead", "how far a window may lie in the future",
         |c, v| { c.limits.ahead = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.ahead));
+    "otlp_window", "length of the windows that spans and metrics are booked to, whole seconds",
+        |c, v| {
+            let window = parse_duration(v)?;
+            if window.subsec_nanos() != 0 || window.is_zero() {
+                return Err(format!("`{v}` is not a number of whole seconds"));
+            }
+            c.limits.otlp_window = window;
+            Ok(())
+        },
+        |c| quoted(&show_duration(c.limits.otlp_window));
     "retention", "age beyond which everything is removed; until then it is kept by the day",
         |c, v| { c.limits.retention = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.retention));
@@ -221,6 +242,12 @@ settings! {
             Ok(())
         },
         |c| quoted(&show_size(c.limits.inflated_bytes));
+    "limits.otlp_body", "largest OTLP request as sent",
+        |c, v| { c.limits.otlp_body_bytes = parse_size(v)?; Ok(()) },
+        |c| quoted(&show_size(c.limits.otlp_body_bytes));
+    "limits.otlp_inflated", "largest OTLP request after decompression",
+        |c, v| { c.limits.otlp_inflated_bytes = parse_size(v)?; Ok(()) },
+        |c| quoted(&show_size(c.limits.otlp_inflated_bytes));
     "limits.in_flight", "request bodies in the collector at once, all together",
         |c, v| { c.limits.in_flight_bytes = parse_size(v)?; Ok(()) },
         |c| quoted(&show_size(c.limits.in_flight_bytes));

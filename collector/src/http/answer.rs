@@ -5,14 +5,14 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 /// A sentence. Never markup, whatever a browser thinks.
-pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response {
     let mut text = text.into();
     text.push('\n');
     typed(status, "text/plain; charset=utf-8", text)
 }
 
 /// A body of a type.
-pub(super) fn typed(
+pub(crate) fn typed(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Body>,
@@ -29,7 +29,7 @@ pub(super) fn typed(
     response
 }
 
-pub(super) fn unauthorized() -> Response {
+pub(crate) fn unauthorized() -> Response {
     let mut response = text(
         StatusCode::UNAUTHORIZED,
         "no token, or one that is not known here; send `Authorization: Bearer …` (agents: set \
@@ -40,7 +40,10 @@ pub(super) fn unauthorized() -> Response {
     response
 }
 
-pub(super) async fn not_found() -> Response {
+pub(super) async fn not_found(headers: http::HeaderMap) -> Response {
+    if let Some(refused) = crate::otlp::grpc::unimplemented(&headers) {
+        return refused;
+    }
     text(
         StatusCode::NOT_FOUND,
         "nothing here; see / for the live page, /report.html for the report, and docs/operating.md for \
@@ -49,7 +52,7 @@ pub(super) async fn not_found() -> Response {
 }
 
 /// A task of ours panicked.
-pub(super) fn defect(app: &super::App, what: &str, error: &dyn std::fmt::Display) -> Response {
+pub(crate) fn defect(app: &super::App, what: &str, error: &dyn std::fmt::Display) -> Response {
     app.metrics.panicked();
     tracing::error!(%error, what, "could not be made because of a defect");
     text(

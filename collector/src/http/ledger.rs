@@ -88,7 +88,7 @@ fn is_protobuf(headers: &HeaderMap) -> bool {
         .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(CONTENT_TYPE))
 }
 
-fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(value) = values.next() else {
         return Some(Encoding::Identity);

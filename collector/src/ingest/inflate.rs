@@ -15,7 +15,7 @@ pub(super) fn inflate(
 ) -> Result<Bytes, Refusal> {
     match encoding {
         Encoding::Identity if body.len() > limit_bytes => Err(Refusal::TooLarge { limit_bytes }),
-        Encoding::Identity => Ok(body.clone()),
+        Encoding::Identity | Encoding::Derived => Ok(body.clone()),
         Encoding::Gzip => bounded(flate2::read::MultiGzDecoder::new(&body[..]), limit_bytes),
         Encoding::Zstd => {
             // The decoder itself refuses windows beyond 100 MiB, and touches of one only what it fills.

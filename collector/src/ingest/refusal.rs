@@ -13,6 +13,11 @@ pub enum Refusal {
         version = env!("CARGO_PKG_VERSION")
     )]
     Malformed(String),
+    /// Not an OTLP request.
+    #[error(
+        "the body is not OTLP: {0}; check that content type and body agree, and do not send these bytes again"
+    )]
+    NotOtlp(String),
     /// Not said to be protobuf.
     #[error("unsupported content type; deltas are sent as `Content-Type: application/x-protobuf`")]
     ContentType,
@@ -85,7 +90,7 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::NotOtlp(_) => "malformed",
             Self::ContentType => "content_type",
             Self::ContentEncoding => "content_encoding",
             Self::Service => "service",
@@ -106,9 +111,11 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::TooOld | Self::Ahead | Self::TooManyGaps => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Malformed(_)
+            | Self::NotOtlp(_)
+            | Self::TooOld
+            | Self::Ahead
+            | Self::TooManyGaps => StatusCode::BAD_REQUEST,
             Self::Service => StatusCode::FORBIDDEN,
             Self::ContentType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

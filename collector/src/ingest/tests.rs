@@ -122,6 +122,15 @@ impl Store for Mortal {
     fn window_bytes(&self) -> u64 {
         self.inner.window_bytes()
     }
+    fn halves(&self) -> Result<(Vec<u64>, Option<Vec<u8>>), StoreError> {
+        self.alive()?.halves()
+    }
+    fn half_chunk(&self, run: u64, key: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.alive()?.half_chunk(run, key)
+    }
+    fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.alive()?.half_chunks(run)
+    }
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
         self.alive()?.epochs(visit)
     }

@@ -28,6 +28,46 @@ impl Shared {
         until_unix_ns: u64,
         finest: Option<Tier>,
     ) -> Result<View, StoreError> {
+        let (stored, mut extra) = self.gather(since_unix_ns, until_unix_ns, finest)?;
+        let has_otlp = {
+            let joiner = self.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+            joiner.is_used()
+        };
+        if has_otlp {
+            // A counter tells differences: what stands before and after the range is needed too.
+            let look_back_ns = crate::estimate::LOOK_BACK_NS;
+            let (stored, around) = self.gather(
+                since_unix_ns.saturating_sub(look_back_ns),
+                until_unix_ns.saturating_add(look_back_ns),
+                finest,
+            )?;
+            let around = self.made(tenant, stored, around);
+            for (key, rows) in crate::estimate::estimate(around)? {
+                if (since_unix_ns..until_unix_ns).contains(&key.0.start_unix_ns) {
+                    let rows_max = self.limits.rows_per_window;
+                    crate::fold::merge(extra.entry(key).or_default(), &rows, rows_max);
+                }
+            }
+        }
+        Ok(self.made(tenant, stored, extra))
+    }
+
+    fn made(&self, tenant: Option<&str>, stored: Scan, extra: BTreeMap<Key, RowSet>) -> View {
+        View {
+            tenant: tenant.map(str::to_owned),
+            rows_max: self.limits.rows_per_window,
+            stored: stored.peekable(),
+            extra: extra.into_iter().peekable(),
+        }
+    }
+
+    /// What is stored, and what belongs to it but is not stored.
+    fn gather(
+        &self,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        finest: Option<Tier>,
+    ) -> Result<(Scan, BTreeMap<Key, RowSet>), StoreError> {
         let rows_max = self.limits.rows_per_window;
         let mut extra: BTreeMap<Key, RowSet> = BTreeMap::new();
         let mut losses = Vec::new();
@@ -60,6 +100,9 @@ impl Shared {
                     crate::fold::merge(extra.entry(key).or_default(), rows, rows_max);
                 }
             }
+            if !pending.corrected.is_empty() {
+                extra.values_mut().for_each(crate::fold::prune);
+            }
             (plan, stored)
         };
         for ((window, service), rows) in losses {
@@ -68,12 +111,7 @@ impl Shared {
                 crate::fold::merge(extra.entry(key).or_default(), &rows, rows_max);
             }
         }
-        Ok(View {
-            tenant: tenant.map(str::to_owned),
-            rows_max,
-            stored: stored.peekable(),
-            extra: extra.into_iter().peekable(),
-        })
+        Ok((stored, extra))
     }
 }
 
@@ -101,6 +139,7 @@ impl View {
         let same = |(window, service): &Key| *window == stored.window && *service == stored.service;
         if let Some((_, rows)) = self.extra.next_if(|(key, _)| same(key)) {
             crate::fold::merge(&mut stored.rows, &rows, self.rows_max);
+            crate::fold::prune(&mut stored.rows);
         }
         Some(Ok(stored))
     }

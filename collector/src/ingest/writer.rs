@@ -5,6 +5,8 @@
 //! fails, nobody knows whether the last transaction is on disk, so everything in memory is thrown away
 //! and built anew from what the store then holds.
 
+mod otlp;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::PoisonError;
@@ -14,9 +16,12 @@ use std::time::Duration;
 
 use weighbridge_wire::{Delta, pb};
 
+use super::otlp::OtlpAppend;
 use super::{Append, Job, Refusal, Shared};
 use crate::clock::monotonic;
-use crate::store::{Appended, Blob, EpochId, EpochState, FoldBatch, Marks, Note, StoreError};
+use crate::store::{
+    Appended, Blob, Encoding, EpochId, EpochState, FoldBatch, Marks, Note, StoreError,
+};
 
 /// Most deltas in one commit.
 const COMMIT_DELTAS_MAX: usize = 512;
@@ -43,7 +48,17 @@ pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
 /// [`recover`] while readers wait: they see all of what the store holds, or nothing yet.
 fn recover_into(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
     let mut found = FoldBatch::default();
+    let mut is_restored = false;
     let recovered = shared.store.recover(&mut |blob: Blob| {
+        // Before the first blob, and not before the store is open again.
+        if !is_restored {
+            is_restored = true;
+            otlp::restore(shared)?;
+        }
+        if blob.encoding == Encoding::Derived {
+            otlp::replay(shared, &mut found, &blob);
+            return Ok(());
+        }
         match shared
             .inflate(blob.encoding, &blob.body)
             .and_then(|bytes| super::decode(&bytes))
@@ -59,9 +74,12 @@ fn recover_into(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreErr
     });
     *pending = found;
     recovered?;
+    if !is_restored {
+        otlp::restore(shared)?;
+    }
     if !pending.is_empty() {
         tracing::info!(
-            blobs = pending.notes.len(),
+            blobs = pending.notes.len() + pending.derived.len(),
             "folded what an earlier process had committed"
         );
     }
@@ -74,6 +92,7 @@ fn add(shared: &Shared, pending: &mut FoldBatch, blob: &Blob, delta: &Delta) {
 }
 
 fn write_pending(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
+    otlp::prepare_fold(shared, pending)?;
     if pending.is_empty() {
         return Ok(());
     }
@@ -94,6 +113,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
         halvings: 0,
         next_recover: None,
         known: BTreeMap::new(),
+        otlp_ids: otlp::Ids::new(),
     };
     writer.learn_epochs();
     loop {
@@ -123,6 +143,8 @@ struct Writer<'a> {
     /// What is committed of each epoch, for the bounds on epochs and gaps. The store itself decides what
     /// is a duplicate.
     known: BTreeMap<EpochId, EpochState>,
+    /// Names what is derived from OTLP requests, which have no id of their own.
+    otlp_ids: otlp::Ids,
 }
 
 impl Writer<'_> {
@@ -150,7 +172,8 @@ impl Writer<'_> {
     }
 
     fn take(&mut self, job: Job, queue: &Receiver<Job>) {
-        let mut appends = Vec::new();
+        let mut appends: Vec<Append> = Vec::new();
+        let mut requests: Vec<OtlpAppend> = Vec::new();
         let mut folds = Vec::new();
         let mut restore = None;
         let mut bytes = 0;
@@ -162,15 +185,22 @@ impl Writer<'_> {
                     bytes += append.blob.body.len();
                     appends.push(*append);
                 }
+                Job::Otlp(request) => {
+                    bytes += request.encoded.len();
+                    requests.push(*request);
+                }
                 Job::Fold(reply) => folds.push(reply),
                 Job::Restore(path, reply) => restore = Some((path, reply)),
             }
             // What comes after a restore counts after it.
-            if restore.is_none() && appends.len() < COMMIT_DELTAS_MAX && bytes < COMMIT_BYTES_MAX {
+            if restore.is_none()
+                && appends.len() + requests.len() < COMMIT_DELTAS_MAX
+                && bytes < COMMIT_BYTES_MAX
+            {
                 next = queue.try_recv().ok();
             }
         }
-        self.append(appends);
+        self.append(appends, requests);
         for reply in folds {
             let outcome = self.fold().map_err(|error| error.to_string());
             // The one who asked may have gone.
@@ -209,7 +239,7 @@ impl Writer<'_> {
         }
     }
 
-    fn append(&mut self, appends: Vec<Append>) {
+    fn append(&mut self, appends: Vec<Append>, requests: Vec<OtlpAppend>) {
         let mut admitted = Vec::with_capacity(appends.len());
         for append in appends {
             match self.admit(&append) {
@@ -217,20 +247,26 @@ impl Writer<'_> {
                 Err(refusal) => self.refuse(append, refusal),
             }
         }
-        if admitted.is_empty() {
+        let requests = self.admit_otlp(requests);
+        if admitted.is_empty() && requests.is_empty() {
             return;
         }
         let begin = monotonic();
-        let blobs: Vec<Blob> = admitted.iter().map(|append| append.blob.clone()).collect();
+        let mut blobs: Vec<Blob> = admitted.iter().map(|append| append.blob.clone()).collect();
+        blobs.extend(requests.iter().filter_map(otlp::Admitted::blob));
         match self.shared.store.append(&blobs) {
             Ok(outcomes) => {
                 self.shared.metrics.committed(monotonic() - begin);
                 self.fold_and_acknowledge(admitted, &outcomes);
+                self.join_and_acknowledge(requests);
             }
             Err(error) => {
                 self.broke(&error);
                 for append in admitted {
                     self.refuse(append, Refusal::StoreFailed);
+                }
+                for request in requests {
+                    request.refuse(Refusal::StoreFailed);
                 }
             }
         }

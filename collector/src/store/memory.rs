@@ -8,7 +8,7 @@ use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
 
 use super::tiers::{Marks, Plan, Tier};
 use super::{
-    Aged, Appended, Blob, DeltaId, EpochId, EpochState, FoldBatch, Scan, Store, StoreError,
+    Aged, Appended, Blob, DeltaId, EpochId, EpochState, FoldBatch, HalfRun, Scan, Store, StoreError,
 };
 
 /// Keeps everything in memory as it was sent, and sums nothing up; gone with the process.
@@ -23,6 +23,8 @@ struct Inner {
     blobs: BTreeMap<DeltaId, Blob>,
     windows: BTreeMap<(Window, ServiceId), RowSet>,
     epochs: BTreeMap<EpochId, EpochState>,
+    halves: BTreeMap<(u64, u64), Vec<u8>>,
+    parked: Option<Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -76,6 +78,25 @@ impl Store for MemoryStore {
                 .add(note);
             inner.blobs.remove(&note.id);
         }
+        for key in &batch.corrected {
+            if let Some(rows) = inner.windows.get_mut(key) {
+                crate::fold::prune(rows);
+            }
+        }
+        for id in &batch.derived {
+            inner.blobs.remove(id);
+        }
+        if let Some(HalfRun { run, chunks }) = &batch.half_run {
+            for (first, chunk) in chunks {
+                inner.halves.insert((*run, *first), chunk.clone());
+            }
+        }
+        inner
+            .halves
+            .retain(|(run, _), _| !batch.half_runs_gone.contains(run));
+        if let Some(parked) = &batch.parked {
+            inner.parked = Some(parked.clone());
+        }
         Ok(())
     }
 
@@ -106,6 +127,25 @@ impl Store for MemoryStore {
 
     fn window_bytes(&self) -> u64 {
         0
+    }
+
+    fn halves(&self) -> Result<(Vec<u64>, Option<Vec<u8>>), StoreError> {
+        let inner = self.lock();
+        let mut runs: Vec<u64> = inner.halves.keys().map(|(run, _)| *run).collect();
+        runs.dedup();
+        Ok((runs, inner.parked.clone()))
+    }
+
+    fn half_chunk(&self, run: u64, key: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let inner = self.lock();
+        let found = inner.halves.range((run, 0)..=(run, key)).next_back();
+        Ok(found.map(|((_, first), chunk)| (*first, chunk.clone())))
+    }
+
+    fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let inner = self.lock();
+        let found = inner.halves.range((run, 0)..=(run, u64::MAX));
+        Ok(found.map(|(_, chunk)| chunk.clone()).collect())
     }
 
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {

@@ -14,12 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
+use redb::{
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
+    WriteTransaction,
+};
 use weighbridge_wire::{Epoch, ServiceId, Window};
 
 use super::tiers::{Marks, Plan, Tier};
 use super::{
-    Aged, Appended, Blob, DeltaId, Encoding, EpochId, EpochState, FoldBatch, Scan, Store,
+    Aged, Appended, Blob, DeltaId, Encoding, EpochId, EpochState, FoldBatch, HalfRun, Scan, Store,
     StoreError,
 };
 use open::{Handle, Opened, Ways, open_checked};
@@ -50,6 +53,10 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const BLOBS: TableDefinition<'_, BlobKey, &[u8]> = TableDefinition::new("blobs");
 const WINDOWS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("windows");
 const EPOCHS: TableDefinition<'_, EpochKey, &[u8]> = TableDefinition::new("epochs");
+/// Halves of calls by run and first key of the piece.
+const HALVES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("halves");
+/// What waits to be joined: one entry.
+const PARKED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("parked");
 const FORMAT_KEY: &str = "format";
 
 /// The embedded home: one file, one process.
@@ -323,9 +330,15 @@ impl Store for RedbStore {
             let state = sums::fold(&write, *windows, batch, rows_max)?;
             {
                 let mut table = write.open_table(BLOBS)?;
-                for DeltaId { epoch, seq } in batch.notes.iter().map(|note| &note.id) {
+                for DeltaId { epoch, seq } in batch
+                    .notes
+                    .iter()
+                    .map(|note| &note.id)
+                    .chain(&batch.derived)
+                {
                     table.remove((&*epoch.tenant, &epoch.epoch.0, *seq))?;
                 }
+                write_halves(&write, batch)?;
                 let mut table = write.open_table(EPOCHS)?;
                 for (id, state) in &changed {
                     let record = state.encode().map_err(redb::Error::Corrupted)?;
@@ -350,6 +363,48 @@ impl Store for RedbStore {
 
     fn window_bytes(&self) -> u64 {
         self.read().windows.bytes
+    }
+
+    fn halves(&self) -> Result<(Vec<u64>, Option<Vec<u8>>), StoreError> {
+        let read = self.begin_read()?;
+        let mut runs = Vec::new();
+        if let Some(table) = present(read.open_table(HALVES))? {
+            for entry in table.iter().map_err(failed)? {
+                let (run, _) = entry.map_err(failed)?.0.value();
+                if runs.last() != Some(&run) {
+                    runs.push(run);
+                }
+            }
+        }
+        let parked = match present(read.open_table(PARKED))? {
+            Some(table) => table
+                .get(0)
+                .map_err(failed)?
+                .map(|value| value.value().to_vec()),
+            None => None,
+        };
+        Ok((runs, parked))
+    }
+
+    fn half_chunk(&self, run: u64, key: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let read = self.begin_read()?;
+        let Some(table) = present(read.open_table(HALVES))? else {
+            return Ok(None);
+        };
+        let mut found = table.range((run, 0)..=(run, key)).map_err(failed)?;
+        let found = found.next_back().transpose().map_err(failed)?;
+        Ok(found.map(|(key, value)| (key.value().1, value.value().to_vec())))
+    }
+
+    fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.begin_read()?;
+        let Some(table) = present(read.open_table(HALVES))? else {
+            return Ok(Vec::new());
+        };
+        let found = table.range((run, 0)..=(run, u64::MAX)).map_err(failed)?;
+        found
+            .map(|entry| Ok(entry.map_err(failed)?.1.value().to_vec()))
+            .collect()
     }
 
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
@@ -419,6 +474,33 @@ impl Store for RedbStore {
         }
         reopened
     }
+}
+
+/// A table that databases of before do not have.
+fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn write_halves(write: &WriteTransaction, batch: &FoldBatch) -> Result<(), redb::Error> {
+    if batch.half_run.is_some() || !batch.half_runs_gone.is_empty() {
+        let mut table = write.open_table(HALVES)?;
+        if let Some(HalfRun { run, chunks }) = &batch.half_run {
+            for (first, chunk) in chunks {
+                table.insert((*run, *first), chunk.as_slice())?;
+            }
+        }
+        for run in &batch.half_runs_gone {
+            table.retain_in((*run, 0)..=(*run, u64::MAX), |_, _| false)?;
+        }
+    }
+    if let Some(parked) = &batch.parked {
+        write.open_table(PARKED)?.insert(0, parked.as_slice())?;
+    }
+    Ok(())
 }
 
 fn window_key(window: Window, service: &ServiceId) -> (u64, u64, &str, &str, &str, &str, &str) {

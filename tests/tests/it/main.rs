@@ -7,6 +7,8 @@ mod demo;
 mod full_disk;
 mod harness;
 mod operation;
+mod otlp_conformance;
+mod otlp_sdks;
 mod readme;
 mod secrets;
 mod soak;

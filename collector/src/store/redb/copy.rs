@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use redb::{
-    Database, Key, ReadTransaction, ReadableTable as _, TableDefinition, Value, WriteTransaction,
+    Database, Key, ReadTransaction, ReadableTable as _, TableDefinition, TableError, Value,
+    WriteTransaction,
 };
 
 use super::open::{Opened, Way, builder, open_checked};
-use super::{BLOBS, EPOCHS, Handle, META, failed, sums};
+use super::{BLOBS, EPOCHS, HALVES, Handle, META, PARKED, failed, sums};
 use crate::store::StoreError;
 use crate::store::tiers::Tier;
 
@@ -46,6 +47,8 @@ pub(super) fn replace(from: &Opened, write: &WriteTransaction) -> Result<(), red
     write.delete_table(META)?;
     write.delete_table(BLOBS)?;
     write.delete_table(EPOCHS)?;
+    write.delete_table(HALVES)?;
+    write.delete_table(PARKED)?;
     for tier in Tier::ALL {
         write.delete_table(sums::table(tier))?;
     }
@@ -56,6 +59,8 @@ fn all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error>
     table(from, to, META)?;
     table(from, to, BLOBS)?;
     table(from, to, EPOCHS)?;
+    table(from, to, HALVES)?;
+    table(from, to, PARKED)?;
     for tier in Tier::ALL {
         table(from, to, sums::table(tier))?;
     }
@@ -67,8 +72,13 @@ fn table<K: Key + 'static, V: Value + 'static>(
     to: &WriteTransaction,
     definition: TableDefinition<'_, K, V>,
 ) -> Result<(), redb::Error> {
-    let source = from.open_table(definition)?;
     let mut target = to.open_table(definition)?;
+    let source = match from.open_table(definition) {
+        Ok(source) => source,
+        // An earlier version had no such table.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     for entry in source.iter()? {
         let (key, value) = entry?;
         target.insert(key.value(), value.value())?;

@@ -177,6 +177,9 @@ fn merge(
     let late_or_sum = window.end_unix_ns <= state.marks.summed_unix_ns;
     let mut merged = stored.map_or_else(RowSet::new, |stored| stored.rows);
     crate::fold::merge(&mut merged, rows, rows_max);
+    if crate::fold::takes_back(rows) {
+        crate::fold::prune(&mut merged);
+    }
     let folded = FoldedWindow {
         service: service.clone(),
         window,

@@ -1,0 +1,262 @@
+//! What is on disk: offers in sorted runs, and what waits.
+
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::{Corrections, JOIN_WITHIN, Joiner, Names, Offer, Want};
+use crate::otlp::derived::{Derived, NONE, Reader, Writer};
+use crate::store::{FoldBatch, HalfRun, Store, StoreError};
+
+/// Offers in one chunk of a run.
+const CHUNK_OFFERS: usize = 2_048;
+/// Halves that are looked for on disk with one fold.
+const LOOK_UPS_MAX: usize = 4_096;
+/// Steps from one half on disk to the next with one fold.
+const LOOK_UP_ROUNDS: usize = 4;
+/// How long a half waits for what comes before it is looked for on disk.
+const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
+/// Runs on disk; the oldest goes when there are more. With one a fold and a fold every 3 s, ten minutes.
+const RUNS_MAX: usize = 200;
+/// Version of the encoded forms.
+const VERSION: u8 = 1;
+
+impl Joiner {
+    /// Before a fold: adds to `pending` what the store must hold of halves when the rows in it are written.
+    pub(crate) fn prepare_fold(
+        &mut self,
+        store: &dyn Store,
+        now: Duration,
+        now_unix_ns: u64,
+        pending: &mut FoldBatch,
+        rows_max: usize,
+    ) -> Result<(), StoreError> {
+        for key in &pending.corrected {
+            if let Some(rows) = pending.windows.get_mut(key) {
+                crate::fold::prune(rows);
+            }
+        }
+        let seconds = |before: Duration| {
+            u32::try_from(now.saturating_sub(before).as_secs()).unwrap_or(u32::MAX)
+        };
+        let gone = self.parked.expire(seconds(JOIN_WITHIN));
+        self.counts.unjoined += gone;
+        self.changed |= gone > 0;
+        if now > LOOK_UP_AFTER {
+            self.look_up(store, now, seconds(LOOK_UP_AFTER), pending, rows_max)?;
+        }
+        let horizon = u64::try_from(JOIN_WITHIN.as_nanos()).unwrap_or(u64::MAX);
+        while let Some(&oldest) = self.runs.first() {
+            if oldest.saturating_add(horizon) >= now_unix_ns && self.runs.len() < RUNS_MAX {
+                break;
+            }
+            self.runs.remove(&oldest);
+            pending.half_runs_gone.push(oldest);
+        }
+        if !self.changed {
+            return Ok(());
+        }
+        self.changed = false;
+        if !self.fresh.is_empty() {
+            let newest = self.runs.last().copied().unwrap_or_default();
+            let run = now_unix_ns.max(newest + 1);
+            let mut fresh = std::mem::take(&mut self.fresh);
+            fresh.sort_unstable_by_key(|offer| offer.key);
+            let chunks = fresh
+                .chunks(CHUNK_OFFERS)
+                .filter_map(|chunk| Some((chunk.first()?.key, self.encode(chunk, &[]))))
+                .collect();
+            self.runs.insert(run);
+            pending.half_run = Some(HalfRun { run, chunks });
+        }
+        let waiting: Vec<Want> = self.parked.iter().copied().collect();
+        let mut parked = Writer::default();
+        parked.u32(u32::try_from(self.bodies_in_order.len()).unwrap_or(u32::MAX));
+        self.bodies_in_order
+            .iter()
+            .for_each(|hash| parked.u64(*hash));
+        parked.0.extend(self.encode(&[], &waiting));
+        pending.parked = Some(parked.0);
+        Ok(())
+    }
+
+    /// Looks on disk for what did not come.
+    fn look_up(
+        &mut self,
+        store: &dyn Store,
+        now: Duration,
+        since_s: u32,
+        pending: &mut FoldBatch,
+        rows_max: usize,
+    ) -> Result<(), StoreError> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
+        let mut corrections = Corrections::default();
+        let mut keys = self.parked.unchecked(since_s, LOOK_UPS_MAX);
+        for _ in 0..LOOK_UP_ROUNDS {
+            if keys.is_empty() {
+                break;
+            }
+            let found = self.found_on_disk(store, &keys)?;
+            if found.is_empty() {
+                break;
+            }
+            for derived in &found {
+                self.take_halves(derived, now, &mut corrections);
+            }
+            // What was found may lead on to what is on disk too.
+            keys = self.parked.unchecked(u32::MAX, LOOK_UPS_MAX);
+        }
+        self.apply(&corrections, pending, rows_max);
+        Ok(())
+    }
+
+    /// The offers of these keys, sorted, with their names.
+    fn found_on_disk(&self, store: &dyn Store, keys: &[u64]) -> Result<Vec<Derived>, StoreError> {
+        let mut found = Vec::new();
+        for &run in self.runs.iter().rev() {
+            let mut chunk: Option<FoundChunk> = None;
+            for &key in keys {
+                if chunk.as_ref().is_none_or(|chunk| chunk.ends_before(key)) {
+                    chunk = store
+                        .half_chunk(run, key)?
+                        .and_then(|(_, bytes)| FoundChunk::read(&bytes));
+                }
+                if let Some(chunk) = &chunk
+                    && let Some(offer) = chunk.offer(key)
+                {
+                    found.push(Derived {
+                        parties: chunk.derived.parties.clone(),
+                        targets: chunk.derived.targets.clone(),
+                        offers: vec![offer],
+                        ..Derived::default()
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Halves with the names that they need.
+    fn encode(&self, offers: &[Offer], wants: &[Want]) -> Vec<u8> {
+        let mut derived = Derived::default();
+        let mut parties = FxHashMap::default();
+        let mut targets = FxHashMap::default();
+        let mut party = |at: u32| local(at, &self.parties, &mut parties, &mut derived.parties);
+        let mut target = |at: u32| local(at, &self.targets, &mut targets, &mut derived.targets);
+        derived.offers = offers
+            .iter()
+            .map(|offer| Offer {
+                op: party(offer.op),
+                call: target(offer.call),
+                ..*offer
+            })
+            .collect();
+        derived.wants = wants
+            .iter()
+            .map(|want| Want {
+                subject: if want.is_request() {
+                    party(want.subject)
+                } else {
+                    target(want.subject)
+                },
+                op: party(want.op),
+                call: target(want.call),
+                ..*want
+            })
+            .collect();
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        derived.encode_halves(&mut out);
+        out.0
+    }
+
+    /// Takes up what the store holds: what waits, and the newest offers, for as long a time as is kept in memory.
+    pub(crate) fn restore(&mut self, store: &dyn Store, now: Duration) -> Result<(), StoreError> {
+        *self = Self::new(self.window_ns);
+        let (runs, parked) = store.halves()?;
+        self.runs = runs.into_iter().collect();
+        // Nothing waits yet, so nothing is joined, and nothing is fresh afterwards: it is all on disk.
+        let mut nothing = Corrections::default();
+        let in_memory: Vec<u64> = self.runs.iter().rev().copied().take(5).collect();
+        for run in in_memory.into_iter().rev() {
+            for chunk in store.half_chunks(run)? {
+                if let Some(chunk) = FoundChunk::read(&chunk) {
+                    self.take_halves(&chunk.derived, now, &mut nothing);
+                }
+            }
+        }
+        if let Some(parked) = parked {
+            let damaged = || StoreError::Failed("what waits to be joined cannot be read".into());
+            let mut from = Reader(&parked);
+            for _ in 0..from.u32().ok_or_else(damaged)? {
+                let hash = from.u64().ok_or_else(damaged)?;
+                self.remember_body(hash);
+            }
+            let waiting = FoundChunk::read(from.0).ok_or_else(damaged)?.derived;
+            let (parties, targets) = self.names_of(&waiting);
+            let at = |names: &[u32], index: u32| names.get(index as usize).copied().unwrap_or(NONE);
+            for want in &waiting.wants {
+                let names = if want.is_request() {
+                    &parties
+                } else {
+                    &targets
+                };
+                self.parked.park(
+                    Want {
+                        subject: at(names, want.subject),
+                        op: at(&parties, want.op),
+                        call: at(&targets, want.call),
+                        ..*want
+                    },
+                    now,
+                );
+            }
+        }
+        self.fresh.clear();
+        self.changed = false;
+        Ok(())
+    }
+}
+
+fn local<T: Clone + Eq + std::hash::Hash>(
+    at: u32,
+    names: &Names<T>,
+    index: &mut FxHashMap<u32, u32>,
+    list: &mut Vec<T>,
+) -> u32 {
+    let Some(name) = names.get(at) else {
+        return NONE;
+    };
+    *index.entry(at).or_insert_with(|| {
+        list.push(name.clone());
+        u32::try_from(list.len() - 1).unwrap_or(NONE)
+    })
+}
+
+/// A chunk of a run, read.
+struct FoundChunk {
+    derived: Derived,
+}
+
+impl FoundChunk {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut from = Reader(bytes);
+        if from.u8()? != VERSION {
+            return None;
+        }
+        let derived = Derived::decode_halves(&mut from)?;
+        Some(Self { derived })
+    }
+
+    fn ends_before(&self, key: u64) -> bool {
+        self.derived.offers.last().is_none_or(|last| last.key < key)
+    }
+
+    fn offer(&self, key: u64) -> Option<Offer> {
+        let offers = &self.derived.offers;
+        let at = offers.binary_search_by_key(&key, |offer| offer.key).ok()?;
+        offers.get(at).copied()
+    }
+}

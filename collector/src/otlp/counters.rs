@@ -1,0 +1,161 @@
+//! What OTLP counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{Outcome, Signal};
+use crate::join::Counts;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSignal {
+    signal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    signal: &'static str,
+    reason: &'static str,
+}
+
+/// Counters of the OTLP receiver and of the joins. No label holds a name from outside.
+#[derive(Clone, Default)]
+pub(crate) struct Counters {
+    accepted: Family<OfSignal, Counter>,
+    rejected: Family<OfReason, Counter>,
+    refused: Family<OfReason, Counter>,
+    duplicates: Family<OfSignal, Counter>,
+    repeated: Family<OfSignal, Counter>,
+    joined: Counter,
+    unjoined: Counter,
+    given_up: Counter,
+    skewed: Counter,
+    waiting: Gauge,
+}
+
+impl Counters {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let it = Self::default();
+        let families = [
+            (
+                "otlp_accepted_items",
+                "Spans, metric points and log records taken in; logs are not used",
+                &it.accepted,
+            ),
+            (
+                "otlp_duplicate_items",
+                "Spans left out because they had come before",
+                &it.duplicates,
+            ),
+            (
+                "otlp_repeated_requests",
+                "Requests whose body had come before as a whole",
+                &it.repeated,
+            ),
+        ];
+        for (name, help, family) in families {
+            registry.register(name, help, family.clone());
+        }
+        for (name, help, family) in [
+            (
+                "otlp_rejected_items",
+                "Spans and points rejected, by reason; their sender was told",
+                &it.rejected,
+            ),
+            (
+                "otlp_refused_requests",
+                "Requests refused, by reason; their sender was told",
+                &it.refused,
+            ),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+        for (name, help, counter) in [
+            (
+                "joined_halves",
+                "Halves of calls that found the other",
+                &it.joined,
+            ),
+            (
+                "unjoined_halves",
+                "Halves of calls that waited in vain",
+                &it.unjoined,
+            ),
+            (
+                "given_up_halves",
+                "Halves of calls that had to go because too many waited",
+                &it.given_up,
+            ),
+            (
+                "skewed_calls",
+                "Calls whose two ends contradict each other's clocks",
+                &it.skewed,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register(
+            "waiting_halves",
+            "Halves of calls that wait for the other",
+            it.waiting.clone(),
+        );
+        it
+    }
+
+    pub(crate) fn taken(&self, signal: Signal, outcome: &Outcome) {
+        let of = OfSignal {
+            signal: signal.as_str(),
+        };
+        if outcome.is_repeated {
+            self.repeated.get_or_create(&of).inc();
+            return;
+        }
+        let tally = &outcome.tally;
+        self.accepted.get_or_create(&of).inc_by(tally.spans);
+        if tally.duplicates > 0 {
+            self.duplicates.get_or_create(&of).inc_by(tally.duplicates);
+        }
+        for (reason, count) in [
+            ("invalid", tally.invalid),
+            ("too_old", tally.too_old),
+            ("ahead", tally.ahead),
+        ] {
+            if count > 0 {
+                let of = OfReason {
+                    signal: signal.as_str(),
+                    reason,
+                };
+                self.rejected.get_or_create(&of).inc_by(count);
+            }
+        }
+    }
+
+    pub(crate) fn refused(&self, signal: Signal, reason: &'static str) {
+        let of = OfReason {
+            signal: signal.as_str(),
+            reason,
+        };
+        self.refused.get_or_create(&of).inc();
+    }
+
+    pub(crate) fn joins(&self, counts: Counts, waiting: usize) {
+        self.joined.inc_by(counts.joined);
+        self.unjoined.inc_by(counts.unjoined);
+        self.given_up.inc_by(counts.given_up);
+        self.skewed.inc_by(counts.skewed);
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+}
+
+impl Signal {
+    /// The word in metrics and paths.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Traces as they come: protobuf read in place, handed over span by span.
+
+use super::attributes::{ResourceAttributes, SpanAttributes, key_value};
+use super::proto::{Fields, Malformed, Value};
+
+/// `Span.SpanKind`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Unspecified counts as internal, as the specification says.
+    #[default]
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+impl Kind {
+    pub(crate) fn of(number: u64) -> Self {
+        match number {
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// What is read of a span.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span<'a> {
+    /// 16 bytes, or it is refused.
+    pub(crate) trace: &'a [u8],
+    /// 8 bytes, or it is refused.
+    pub(crate) id: &'a [u8],
+    /// Empty, or 8 bytes; all zero counts as empty.
+    pub(crate) parent: &'a [u8],
+    /// Trace and span of the first link: how a consumer names what it consumed.
+    pub(crate) link: Option<(&'a [u8], &'a [u8])>,
+    pub(crate) name: &'a [u8],
+    pub(crate) kind: Kind,
+    pub(crate) start_unix_ns: u64,
+    pub(crate) end_unix_ns: u64,
+    pub(crate) is_error: bool,
+    pub(crate) attributes: SpanAttributes<'a>,
+}
+
+/// Takes what a request holds.
+pub(crate) trait TakeSpans {
+    fn resource(&mut self, attributes: &ResourceAttributes<'_>);
+    fn span(&mut self, span: &Span<'_>);
+    /// All spans of the resource were handed over.
+    fn resource_ends(&mut self);
+}
+
+/// Reads an `ExportTraceServiceRequest`.
+pub(crate) fn read(bytes: &[u8], take: &mut impl TakeSpans) -> Result<(), Malformed> {
+    each_message(bytes, 1, |resource_spans| {
+        take.resource(&resource(resource_spans)?);
+        each_message(resource_spans, 2, |scope_spans| {
+            each_message(scope_spans, 2, |span| {
+                take.span(&read_span(span)?);
+                Ok(())
+            })
+        })?;
+        take.resource_ends();
+        Ok(())
+    })
+}
+
+/// Hands over every message in a repeated field.
+#[inline]
+pub(crate) fn each_message<'a>(
+    bytes: &'a [u8],
+    wanted: u32,
+    mut take: impl FnMut(&'a [u8]) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut fields = Fields(bytes);
+    while let Some((number, value)) = fields.next()? {
+        if number == wanted
+            && let Some(message) = value.bytes()
+        {
+            take(message)?;
+        }
+    }
+    Ok(())
+}
+
+/// The resource of `ResourceSpans` or `ResourceMetrics`, wherever in the message it stands.
+pub(crate) fn resource(bytes: &[u8]) -> Result<ResourceAttributes<'_>, Malformed> {
+    let mut attributes = ResourceAttributes::default();
+    each_message(bytes, 1, |resource| {
+        each_message(resource, 1, |pair| {
+            key_value(pair, &mut |key, value| attributes.take(key, value))
+        })
+    })?;
+    Ok(attributes)
+}
+
+fn read_span(bytes: &[u8]) -> Result<Span<'_>, Malformed> {
+    let mut span = Span::default();
+    let mut fields = Fields(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => span.trace = bytes,
+            (2, Value::Bytes(bytes)) => span.id = bytes,
+            (4, Value::Bytes(bytes)) => span.parent = bytes,
+            (5, Value::Bytes(bytes)) => span.name = bytes,
+            (6, Value::Varint(kind)) => span.kind = Kind::of(kind),
+            (7, Value::Fixed64(ns)) => span.start_unix_ns = ns,
+            (8, Value::Fixed64(ns)) => span.end_unix_ns = ns,
+            (9, Value::Bytes(bytes)) => {
+                key_value(bytes, &mut |key, value| span.attributes.take(key, value))?;
+            }
+            (13, Value::Bytes(bytes)) if span.link.is_none() => span.link = read_link(bytes)?,
+            (15, Value::Bytes(bytes)) => {
+                let mut status = Fields(bytes);
+                while let Some((number, value)) = status.next()? {
+                    if number == 3 {
+                        span.is_error = value.varint() == Some(2);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(span)
+}
+
+fn read_link(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+    let (mut trace, mut span) = (&[][..], &[][..]);
+    let mut fields = Fields(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => trace = bytes,
+            (2, Value::Bytes(bytes)) => span = bytes,
+            _ => {}
+        }
+    }
+    Ok((trace.len() == 16 && span.len() == 8).then_some((trace, span)))
+}

@@ -1,0 +1,98 @@
+//! OpenTelemetry's own SDKs as clients: what they sent is what the collector counts.
+//!
+//! `cargo xtask test` installs them and runs this; by hand: `WEIGHBRIDGE_OTLP_PYTHON` is an interpreter with
+//! `tests/otlp/requirements.txt`, `WEIGHBRIDGE_OTLP_NODE` a folder in which `tests/otlp/package.json` is installed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use weighbridge_tests::{new_dir, rows, workspace_root};
+use weighbridge_wire::{RowKind, column};
+
+use crate::otlp_conformance::Own;
+
+const REQUESTS: i64 = 50;
+
+fn send(mut command: Command, own: &Own, language: &str, protocols: &[&str]) -> usize {
+    let mut runs = 0;
+    for protocol in protocols {
+        for compression in ["none", "gzip"] {
+            let service = format!("{language} {protocol} {compression}");
+            let sent = command
+                .env("OTEL_SERVICE_NAME", &service)
+                .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+                .env("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+                .env(
+                    "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    format!("http://{}", own.address()),
+                )
+                .env("OTEL_EXPORTER_OTLP_INSECURE", "true")
+                .output()
+                .expect("the client starts");
+            assert!(
+                sent.status.success(),
+                "{service}: {}",
+                String::from_utf8_lossy(&sent.stderr)
+            );
+            let range = own.range();
+            let rows = rows::of_service(&range, &service);
+            let sum = |kind, of| rows::sum(&rows, kind, of);
+            assert_eq!(
+                sum(RowKind::Operation, column::ENDED),
+                REQUESTS,
+                "{service}: requests"
+            );
+            assert_eq!(
+                sum(RowKind::Operation, column::ERRORS),
+                REQUESTS / 10,
+                "{service}: errors"
+            );
+            assert_eq!(
+                sum(RowKind::Edge, column::REQUEST_MESSAGES),
+                REQUESTS,
+                "{service}: calls"
+            );
+            assert!(
+                rows.of_kind(RowKind::Edge)
+                    .all(|(key, _)| &*key.parts[4] == "GET /orders/{id}"),
+                "{service}: each call stands in the request around it"
+            );
+            runs += 1;
+        }
+    }
+    runs
+}
+
+#[test]
+#[ignore = "needs OpenTelemetry's SDK for Python: cargo xtask test installs it"]
+fn otlp_sdk_of_python() {
+    let python = std::env::var_os("WEIGHBRIDGE_OTLP_PYTHON").expect("WEIGHBRIDGE_OTLP_PYTHON");
+    let mut command = Command::new(python);
+    command
+        .arg(workspace_root().join("tests/otlp/spans.py"))
+        .arg(REQUESTS.to_string());
+    assert_eq!(
+        send(
+            command,
+            &Own::start(&new_dir()),
+            "python",
+            &["grpc", "http/protobuf"]
+        ),
+        4
+    );
+}
+
+#[test]
+#[ignore = "needs OpenTelemetry's SDK for Node: cargo xtask test installs it"]
+fn otlp_sdk_of_node() {
+    let folder = std::env::var_os("WEIGHBRIDGE_OTLP_NODE").expect("WEIGHBRIDGE_OTLP_NODE");
+    let mut command = Command::new("node");
+    command
+        .arg(PathBuf::from(folder).join("spans.mjs"))
+        .arg(REQUESTS.to_string());
+    let protocols = ["grpc", "http/protobuf", "http/json"];
+    assert_eq!(
+        send(command, &Own::start(&new_dir()), "node", &protocols),
+        6
+    );
+}
