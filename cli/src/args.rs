@@ -148,6 +148,9 @@ pub(crate) struct ReportArgs {
     /// Hash every name of a service, operation, peer, entity and host
     #[arg(long)]
     pub(crate) redact: bool,
+    /// An earlier report.json whose advice was followed: its predictions are scored by this range
+    #[arg(long, value_name = "EARLIER.json")]
+    pub(crate) after: Option<PathBuf>,
 }
 
 /// `snapshot`.

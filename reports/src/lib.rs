@@ -4,6 +4,8 @@
 //! same input gives the same bytes. No network, no clock, no runtime; random numbers are seeded from the
 //! rollup's own hash.
 
+mod after;
+pub mod baseline;
 mod build;
 pub mod chart;
 pub mod compare;

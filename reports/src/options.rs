@@ -1,5 +1,7 @@
 //! What a report may be told: targets, prices, constraints.
 
+use std::collections::BTreeMap;
+
 /// Settings of a report. [`Default`] is what the command line uses when nothing is said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -89,12 +91,14 @@ pub struct Ignore {
 }
 
 /// What may not be changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Constraints {
     /// Pairs of services that may not share a process (owners, compliance, languages).
     pub cannot_link: Vec<(String, String)>,
     /// Fewest processes of a service, for availability. 0 counts as 1.
     pub min_replicas: u32,
+    /// Limits of the 95th percentile by origin (service, operation), ns.
+    pub slo_p95_ns: BTreeMap<(String, String), f64>,
 }
 
 impl Constraints {

@@ -17,6 +17,15 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
+    /// A number from the standard normal distribution, by Box and Muller (1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        // 53 bits, never 0: its logarithm is finite.
+        #[allow(clippy::cast_precision_loss)]
+        let mut unit = || ((self.next_u64() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0;
+        let (a, b) = (unit(), unit());
+        libm::sqrt(-2.0 * libm::log(a)) * libm::cos(2.0 * std::f64::consts::PI * b)
+    }
+
     /// A number below `bound`; 0 when `bound` is 0. By multiplication; the bias at the sizes used here
     /// (a few hundred) is below 2⁻⁵⁶.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
@@ -35,6 +44,21 @@ mod tests {
         let mut rng = SplitMix64::new(1_234_567);
         assert_eq!(rng.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(rng.next_u64(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn normal_numbers_are_normal() {
+        let mut rng = SplitMix64::new(5);
+        let n = 20_000;
+        let drawn: Vec<f64> = (0..n).map(|_| rng.normal()).collect();
+        let mean = drawn.iter().sum::<f64>() / f64::from(n);
+        let square = drawn.iter().map(|x| x * x).sum::<f64>() / f64::from(n);
+        assert!(
+            mean.abs() < 0.03 && (square - 1.0).abs() < 0.04,
+            "{mean} {square}"
+        );
+        let beyond = drawn.iter().filter(|x| x.abs() > 1.644_853_6).count();
+        assert!((1_850..2_150).contains(&beyond), "{beyond} of a tenth");
     }
 
     #[test]

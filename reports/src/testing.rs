@@ -32,6 +32,10 @@ pub(crate) struct Op {
     pub(crate) peak_bytes: i64,
     /// All requests of three windows arrive in every third one, at once.
     pub(crate) bursty: bool,
+    /// Requests that end in a window and their wall time, in place of `per_window` and `wall_ns`.
+    pub(crate) course: Option<fn(u64) -> (i64, i64)>,
+    /// Of the wall time, what stores take, ns.
+    pub(crate) wait_store_ns: i64,
 }
 
 /// A call or message between operations, `per_request` times for each request of the caller.
@@ -58,6 +62,10 @@ pub(crate) struct Call {
     pub(crate) callee_has_agent: bool,
     /// False for the second consumer of one publication: the publisher counts it once.
     pub(crate) publishes: bool,
+    /// Of the wait, what is on the critical path, ns; not told when absent.
+    pub(crate) critical_ns: Option<i64>,
+    /// Calls in a window, in place of `callers · per_request`.
+    pub(crate) course: Option<fn(u64) -> i64>,
 }
 
 /// Statements on an entity.
@@ -71,6 +79,9 @@ pub(crate) struct Use {
     /// Statements in a window, before variation.
     pub(crate) per_window: i64,
     pub(crate) store_ns: i64,
+    /// Of a hundred requests those that touch one, two and more keys, and of a hundred touches those of the busiest
+    /// key; keys are not known when absent.
+    pub(crate) keys: Option<[i64; 4]>,
 }
 
 /// A process.
@@ -140,6 +151,8 @@ impl System {
             wall_ns: cpu.iter().sum::<i64>() * 2,
             peak_bytes: 10_000,
             bursty: false,
+            course: None,
+            wait_store_ns: 0,
         });
         self.ops.last_mut().unwrap()
     }
@@ -175,6 +188,8 @@ impl System {
             wait_ns: (message_ns + work_ns) * 3,
             callee_has_agent: true,
             publishes: true,
+            critical_ns: None,
+            course: None,
         });
         self.calls.last_mut().unwrap()
     }
@@ -210,6 +225,8 @@ impl System {
             wait_ns: 2_000_000,
             callee_has_agent: true,
             publishes: true,
+            critical_ns: None,
+            course: None,
         });
         self.calls.last_mut().unwrap()
     }
@@ -221,7 +238,7 @@ impl System {
         entity: &'static str,
         how: &'static str,
         per_window: i64,
-    ) {
+    ) -> &mut Use {
         self.uses.push(Use {
             service,
             operation,
@@ -234,7 +251,18 @@ impl System {
             },
             per_window,
             store_ns: 20_000,
+            keys: None,
         });
+        self.uses.last_mut().unwrap()
+    }
+
+    /// An operation that is there already.
+    #[allow(dead_code)]
+    pub(crate) fn operation(&mut self, service: &str, operation: &str) -> &mut Op {
+        self.ops
+            .iter_mut()
+            .find(|op| op.service == service && op.operation == operation)
+            .unwrap()
     }
 
     pub(crate) fn size(
@@ -298,7 +326,9 @@ impl System {
         let mut services: BTreeMap<&'static str, RowSet> = BTreeMap::new();
         let q = Quality::Measured;
         for op in &self.ops {
-            let n = if op.bursty {
+            let n = if let Some(course) = op.course {
+                course(w).0
+            } else if op.bursty {
                 if w.is_multiple_of(3) {
                     op.per_window * 3
                 } else {
@@ -311,7 +341,10 @@ impl System {
             operation_rows(rows, op, n, w);
         }
         for call in &self.calls {
-            let calls = varied(call.callers, w) * call.per_request;
+            let calls = match call.course {
+                Some(course) => course(w),
+                None => varied(call.callers, w) * call.per_request,
+            };
             let (caller, callee) = call_rows(call, calls);
             if call.callee_has_agent {
                 services
@@ -345,9 +378,16 @@ impl System {
                 access: u.access.into(),
             };
             let n = varied(u.per_window, w);
-            let value = RowValue::new()
+            let mut value = RowValue::new()
                 .with(column::STATEMENTS, n)
                 .with(column::CPU_STORE_NS, n * u.store_ns);
+            if let Some([one, two, more, top]) = u.keys {
+                value.add(column::KEYS_ONE, n * one / 100);
+                value.add(column::KEYS_TWO, n * two / 100);
+                value.add(column::KEYS_MORE, n * more / 100);
+                value.add(column::KEY_TOUCHES, n);
+                value.add(column::KEY_TOP_TOUCHES, n * top / 100);
+            }
             services
                 .entry(u.service)
                 .or_default()
@@ -449,12 +489,14 @@ fn operation_rows(rows: &mut RowSet, op: &Op, n: i64, w: u64) {
         origin_operation: origin_operation.into(),
     };
     let cpu: i64 = op.cpu.iter().sum();
+    let wall_ns = op.course.map_or(op.wall_ns, |course| course(w).1);
     let mut value = RowValue::new()
         .with(column::STARTED, n)
         .with(column::ENDED, n)
         .with(column::ERRORS, 0)
-        .with(column::IN_FLIGHT_NS, n * op.wall_ns)
-        .with(column::WALL_NS, n * op.wall_ns)
+        .with(column::IN_FLIGHT_NS, n * wall_ns)
+        .with(column::WALL_NS, n * wall_ns)
+        .with(column::WAIT_STORE_NS, n * op.wait_store_ns)
         .with(column::ALLOC_BYTES, n * 5_000)
         .with(column::PEAK_LIVE_BYTES, op.peak_bytes)
         .with(column::PEAK_LIVE_SUM_BYTES, n * op.peak_bytes);
@@ -490,7 +532,7 @@ fn operation_rows(rows: &mut RowSet, op: &Op, n: i64, w: u64) {
             value.histogram_mut(column::HIST_REQUEST_CPU_NS).record(ns);
             value
                 .histogram_mut(column::HIST_WALL_NS)
-                .record(u64::try_from(op.wall_ns * share / 100).unwrap());
+                .record(u64::try_from(wall_ns * share / 100).unwrap());
         }
         rows.add(key.row_key(q), &value);
     }
@@ -545,6 +587,9 @@ fn call_rows(call: &Call, calls: i64) -> (Row, Row) {
             .with(column::CPU_DECODE_NS, calls * cpu[1])
             .with(column::CPU_PROTOCOL_NS, calls * cpu[2])
             .with(column::CPU_IO_NS, calls * cpu[3]);
+        if let Some(critical) = call.critical_ns {
+            value.add(column::CRITICAL_NS, calls * critical);
+        }
         if call.mode == mode::SYNC {
             value.add(column::RESPONSE_MESSAGES, calls);
             value.add(column::RESPONSE_BODY_BYTES, calls * call.response_bytes);
@@ -555,4 +600,30 @@ fn call_rows(call: &Call, calls: i64) -> (Row, Row) {
         (key(true), value(call.caller_cpu)),
         (key(false), value(call.callee_cpu)),
     )
+}
+
+/// The same without the CPU of a service's operations: what is known of one that has no agent.
+pub(crate) fn without_operation_cpu(mut range: FoldedRange, service: &str) -> FoldedRange {
+    for folded in range
+        .windows
+        .iter_mut()
+        .filter(|folded| folded.service.service == service)
+    {
+        let mut rows = RowSet::new();
+        for (key, value) in folded.rows.iter() {
+            let mut kept = RowValue::new();
+            let cpu: Vec<u32> = weighbridge_wire::ALL_CLASSES
+                .iter()
+                .map(|class| class.column())
+                .collect();
+            for (column, figure) in value.columns() {
+                if !cpu.contains(&column) {
+                    kept.add(column, figure);
+                }
+            }
+            rows.add(key.clone(), &kept);
+        }
+        folded.rows = rows;
+    }
+    range
 }

@@ -40,7 +40,9 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
     if let Some(path) = &args.baseline {
         document.change = Some(compare(&super::diff::read(path)?, &document));
     }
-    let document = document;
+    if let Some(path) = &args.after {
+        document.compare_with_earlier(&super::diff::read(path)?);
+    }
     for format in wanted {
         let files = files(&document, format)?;
         match &args.out {

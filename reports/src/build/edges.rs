@@ -226,6 +226,9 @@ fn message_prices(model: &Model, edge: &Edge) -> Vec<MessagePrice> {
                 &price.note,
             ),
             per_byte: figure(price.per_byte.as_ref(), FigureUnit::NsPerByte, &price.note),
+            residual: price
+                .residual
+                .map(|share| Figure::exact(share, FigureUnit::Ratio, QualityWord::Estimated)),
             side: price.side,
             direction: price.direction,
             messages: price.messages,

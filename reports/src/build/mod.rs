@@ -7,7 +7,9 @@ mod ends;
 mod entities;
 mod figures;
 mod ignore;
+mod inputs;
 mod latency;
+mod obstacles;
 mod origins;
 mod paths;
 mod quality;
@@ -44,7 +46,7 @@ impl Document {
         Self {
             schema_version: SCHEMA_VERSION,
             window,
-            services: services::services(&model),
+            services: services::services(&model, &entities),
             origins,
             edges,
             entities,
@@ -54,6 +56,7 @@ impl Document {
             suppressed,
             change: None,
             quality: quality::quality(&model, options),
+            after: None,
         }
     }
 }

@@ -4,28 +4,38 @@ use weighbridge_wire::{OwnerKind, column};
 
 use super::figures::{REQUEST_CPU, WALL, classes, count, figure, plain, quantiles, share};
 use super::regions::{regions, retained};
+use super::{inputs, obstacles};
 use crate::document::{
-    AgentCost, BaseCost, CallerShare, Figure, FigureUnit, InstanceReport, OperationReport,
-    OwnerReport, QualityWord, ServiceReport,
+    AgentCost, BaseCost, CallerShare, EntityReport, Figure, FigureUnit, InstanceReport,
+    OperationReport, OwnerReport, QualityWord, ServiceReport,
 };
 use crate::model::{
-    CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, ServiceFacts, Sums, Tally, as_f64,
+    CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, Separation, ServiceFacts, Sums,
+    Tally, as_f64,
 };
 
-pub(crate) fn services(model: &Model) -> Vec<ServiceReport> {
+pub(crate) fn services(model: &Model, entities: &[EntityReport]) -> Vec<ServiceReport> {
+    let courses = inputs::Courses::new(model);
+    let neighbours = obstacles::Neighbours::new(model, entities);
     let mut services: Vec<(f64, ServiceReport)> = model
         .services()
         .iter()
-        .map(|service| {
+        .enumerate()
+        .map(|(index, service)| {
             let cpu = model.service_cpu(service).map_or(0.0, |cpu| cpu.point);
-            (cpu, report(model, service))
+            let mut report = report(model, index, service);
+            report.load = Some(inputs::load(model, &courses, index, service));
+            report.memory = Some(inputs::memory(model, service, entities));
+            report.serial = Some(inputs::serial(model, service));
+            report.obstacles = obstacles::obstacles(model, &neighbours, index);
+            (cpu, report)
         })
         .collect();
     services.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
     services.into_iter().map(|(_, service)| service).collect()
 }
 
-fn report(model: &Model, service: &ServiceFacts) -> ServiceReport {
+fn report(model: &Model, index: usize, service: &ServiceFacts) -> ServiceReport {
     let cpu = model.service_cpu(service);
     let mut accounts = Sums::default();
     service.accounts().for_each(|sums| accounts.merge(sums));
@@ -89,7 +99,11 @@ fn report(model: &Model, service: &ServiceFacts) -> ServiceReport {
         ),
         imbalance: imbalance(service),
         message_share: share(model.message_cpu(service).as_ref(), cpu.as_ref()),
-        operations: operation_reports(model, service, cpu.as_ref()),
+        operations: operation_reports(model, index, service, cpu.as_ref()),
+        load: None,
+        memory: None,
+        serial: None,
+        obstacles: Vec::new(),
     }
 }
 
@@ -252,6 +266,7 @@ fn base(model: &Model, service: &ServiceFacts) -> BaseCost {
 
 fn operation_reports(
     model: &Model,
+    index: usize,
     service: &ServiceFacts,
     cpu: Option<&Estimate>,
 ) -> Vec<OperationReport> {
@@ -263,7 +278,21 @@ fn operation_reports(
                 .all
                 .sum_of(&CPU_COLUMNS)
                 .map_or(0.0, |cpu| as_f64(cpu.total));
-            (total, operation(model, service, id, facts, cpu))
+            let mut report = operation(model, service, id, facts, cpu);
+            report.cpu_by_regression = match model.separation(index) {
+                Some(Separation::Told(demands)) => demands
+                    .get(id)
+                    .map(|demand| demand.figure(FigureUnit::NsPerRequest)),
+                Some(Separation::NotKnown(reason)) => {
+                    Some(Figure::unknown(FigureUnit::NsPerRequest, reason))
+                }
+                Some(Separation::Collinear { .. }) => Some(Figure::unknown(
+                    FigureUnit::NsPerRequest,
+                    "the loads of the operations rise and fall together",
+                )),
+                None => None,
+            };
+            (total, report)
         })
         .collect();
     operations.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
@@ -343,6 +372,7 @@ fn operation(
         peak_live_max: count(&facts.all, column::PEAK_LIVE_BYTES, FigureUnit::Bytes),
         peak_live_mean: per_ended(column::PEAK_LIVE_SUM_BYTES, FigureUnit::BytesPerRequest),
         retained: Some(retained(facts)),
+        cpu_by_regression: None,
         service_time_cs2: plain(
             model.service_cs2(facts),
             FigureUnit::Ratio,

@@ -1,12 +1,14 @@
 //! Make one call of many.
 
 use super::context::{Against, Context, against, predict, threshold};
+use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::document::{
-    Evidence, FigureUnit, QualityWord, Recommendation, RecommendationKind, Subject, SubjectKind,
-    Verdict,
+    Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation, RecommendationKind, Subject,
+    SubjectKind, Verdict,
 };
 use crate::model::{Edge, Estimate, prices};
+use crate::topology::Change;
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -87,6 +89,41 @@ impl Rule for Batch {
         })
     }
 
+    fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
+        let edge = &context.model.edges[*at];
+        let (each, _) = once_a_call(context, edge)?;
+        Some(Stake {
+            objective: "cores saved".to_owned(),
+            unit: FigureUnit::Cores,
+            inputs: vec![
+                Input::weighed(
+                    "calls over this edge",
+                    FigureUnit::PerSecond,
+                    edge.cost.rate.as_ref()?,
+                ),
+                Input::weighed(
+                    "calls for each request",
+                    FigureUnit::PerRequest,
+                    edge.cost.calls_per_request.as_ref()?,
+                ),
+                Input::weighed(
+                    "what a call costs whatever its size",
+                    FigureUnit::NsPerCall,
+                    &each,
+                ),
+            ],
+            gain: Box::new(|x| {
+                let kept = 1.0 - 1.0 / x.get(1)?.max(1.0);
+                Some(x.first()? * kept * x.get(2)? * 1e-9)
+            }),
+            cost: None,
+            changes: vec![Change::Batch {
+                edge: edge.id.clone(),
+                calls: None,
+            }],
+        })
+    }
+
     fn explain(&self, context: &Context<'_>, at: &usize, finding: Finding) -> Recommendation {
         let edge = &context.model.edges[*at];
         let cost = &edge.cost;
@@ -105,6 +142,10 @@ impl Rule for Batch {
             .and_then(|(rate, calls)| rate.over(calls));
         let target = &edge.joined.variant.target;
         let shown = edge.shown();
+        let ends = [
+            edge.joined.from.label.as_str(),
+            edge.joined.to.label.as_str(),
+        ];
         let mut subjects = Vec::new();
         for end in [&edge.joined.from, &edge.joined.to] {
             if let Some(service) = end.service {
@@ -155,13 +196,15 @@ impl Rule for Batch {
             ),
             evidence,
             prediction: vec![
-                predict("calls over this edge", FigureUnit::PerSecond, cost.rate.as_ref(), after_rate.as_ref()),
+                predict("calls over this edge", FigureUnit::PerSecond, cost.rate.as_ref(), after_rate.as_ref())
+                    .observed_by(ObserveWhat::CallsOfOperation, &ends, &edge.joined.from.operation.operation, ""),
                 predict(
                     &format!("cores of {} and {} together", edge.joined.from.label, edge.joined.to.label),
                     FigureUnit::Cores,
                     pair.as_ref(),
                     after.as_ref(),
-                ),
+                )
+                .observed_by(ObserveWhat::Cores, &ends, "", ""),
             ],
             downsides: vec![
                 "The interface changes: a call that takes a list, and answers for parts of it that fail.".to_owned(),
@@ -193,6 +236,7 @@ impl Rule for Batch {
                     FigureUnit::Ratio,
                 ),
             ],
+            judgement: None,
         }
     }
 }
@@ -205,7 +249,19 @@ fn saved(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
         .calls_per_request
         .as_ref()
         .filter(|calls| calls.point > 0.0)?;
-    let overhead = cost.overhead.as_ref()?;
+    let (each, note) = once_a_call(context, edge)?;
+    let kept = calls.clone().map(|calls| 1.0 - 1.0 / calls.max(1.0));
+    let saved = each
+        .times(cost.rate.as_ref()?)
+        .times(&kept)
+        .scaled(1e-9)
+        .of_quality(QualityWord::Estimated);
+    Some((saved, note))
+}
+
+/// What a message costs whatever its size, ns/call, and how it is known.
+fn once_a_call(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
+    let overhead = edge.cost.overhead.as_ref()?;
     let fitted: Vec<_> = [&edge.joined.caller, &edge.joined.callee]
         .into_iter()
         .flatten()
@@ -227,7 +283,7 @@ fn saved(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
     let fixed = by_bytes
         .map(|bytes| overhead.minus(&bytes.map(|ns| ns.max(0.0))))
         .filter(|fixed| fixed.point > 0.0);
-    let (each, note) = match fixed {
+    Some(match fixed {
         Some(fixed) => (
             fixed,
             "The part of a message's cost that does not grow with its size is saved; the part that does stays."
@@ -238,12 +294,5 @@ fn saved(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
             "Message sizes vary too little to tell a price per byte: all of the overhead is taken to be per call, so the saving is an upper estimate."
                 .to_owned(),
         ),
-    };
-    let kept = calls.clone().map(|calls| 1.0 - 1.0 / calls.max(1.0));
-    let saved = each
-        .times(cost.rate.as_ref()?)
-        .times(&kept)
-        .scaled(1e-9)
-        .of_quality(QualityWord::Estimated);
-    Some((saved, note))
+    })
 }

@@ -1,6 +1,6 @@
 //! What every rule needs: data, settings, sufficiency, and shapes of answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_wire::column;
 
@@ -8,7 +8,8 @@ use super::Finding;
 use crate::Options;
 use crate::build::{ServiceLoad, service_load};
 use crate::document::{
-    EntityReport, Figure, FigureUnit, Prediction, Subject, SubjectKind, Threshold, Verdict,
+    EntityReport, Figure, FigureUnit, Observe, ObserveWhat, Prediction, Subject, SubjectKind,
+    Threshold, Verdict,
 };
 use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
 
@@ -20,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) model: &'a Model,
     pub(crate) options: &'a Options,
     pub(crate) entities: &'a [EntityReport],
+    /// Edges by the pair of services that they join, the lower index first.
+    between: BTreeMap<(usize, usize), Vec<&'a Edge>>,
 }
 
 /// Where a figure lies against a threshold.
@@ -39,10 +42,17 @@ impl<'a> Context<'a> {
         options: &'a Options,
         entities: &'a [EntityReport],
     ) -> Self {
+        let mut between: BTreeMap<(usize, usize), Vec<&'a Edge>> = BTreeMap::new();
+        for edge in &model.edges {
+            if let Some((a, b)) = edge.between_services() {
+                between.entry((a.min(b), a.max(b))).or_default().push(edge);
+            }
+        }
         Self {
             model,
             options,
             entities,
+            between,
         }
     }
 
@@ -130,24 +140,15 @@ impl<'a> Context<'a> {
 
     /// All edges between two services, in either direction.
     pub(crate) fn edges_between(&self, a: usize, b: usize) -> Vec<&'a Edge> {
-        self.model
-            .edges
-            .iter()
-            .filter(|edge| {
-                edge.between_services()
-                    .is_some_and(|(x, y)| (x, y) == (a, b) || (x, y) == (b, a))
-            })
-            .collect()
+        self.between
+            .get(&(a.min(b), a.max(b)))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Pairs of services that are joined by edges, each once, the lower index first.
     pub(crate) fn pairs(&self) -> BTreeSet<(usize, usize)> {
-        self.model
-            .edges
-            .iter()
-            .filter_map(Edge::between_services)
-            .map(|(a, b)| (a.min(b), a.max(b)))
-            .collect()
+        self.between.keys().copied().collect()
     }
 
     pub(crate) fn service_subject(&self, index: usize) -> Subject {
@@ -238,6 +239,26 @@ pub(crate) fn predict(
             ),
             Some(_) => None,
         },
+        observe: None,
+    }
+}
+
+impl Prediction {
+    /// The same, with how a later report shows it.
+    pub(crate) fn observed_by(
+        mut self,
+        what: ObserveWhat,
+        services: &[&str],
+        operation: &str,
+        entity: &str,
+    ) -> Self {
+        self.observe = Some(Observe {
+            what,
+            services: services.iter().map(|s| (*s).to_owned()).collect(),
+            operation: operation.to_owned(),
+            entity: entity.to_owned(),
+        });
+        self
     }
 }
 
@@ -258,6 +279,7 @@ pub(crate) fn predict_plain(
         low: None,
         high: None,
         interval_absent_reason: Some(reason.to_owned()),
+        observe: None,
     }
 }
 

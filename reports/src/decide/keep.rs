@@ -1,7 +1,5 @@
 //! Keep services apart that talk little, or whose memory a merge would multiply.
 
-use weighbridge_wire::column;
-
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
 use super::memory::{PairMemory, heaviest, pair_memory};
 use super::merge::Merge;
@@ -10,7 +8,7 @@ use crate::build::{optional, replicas_for};
 use crate::document::{
     Evidence, FigureUnit, QualityWord, Recommendation, RecommendationKind, Verdict,
 };
-use crate::model::{Edge, Estimate, as_f64};
+use crate::model::{Edge, Estimate};
 
 /// Message overhead as a share of both services' cores below which they talk little.
 pub(crate) const TALK_SHARE_MAX: f64 = 0.1;
@@ -197,6 +195,7 @@ impl Rule for Keep {
                     FigureUnit::Ratio,
                 ),
             ],
+            judgement: None,
         }
     }
 }
@@ -304,7 +303,9 @@ impl<'a> Apart<'a> {
             talk,
             cores,
             memory: pair_memory(context, a, b),
-            correlation: correlation(context, a, b),
+            correlation: context
+                .model
+                .correlation(context.service(a), context.service(b)),
             edges,
         }
     }
@@ -350,33 +351,4 @@ impl<'a> Apart<'a> {
                 .into(),
         })
     }
-}
-
-/// Correlation of two services' CPU over the slots. `None` below 9 slots or without variation.
-fn correlation(context: &Context<'_>, a: usize, b: usize) -> Option<f64> {
-    let slots = context.model.rollup.slots as usize;
-    if slots < 9 {
-        return None;
-    }
-    let series = |index: usize| {
-        let tally = context.service(index).process.get(column::CPU_PROCESS_NS)?;
-        let mut series = vec![0.0; slots];
-        for (slot, value) in tally.slots() {
-            if let Some(at) = series.get_mut(*slot as usize) {
-                *at = as_f64(*value);
-            }
-        }
-        Some(series)
-    };
-    let (x, y) = (series(a)?, series(b)?);
-    #[allow(clippy::cast_precision_loss)]
-    let n = slots as f64;
-    let mean = |s: &[f64]| s.iter().sum::<f64>() / n;
-    let (mx, my) = (mean(&x), mean(&y));
-    let product = |p: &[f64], mp: f64, q: &[f64], mq: f64| -> f64 {
-        p.iter().zip(q).map(|(p, q)| (p - mp) * (q - mq)).sum()
-    };
-    let spread = libm::sqrt(product(&x, mx, &x, mx) * product(&y, my, &y, my));
-    let correlation = product(&x, mx, &y, my) / spread;
-    (spread > 0.0 && correlation.is_finite()).then_some(correlation)
 }

@@ -3,10 +3,15 @@
 use weighbridge_wire::column;
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::couple::Couple;
+use super::judge::{Input, Stake, Value};
 use super::memory::{PairMemory, pair_memory};
 use super::{Finding, Rule, say};
-use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
+use crate::document::{
+    Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation, RecommendationKind, Verdict,
+};
 use crate::model::{Edge, Estimate};
+use crate::topology::Change;
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -36,6 +41,9 @@ impl Default for Merge {
     }
 }
 
+/// How far the assumed cost of a call inside a process may be off, either way.
+const LOCAL_CALL_FACTOR: f64 = 4.0;
+
 /// Two services and what would become local between them.
 pub(crate) struct Pair<'a> {
     a: usize,
@@ -44,6 +52,8 @@ pub(crate) struct Pair<'a> {
     edges: Vec<&'a Edge>,
     overhead: Option<Estimate>,
     work: Option<Estimate>,
+    /// Synchronous calls between them in a second.
+    rate: Option<Estimate>,
     /// Overhead ÷ (overhead + work).
     share: Option<Estimate>,
     /// Cores that disappear: overhead less what a local call costs.
@@ -99,6 +109,12 @@ impl Rule for Merge {
             ),
             Against::Above => self.worth(context, saved, cores),
         };
+        if finding.verdict == Verdict::Do
+            && let Some((verdict, objection)) =
+                Couple::default().objection(context, (a, b), &pair.edges)
+        {
+            return Some(context.finding(verdict, objection));
+        }
         // They talk little: `keep` explains that, unless a merge is worth it all the same.
         let talk = pair
             .overhead
@@ -107,6 +123,50 @@ impl Rule for Merge {
         let little =
             talk.is_some_and(|talk| against(&talk, self.talk_share_min, "talk") == Against::Below);
         (finding.verdict == Verdict::Do || !little).then_some(finding)
+    }
+
+    fn stake(&self, context: &Context<'_>, &(a, b): &(usize, usize)) -> Option<Stake> {
+        let pair = Pair::new(context, a, b);
+        let each = pair
+            .overhead
+            .as_ref()?
+            .over(pair.rate.as_ref()?)?
+            .scaled(1e9);
+        let saved = |x: &[f64]| Some(x.first()? * (x.get(1)? - x.get(2)?) * 1e-9);
+        let mut stake = Stake {
+            objective: "cores saved".to_owned(),
+            unit: FigureUnit::Cores,
+            inputs: vec![
+                Input::weighed(
+                    "calls between them",
+                    FigureUnit::PerSecond,
+                    pair.rate.as_ref()?,
+                ),
+                Input::weighed("messages of a call", FigureUnit::NsPerCall, &each),
+                Input {
+                    name: "a call inside the process".to_owned(),
+                    unit: FigureUnit::NsPerCall,
+                    value: Value::Assumed {
+                        point: context.options.local_call_ns,
+                        factor: LOCAL_CALL_FACTOR,
+                    },
+                },
+            ],
+            gain: Box::new(saved),
+            cost: None,
+            changes: vec![Change::Merge {
+                services: [a, b].map(|at| context.label(at).to_owned()).into(),
+                name: None,
+            }],
+        };
+        if let (Some(prices), Some(memory)) = (&context.options.prices, &pair.memory) {
+            let gib = (memory.before - memory.after) / (1024.0 * 1024.0 * 1024.0);
+            let (core_hour, fixed) = (prices.core_hour, gib * prices.gib_hour);
+            stake.objective = format!("{} saved in an hour", prices.currency);
+            stake.unit = FigureUnit::MoneyPerHour;
+            stake.gain = Box::new(move |x| Some(saved(x)? * core_hour + fixed));
+        }
+        Some(stake)
     }
 
     fn explain(
@@ -133,12 +193,15 @@ impl Rule for Merge {
             .as_ref()
             .zip(pair.saved.as_ref())
             .map(|(cores, saved)| cores.minus(saved).map(|c| c.max(0.0)));
-        let mut prediction = vec![predict(
-            &format!("cores of {name_a} and {name_b} together"),
-            FigureUnit::Cores,
-            pair.cores.as_ref(),
-            after.as_ref(),
-        )];
+        let mut prediction = vec![
+            predict(
+                &format!("cores of {name_a} and {name_b} together"),
+                FigureUnit::Cores,
+                pair.cores.as_ref(),
+                after.as_ref(),
+            )
+            .observed_by(ObserveWhat::Cores, &[name_a, name_b], "", ""),
+        ];
         prediction.extend(pair.messages(context));
         prediction.extend(pair.latency(context));
         prediction.extend(pair.memory_figures(context));
@@ -192,6 +255,7 @@ impl Rule for Merge {
                     FigureUnit::Ratio,
                 ),
             ],
+            judgement: None,
         }
     }
 }
@@ -255,7 +319,7 @@ impl<'a> Pair<'a> {
             .map(|(overhead, rate)| {
                 overhead
                     .minus(&rate.scaled(local))
-                    .of_quality(crate::document::QualityWord::Estimated)
+                    .of_quality(QualityWord::Estimated)
             });
         let share = overhead
             .as_ref()
@@ -266,6 +330,7 @@ impl<'a> Pair<'a> {
             b,
             overhead,
             work,
+            rate,
             share,
             saved,
             cores: context.pair_cores(a, b),
@@ -344,20 +409,29 @@ impl<'a> Pair<'a> {
             .iter()
             .filter_map(|edge| edge.cost.rate.clone())
             .reduce(|x, y| x.plus(&y))?;
-        Some(predict(
-            &format!(
-                "synchronous calls between {} and {}",
-                context.label(self.a),
-                context.label(self.b)
+        Some(
+            predict(
+                &format!(
+                    "synchronous calls between {} and {}",
+                    context.label(self.a),
+                    context.label(self.b)
+                ),
+                FigureUnit::PerSecond,
+                Some(&rate),
+                Some(&Estimate::zero()),
+            )
+            .observed_by(
+                ObserveWhat::Calls,
+                &[context.label(self.a), context.label(self.b)],
+                "",
+                "",
             ),
-            FigureUnit::PerSecond,
-            Some(&rate),
-            Some(&Estimate::zero()),
-        ))
+        )
     }
 
-    /// Mean wall time of the calling operation: each call's wait shrinks to the callee's own wall time. Holds when
-    /// the calls run one after the other.
+    /// Mean wall time of the calling operation: what each call waits on the critical path shrinks as its wait does, to
+    /// the callee's own wall time. Where the rows do not tell what is critical, calls are taken to run one after the
+    /// other, and the figure says so.
     fn latency(&self, context: &Context<'_>) -> Option<crate::document::Prediction> {
         let edge = self.main_edge()?;
         let model = context.model;
@@ -378,22 +452,52 @@ impl<'a> Pair<'a> {
             .column(&side.all, column::WAIT_NS)?
             .over(&model.column(&side.all, column::REQUEST_MESSAGES)?)?;
         let calls = edge.cost.calls_per_request.as_ref()?;
-        let saved = wait.minus(&inner).map(|ns| ns.max(0.0)).times(calls);
+        let critical = model
+            .column(&side.all, column::CRITICAL_NS)
+            .and_then(|ns| ns.over(&model.column(&side.all, column::REQUEST_MESSAGES)?));
+        let told = critical.is_some();
+        // Of a call that runs beside others only what is critical can be gained.
+        let felt = critical.map_or_else(
+            || Some(Estimate::exact(1.0, QualityWord::Measured)),
+            |critical| {
+                critical
+                    .over(&wait)
+                    .map(|share| share.map(|share| share.clamp(0.0, 1.0)))
+            },
+        )?;
+        let saved = wait
+            .minus(&inner)
+            .map(|ns| ns.max(0.0))
+            .times(calls)
+            .times(&felt);
         let after = wall.minus(&saved);
         // They waited for more than the request took: the calls do run side by side.
         if after.point <= 0.0 {
             return None;
         }
-        Some(predict(
-            &format!(
-                "mean wall time of {} of {}, if its calls run one after the other",
-                edge.joined.from.operation.shown(),
-                context.label(from)
+        let how = if told {
+            "by what of its calls is on the critical path"
+        } else {
+            "if its calls run one after the other"
+        };
+        Some(
+            predict(
+                &format!(
+                    "mean wall time of {} of {}, {how}",
+                    edge.joined.from.operation.shown(),
+                    context.label(from)
+                ),
+                FigureUnit::Ns,
+                Some(&wall),
+                Some(&after),
+            )
+            .observed_by(
+                ObserveWhat::Wall,
+                &[context.label(from)],
+                &edge.joined.from.operation.shown(),
+                "",
             ),
-            FigureUnit::Ns,
-            Some(&wall),
-            Some(&after),
-        ))
+        )
     }
 
     fn memory_figures(&self, context: &Context<'_>) -> Vec<crate::document::Prediction> {

@@ -2,12 +2,17 @@
 
 mod batch;
 mod context;
+mod couple;
+mod judge;
 mod keep;
 mod memory;
 mod merge;
 mod place_entity;
+mod pool;
 mod replicate;
 pub(crate) mod say;
+mod separate;
+mod slo;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -15,8 +20,10 @@ mod tests;
 use crate::Options;
 use crate::document::{EntityReport, Recommendation, Verdict};
 use crate::model::Model;
+use crate::topology::Weighed;
 
 use context::Context;
+use judge::{SHORTLIST_MAX, SURE_MIN, Stake, judge};
 
 /// What checking a candidate led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +59,106 @@ trait Rule {
         candidate: &Self::Candidate,
         finding: Finding,
     ) -> Recommendation;
+
+    /// What its gain is made of, for the judge. `None` where nothing is gained or a figure is missing.
+    fn stake(&self, _: &Context<'_>, _: &Self::Candidate) -> Option<Stake> {
+        None
+    }
 }
 
-fn run<R: Rule>(rule: &R, context: &Context<'_>) -> Vec<Recommendation> {
+/// A recommendation before it is judged.
+struct Found {
+    recommendation: Recommendation,
+    stake: Option<Stake>,
+}
+
+fn run<R: Rule>(rule: &R, context: &Context<'_>) -> Vec<Found> {
     rule.candidates(context)
         .iter()
         .filter_map(|candidate| {
             let finding = rule.check(context, candidate)?;
-            Some(rule.explain(context, candidate, finding))
+            let stake = (finding.verdict != Verdict::CannotSay)
+                .then(|| rule.stake(context, candidate))
+                .flatten();
+            Some(Found {
+                recommendation: rule.explain(context, candidate, finding),
+                stake,
+            })
         })
         .collect()
+}
+
+/// Judges the candidates with the largest gains, and takes back a `do` that luck may explain.
+fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
+    let staked = found.iter().filter(|one| one.stake.is_some()).count();
+    let rank = |one: &Found| {
+        let gain = one.recommendation.gain.value.unwrap_or(0.0);
+        (
+            one.stake.is_none(),
+            order(one.recommendation.verdict),
+            -gain,
+        )
+    };
+    found.sort_by(|a, b| {
+        let ((a_none, a_order, a_gain), (b_none, b_order, b_gain)) = (rank(a), rank(b));
+        (a_none, a_order)
+            .cmp(&(b_none, b_order))
+            .then_with(|| a_gain.total_cmp(&b_gain))
+            .then_with(|| a.recommendation.id.cmp(&b.recommendation.id))
+    });
+    let shortlist: Vec<&Stake> = found
+        .iter()
+        .filter_map(|one| one.stake.as_ref())
+        .take(SHORTLIST_MAX)
+        .collect();
+    let model = context.model;
+    let judgements = judge(&shortlist, staked, model.sampler.draws(), model.rollup.seed);
+    // The whole system is read once more, only where somebody asks for its latencies.
+    let options = context.options;
+    let weighed = (!options.constraints.slo_p95_ns.is_empty()).then(|| Weighed::of(model, options));
+    for (one, judgement) in found.iter_mut().zip(judgements) {
+        let (Some(mut judgement), Some(stake)) = (judgement, &one.stake) else {
+            continue;
+        };
+        if let Some(weighed) = &weighed {
+            judgement = judgement.with_slo(slo::kept(weighed, &stake.changes, options));
+        }
+        let r = &mut one.recommendation;
+        if r.verdict == Verdict::Do && judgement.improves() < SURE_MIN {
+            r.verdict = Verdict::Try;
+            r.verdict_reason = format!(
+                "{} Corrected for being picked among {} candidates it improves in {} of the draws only.",
+                r.verdict_reason,
+                judgement.candidates(),
+                say::share(judgement.improves())
+            );
+        }
+        if let Some(kept) = judgement.slo_kept().filter(|kept| *kept < SURE_MIN)
+            && matches!(r.verdict, Verdict::Do | Verdict::Try)
+        {
+            r.verdict = if kept < 0.5 {
+                Verdict::Leave
+            } else {
+                Verdict::Try
+            };
+            r.verdict_reason = format!(
+                "{} But the service-level objectives are kept in {} of the draws only.",
+                r.verdict_reason,
+                say::share(kept)
+            );
+        }
+        r.judgement = Some(judgement.for_verdict(r.verdict, &r.first_step));
+    }
+    found.into_iter().map(|one| one.recommendation).collect()
+}
+
+fn order(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Do => 0,
+        Verdict::Try => 1,
+        Verdict::Leave => 2,
+        Verdict::CannotSay => 3,
+    }
 }
 
 /// All recommendations: what to do first, then by gain.
@@ -71,22 +168,19 @@ pub(crate) fn recommendations(
     entities: &[EntityReport],
 ) -> Vec<Recommendation> {
     let context = Context::new(model, options, entities);
-    let mut all = run(&merge::Merge::default(), &context);
-    all.extend(run(&batch::Batch::default(), &context));
-    all.extend(run(&split::Split::default(), &context));
-    all.extend(run(&replicate::Replicate::default(), &context));
-    all.extend(run(&keep::Keep::default(), &context));
-    all.extend(run(&place_entity::PlaceEntity::default(), &context));
-    let rank = |verdict: Verdict| match verdict {
-        Verdict::Do => 0,
-        Verdict::Try => 1,
-        Verdict::Leave => 2,
-        Verdict::CannotSay => 3,
-    };
+    let mut found = run(&merge::Merge::default(), &context);
+    found.extend(run(&batch::Batch::default(), &context));
+    found.extend(run(&split::Split::default(), &context));
+    found.extend(run(&separate::Separate, &context));
+    found.extend(run(&replicate::Replicate::default(), &context));
+    found.extend(run(&keep::Keep::default(), &context));
+    found.extend(run(&pool::Pool::default(), &context));
+    found.extend(run(&place_entity::PlaceEntity::default(), &context));
+    let mut all = judged(&context, found);
     all.sort_by(|a, b| {
         let gain = |r: &Recommendation| r.gain.value.unwrap_or(0.0);
-        rank(a.verdict)
-            .cmp(&rank(b.verdict))
+        order(a.verdict)
+            .cmp(&order(b.verdict))
             .then_with(|| gain(b).total_cmp(&gain(a)))
             .then_with(|| a.id.cmp(&b.id))
     });

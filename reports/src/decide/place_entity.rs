@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use weighbridge_wire::{access, column};
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::build::{copy_links, optional};
 use crate::document::{
-    CopyFinding, EntityReport, Evidence, FigureUnit, QualityWord, Recommendation,
+    CopyFinding, EntityReport, Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation,
     RecommendationKind, Subject, SubjectKind, Verdict,
 };
 use crate::model::{Edge, Estimate};
+use crate::topology::{Access, Change};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -100,6 +102,44 @@ impl Rule for PlaceEntity {
         )
     }
 
+    fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
+        let copied = Copied::new(context, &context.entities[*at]);
+        let (keep, changes) = (copied.keep.as_ref()?, copied.changes.as_ref()?);
+        Some(Stake {
+            objective: "cores saved by reading from the owner".to_owned(),
+            unit: FigureUnit::Cores,
+            inputs: vec![
+                Input::weighed("changes", FigureUnit::PerSecond, changes),
+                Input::weighed(
+                    "carrying and applying one change",
+                    FigureUnit::NsPerMessage,
+                    &keep.over(changes)?.scaled(1e9),
+                ),
+                Input::weighed(
+                    "reads of the copies",
+                    FigureUnit::PerSecond,
+                    copied.reads.as_ref()?,
+                ),
+                Input::weighed(
+                    "a synchronous call",
+                    FigureUnit::NsPerCall,
+                    copied.call.as_ref()?,
+                ),
+            ],
+            gain: Box::new(|x| Some((x.first()? * x.get(1)? - x.get(2)? * x.get(3)?) * 1e-9)),
+            cost: None,
+            changes: copied
+                .holders
+                .iter()
+                .map(|holder| Change::PlaceEntity {
+                    entity: copied.report.entity.clone(),
+                    service: context.label(*holder).to_owned(),
+                    access: Access::Remote,
+                })
+                .collect(),
+        })
+    }
+
     fn explain(&self, context: &Context<'_>, at: &usize, finding: Finding) -> Recommendation {
         let report = &context.entities[*at];
         let copied = Copied::new(context, report);
@@ -172,6 +212,7 @@ impl Rule for PlaceEntity {
                     .map(|ratio| ratio.point),
                 FigureUnit::Ratio,
             )],
+            judgement: None,
         }
     }
 }
@@ -282,7 +323,8 @@ impl<'a> Copied<'a> {
     }
 
     fn predictions(&self) -> Vec<crate::document::Prediction> {
-        let cost = self.report.cost.as_ref();
+        let report = self.report;
+        let cost = report.cost.as_ref();
         let mut figures = vec![
             predict(
                 "cores: copies in step (before), reads from the owner (after)",
@@ -296,13 +338,15 @@ impl<'a> Copied<'a> {
                 cost.and_then(|cost| cost.storage.value),
                 Some(0.0),
                 "from gauges of table sizes",
-            ),
+            )
+            .observed_by(ObserveWhat::CopyBytes, &[], "", &report.entity),
             predict(
                 "messages that keep copies in step",
                 FigureUnit::PerSecond,
                 self.changes.as_ref(),
                 Some(&Estimate::zero()),
-            ),
+            )
+            .observed_by(ObserveWhat::CopyMessages, &[], "", &report.entity),
             predict_plain(
                 "mean age of a change when it is applied",
                 FigureUnit::Ns,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use weighbridge_wire::{access, column, side};
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::build::{optional, place_row};
 use crate::document::{
@@ -12,6 +13,7 @@ use crate::document::{
     Verdict,
 };
 use crate::model::{Estimate, Name, OperationId, as_f64};
+use crate::topology::Change;
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -103,6 +105,29 @@ impl Rule for Replicate {
         })
     }
 
+    fn stake(&self, context: &Context<'_>, hot: &Hot) -> Option<Stake> {
+        Some(Stake {
+            objective: "cores that a replica can carry, less what keeps its copy in step"
+                .to_owned(),
+            unit: FigureUnit::Cores,
+            inputs: vec![
+                Input::weighed("cores of the operation", FigureUnit::Cores, &hot.cores),
+                Input::weighed(
+                    "cores that keep one copy in step",
+                    FigureUnit::Cores,
+                    hot.price.as_ref()?,
+                ),
+            ],
+            gain: Box::new(|x| Some(*x.first()? - *x.get(1)?)),
+            cost: Some(Box::new(|x| x.get(1).map(|price| -price))),
+            changes: vec![Change::Replicate {
+                service: context.label(hot.service).to_owned(),
+                operations: vec![hot.id.shown()],
+                replicas: 1,
+            }],
+        })
+    }
+
     fn explain(&self, context: &Context<'_>, hot: &Hot, finding: Finding) -> Recommendation {
         let label = context.label(hot.service);
         let name = hot.id.shown();
@@ -161,6 +186,7 @@ impl Rule for Replicate {
                     FigureUnit::Ratio,
                 ),
             ],
+            judgement: None,
         }
     }
 }

@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use weighbridge_wire::column;
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::build::{optional, replicas_for, whole_cores};
-use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
+use crate::document::{
+    Evidence, FigureUnit, ObserveWhat, Recommendation, RecommendationKind, Verdict,
+};
 use crate::model::{CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, as_f64};
 use crate::queue::{ClassLoad, Mixture};
+use crate::topology::Change;
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -147,6 +151,49 @@ impl Rule for Split {
         })
     }
 
+    fn stake(&self, context: &Context<'_>, heavy: &Heavy) -> Option<Stake> {
+        let queue = queue(context, heavy.service, &heavy.id)?;
+        let inputs = queue
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(at, input)| {
+                let name = &queue.names[at / 2];
+                if at % 2 == 0 {
+                    Input::weighed(format!("rate of {name}"), FigureUnit::PerSecond, input)
+                } else {
+                    // Seconds inside the formula, as ns/request for who reads it: the unit is said.
+                    Input::weighed(
+                        format!("CPU of {name}, in seconds"),
+                        FigureUnit::Ratio,
+                        input,
+                    )
+                }
+            })
+            .collect();
+        let shapes = queue.shapes;
+        // One more process pays its base.
+        let service = context.service(heavy.service);
+        let base = context
+            .model
+            .base_cpu(service)
+            .and_then(|cpu| context.model.cores(&cpu))
+            .map_or(0.0, |cores| cores.point);
+        let each = base / context.model.instances(service)?.max(1.0);
+        Some(Stake {
+            objective: "waiting for a core saved by a short request".to_owned(),
+            unit: FigureUnit::Ns,
+            inputs,
+            gain: Box::new(move |draw| Some(shapes.wait(draw, true)? - shapes.wait(draw, false)?)),
+            cost: Some(Box::new(move |_| Some(-each))),
+            changes: vec![Change::Split {
+                service: context.label(heavy.service).to_owned(),
+                operations: vec![heavy.id.shown()],
+                name: None,
+            }],
+        })
+    }
+
     fn explain(&self, context: &Context<'_>, heavy: &Heavy, finding: Finding) -> Recommendation {
         let label = context.label(heavy.service);
         let name = heavy.id.shown();
@@ -169,7 +216,8 @@ impl Rule for Split {
                     .zip(cores.clone())
                     .map(|(all, mine)| all.minus(&mine))
                     .as_ref(),
-            ),
+            )
+            .observed_by(ObserveWhat::CoresOfService, &[label], "", ""),
         ];
         prediction.extend(self.processes(context, heavy, cores.as_ref()));
         let short: Vec<String> = heavy.short.iter().take(3).map(OperationId::shown).collect();
@@ -214,6 +262,7 @@ impl Rule for Split {
                 threshold("added wait ÷ CPU of a short request", self.harm_min, heavy.harm.as_ref().map(|h| h.point), FigureUnit::Ratio),
                 threshold("waiting in windows with it ÷ without it", self.seen_ratio_min, heavy.seen.and_then(Seen::ratio), FigureUnit::Ratio),
             ],
+            judgement: None,
         }
     }
 }
@@ -375,30 +424,26 @@ struct Waits {
     utilisation: f64,
 }
 
-/// Mean waits with and without one operation, ns. Rates and demands carry their spread; shapes (c_s², c_a²) are
-/// taken as they are. `None` when an operation has no histogram or the cores are not known.
-fn waits(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Waits> {
-    let model = context.model;
-    let service = context.service(index);
-    let servers = whole_cores(model.cores_limit(service)?)?;
-    let instances = model.instances(service)?.max(1.0);
-    let mut inputs: Vec<Estimate> = Vec::new();
-    let mut shapes: Vec<(bool, f64, f64)> = Vec::new();
-    for (id, facts) in &service.operations {
-        let Some(load) = model.class_load(service, id, facts) else {
-            continue;
-        };
-        inputs.push(model.ended_rate(facts)?.scaled(1.0 / instances));
-        inputs.push(model.cpu_per_request(facts)?.scaled(1e-9));
-        let cs2 = load.mean_square / (load.mean * load.mean);
-        shapes.push((id == heavy, cs2, load.arrival_cs2));
-    }
-    if !shapes.iter().any(|(is_heavy, ..)| *is_heavy) {
-        return None;
-    }
-    let loads = |draw: &[f64], keep_heavy: bool| -> Vec<ClassLoad> {
+/// The queue of a process: rates and demands carry their spread; shapes (c_s², c_a²) are taken as they are.
+struct Queue {
+    names: Vec<String>,
+    /// Rate and demand of each operation, in turn.
+    inputs: Vec<Estimate>,
+    shapes: Shapes,
+}
+
+/// What does not vary over the draws.
+#[derive(Clone)]
+struct Shapes {
+    /// Whether it is the heavy one, `1 + c_s²`, c_a².
+    each: Vec<(bool, f64, f64)>,
+    servers: u32,
+}
+
+impl Shapes {
+    fn loads(&self, draw: &[f64], keep_heavy: bool) -> Vec<ClassLoad> {
         draw.chunks_exact(2)
-            .zip(&shapes)
+            .zip(&self.each)
             .filter(|(_, (is_heavy, ..))| keep_heavy || !is_heavy)
             .map(|(pair, (_, square, arrival_cs2))| ClassLoad {
                 rate: pair[0],
@@ -407,16 +452,59 @@ fn waits(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Wai
                 arrival_cs2: *arrival_cs2,
             })
             .collect()
+    }
+
+    /// Mean wait, ns.
+    fn wait(&self, draw: &[f64], keep_heavy: bool) -> Option<f64> {
+        Some(Mixture::of(&self.loads(draw, keep_heavy))?.wait(self.servers)? * 1e9)
+    }
+}
+
+/// `None` when an operation has no histogram or the cores are not known.
+fn queue(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Queue> {
+    let model = context.model;
+    let service = context.service(index);
+    let servers = whole_cores(model.cores_limit(service)?)?;
+    let instances = model.instances(service)?.max(1.0);
+    let mut queue = Queue {
+        names: Vec::new(),
+        inputs: Vec::new(),
+        shapes: Shapes {
+            each: Vec::new(),
+            servers,
+        },
     };
-    let wait = |draw: &[f64], keep_heavy: bool| {
-        Some(Mixture::of(&loads(draw, keep_heavy))?.wait(servers)? * 1e9)
-    };
-    let refs: Vec<&Estimate> = inputs.iter().collect();
-    let points: Vec<f64> = inputs.iter().map(|input| input.point).collect();
-    let utilisation = Mixture::of(&loads(&points, true))?.rho(servers)?;
+    for (id, facts) in &service.operations {
+        let Some(load) = model.class_load(service, id, facts) else {
+            continue;
+        };
+        queue
+            .inputs
+            .push(model.ended_rate(facts)?.scaled(1.0 / instances));
+        queue
+            .inputs
+            .push(model.cpu_per_request(facts)?.scaled(1e-9));
+        queue.names.push(id.shown());
+        let square = load.mean_square / (load.mean * load.mean);
+        queue
+            .shapes
+            .each
+            .push((id == heavy, square, load.arrival_cs2));
+    }
+    let any = queue.shapes.each.iter().any(|(is_heavy, ..)| *is_heavy);
+    any.then_some(queue)
+}
+
+/// Mean waits with and without one operation, ns.
+fn waits(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Waits> {
+    let queue = queue(context, index, heavy)?;
+    let refs: Vec<&Estimate> = queue.inputs.iter().collect();
+    let points: Vec<f64> = queue.inputs.iter().map(|input| input.point).collect();
+    let shapes = &queue.shapes;
+    let utilisation = Mixture::of(&shapes.loads(&points, true))?.rho(shapes.servers)?;
     Some(Waits {
-        with: Estimate::combine(&refs, |draw| wait(draw, true)),
-        without: Estimate::combine(&refs, |draw| wait(draw, false)),
+        with: Estimate::combine(&refs, |draw| shapes.wait(draw, true)),
+        without: Estimate::combine(&refs, |draw| shapes.wait(draw, false)),
         utilisation,
     })
 }

@@ -157,6 +157,10 @@ pub struct MessagePrice {
     pub per_message: Figure,
     /// ns/byte; unknown when the sizes do not vary enough.
     pub per_byte: Figure,
+    /// How far the size classes lie from the fitted line: root of their mean squared distance, weighted by messages,
+    /// as a share of the mean cost of a message. Absent without a fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual: Option<Figure>,
     /// How the fit was made, or why there is none.
     pub note: String,
 }

@@ -5,12 +5,15 @@
 //! - Every row has an `id` that is unique in the document and stable between runs; evidence refers to it.
 //! - Lists are sorted, so that the same rollup gives the same bytes.
 
+mod after;
 mod capacity;
 mod change;
 mod conservation;
 mod edges;
 mod entities;
 mod figure;
+mod inputs;
+mod judgement;
 mod origins;
 mod quality;
 mod recommendations;
@@ -20,6 +23,9 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
+pub use after::{
+    AfterReport, Observe, ObserveWhat, Outcome, OutcomeFigure, SCORE_ERRORS_MAX, Score,
+};
 pub use capacity::{
     CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, ServiceCapacity,
 };
@@ -31,6 +37,8 @@ pub use conservation::{
 pub use edges::{EdgeEnd, EdgeEnds, EdgeReport, EdgeSideCpu, EdgeTraffic, MessagePrice};
 pub use entities::{CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse};
 pub use figure::{ClassFigures, Figure, FigureUnit, QualityShare, QualityWord, Quantiles};
+pub use inputs::{LoadCorrelation, LoadReport, MemoryReport, Obstacle, ObstacleKind, SerialReport};
+pub use judgement::{Judgement, Turn};
 pub use origins::{MessageOverhead, OriginOperation, OriginPath, OriginReport, OriginService};
 pub use quality::{ClockNote, Formula, QualityReport, UnknownKind};
 pub use recommendations::{
@@ -76,4 +84,7 @@ pub struct Document {
     pub change: Option<ChangeReport>,
     /// How the figures came about, and their limits.
     pub quality: QualityReport,
+    /// How the advice of an earlier report held; absent when none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<AfterReport>,
 }

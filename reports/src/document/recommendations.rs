@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, FigureUnit};
+use super::{Figure, FigureUnit, Judgement, Observe};
 
 /// What kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -130,6 +130,9 @@ pub struct Prediction {
     /// Why there is no interval, when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_absent_reason: Option<String>,
+    /// How a later report shows what came of it; absent where no row of a report does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
 }
 
 /// A threshold that a rule used.
@@ -178,6 +181,10 @@ pub struct Recommendation {
     pub rule: String,
     /// The thresholds that decided.
     pub thresholds: Vec<Threshold>,
+    /// How sure the gain is; absent where nothing is gained, where a figure has no spread, and beyond the shortlist
+    /// of the twenty largest gains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
 }
 
 /// A recommendation that somebody decided to leave, for a reason and until a day.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallShapeReport, ClassFigures, Figure, FigureUnit, Quantiles};
+use super::{
+    CallShapeReport, ClassFigures, Figure, FigureUnit, LoadReport, MemoryReport, Obstacle,
+    Quantiles, SerialReport,
+};
 
 /// One service: all its instances together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +57,18 @@ pub struct ServiceReport {
     pub message_share: Figure,
     /// Operations; largest total CPU first.
     pub operations: Vec<OperationReport>,
+    /// Its CPU over the windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadReport>,
+    /// What the memory of one process is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryReport>,
+    /// What only one request can have at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<SerialReport>,
+    /// What stands in the way of running it several times or dividing it by a key; by kind, then name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// One process.
@@ -196,6 +211,9 @@ pub struct OperationReport {
     /// Bytes that the operation keeps alive beyond its requests, by sampling, on average over the windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retained: Option<Figure>,
+    /// CPU of one request by regression on the CPU of the process, ns/request: only where its own was not weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_by_regression: Option<Figure>,
     /// Squared coefficient of variation of the CPU of a request (`c_s²`): 0 constant, 1 exponential.
     pub service_time_cs2: Figure,
     /// Index of dispersion of arrivals in slots of 100 ms (variance ÷ mean): 1 Poisson, more is burstier.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::Document;
 use crate::decide::say;
-use crate::document::{Figure, FigureUnit, Recommendation};
+use crate::document::{AfterReport, Figure, FigureUnit, Judgement, Recommendation};
 use crate::html::text::sanitize;
 
 /// A summary: verdicts, origins, dearest edges, capacity, sum check. Names are escaped, so that none of them
@@ -51,9 +51,13 @@ fn write(out: &mut String, d: &Document) -> std::fmt::Result {
             recommendation(out, r)?;
         }
     }
+    if let Some(after) = &d.after {
+        after_the_change(out, after)?;
+    }
     origins(out, d)?;
     edges(out, d)?;
     capacity(out, d)?;
+    obstacles(out, d)?;
     conservation(out, d)
 }
 
@@ -85,6 +89,9 @@ fn recommendation(out: &mut String, r: &Recommendation) -> std::fmt::Result {
             )?;
         }
     }
+    if let Some(j) = &r.judgement {
+        judgement(out, j)?;
+    }
     writeln!(out, "\nWhat gets worse: {}", escape(&r.downsides.join(" ")))?;
     writeln!(
         out,
@@ -92,6 +99,142 @@ fn recommendation(out: &mut String, r: &Recommendation) -> std::fmt::Result {
         escape(&r.falsify.join(" "))
     )?;
     writeln!(out, "\nFirst step: {}\n", escape(&r.first_step))
+}
+
+fn judgement(out: &mut String, j: &Judgement) -> std::fmt::Result {
+    let unit = j.gain.unit;
+    let shown_or = |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, unit));
+    writeln!(
+        out,
+        "\nHow sure: {} is {} ({} to {}) after allowing for {} candidates, above nothing in {} of {} draws; cost falls in {}. Regret: {}.",
+        escape(&j.objective),
+        shown_or(j.gain.value),
+        shown_or(j.gain.low),
+        shown_or(j.gain.high),
+        j.candidates,
+        say::share(j.improves),
+        j.draws,
+        say::share(j.cost_falls),
+        shown_or(j.regret.value)
+    )?;
+    for turn in j
+        .turns
+        .iter()
+        .filter(|turn| turn.turns_at.is_some())
+        .take(3)
+    {
+        writeln!(
+            out,
+            "- Nothing is gained when {} is {} in place of {}.",
+            escape(&turn.input),
+            shown(turn.turns_at.unwrap_or(turn.point), turn.unit),
+            shown(turn.point, turn.unit)
+        )?;
+    }
+    Ok(())
+}
+
+fn after_the_change(out: &mut String, after: &AfterReport) -> std::fmt::Result {
+    writeln!(out, "## After the change\n")?;
+    writeln!(
+        out,
+        "Advice of {} to {}, at {} times its load.\n",
+        after.earlier_start,
+        after.earlier_end,
+        after
+            .load_factor
+            .map_or_else(|| "an unknown multiple of".to_owned(), say::number)
+    )?;
+    for note in &after.notes {
+        writeln!(out, "- {}", escape(note))?;
+    }
+    for outcome in &after.outcomes {
+        let seen = if outcome.applied {
+            "applied"
+        } else {
+            "not applied"
+        };
+        writeln!(
+            out,
+            "\n### {}\n\n{seen}: {}.\n",
+            escape(&outcome.title),
+            escape(&outcome.seen)
+        )?;
+        if outcome.figures.is_empty() {
+            continue;
+        }
+        writeln!(
+            out,
+            "| figure | predicted | 90 % interval | observed | off by | |\n|---|---:|---|---:|---:|---|"
+        )?;
+        for f in &outcome.figures {
+            let show =
+                |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, f.unit));
+            writeln!(
+                out,
+                "| {} | {} | {} to {} | {} | {} | {} |",
+                escape(&f.figure),
+                show(f.predicted),
+                show(f.low),
+                show(f.high),
+                show(f.observed),
+                f.error.map_or_else(String::new, say::share),
+                escape(match (f.inside, &f.not_scored_reason) {
+                    (_, Some(reason)) => reason,
+                    (Some(true), None) => "inside",
+                    (Some(false), None) => "outside",
+                    (None, None) => "no interval",
+                })
+            )?;
+        }
+    }
+    for (name, score) in [
+        ("This report", &after.score),
+        ("All so far", &after.running),
+    ] {
+        writeln!(
+            out,
+            "\n{name}: {} figures, {} of {} inside their interval; off by {} at the median and {} at the worst.",
+            score.figures,
+            score.inside,
+            score.with_interval,
+            score
+                .error_median
+                .map_or_else(|| "nothing known".to_owned(), say::share),
+            score
+                .error_max
+                .map_or_else(|| "nothing known".to_owned(), say::share)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn obstacles(out: &mut String, d: &Document) -> std::fmt::Result {
+    if d.services.iter().all(|s| s.obstacles.is_empty()) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "## What stands in the way of more processes or shards\n"
+    )?;
+    writeln!(
+        out,
+        "| service | kind | name | how much | |\n|---|---|---|---:|---|"
+    )?;
+    for s in &d.services {
+        for o in &s.obstacles {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} |",
+                escape(&s.service),
+                escape(o.kind.as_str()),
+                escape(&o.name),
+                figure(&o.figure),
+                escape(&o.sentence)
+            )?;
+        }
+    }
+    writeln!(out)
 }
 
 fn origins(out: &mut String, d: &Document) -> std::fmt::Result {

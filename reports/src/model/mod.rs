@@ -4,8 +4,11 @@ mod carriers;
 mod demand;
 mod edges;
 mod estimate;
+mod load;
 mod price;
 mod rollup;
+mod separate;
+mod serial;
 mod service;
 mod shapes;
 mod tally;
@@ -16,9 +19,11 @@ use weighbridge_wire::FoldedRange;
 
 pub(crate) use carriers::Carriers;
 pub(crate) use edges::{Edge, End, SideCost, SideRef};
-pub(crate) use estimate::{Estimate, Resampler, as_f64, shares};
+pub(crate) use estimate::{Estimate, Resampler, as_f64, quantile, shares};
+pub(crate) use load::{ascending, pearson, weighted_quantile};
 pub(crate) use price::{message_classes, prices};
 pub(crate) use rollup::Rollup;
+pub(crate) use separate::{CONDITION_MAX, Separation};
 pub(crate) use service::{
     CPU_COLUMNS, EdgeSideFacts, EdgeSideId, Endpoint, EntityFacts, MESSAGE_COLUMNS, Name,
     OperationFacts, OperationId, RUNTIME_OR_UNWRAPPED, ServiceFacts, WORK_COLUMNS,
@@ -36,6 +41,8 @@ pub(crate) struct Model {
     pub(crate) carriers: Carriers,
     /// Joined edges; by caller, call and callee.
     pub(crate) edges: Vec<Edge>,
+    /// Of services whose operations nobody weighed; by index.
+    separated: BTreeMap<usize, Separation>,
 }
 
 impl Model {
@@ -45,12 +52,25 @@ impl Model {
         let joined = edges::join(&rollup);
         let carriers = Carriers::new(&rollup, &sampler, &joined);
         let edges = edges::cost(&rollup, &sampler, &carriers, joined);
-        Self {
+        let mut model = Self {
             rollup,
             sampler,
             carriers,
             edges,
-        }
+            separated: BTreeMap::new(),
+        };
+        model.separated = model
+            .services()
+            .iter()
+            .enumerate()
+            .filter_map(|(at, service)| Some((at, model.separate(service)?)))
+            .collect();
+        model
+    }
+
+    /// What regression says about the operations of a service that nobody weighed; `None` where somebody did.
+    pub(crate) fn separation(&self, service: usize) -> Option<&Separation> {
+        self.separated.get(&service)
     }
 
     pub(crate) fn services(&self) -> &[ServiceFacts] {

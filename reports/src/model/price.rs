@@ -19,6 +19,8 @@ pub(crate) struct Price {
     pub(crate) per_message: Option<Estimate>,
     pub(crate) per_byte: Option<Estimate>,
     pub(crate) bytes_per_message: Option<Estimate>,
+    /// Root of the mean squared distance of the classes from the line ÷ mean cost of a message.
+    pub(crate) residual: Option<f64>,
     pub(crate) note: String,
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn prices(model: &Model, side: &SideRef) -> Vec<Price> {
             }
             let messages_u = u64::try_from(messages).ok().filter(|n| *n > 0)?;
             let bytes_per_message = fit.x.over(&fit.n);
+            let points = std::mem::take(&mut fit.points);
             let (per_message, per_byte, note) = if cpu_known {
                 fit.solve()
             } else {
@@ -69,9 +72,13 @@ pub(crate) fn prices(model: &Model, side: &SideRef) -> Vec<Price> {
                 side: side.id.side.to_string(),
                 direction: id.direction.to_string(),
                 messages: messages_u,
+                bytes_per_message,
+                residual: per_message
+                    .as_ref()
+                    .zip(per_byte.as_ref())
+                    .and_then(|(each, byte)| residual(&points, each.point, byte.point)),
                 per_message,
                 per_byte,
-                bytes_per_message,
                 note,
             })
         })
@@ -87,6 +94,23 @@ struct Fit {
     xy: Estimate,
     classes: u32,
     sizes: Vec<f64>,
+    /// Messages, mean size and mean cost of each class.
+    points: Vec<(f64, f64, f64)>,
+}
+
+/// How far the classes lie from the line, as a share of the mean cost of a message.
+fn residual(points: &[(f64, f64, f64)], each: f64, per_byte: f64) -> Option<f64> {
+    let n: f64 = points.iter().map(|(n, ..)| n).sum();
+    let mean = points.iter().map(|(n, _, cost)| n * cost).sum::<f64>() / n;
+    let off: f64 = points
+        .iter()
+        .map(|(n, size, cost)| {
+            let off = cost - each - per_byte * size;
+            n * off * off
+        })
+        .sum();
+    let residual = libm::sqrt(off / n) / mean;
+    (mean > 0.0 && residual.is_finite()).then_some(residual)
 }
 
 impl Fit {
@@ -99,11 +123,13 @@ impl Fit {
             xy: Estimate::zero(),
             classes: 0,
             sizes: Vec::new(),
+            points: Vec::new(),
         }
     }
 
     fn add(&mut self, count: i64, n: &Estimate, bytes: &Estimate, cpu: &Estimate) {
         let Some(size) = bytes.over(n) else { return };
+        self.points.push((n.point, size.point, cpu.point / n.point));
         self.n = self.n.plus(n);
         self.x = self.x.plus(bytes);
         self.y = self.y.plus(cpu);

@@ -23,10 +23,14 @@ pub(crate) struct Rollup {
     pub(crate) windows: u64,
     /// Number of slots.
     pub(crate) slots: u32,
+    /// Time covered in each slot, ns.
+    pub(crate) slot_ns: Vec<u64>,
     /// From the hash of everything that was read.
     pub(crate) seed: u64,
     /// Sorted by label.
     pub(crate) services: Vec<ServiceFacts>,
+    /// Indices of the services of a name.
+    by_name: BTreeMap<String, Vec<usize>>,
     /// Rows of kinds that are not known here.
     pub(crate) unknown_kinds: BTreeMap<u32, u64>,
 }
@@ -80,15 +84,24 @@ impl Rollup {
         let mut services: Vec<ServiceFacts> = services.into_values().collect();
         label(&mut services);
         services.sort_by(|a, b| a.label.cmp(&b.label).then_with(|| a.key.cmp(&b.key)));
+        let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, service) in services.iter().enumerate() {
+            by_name
+                .entry(service.key.service.clone())
+                .or_default()
+                .push(index);
+        }
 
         Self {
             seen,
             covered_ns: covered(&spans),
+            slot_ns: covered_by_slot(&spans, &slot_of, slots),
             window_ns: most_common_length(&spans),
             windows: u64::try_from(starts.len()).unwrap_or(u64::MAX),
             slots,
             seed: u64::from_be_bytes(first),
             services,
+            by_name,
             unknown_kinds,
         }
     }
@@ -97,15 +110,16 @@ impl Rollup {
     /// the only one of that name.
     pub(crate) fn resolve(&self, from: usize, name: &str) -> Option<usize> {
         let home = &self.services.get(from)?.key;
-        let named = |i: &usize| self.services[*i].key.service == name;
-        let near = (0..self.services.len()).filter(named).find(|i| {
+        let named = self.by_name.get(name)?;
+        let near = named.iter().copied().find(|i| {
             let key = &self.services[*i].key;
             (&key.tenant, &key.namespace, &key.environment)
                 == (&home.tenant, &home.namespace, &home.environment)
         });
         near.or_else(|| {
-            let mut all = (0..self.services.len())
-                .filter(named)
+            let mut all = named
+                .iter()
+                .copied()
                 .filter(|i| self.services[*i].key.tenant == home.tenant);
             match (all.next(), all.next()) {
                 (Some(only), None) => Some(only),
@@ -133,6 +147,21 @@ fn covered(spans: &BTreeSet<Window>) -> u64 {
     for span in spans {
         let start = span.start_unix_ns.max(end);
         covered += span.end_unix_ns.saturating_sub(start);
+        end = end.max(span.end_unix_ns);
+    }
+    covered
+}
+
+/// The same for each slot: what windows of a slot add to the union.
+fn covered_by_slot(spans: &BTreeSet<Window>, slot_of: &BTreeMap<u64, u32>, slots: u32) -> Vec<u64> {
+    let mut covered = vec![0u64; slots as usize];
+    let mut end = 0u64;
+    for span in spans {
+        let slot = slot_of.get(&span.start_unix_ns).copied().unwrap_or(0);
+        let start = span.start_unix_ns.max(end);
+        if let Some(sum) = covered.get_mut(slot as usize) {
+            *sum += span.end_unix_ns.saturating_sub(start);
+        }
         end = end.max(span.end_unix_ns);
     }
     covered
@@ -197,6 +226,8 @@ mod tests {
     fn coverage_counts_overlaps_once() {
         let spans = [span(0, 10), span(0, 5), span(8, 12), span(20, 30)].into();
         assert_eq!(covered(&spans), 22);
+        let slot_of = [(0, 0), (8, 0), (20, 1)].into();
+        assert_eq!(covered_by_slot(&spans, &slot_of, 2), [12, 10]);
         assert_eq!(most_common_length(&spans), Some(10));
         assert_eq!(most_common_length(&BTreeSet::new()), None);
     }

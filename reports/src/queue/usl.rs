@@ -324,13 +324,28 @@ mod tests {
     #[test]
     fn cisco() {
         let fit = fit_usl(&points(&CISCO)).unwrap();
-        close(fit.law.alpha, 0.026_715_91, 2e-4);
-        close(fit.law.beta, 7.690_945e-4, 2e-4);
-        close(fit.law.gamma, 995.6486, 2e-6);
+        // The printed figures stopped a hair before the optimum: they agree to six digits, and the squares here are
+        // below theirs.
+        close(fit.law.alpha, 0.026_715_91, 2e-6);
+        close(fit.law.beta, 7.690_945e-4, 2e-6);
+        close(fit.law.gamma, 995.6486, 2e-7);
+        let printed = Usl {
+            gamma: 995.6486,
+            alpha: 0.026_715_91,
+            beta: 7.690_945e-4,
+        };
+        let (ours, theirs) = (
+            fit.law.squares(&points(&CISCO)),
+            printed.squares(&points(&CISCO)),
+        );
+        assert!(
+            ours <= theirs && theirs / ours - 1.0 < 1e-9,
+            "{ours} {theirs}"
+        );
         let peak = fit.peak().unwrap();
         assert_eq!(peak.floor(), 35.0);
-        close(fit.law.throughput(35.0).unwrap(), 12_341.7, 1e-5);
-        close(fit.law.throughput(20.0).unwrap(), 11_063.63, 1e-6);
+        assert!((fit.law.throughput(35.0).unwrap() - 12_341.7).abs() < 0.05);
+        assert!((fit.law.throughput(20.0).unwrap() - 11_063.63).abs() < 0.005);
         close(35.0 / fit.law.throughput(35.0).unwrap(), 0.002_835_91, 5e-6);
         assert!(fit.coherency_is_identifiable() && fit.serial_share_is_identifiable());
     }

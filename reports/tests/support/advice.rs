@@ -130,6 +130,7 @@ pub(crate) fn prediction(
         interval_absent_reason: spread
             .is_none()
             .then(|| "the formula gives no interval for this figure".to_owned()),
+        observe: None,
     }
 }
 
@@ -167,6 +168,7 @@ pub(crate) fn recommendations() -> Vec<Recommendation> {
                 Threshold { name: "overhead share of the edge".to_owned(), limit: 0.5, found: Some(0.64), unit: FigureUnit::Ratio },
                 Threshold { name: "ended requests".to_owned(), limit: 400.0, found: Some(7_920.0), unit: FigureUnit::Count },
             ],
+            judgement: None,
         },
         Recommendation {
             id: "rec:batch/orders".to_owned(),
@@ -183,6 +185,7 @@ pub(crate) fn recommendations() -> Vec<Recommendation> {
             first_step: "Add a batch route beside the old one and move one caller.".to_owned(),
             rule: "Batch when calls for each request are above the limit.".to_owned(),
             thresholds: vec![Threshold { name: "calls for each request".to_owned(), limit: 2.0, found: Some(6.0), unit: FigureUnit::PerRequest }],
+            judgement: None,
         },
         Recommendation {
             id: "rec:split/closing".to_owned(),
@@ -202,6 +205,7 @@ pub(crate) fn recommendations() -> Vec<Recommendation> {
             first_step: "Run the closing in a second process of the same binary.".to_owned(),
             rule: "Split when the mixture’s wait without the long requests is less than a third of the wait with them.".to_owned(),
             thresholds: Vec::new(),
+            judgement: None,
         },
         Recommendation {
             id: "rec:keep/store+accounting".to_owned(),
@@ -218,6 +222,7 @@ pub(crate) fn recommendations() -> Vec<Recommendation> {
             first_step: "None: leave it.".to_owned(),
             rule: "Keep when the overhead saved is smaller than the memory and coupling bought.".to_owned(),
             thresholds: Vec::new(),
+            judgement: None,
         },
         Recommendation {
             id: "rec:replicate/export".to_owned(),
@@ -236,12 +241,14 @@ pub(crate) fn recommendations() -> Vec<Recommendation> {
                 low: None,
                 high: None,
                 interval_absent_reason: Some("too few requests".to_owned()),
+                observe: None,
             }],
             downsides: Vec::new(),
             falsify: Vec::new(),
             first_step: "Run the load for an hour.".to_owned(),
             rule: "At least 30 windows and 400 ended requests.".to_owned(),
             thresholds: vec![Threshold { name: "ended requests".to_owned(), limit: 400.0, found: Some(6.0), unit: FigureUnit::Count }],
+            judgement: None,
         },
     ]
 }

@@ -53,6 +53,7 @@ pub(crate) fn operation(service: &str, op: &Op, process_ns: f64) -> OperationRep
             cpu_inclusive: measured(unit * 0.15, FigureUnit::NsPerRequest),
             alloc_bytes: measured(op.peak * 0.2, FigureUnit::BytesPerRequest),
         }],
+        cpu_by_regression: None,
         service_time_cs2: measured(0.42, FigureUnit::Ratio),
         arrival_dispersion: if thin {
             unknown("fewer than 400 requests", FigureUnit::Ratio)
@@ -203,6 +204,10 @@ pub(crate) fn service(
         imbalance: unknown("one process only", FigureUnit::Ratio),
         message_share: measured(message_share, FigureUnit::Ratio),
         operations: report_operations,
+        load: None,
+        memory: None,
+        serial: None,
+        obstacles: Vec::new(),
     };
     let unattributed: i64 = accounts
         .iter()
@@ -424,6 +429,7 @@ pub(crate) fn edge(
                 "all messages have about the same size",
                 FigureUnit::NsPerByte,
             ),
+            residual: None,
             note: "mean over one size class".to_owned(),
         }],
         notes: Vec::new(),

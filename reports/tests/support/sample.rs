@@ -184,6 +184,7 @@ pub(crate) fn erp() -> Document {
         ),
     ];
     Document {
+        after: None,
         schema_version: SCHEMA_VERSION,
         window: WindowReport {
             start_unix_ns: 1_795_406_400_000_000_000,

@@ -1,0 +1,227 @@
+//! Serial sections: what requests queue for that is neither a core, nor a call, nor a store.
+
+use weighbridge_wire::column;
+
+use super::load::ascending;
+use super::{CPU_COLUMNS, Model, OperationFacts, OperationId, ServiceFacts};
+use crate::queue::{ClassLoad, Mixture, UslFit, fit_usl};
+
+/// Sizes into which the slots are put for the fit.
+const BINS: usize = 8;
+/// Share of a request's wall time that nothing explains, above which there is something to look for.
+pub(crate) const UNEXPLAINED_WAIT_MIN: f64 = 0.5;
+/// Utilisation of the cores in the busiest third, above which waiting for a core explains what is seen.
+pub(crate) const UTILISATION_MAX: f64 = 0.5;
+/// Serial share whose whole interval has to lie above this.
+pub(crate) const SERIAL_SHARE_MIN: f64 = 0.05;
+
+/// Unexplained wait of a request ÷ what the queue model of the cores says, up to which the cores explain it: the
+/// formula is a mean, and off by half where requests are few and mixed.
+pub(crate) const QUEUE_RATIO_MIN: f64 = 5.0;
+
+/// A serial section, with what shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Serial {
+    /// The operation whose requests queue for it.
+    pub(crate) operation: OperationId,
+    /// Throughput against requests in flight, over the slots.
+    pub(crate) fit: UslFit,
+    /// Share of the wall time that neither CPU nor calls nor stores explain, in the busiest third of the slots.
+    pub(crate) unexplained: f64,
+    /// Utilisation of the cores there.
+    pub(crate) utilisation: f64,
+}
+
+impl Serial {
+    /// Requests in a second that no number of cores or requests in flight exceeds.
+    pub(crate) fn throughput_max(&self) -> Option<f64> {
+        match self.fit.law.peak() {
+            Some(peak) => self.fit.law.throughput(peak),
+            None => self.fit.law.ceiling(),
+        }
+    }
+}
+
+impl Model {
+    /// Looks for a serial section inside a service: the universal scalability law (Gunther 1993) over the slots, with
+    /// the mean number of requests in flight as size. Queues for cores bend that curve too, and so do calls and
+    /// stores that get slower: so it is only called one where cores are idle and the time is explained by nothing
+    /// else. The reason when there is none.
+    pub(crate) fn serial(&self, service: &ServiceFacts) -> Result<Serial, &'static str> {
+        let (id, facts) = self
+            .longest_unexplained(service)
+            .ok_or("no request waits for what is not explained")?;
+        let column = |wanted: u32| facts.all.get(wanted).map(|tally| self.by_slot(tally));
+        let cpu = facts.all.sum_of(&CPU_COLUMNS).map(|cpu| self.by_slot(&cpu));
+        let (Some(ended), Some(in_flight), Some(wall), Some(cpu)) = (
+            column(column::ENDED),
+            column(column::IN_FLIGHT_NS),
+            column(column::WALL_NS),
+            cpu,
+        ) else {
+            return Err("requests in flight, their wall time or their CPU are not known");
+        };
+        let calls = column(column::WAIT_CALL_NS);
+        let stores = column(column::WAIT_STORE_NS);
+        let order = ascending(&in_flight);
+        let busy = &order[order.len() - order.len() / 3..];
+        let over = |series: &[f64]| busy.iter().map(|at| series[*at]).sum::<f64>();
+        let wall_ns = over(&wall);
+        if busy.is_empty() || wall_ns <= 0.0 {
+            return Err("no request ended in enough windows");
+        }
+        let known =
+            over(&cpu) + calls.as_deref().map_or(0.0, over) + stores.as_deref().map_or(0.0, over);
+        let unexplained = (1.0 - known / wall_ns).max(0.0);
+        if unexplained < UNEXPLAINED_WAIT_MIN {
+            return Err("CPU, calls and stores explain the time of its requests");
+        }
+        let Some(limit) = self.cores_limit(service).zip(self.instances(service)) else {
+            return Err("the cores of its processes are not known");
+        };
+        let Some(cores) = self.cores_by_slot(service) else {
+            return Err("its CPU is not known");
+        };
+        #[allow(clippy::cast_precision_loss)]
+        let utilisation = over(&cores) / busy.len() as f64 / (limit.0 * limit.1.max(1.0));
+        if utilisation > UTILISATION_MAX {
+            return Err("its cores are busy: waiting for them explains what is seen");
+        }
+        let requests = over(&ended);
+        if requests > 0.0
+            && let Some(wait) = self.core_wait_ns(service)
+            && (wall_ns - known) / requests <= QUEUE_RATIO_MIN * wait
+        {
+            return Err("waiting for a core behind others explains what is seen");
+        }
+        let fit = fit_usl(&binned(&ended, &in_flight, &order)).map_err(
+            |_| "the load varies too little: fewer than six distinct numbers of requests in flight",
+        )?;
+        if fit.alpha_interval.0 <= SERIAL_SHARE_MIN {
+            return Err(
+                "not identifiable: throughput grows with the requests in flight as far as was seen",
+            );
+        }
+        Ok(Serial {
+            operation: id.clone(),
+            fit,
+            unexplained,
+            utilisation,
+        })
+    }
+}
+
+impl Model {
+    /// Mean wait for a core by the mixture of all operations, ns; `None` where it cannot be computed.
+    fn core_wait_ns(&self, service: &ServiceFacts) -> Option<f64> {
+        let servers = crate::build::whole_cores(self.cores_limit(service)?)?;
+        let instances = self.instances(service)?.max(1.0);
+        let loads: Vec<ClassLoad> = service
+            .operations
+            .iter()
+            .filter_map(|(id, facts)| self.class_load(service, id, facts))
+            .map(|load| ClassLoad {
+                rate: load.rate / instances,
+                ..load
+            })
+            .collect();
+        Some(Mixture::of(&loads)?.wait(servers)? * 1e9)
+    }
+
+    /// The operation with most wall time that CPU, calls and stores do not explain.
+    fn longest_unexplained<'a>(
+        &self,
+        service: &'a ServiceFacts,
+    ) -> Option<(&'a OperationId, &'a OperationFacts)> {
+        let unexplained = |facts: &OperationFacts| -> Option<i64> {
+            let total = |wanted| facts.all.total(wanted).unwrap_or(0);
+            let cpu = facts.all.sum_of(&CPU_COLUMNS)?.total;
+            let wall = facts.all.total(column::WALL_NS)?;
+            Some(wall - cpu - total(column::WAIT_CALL_NS) - total(column::WAIT_STORE_NS))
+        };
+        service
+            .operations
+            .iter()
+            .filter_map(|(id, facts)| Some((unexplained(facts).filter(|ns| *ns > 0)?, id, facts)))
+            .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+            .map(|(_, id, facts)| (id, facts))
+    }
+}
+
+/// Means of the slots in [`BINS`] groups of rising size: (requests in flight, requests in a second).
+fn binned(ended: &[f64], in_flight_ns: &[f64], order: &[usize]) -> Vec<(f64, f64)> {
+    let used: Vec<usize> = order
+        .iter()
+        .copied()
+        .filter(|at| ended[*at] > 0.0 && in_flight_ns[*at] > 0.0)
+        .collect();
+    let bins = BINS.min(used.len()).max(1);
+    (0..bins)
+        .filter_map(|bin| {
+            let part = used.get(bin * used.len() / bins..(bin + 1) * used.len() / bins)?;
+            #[allow(clippy::cast_precision_loss)]
+            let n = part.len() as f64;
+            let mean = |series: &[f64]| part.iter().map(|at| series[*at]).sum::<f64>() / n;
+            (n > 0.0).then(|| (mean(in_flight_ns) * 1e-9, mean(ended)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::System;
+
+    /// Closed load of 1 to 12 requests on a section of 10 ms that only one can be in: `X(N) = N / (.012 + .01 (N − 1))`.
+    fn locked(w: u64) -> (i64, i64) {
+        let n = i64::try_from(w % 12).unwrap() + 1;
+        let ended = n * 1_000 / (12 + 10 * (n - 1));
+        (ended, n * 1_000_000_000 / ended.max(1))
+    }
+
+    fn serial(course: fn(u64) -> (i64, i64), cpu_ns: i64) -> Result<Serial, &'static str> {
+        let mut s = System::new(60);
+        s.root("one", "GET /a", 0, [cpu_ns, 0, 0, 0, 0, 0]).course = Some(course);
+        let model = Model::new(&s.range());
+        model.serial(&model.services()[0])
+    }
+
+    #[test]
+    fn a_lock_shows_as_a_ceiling_with_idle_cores() {
+        let found = serial(locked, 500_000).unwrap();
+        // γ/α of X(N) = N/(.012 + .01 (N − 1)) is 100 in a second, α = 10/12.
+        assert!(
+            (found.fit.law.alpha - 10.0 / 12.0).abs() < 0.06,
+            "{found:?}"
+        );
+        let most = found.throughput_max().unwrap();
+        assert!((most / 100.0 - 1.0).abs() < 0.05, "{most}");
+        assert!(found.unexplained > 0.9 && found.utilisation < 0.1);
+    }
+
+    #[test]
+    fn busy_cores_short_waits_and_steady_load_are_no_lock() {
+        assert!(serial(locked, 15_000_000).is_err());
+        assert!(
+            serial(|_| (100, 40_000_000), 500_000)
+                .unwrap_err()
+                .contains("varies too little")
+        );
+        let free = |w: u64| (i64::try_from(w % 12).unwrap() * 25 + 25, 40_000_000);
+        assert!(
+            serial(free, 500_000)
+                .unwrap_err()
+                .contains("not identifiable")
+        );
+        let mut s = System::new(60);
+        s.root("one", "GET /a", 50, [2_000_000, 0, 0, 0, 0, 0])
+            .wall_ns = 2_100_000;
+        let model = Model::new(&s.range());
+        assert!(
+            model
+                .serial(&model.services()[0])
+                .unwrap_err()
+                .contains("explain")
+        );
+    }
+}

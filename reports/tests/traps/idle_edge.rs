@@ -1,0 +1,29 @@
+//! An edge that exists and carries nothing.
+
+use super::*;
+
+#[test]
+fn an_edge_without_traffic_decides_nothing() {
+    let mut s = System::new(60);
+    s.root("front", "POST /a", 100, [1_000_000; 6]);
+    s.http(
+        ("front", "POST /a"),
+        ("back", "POST /b"),
+        0,
+        12,
+        240_000,
+        60_000,
+    );
+    s.root("back", "GET /c", 100, [1_000_000; 6]);
+    let d = build(&s);
+    no_merge(&d);
+    for r in &d.recommendations {
+        assert!(!acts(r), "{}", r.title);
+        if r.kind == Kind::Merge {
+            assert_eq!(r.verdict, Verdict::CannotSay, "{}", r.verdict_reason);
+            assert!(r.judgement.is_none(), "nothing is known of its gain");
+        }
+    }
+    let edge = d.edges.iter().find(|e| e.to.service == "back").unwrap();
+    assert_eq!(edge.overhead.value, None, "unknown is not zero");
+}

@@ -1,0 +1,137 @@
+//! Traps: systems whose right answer is known, and that a careless tool gets wrong. No merge is ever advised where it
+//! would hurt.
+
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
+
+#[path = "../../src/testing.rs"]
+#[allow(dead_code)]
+mod testing;
+
+mod asynchronous;
+mod collinear;
+mod constraints;
+mod copies;
+mod critical_path;
+mod database;
+mod idle_edge;
+mod keys;
+mod lock;
+mod memory;
+mod mixture;
+mod numbers;
+mod peaks;
+mod sizes;
+mod thin;
+mod worked;
+
+use serde_json::Value;
+use testing::System;
+use weighbridge_reports::document::{Recommendation, RecommendationKind as Kind, Verdict};
+use weighbridge_reports::{Document, Options, formats, html};
+use weighbridge_wire::FoldedRange;
+
+fn build(system: &System) -> Document {
+    build_range(&system.range(), &Options::default())
+}
+
+/// The document, after what holds for every document was checked.
+fn build_range(range: &FoldedRange, options: &Options) -> Document {
+    let document = Document::build(range, options);
+    let text = formats::json(&document).unwrap();
+    if text.contains("null") {
+        no_null(&serde_json::from_str(&text).unwrap(), "");
+    }
+    document
+}
+
+/// `serde_json` writes NaN and infinities as null, and no field of the document is null.
+fn no_null(value: &Value, path: &str) {
+    match value {
+        Value::Null => panic!("{path} is not a number"),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(n, item)| no_null(item, &format!("{path}/{n}"))),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, item)| no_null(item, &format!("{path}/{key}"))),
+        _ => {}
+    }
+}
+
+fn find<'a>(document: &'a Document, kind: Kind, subjects: &[&str]) -> Option<&'a Recommendation> {
+    document.recommendations.iter().find(|r| {
+        r.kind == kind
+            && subjects.iter().all(|name| {
+                r.subjects
+                    .iter()
+                    .any(|s| s.service == *name || s.name == *name)
+            })
+    })
+}
+
+fn get<'a>(document: &'a Document, kind: Kind, subjects: &[&str]) -> &'a Recommendation {
+    find(document, kind, subjects).unwrap_or_else(|| panic!("no {kind:?} of {subjects:?}"))
+}
+
+fn acts(r: &Recommendation) -> bool {
+    matches!(r.verdict, Verdict::Do | Verdict::Try)
+}
+
+/// No merge is advised.
+fn no_merge(document: &Document) {
+    for r in document
+        .recommendations
+        .iter()
+        .filter(|r| r.kind == Kind::Merge)
+    {
+        assert!(!acts(r), "{}: {}", r.title, r.verdict_reason);
+    }
+}
+
+/// Twelve calls for each request, messages dearer than the work: a merge lies near, and is right unless something
+/// stands against it. Both services have one core in each process.
+fn chatty() -> System {
+    let mut s = System::new(60);
+    let cpu = [400_000, 600_000, 600_000, 50_000, 50_000, 300_000];
+    s.root("front", "POST /a", 20, cpu);
+    s.http(
+        ("front", "POST /a"),
+        ("back", "POST /b"),
+        20,
+        12,
+        240_000,
+        60_000,
+    );
+    for service in ["front", "back"] {
+        s.process(service).cores_milli = 1_000;
+    }
+    s
+}
+
+/// What makes the traps traps: without them the merge is right, and the judge is sure of it.
+#[test]
+fn a_chatty_pair_with_nothing_against_it_is_merged() {
+    let d = build(&chatty());
+    let merge = get(&d, Kind::Merge, &["front", "back"]);
+    assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
+    let judgement = merge.judgement.as_ref().unwrap();
+    assert!(
+        judgement.improves >= 0.95 && judgement.cost_falls >= 0.95,
+        "{judgement:?}"
+    );
+    assert_eq!(judgement.draws, 1_000);
+    assert!(judgement.gain.value.unwrap() <= judgement.gain_found);
+    assert!(judgement.regret.value.unwrap() < 0.01 * judgement.gain_found);
+    let messages = judgement
+        .turns
+        .iter()
+        .find(|t| t.input == "messages of a call")
+        .unwrap();
+    // At the price of a local call nothing would be gained.
+    assert!(
+        (messages.turns_at.unwrap() - 1_000.0).abs() < 1.0,
+        "{messages:?}"
+    );
+    assert!(!html::render(&d).is_empty() && !formats::markdown(&d).is_empty());
+}

@@ -1,0 +1,62 @@
+//! Rates of zero, no variance, saturation above 1: figures stay figures, or are absent.
+
+use super::*;
+
+#[test]
+fn nothing_happens() {
+    let mut s = System::new(60);
+    s.root("idle", "GET /x", 0, [0; 6]);
+    s.root("idle", "GET /y", 0, [1_000_000; 6]);
+    s.uses("idle", "GET /x", "thing", "read", 0);
+    s.message(("idle", "GET /x"), ("sleeper", "CONSUME x"), 0, "x", 0, 0);
+    let d = build(&s);
+    no_merge(&d);
+    for r in &d.recommendations {
+        assert!(!acts(r), "{}", r.title);
+    }
+}
+
+#[test]
+fn nothing_varies() {
+    let mut s = System::new(60);
+    let steady: fn(u64) -> (i64, i64) = |_| (100, 4_000_000);
+    s.root("front", "POST /a", 0, [300_000; 6]).course = Some(steady);
+    let call = s.http(
+        ("front", "POST /a"),
+        ("back", "POST /b"),
+        100,
+        1,
+        800_000,
+        80_000,
+    );
+    call.course = Some(|_| 100);
+    s.operation("back", "POST /b").course = Some(steady);
+    let d = build(&s);
+    let merge = get(&d, Kind::Merge, &["front", "back"]);
+    let judgement = merge.judgement.as_ref().unwrap();
+    // Only the price of a local call is not known exactly.
+    assert!(judgement.improves > 0.99, "{judgement:?}");
+}
+
+#[test]
+fn more_load_than_cores() {
+    let mut s = chatty();
+    s.process("front").cores_milli = 10;
+    s.process("back").cores_milli = 0;
+    s.root("front", "POST /heavy", 9, [90_000_000, 0, 0, 0, 0, 0])
+        .bursty = true;
+    let d = build(&s);
+    let merge = get(&d, Kind::Merge, &["front", "back"]);
+    assert_eq!(merge.verdict, Verdict::Try, "{}", merge.verdict_reason);
+    assert!(
+        merge.verdict_reason.contains("cannot be computed"),
+        "{}",
+        merge.verdict_reason
+    );
+    assert!(
+        d.capacity
+            .services
+            .iter()
+            .any(|s| s.points.iter().any(|p| p.saturated))
+    );
+}

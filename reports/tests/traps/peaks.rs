@@ -1,0 +1,77 @@
+//! Peaks that coincide bring nothing when pooled; peaks that fall apart do.
+
+use super::*;
+
+fn high_first(w: u64) -> (i64, i64) {
+    (if w % 20 < 10 { 180 } else { 20 }, 10_000_000)
+}
+
+fn high_last(w: u64) -> (i64, i64) {
+    (if w % 20 < 10 { 20 } else { 180 }, 10_000_000)
+}
+
+fn two(other: fn(u64) -> (i64, i64)) -> Document {
+    let mut s = System::new(60);
+    for (service, course) in [
+        ("day", high_first as fn(u64) -> (i64, i64)),
+        ("night", other),
+    ] {
+        s.root(
+            service,
+            "GET /x",
+            0,
+            [3_000_000, 500_000, 500_000, 500_000, 500_000, 0],
+        )
+        .course = Some(course);
+        s.process(service).cores_milli = 1_000;
+    }
+    build(&s)
+}
+
+#[test]
+fn opposite_peaks_share_processes() {
+    let d = two(high_last);
+    let pool = get(&d, Kind::Merge, &["day", "night"]);
+    assert_eq!(pool.verdict, Verdict::Try, "{}", pool.verdict_reason);
+    let peak = &pool.prediction[0];
+    // 180 of 5 ms and 2 % apart, twice; 200 of them together.
+    assert!(
+        (peak.before.unwrap() / 1.836 - 1.0).abs() < 0.02,
+        "{peak:?}"
+    );
+    assert!((peak.after.unwrap() / 1.02 - 1.0).abs() < 0.02, "{peak:?}");
+    let processes = &pool.prediction[1];
+    assert!(
+        processes.after.unwrap() < processes.before.unwrap(),
+        "{processes:?}"
+    );
+    assert!(!pool.first_step.is_empty());
+    let judgement = pool.judgement.as_ref().unwrap();
+    assert!(judgement.improves > 0.95, "{judgement:?}");
+    assert!(
+        judgement.experiment.contains("peak"),
+        "{}",
+        judgement.experiment
+    );
+}
+
+#[test]
+fn coincident_peaks_bring_nothing() {
+    let d = two(high_first);
+    no_merge(&d);
+    assert!(find(&d, Kind::Merge, &["day", "night"]).is_none());
+}
+
+/// Opposite peaks do not excuse what a common process would do to short requests.
+#[test]
+fn opposite_peaks_of_short_and_long_requests_stay_apart() {
+    let mut s = System::new(60);
+    s.root("day", "GET /x", 0, [800_000, 0, 0, 0, 0, 0]).course =
+        Some(|w| (if w % 20 < 10 { 900 } else { 100 }, 1_600_000));
+    s.root("night", "POST /long", 0, [180_000_000, 0, 0, 0, 0, 0])
+        .course = Some(|w| (if w % 20 < 10 { 1 } else { 4 }, 300_000_000));
+    for service in ["day", "night"] {
+        s.process(service).cores_milli = 1_000;
+    }
+    no_merge(&build(&s));
+}
