@@ -41,8 +41,8 @@ pub fn compare(base: &Document, head: &Document) -> ChangeReport {
     ChangeReport {
         base: side(base),
         head: side(head),
-        origins: rows(origins(base), origins(head)),
-        operations: rows(operations(base), operations(head)),
+        origins: rows(&origins(base), &origins(head)),
+        operations: rows(&operations(base), &operations(head)),
         predictions: predictions(base, head),
         notes,
     }
@@ -131,7 +131,7 @@ fn operations(document: &Document) -> Costs<'_> {
         .collect()
 }
 
-fn rows(base: Costs<'_>, head: Costs<'_>) -> Vec<CostChange> {
+fn rows(base: &Costs<'_>, head: &Costs<'_>) -> Vec<CostChange> {
     let mut ids: Vec<&str> = base.keys().chain(head.keys()).copied().collect();
     ids.sort_unstable();
     ids.dedup();
