@@ -3,7 +3,7 @@
 //! `cargo run -p weighbridge-agent --example messages`
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use weighbridge_agent::messages::{Arrival, Peer};
@@ -50,7 +50,7 @@ async fn consume(
         let order = weighbridge_agent::decode(read)?;
         // No statement shows this map: say which key is touched, and how large it is.
         entity!("order", key = order, write = true);
-        let mut booked = booked.lock().unwrap_or_else(|error| error.into_inner());
+        let mut booked = booked.lock().unwrap_or_else(PoisonError::into_inner);
         booked.insert(order, message.payload.len());
         entity_size("memory", "order", Some(booked.len() as u64), None);
         Ok(())
