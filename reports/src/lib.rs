@@ -9,6 +9,7 @@ pub mod baseline;
 mod build;
 pub mod chart;
 pub mod compare;
+mod constraints;
 mod decide;
 pub mod document;
 pub mod formats;
@@ -23,6 +24,7 @@ pub mod simulate;
 mod testing;
 pub mod topology;
 
+pub use constraints::{ConstraintError, ConstraintFile};
 pub use document::Document;
-pub use options::{Constraints, Ignore, Options, Prices, Sufficiency};
+pub use options::{Constraints, Ignore, Node, Options, Prices, Sufficiency};
 pub use redact::redact;

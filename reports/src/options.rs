@@ -90,19 +90,48 @@ pub struct Ignore {
     pub until: String,
 }
 
-/// What may not be changed.
+/// Size of the machines that processes run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Node {
+    /// Cores; `None`: no limit.
+    pub cores: Option<f64>,
+    /// Memory, bytes; `None`: no limit.
+    pub memory_bytes: Option<f64>,
+}
+
+/// What may not be changed, and what must be kept. [`ConstraintFile`](crate::ConstraintFile) reads it from TOML.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Constraints {
+    /// Pairs of services that must share a process.
+    pub must_link: Vec<(String, String)>,
     /// Pairs of services that may not share a process (owners, compliance, languages).
     pub cannot_link: Vec<(String, String)>,
     /// Fewest processes of a service, for availability. 0 counts as 1.
     pub min_replicas: u32,
+    /// Most merges and splits between today's topology and another; `None`: no limit.
+    pub boundaries_max: Option<u32>,
+    /// Whether every deployable must carry its load with one process lost.
+    pub survive_one_lost: bool,
+    /// Size of a machine.
+    pub node: Node,
+    /// Owners by service; services of different ones share no process.
+    pub owners: BTreeMap<String, String>,
+    /// Runtimes (languages) by service; services of different ones share no process.
+    pub runtimes: BTreeMap<String, String>,
+    /// Fewest processes by service.
+    pub min_replicas_of: BTreeMap<String, u32>,
     /// Limits of the 95th percentile by origin (service, operation), ns.
     pub slo_p95_ns: BTreeMap<(String, String), f64>,
 }
 
 impl Constraints {
-    /// True when these two may not share a process.
+    /// True when nothing is constrained.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// True when a pair says that these two may not share a process.
     pub(crate) fn forbids(&self, a: &str, b: &str) -> bool {
         self.cannot_link
             .iter()

@@ -19,12 +19,14 @@ mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
+mod topologies;
 mod window;
 
 use weighbridge_wire::FoldedRange;
 
-use crate::document::{Document, SCHEMA_VERSION};
+use crate::document::{Document, EntityReport, Recommendation, SCHEMA_VERSION};
 use crate::model::Model;
+use crate::topology::Weighed;
 use crate::{Options, decide};
 
 pub(crate) use capacity::{ServiceLoad, replicas_for, service_load, whole_cores};
@@ -37,25 +39,40 @@ impl Document {
     #[must_use]
     pub fn build(range: &FoldedRange, options: &Options) -> Self {
         let model = Model::new(range);
-        let entities = entities::entities(&model);
-        let (origins, latency) = origins::origins(&model, options);
-        let edges = edges::edges(&model);
-        let all = decide::recommendations(&model, options, &entities);
-        let mut window = window::window(&model, options, &edges);
+        let weighed = Weighed::of(&model, options);
+        let mut document = Self::of(&model, options, |entities| {
+            decide::recommendations(&model, options, entities, &weighed)
+        });
+        document.topologies = Some(topologies::topologies(&model, options, &weighed));
+        document
+    }
+
+    /// The report on a model, with recommendations from elsewhere.
+    pub(crate) fn of(
+        model: &Model,
+        options: &Options,
+        recommend: impl FnOnce(&[EntityReport]) -> Vec<Recommendation>,
+    ) -> Self {
+        let entities = entities::entities(model);
+        let (origins, latency) = origins::origins(model, options);
+        let edges = edges::edges(model);
+        let all = recommend(&entities);
+        let mut window = window::window(model, options, &edges);
         let (recommendations, suppressed) = ignore::apply(all, options, &mut window);
         Self {
             schema_version: SCHEMA_VERSION,
             window,
-            services: services::services(&model, &entities),
+            services: services::services(model, &entities),
             origins,
             edges,
             entities,
-            conservation: conservation::conservation(&model, options),
-            capacity: capacity::capacity(&model, options, latency),
+            conservation: conservation::conservation(model, options),
+            capacity: capacity::capacity(model, options, latency),
             recommendations,
             suppressed,
             change: None,
-            quality: quality::quality(&model, options),
+            topologies: None,
+            quality: quality::quality(model, options),
             after: None,
         }
     }

@@ -138,6 +138,7 @@ fn the_top_level_keys_are_these() {
         "conservation",
         "capacity",
         "recommendations",
+        "topologies",
         "quality",
     ];
     want.sort_unstable();

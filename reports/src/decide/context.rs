@@ -12,6 +12,7 @@ use crate::document::{
     Threshold, Verdict,
 };
 use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
+use crate::topology::Weighed;
 
 /// A range shorter than a day need not hold a daily peak.
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -23,6 +24,8 @@ pub(crate) struct Context<'a> {
     pub(crate) entities: &'a [EntityReport],
     /// Edges by the pair of services that they join, the lower index first.
     between: BTreeMap<(usize, usize), Vec<&'a Edge>>,
+    /// The same model, ready for topologies.
+    pub(crate) weighed: &'a Weighed,
 }
 
 /// Where a figure lies against a threshold.
@@ -41,6 +44,7 @@ impl<'a> Context<'a> {
         model: &'a Model,
         options: &'a Options,
         entities: &'a [EntityReport],
+        weighed: &'a Weighed,
     ) -> Self {
         let mut between: BTreeMap<(usize, usize), Vec<&'a Edge>> = BTreeMap::new();
         for edge in &model.edges {
@@ -53,6 +57,7 @@ impl<'a> Context<'a> {
             options,
             entities,
             between,
+            weighed,
         }
     }
 

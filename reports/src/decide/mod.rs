@@ -7,11 +7,13 @@ mod judge;
 mod keep;
 mod memory;
 mod merge;
+mod move_operation;
 mod place_entity;
 mod pool;
 mod replicate;
 pub(crate) mod say;
 mod separate;
+mod shard;
 mod slo;
 mod split;
 #[cfg(test)]
@@ -166,13 +168,16 @@ pub(crate) fn recommendations(
     model: &Model,
     options: &Options,
     entities: &[EntityReport],
+    weighed: &Weighed,
 ) -> Vec<Recommendation> {
-    let context = Context::new(model, options, entities);
+    let context = Context::new(model, options, entities, weighed);
     let mut found = run(&merge::Merge::default(), &context);
     found.extend(run(&batch::Batch::default(), &context));
     found.extend(run(&split::Split::default(), &context));
     found.extend(run(&separate::Separate, &context));
     found.extend(run(&replicate::Replicate::default(), &context));
+    found.extend(run(&move_operation::Move::default(), &context));
+    found.extend(run(&shard::Shard::default(), &context));
     found.extend(run(&keep::Keep::default(), &context));
     found.extend(run(&pool::Pool::default(), &context));
     found.extend(run(&place_entity::PlaceEntity::default(), &context));

@@ -19,6 +19,7 @@ mod quality;
 mod recommendations;
 mod services;
 mod shapes;
+mod topologies;
 mod window;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,7 @@ pub use services::{
     ServiceReport,
 };
 pub use shapes::{CallShapeReport, CallStepReport, EdgeShape};
+pub use topologies::{DeployableReport, TopologiesReport, TopologyProposal};
 pub use window::{Coverage, WindowReport};
 
 /// The version of the document's layout. It rises when a reader of the one before could misread.
@@ -82,6 +84,9 @@ pub struct Document {
     /// What changed since a baseline; absent when none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeReport>,
+    /// Other cuts of the system that no other beats in everything; absent where none were searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topologies: Option<TopologiesReport>,
     /// How the figures came about, and their limits.
     pub quality: QualityReport,
     /// How the advice of an earlier report held; absent when none was given.

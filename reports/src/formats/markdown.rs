@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::Document;
 use crate::decide::say;
-use crate::document::{AfterReport, Figure, FigureUnit, Judgement, Recommendation};
+use crate::document::{AfterReport, Figure, FigureUnit, Judgement, Prediction, Recommendation};
 use crate::html::text::sanitize;
 
 /// A summary: verdicts, origins, dearest edges, capacity, sum check. Names are escaped, so that none of them
@@ -54,6 +54,7 @@ fn write(out: &mut String, d: &Document) -> std::fmt::Result {
     if let Some(after) = &d.after {
         after_the_change(out, after)?;
     }
+    topologies(out, d)?;
     origins(out, d)?;
     edges(out, d)?;
     capacity(out, d)?;
@@ -72,21 +73,7 @@ fn recommendation(out: &mut String, r: &Recommendation) -> std::fmt::Result {
             "\n| figure | before | after | 90 % interval |\n|---|---:|---:|---|"
         )?;
         for p in &r.prediction {
-            let show =
-                |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, p.unit));
-            let interval = match (p.low, p.high) {
-                (Some(low), Some(high)) => {
-                    format!("{} to {}", shown(low, p.unit), shown(high, p.unit))
-                }
-                _ => escape(p.interval_absent_reason.as_deref().unwrap_or("none")),
-            };
-            writeln!(
-                out,
-                "| {} | {} | {} | {interval} |",
-                escape(&p.figure),
-                show(p.before),
-                show(p.after)
-            )?;
+            writeln!(out, "{}", prediction_row(p))?;
         }
     }
     if let Some(j) = &r.judgement {
@@ -204,6 +191,66 @@ fn after_the_change(out: &mut String, after: &AfterReport) -> std::fmt::Result {
             score
                 .error_max
                 .map_or_else(|| "nothing known".to_owned(), say::share)
+/// A row of a table of predictions: figure, before, after, interval.
+pub(crate) fn prediction_row(p: &Prediction) -> String {
+    let show = |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, p.unit));
+    let interval = match (p.low, p.high) {
+        (Some(low), Some(high)) => format!("{} to {}", shown(low, p.unit), shown(high, p.unit)),
+        _ => escape(p.interval_absent_reason.as_deref().unwrap_or("none")),
+    };
+    format!(
+        "| {} | {} | {} | {interval} |",
+        escape(&p.figure),
+        show(p.before),
+        show(p.after)
+    )
+}
+
+fn topologies(out: &mut String, d: &Document) -> std::fmt::Result {
+    let Some(found) = &d.topologies else {
+        return Ok(());
+    };
+    writeln!(out, "## Other cuts of the system\n")?;
+    if let Some(why) = &found.infeasible {
+        return writeln!(out, "{}\n", escape(why));
+    }
+    writeln!(
+        out,
+        "At {} times the load. Cost: {}. {} Today {}, best {}, no cut costs less than {}.\n",
+        say::factor(found.load_factor),
+        escape(&found.cost_is),
+        if found.exact {
+            "Every cut was looked at."
+        } else {
+            "Not every cut was looked at."
+        },
+        figure(&found.today),
+        figure(&found.best),
+        figure(&found.bound)
+    )?;
+    writeln!(
+        out,
+        "| cut | cost | worst latency ÷ today's | fail with one service | first step |\n|---|---:|---:|---:|---|"
+    )?;
+    for proposal in &found.proposals {
+        let cut = if proposal.steps.is_empty() {
+            "as it is".to_owned()
+        } else {
+            proposal.steps.join("; ")
+        };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} |",
+            escape(&cut),
+            figure(&proposal.cost),
+            figure(&proposal.latency),
+            figure(&proposal.blast_radius),
+            escape(
+                proposal
+                    .first_step
+                    .as_deref()
+                    .unwrap_or("none saves by itself")
+            )
         )?;
     }
     writeln!(out)
@@ -361,6 +408,7 @@ fn shown(value: f64, unit: FigureUnit) -> String {
 
 /// Makes a name plain text: no table cell, link, HTML or line ends where it ends.
 pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in sanitize(text).chars() {
         match c {

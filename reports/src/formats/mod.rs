@@ -9,3 +9,4 @@ pub use change::change_markdown;
 pub use csv::{CsvTable, csv};
 pub use json::{JSON_SCHEMA, json};
 pub use markdown::markdown;
+pub(crate) use markdown::{escape, prediction_row};

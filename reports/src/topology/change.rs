@@ -107,6 +107,84 @@ pub enum WayWord {
     Inline,
 }
 
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Merge { services, .. } => write!(f, "merge {}", services.join(" and ")),
+            Self::Split {
+                service,
+                operations,
+                ..
+            } => {
+                write!(f, "split {} out of {service}", operations.join(", "))
+            }
+            Self::Move {
+                service,
+                operations,
+                to,
+            } => {
+                write!(f, "move {} from {service} to {to}", operations.join(", "))
+            }
+            Self::Replicate {
+                service,
+                operations,
+                replicas,
+            } if operations.is_empty() => {
+                write!(f, "run {replicas} processes of {service}")
+            }
+            Self::Replicate {
+                service,
+                operations,
+                replicas,
+            } => {
+                write!(
+                    f,
+                    "run {replicas} processes of {} of {service}, with copies of what they read",
+                    operations.join(", ")
+                )
+            }
+            Self::Shard {
+                service,
+                entity,
+                shards,
+            } => {
+                write!(f, "divide {service} into {shards} by the key of {entity}")
+            }
+            Self::PlaceEntity {
+                entity,
+                service,
+                access: Access::Remote,
+            } => {
+                write!(f, "let {service} read {entity} from its owner")
+            }
+            Self::PlaceEntity {
+                entity,
+                service,
+                access: Access::Copy,
+            } => {
+                write!(f, "give {service} a copy of {entity}")
+            }
+            Self::Batch {
+                edge,
+                calls: Some(calls),
+            } => {
+                write!(f, "make one call of {calls} of {edge}")
+            }
+            Self::Batch { edge, calls: None } => {
+                write!(f, "make one call of all of {edge} in a request")
+            }
+            Self::Transport { from, to, way } => {
+                let way = match way {
+                    WayWord::Remote => "as messages",
+                    WayWord::Local => "inside the process",
+                    WayWord::Inline => "inside the caller's request",
+                };
+                write!(f, "let calls from {from} to {to} go {way}")
+            }
+        }
+    }
+}
+
 /// Why a change is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {

@@ -2,6 +2,7 @@
 
 use super::{Deployable, Inputs, Load, Topology};
 use crate::queue::{ClassLoad, Mixture};
+use crate::simulate::{Activity, Arrivals, Effort, Network, RequestClass, Times, simulate};
 
 /// What is known of a deployable before it is sized.
 #[derive(Clone, Debug, Default)]
@@ -53,32 +54,44 @@ fn parts(deployable: &Deployable) -> f64 {
         .map_or(1.0, |shards| f64::from(shards.count.max(1)))
 }
 
-/// Processes needed so that the planned utilisation is not passed: `r ≥ v·h ÷ (limit · target − fixed)` for each of
-/// the n parts, where h is the hottest part's share. `None` without cores, or when a process has no room for work.
+/// Processes needed so that the planned utilisation is not passed. `None` without cores, or when a process has no room
+/// for work.
 pub(super) fn needed(
     inputs: &Inputs,
     deployable: &Deployable,
     sized: &Sized,
     load: &Load,
 ) -> Option<f64> {
-    let limit = deployable.cores_limit.filter(|limit| *limit > 0.0)?;
-    let room = limit * load.target_utilisation - sized.fixed_each;
     let work = sized.variable * hottest(inputs, deployable);
-    if work <= 0.0 {
-        return Some(parts(deployable).max(load.min_replicas));
+    processes(
+        work,
+        sized.fixed_each,
+        deployable.cores_limit?,
+        parts(deployable),
+        load,
+    )
+}
+
+/// `r ≥ work ÷ (limit · target − fixed)` for each of `parts`, where `work` is the hottest part's; with one process of a
+/// part lost the others must not saturate, where that is asked for.
+pub(super) fn processes(work: f64, fixed: f64, limit: f64, parts: f64, load: &Load) -> Option<f64> {
+    if limit.is_nan() || limit <= 0.0 {
+        return None;
     }
+    if work <= 0.0 {
+        return Some(parts.max(load.min_replicas));
+    }
+    let room = limit * load.target_utilisation - fixed;
     if room <= 0.0 {
         return None;
     }
     let mut each = libm::ceil(work / room - 1e-9).max(1.0);
-    if load.one_lost && each * parts(deployable) < 2.0 {
-        each = 2.0;
+    if load.one_lost {
+        each = each
+            .max(libm::ceil(work / (limit - fixed) + 1.0 - 1e-9))
+            .max(2.0);
     }
-    // With one process of a part lost the others must not saturate.
-    if load.one_lost && work / (limit - sized.fixed_each).max(room) > each - 1.0 {
-        each = libm::ceil(work / (limit - sized.fixed_each).max(room) + 1.0 - 1e-9).max(each);
-    }
-    Some((each * parts(deployable)).max(load.min_replicas))
+    Some((each * parts).max(load.min_replicas))
 }
 
 /// Share of its processes' cores that is used: of the hottest part, when divided; and with one process lost.
@@ -108,6 +121,7 @@ pub(super) fn wait(
     classes: &[ClassLoad],
     sized: &Sized,
     hottest: f64,
+    simulated: u64,
 ) -> Option<f64> {
     let servers = crate::build::whole_cores(deployable.cores_limit?)?;
     let each = sized.replicas / parts(deployable);
@@ -128,10 +142,51 @@ pub(super) fn wait(
             arrival_cs2: class.arrival_cs2,
         })
         .collect();
-    match Mixture::of(&loads) {
-        Some(mixture) => mixture.wait(servers),
-        None => Some(0.0),
+    let Some(mixture) = Mixture::of(&loads) else {
+        return Some(0.0);
+    };
+    let formula = mixture.wait(servers)?;
+    if simulated == 0 || accurate(&mixture, servers) {
+        return Some(formula);
     }
+    Some(simulate_wait(&loads, servers, simulated).unwrap_or(formula))
+}
+
+/// Is Allen and Cunneen's formula accurate here? For one server and Poisson arrivals it is exact; near the knee it is
+/// within 15 % (docs/decisions.md); elsewhere it may be off by more than half.
+fn accurate(mixture: &Mixture, servers: u32) -> bool {
+    let poisson = (mixture.arrival_cs2 - 1.0).abs() < 0.05;
+    (servers == 1 && poisson) || mixture.rho(servers).is_some_and(|rho| rho >= KNEE)
+}
+
+/// Utilisation from which the formula is used as it is.
+const KNEE: f64 = 0.8;
+
+/// Mean wait by the simulator, seconds; `None` where it refuses.
+fn simulate_wait(loads: &[ClassLoad], servers: u32, requests: u64) -> Option<f64> {
+    let network = Network {
+        servers: vec![servers],
+        classes: loads
+            .iter()
+            .map(|load| RequestClass {
+                arrivals: Arrivals {
+                    rate: load.rate,
+                    cs2: load.arrival_cs2,
+                },
+                activities: vec![Activity {
+                    station: 0,
+                    times: Times::Spread {
+                        mean: load.mean,
+                        cs2: (load.mean_square / (load.mean * load.mean) - 1.0).max(0.0),
+                    },
+                    after: Vec::new(),
+                    detached: false,
+                }],
+            })
+            .collect(),
+    };
+    let found = simulate(&network, Effort { requests, seed: 1 }).ok()?;
+    Some(found.stations.first()?.wait)
 }
 
 /// Memory of one process, bytes: one base (the largest of its services'), what each of its parts keeps beyond the
@@ -223,11 +278,11 @@ impl MemoryShares {
         }
     }
 
-    fn kept(&self, operation: usize) -> f64 {
+    pub(super) fn kept(&self, operation: usize) -> f64 {
         self.operations[operation]
     }
 
-    fn without_operations(&self, service: usize) -> f64 {
+    pub(super) fn without_operations(&self, service: usize) -> f64 {
         self.services[service]
     }
 }

@@ -2,6 +2,7 @@
 
 use super::copies;
 use super::deployable::{self, MemoryShares, Sized};
+use super::value::differ;
 use super::{DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency};
 use crate::Options;
 use crate::queue::ClassLoad;
@@ -19,6 +20,8 @@ pub struct Load {
     pub min_replicas: f64,
     /// Whether a resized deployable must carry its load with one process lost.
     pub one_lost: bool,
+    /// Requests that are simulated for a deployable where the queue formula is not accurate; 0: formulas only.
+    pub simulate: u64,
 }
 
 impl Load {
@@ -30,7 +33,8 @@ impl Load {
             resize: false,
             target_utilisation: options.target(),
             min_replicas: f64::from(options.constraints.min_replicas.max(1)),
-            one_lost: false,
+            one_lost: options.constraints.survive_one_lost,
+            simulate: 0,
         }
     }
 
@@ -61,11 +65,72 @@ struct Terms {
 }
 
 fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms {
+    let calls = topology.batched.get(&at).copied().unwrap_or(1.0);
+    let gone = copies::link_is_gone(inputs, topology, at);
+    terms_of(inputs, at, topology.ways[at], calls, gone, factor)
+}
+
+/// What an edge costs each of its ends beyond the operations' rows as they were weighed, cores; scheduler included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct EdgeCores {
+    pub(super) caller: f64,
+    pub(super) callee: f64,
+    pub(super) broker: f64,
+}
+
+pub(super) fn edge_cores(inputs: &Inputs, at: usize, way: Way, factor: f64) -> EdgeCores {
+    let terms = terms_of(inputs, at, way, 1.0, false, factor);
+    let edge = &inputs.edges[at];
+    EdgeCores {
+        caller: terms.caller_rows
+            + terms.caller_pool
+            + terms.messages * wake(inputs, edge.from) * 1e-9,
+        callee: terms.callee_rows
+            + terms.callee_pool
+            + terms.messages * wake(inputs, edge.to) * 1e-9,
+        broker: terms.broker,
+    }
+}
+
+/// Cores that an edge saves when its ends come to share a process.
+pub(crate) fn saved_together(inputs: &Inputs, at: usize, factor: f64) -> f64 {
+    let cores = |together| {
+        let cores = edge_cores(inputs, at, way_when(inputs, at, together), factor);
+        cores.caller + cores.callee + cores.broker
+    };
+    cores(false) - cores(true)
+}
+
+/// The way that an edge takes when its ends share a process, or do not.
+pub(super) fn way_when(inputs: &Inputs, at: usize, together: bool) -> Way {
+    let edge = &inputs.edges[at];
+    let as_it_is = if edge.local { Way::Local } else { Way::Remote };
+    if edge.from == End::Outside || edge.to == End::Outside {
+        as_it_is
+    } else if !together {
+        Way::Remote
+    } else if edge.sync && (edge.local || differ(inputs, edge.from, edge.to)) {
+        Way::Local
+    } else {
+        as_it_is
+    }
+}
+
+/// Scheduler CPU of a message at an end, ns.
+fn wake(inputs: &Inputs, end: End) -> f64 {
+    match end {
+        End::Operation(operation) => inputs.services[inputs.operations[operation].service].wake_ns,
+        End::Service(service) => inputs.services[service].wake_ns,
+        End::Outside => 0.0,
+    }
+}
+
+fn terms_of(inputs: &Inputs, at: usize, way: Way, calls: f64, gone: bool, factor: f64) -> Terms {
     let edge = &inputs.edges[at];
     let rate = edge.rate * factor;
     let cores = |ns: f64| ns * rate * 1e-9;
     let carried = edge.caller_total_ns() + edge.callee_total_ns() + edge.broker_ns;
-    if copies::link_is_gone(inputs, topology, at) {
+    if gone {
         let work = match edge.to {
             End::Operation(to) if inputs.operations[to].rate > 0.0 => {
                 inputs.operations[to].cores * 1e9 / inputs.operations[to].rate
@@ -79,7 +144,7 @@ fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms 
             ..Terms::default()
         };
     }
-    match topology.ways[at] {
+    match way {
         Way::Remote if edge.local => {
             // It never was a message: priced as the synchronous calls here are, half at each end.
             let each = inputs.remote_call_ns.unwrap_or(0.0) + inputs.crossing_ns;
@@ -94,7 +159,7 @@ fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms 
             }
         }
         Way::Remote => {
-            let calls = topology.batched.get(&at).copied().unwrap_or(1.0).max(1.0);
+            let calls = calls.max(1.0);
             // What grows with bytes stays; the rest is paid once for a batch.
             let bytes = if carried > 0.0 {
                 (edge.by_bytes_ns / carried).clamp(0.0, 1.0)
@@ -136,6 +201,8 @@ fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms 
 pub(super) struct Priced {
     pub(super) members: Vec<Vec<usize>>,
     pub(super) sized: Vec<Sized>,
+    /// CPU of one request in its operation's rows, ns.
+    pub(super) request_ns: Vec<f64>,
     /// Mean wait for a core, seconds.
     pub(super) wait: Vec<Option<f64>>,
     messages: f64,
@@ -179,11 +246,6 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     let mut origin_change = vec![0.0; inputs.origins.len()];
     let mut origin_scheduler = vec![0.0; inputs.origins.len()];
     let (mut messages, mut message_bytes) = (0.0, 0.0);
-    let wake = |end: End| match end {
-        End::Operation(operation) => inputs.services[inputs.operations[operation].service].wake_ns,
-        End::Service(service) => inputs.services[service].wake_ns,
-        End::Outside => 0.0,
-    };
     let place = |end: End| match end {
         End::Operation(operation) => Some(topology.place[operation]),
         End::Service(service) => homes[service],
@@ -202,9 +264,10 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
                 outside_rows = 0.0;
             }
             if let Some(deployable) = place(end) {
-                variable[deployable] += outside_rows + pool + terms.messages * wake(end) * 1e-9;
+                variable[deployable] +=
+                    outside_rows + pool + terms.messages * wake(inputs, end) * 1e-9;
             }
-            scheduler_each += terms.messages_each * wake(end);
+            scheduler_each += terms.messages_each * wake(inputs, end);
         }
         if let End::Operation(operation) = edge.to {
             incoming[operation] += edge.rate;
@@ -276,16 +339,31 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
         let work = variable[at] * deployable::shard_work(inputs, deployable);
         let one = size(inputs, topology, &members[at], at, work, load);
         let classes = classes(inputs, &members[at], &rows, f);
+        let hottest = deployable::hottest(inputs, deployable);
         wait.push(deployable::wait(
             deployable,
             &classes,
             &one,
-            deployable::hottest(inputs, deployable),
+            hottest,
+            load.simulate,
         ));
         sized.push(one);
     }
+    let request_ns = inputs
+        .operations
+        .iter()
+        .zip(&rows)
+        .map(|(operation, cores)| {
+            if operation.rate > 0.0 {
+                (cores * 1e9 / (operation.rate * f)).max(0.0)
+            } else {
+                0.0
+            }
+        })
+        .collect();
     Priced {
         members,
+        request_ns,
         sized,
         wait,
         messages,

@@ -31,6 +31,8 @@ pub struct Inputs<N = f64> {
 pub struct Service<N = f64> {
     /// Its name in documents.
     pub label: String,
+    /// Whether its processes carry the agent.
+    pub has_agent: bool,
     /// Mean number of processes.
     pub instances: f64,
     /// Cores that one process may use.
@@ -279,6 +281,7 @@ impl<N> Inputs<N> {
                 .iter()
                 .map(|s| Service {
                     label: s.label.clone(),
+                    has_agent: s.has_agent,
                     instances: s.instances,
                     cores_limit: s.cores_limit,
                     cores: f(&s.cores),

@@ -17,12 +17,23 @@ pub(super) struct Latency {
     saturated: Option<String>,
 }
 
+/// The 95th percentile of each origin as it was measured, ns.
+pub(super) fn measured(inputs: &Inputs) -> Vec<Option<f64>> {
+    inputs
+        .origins
+        .iter()
+        .map(|o| o.wall_ns.map(|wall| wall[1]))
+        .collect()
+}
+
 struct Walk<'a> {
     inputs: &'a Inputs,
     topology: &'a Topology,
     /// Change of the wait for a core, by operation, ns; none where the new place is saturated.
     wait_change: Vec<Option<f64>>,
     remote: BTreeMap<usize, f64>,
+    /// What each request computes itself, ns: no change makes it shorter.
+    own: &'a [f64],
     out: Vec<Vec<usize>>,
     done: Vec<Option<Option<f64>>>,
     walking: Vec<bool>,
@@ -77,6 +88,7 @@ impl Latency {
             topology,
             wait_change,
             remote,
+            own: &after.request_ns,
             out,
             done: vec![None; inputs.operations.len()],
             walking: vec![false; inputs.operations.len()],
@@ -147,7 +159,8 @@ impl Walk<'_> {
         let own = self.own(at, operation);
         let remote = self.remote.get(&at).copied().unwrap_or(0.0);
         let time = wall + change + inline + own + remote + self.wait_change[at]?;
-        Some(time.max(0.0))
+        // Work side by side may use more CPU than time passes.
+        Some(time.max(self.own[at].min(wall)))
     }
 
     /// Encoding and decoding that the operation itself no longer does, per request.

@@ -8,24 +8,40 @@
 //! Formulas, sources, and where they fail: `docs/decisions.md`.
 
 mod change;
+mod climb;
 mod copies;
 mod deployable;
 mod evaluate;
+mod exact;
 mod figures;
+mod groups;
 mod inputs;
 mod latency;
+mod place;
+mod proxy;
 mod read;
+mod rules;
+mod search;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod value;
 mod weighed;
+mod whatif;
 
+pub(crate) use change::nearest;
 pub use change::{Access, Change, ChangeError, WayWord, apply_all};
+pub(crate) use evaluate::saved_together;
 pub use evaluate::{Load, evaluate};
+pub use exact::EXACT_MAX;
 pub use figures::{DeployableFigures, Figures, OriginFigures};
+pub use groups::Weights;
 pub use inputs::{
     Branch, Component, Edge, EdgePart, End, Entity, Inputs, Operation, Origin, Part, Place,
     Service, Shape, Step,
 };
+pub use rules::Rules;
+pub use search::{Found, PARETO_MAX, Proposal, search};
 pub use value::{Deployable, Shards, Topology, Way};
 pub use weighed::Weighed;
+pub use whatif::{Answer, Question, QuestionError, answer_markdown, parse_changes, what_if};

@@ -432,6 +432,7 @@ fn service(
     };
     Service {
         label: facts.label.clone(),
+        has_agent: !facts.processes.is_empty(),
         instances: model.instances(facts).unwrap_or(1.0),
         cores_limit: model.cores_limit(facts),
         rest: cores.minus(explained),

@@ -1,6 +1,7 @@
 //! The engine against what was weighed, and against cases with known answers.
 
 pub(super) mod hand;
+pub(super) mod search;
 
 use weighbridge_wire::OwnerKind;
 
@@ -299,6 +300,24 @@ fn pooling_a_mixture_hurts_the_short_ones() {
             1e-3,
         );
     }
+}
+
+/// knowledge §2.C: at half load on eight servers and c_s² = 4 the formula says 58 % too much.
+#[test]
+fn the_simulator_stands_in_where_the_formula_is_not_accurate() {
+    let mut inputs = Inputs::default();
+    hand::service(&mut inputs, "only", 4.0, 1e9);
+    inputs.services[0].cores_limit = Some(8.0);
+    inputs.operations[0].service_cs2 = 4.0;
+    let topology = Topology::as_it_is(&inputs);
+    let wait = |simulate| {
+        let load = Load { simulate, ..seen() };
+        evaluate(&inputs, &topology, &load).deployables[0]
+            .wait_ns
+            .unwrap()
+    };
+    let ratio = wait(0) / wait(200_000);
+    assert!((1.4..1.8).contains(&ratio), "{ratio}");
 }
 
 #[test]

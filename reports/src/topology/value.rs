@@ -133,8 +133,10 @@ impl Topology {
     pub(crate) fn settle<N>(&mut self, inputs: &Inputs<N>) {
         for (at, edge) in inputs.edges.iter().enumerate() {
             let (from, to) = (self.deployable_of(edge.from), self.deployable_of(edge.to));
-            let together = from.is_some() && from == to;
-            if !together {
+            if from.is_none() || to.is_none() {
+                continue;
+            }
+            if from != to {
                 self.ways[at] = Way::Remote;
             } else if edge.sync && (edge.local || differ(inputs, edge.from, edge.to)) {
                 self.ways[at] = Way::Local;
@@ -144,7 +146,7 @@ impl Topology {
 }
 
 /// Were the ends in different services? A service that calls itself over a socket keeps doing so.
-fn differ<N>(inputs: &Inputs<N>, from: End, to: End) -> bool {
+pub(super) fn differ<N>(inputs: &Inputs<N>, from: End, to: End) -> bool {
     let service = |end| match end {
         End::Operation(operation) => inputs.operations.get(operation).map(|o| o.service),
         End::Service(service) => Some(service),

@@ -4,6 +4,7 @@ use weighbridge_wire::FoldedRange;
 
 use super::{Inputs, Topology, read};
 use crate::Options;
+use crate::document::QualityWord;
 use crate::model::{Estimate, Model};
 
 /// A system as it was weighed: the numbers of its model with their spread.
@@ -54,6 +55,29 @@ impl Weighed {
     #[must_use]
     pub fn as_it_is(&self) -> Topology {
         Topology::as_it_is(&self.point)
+    }
+
+    /// Figures with their spread: `of` is asked once for the point and once for each draw, for all of them together.
+    pub(crate) fn spread(&self, of: impl Fn(&Inputs) -> Vec<f64>) -> Vec<Estimate> {
+        let points = of(&self.point);
+        if self.draws == 0 {
+            let why = "too few windows for an interval";
+            return points
+                .into_iter()
+                .map(|point| Estimate::without_interval(point, QualityWord::Estimated, why))
+                .collect();
+        }
+        let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(self.draws); points.len()];
+        for draw in 0..self.draws {
+            for (slot, value) in draws.iter_mut().zip(of(&self.draw(draw))) {
+                slot.push(value);
+            }
+        }
+        points
+            .into_iter()
+            .zip(draws)
+            .map(|(point, draws)| Estimate::of_draws(point, draws))
+            .collect()
     }
 
     /// The 90 % interval of a figure over all draws. `None` when there are no draws, or when the figure has no value

@@ -8,6 +8,7 @@ pub(crate) fn service(inputs: &mut Inputs, label: &str, rate: f64, cpu_ns: f64) 
     let cores = rate * cpu_ns * 1e-9;
     inputs.services.push(Service {
         label: label.to_owned(),
+        has_agent: true,
         instances: 1.0,
         cores_limit: Some(1.0),
         cores,

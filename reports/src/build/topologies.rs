@@ -1,0 +1,121 @@
+//! The search over topologies, as part of the document.
+
+use crate::Options;
+use crate::document::{
+    DeployableReport, Figure, FigureUnit, QualityWord, TopologiesReport, TopologyProposal,
+};
+use crate::model::Model;
+use crate::topology::{Figures, Found, Load, Proposal, Rules, Weighed, Weights, search};
+
+pub(super) fn topologies(model: &Model, options: &Options, weighed: &Weighed) -> TopologiesReport {
+    let inputs = weighed.inputs();
+    let factor = options.design_load();
+    let load = Load::planned(options, factor);
+    let weights = Weights::of(options.prices.as_ref());
+    let (found, implied) = match Rules::of(inputs, &options.constraints) {
+        Ok(rules) => {
+            let found = search(inputs, &rules, &load, weights, model.rollup.seed);
+            (found, rules.implied)
+        }
+        Err(error) => (refused(error.to_string()), Vec::new()),
+    };
+    let unit = if options.prices.is_some() {
+        FigureUnit::MoneyPerHour
+    } else {
+        FigureUnit::Cores
+    };
+    let cost = |x: Option<f64>| known(x, unit, "nothing satisfies the constraints");
+    TopologiesReport {
+        load_factor: factor,
+        cost_is: match &options.prices {
+            Some(prices) => format!("cores used and memory held, {} in an hour", prices.currency),
+            None => {
+                "cores used, and memory held at an eighth of a core for a GiB: no prices were given"
+                    .to_owned()
+            }
+        },
+        exact: found.exact,
+        examined: found.examined,
+        today: cost(Some(found.today)),
+        best: cost(found.best),
+        bound: cost(found.best.map(|_| found.bound)),
+        gap: known(
+            found.gap(),
+            FigureUnit::Ratio,
+            "nothing satisfies the constraints",
+        ),
+        pareto_size: u64::try_from(found.pareto_size).unwrap_or(u64::MAX),
+        infeasible: found.infeasible.clone(),
+        implied,
+        proposals: (1u32..)
+            .zip(&found.pareto)
+            .map(|(n, p)| proposal(n, p, unit))
+            .collect(),
+    }
+}
+
+fn refused(why: String) -> Found {
+    Found {
+        pareto: Vec::new(),
+        pareto_size: 0,
+        exact: false,
+        examined: 0,
+        today: 0.0,
+        best: None,
+        bound: 0.0,
+        infeasible: Some(why),
+    }
+}
+
+fn known(value: Option<f64>, unit: FigureUnit, absent: &str) -> Figure {
+    match value.filter(|x| x.is_finite()) {
+        Some(value) => {
+            let mut figure = Figure::exact(value, unit, QualityWord::Estimated);
+            figure.interval_absent_reason = Some("from point figures".to_owned());
+            figure
+        }
+        None => Figure::unknown(unit, absent),
+    }
+}
+
+fn proposal(n: u32, proposal: &Proposal, unit: FigureUnit) -> TopologyProposal {
+    let figures: &Figures = &proposal.figures;
+    let no_memory = "a service reports no resident set";
+    let no_cores = "the cores of a process are not known";
+    TopologyProposal {
+        id: format!("topology:{n}"),
+        steps: proposal.steps.iter().map(ToString::to_string).collect(),
+        first_step: proposal
+            .first_step
+            .as_ref()
+            .map(|(step, _)| step.to_string()),
+        first_step_cost: known(
+            proposal.first_step.as_ref().map(|(_, cost)| *cost),
+            unit,
+            "no single step of the way saves by itself",
+        ),
+        boundaries: u64::try_from(proposal.boundaries).unwrap_or(u64::MAX),
+        cost: known(Some(proposal.cost), unit, no_cores),
+        latency: known(
+            Some(proposal.latency).filter(|ratio| *ratio > 0.0),
+            FigureUnit::Ratio,
+            "no origin has wall times, or one would be saturated",
+        ),
+        blast_radius: known(figures.blast_radius, FigureUnit::Ratio, "no root is known"),
+        cores: known(Some(figures.cores), FigureUnit::Cores, no_cores),
+        memory: known(figures.memory_bytes, FigureUnit::Bytes, no_memory),
+        replicas: known(Some(figures.replicas), FigureUnit::Count, no_cores),
+        deployables: figures
+            .deployables
+            .iter()
+            .map(|d| DeployableReport {
+                name: d.name.clone(),
+                cores: known(Some(d.cores), FigureUnit::Cores, no_cores),
+                replicas: known(Some(d.replicas), FigureUnit::Count, no_cores),
+                memory: known(d.memory_bytes, FigureUnit::Bytes, no_memory),
+                utilisation: known(d.utilisation, FigureUnit::Ratio, no_cores),
+            })
+            .collect(),
+        notes: figures.notes.clone(),
+    }
+}

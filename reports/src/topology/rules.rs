@@ -1,0 +1,307 @@
+//! Constraints, resolved for a system: who may and who must share a process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::groups::Atom;
+use super::{Figures, Inputs, Topology};
+use crate::Constraints;
+use crate::constraints::ConstraintError;
+use crate::options::Node;
+
+/// Constraints by index, with those that the data implies.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// By service: which owner, runtime and kind of ledger; services of different ones stay apart.
+    classes: Vec<[usize; 3]>,
+    apart: BTreeSet<(usize, usize)>,
+    /// Components that must share a process.
+    must: Vec<(usize, usize)>,
+    must_services: Vec<(usize, usize)>,
+    floors: Vec<f64>,
+    pub(super) node: Node,
+    /// Limits of the 95th percentile, by origin, ns.
+    pub(super) slo_ns: Vec<Option<f64>>,
+    pub(super) boundaries_max: Option<u32>,
+    /// What the data implies, in words.
+    pub implied: Vec<String>,
+}
+
+impl Rules {
+    /// Resolves constraints.
+    ///
+    /// # Errors
+    /// A name that is not there, with the nearest that is.
+    pub fn of(inputs: &Inputs, constraints: &Constraints) -> Result<Self, ConstraintError> {
+        constraints.check(inputs)?;
+        let at: BTreeMap<&str, usize> = inputs
+            .services
+            .iter()
+            .enumerate()
+            .map(|(at, s)| (s.label.as_str(), at))
+            .collect();
+        let number = |table: &BTreeMap<String, String>, label: &str| {
+            // 0: nobody says; a service that nobody speaks of goes with any.
+            let values: BTreeSet<&String> = table.values().collect();
+            table
+                .get(label)
+                .and_then(|v| values.iter().position(|x| *x == v))
+                .map_or(0, |n| n + 1)
+        };
+        let mut rules = Self {
+            node: constraints.node,
+            boundaries_max: constraints.boundaries_max,
+            ..Self::default()
+        };
+        let mixed = inputs.services.iter().any(|s| s.has_agent)
+            && inputs.services.iter().any(|s| !s.has_agent);
+        for service in &inputs.services {
+            rules.classes.push([
+                number(&constraints.owners, &service.label),
+                number(&constraints.runtimes, &service.label),
+                1 + usize::from(service.has_agent),
+            ]);
+            let own = constraints
+                .min_replicas_of
+                .get(&service.label)
+                .copied()
+                .unwrap_or(0);
+            rules
+                .floors
+                .push(f64::from(own.max(constraints.min_replicas)));
+        }
+        if mixed {
+            rules.implied.push("Services with the agent and services without it stay apart: whether they are of one language is not known.".to_owned());
+        }
+        let pair = |(a, b): &(String, String)| Some((*at.get(a.as_str())?, *at.get(b.as_str())?));
+        for (a, b) in constraints.cannot_link.iter().filter_map(pair) {
+            rules.apart.insert((a.min(b), a.max(b)));
+        }
+        rules.must_services = constraints.must_link.iter().filter_map(pair).collect();
+        rules.slo_ns = inputs
+            .origins
+            .iter()
+            .map(|o| {
+                constraints
+                    .slo_p95_ns
+                    .get(&(o.service.clone(), o.operation.clone()))
+                    .copied()
+            })
+            .collect();
+        rules.shared_writes(inputs);
+        Ok(rules)
+    }
+
+    /// Components of one service that write the same entity share its transactions.
+    fn shared_writes(&mut self, inputs: &Inputs) {
+        for entity in &inputs.entities {
+            for place in &entity.places {
+                let writers: BTreeSet<usize> = place
+                    .writes
+                    .iter()
+                    .map(|(op, _)| inputs.operations[*op].component)
+                    .collect();
+                let mut writers = writers.into_iter();
+                let Some(first) = writers.next() else {
+                    continue;
+                };
+                for other in writers {
+                    self.must.push((first, other));
+                    self.implied.push(format!(
+                        "Components `{}` and `{}` of {} stay together: both write {}, in one database.",
+                        inputs.components[first].name,
+                        inputs.components[other].name,
+                        inputs.services[place.service].label,
+                        entity.name
+                    ));
+                }
+            }
+        }
+    }
+
+    /// May parts of these services share a process?
+    pub(super) fn may(&self, a: usize, b: usize) -> bool {
+        if a == b {
+            return true;
+        }
+        let same = |(x, y): (&usize, &usize)| *x == 0 || *y == 0 || x == y;
+        self.classes[a].iter().zip(&self.classes[b]).all(same)
+            && !self.apart.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Are all limits of latency kept? Else which is not.
+    pub(super) fn kept(&self, figures: &Figures) -> Result<(), String> {
+        for (origin, limit) in figures.origins.iter().zip(&self.slo_ns) {
+            let Some(limit) = limit else { continue };
+            let ms = |ns: f64| format!("{:.2} ms", ns / 1e6);
+            match origin.p95_ns {
+                Some(p95) if p95 <= limit * (1.0 + 1e-12) => {}
+                Some(p95) => {
+                    return Err(format!(
+                        "{} of {}: 95 % of the requests take up to {}, the limit is {}",
+                        origin.operation,
+                        origin.service,
+                        ms(p95),
+                        ms(*limit)
+                    ));
+                }
+                None => {
+                    let why = origin.latency_absent_reason.clone().unwrap_or_default();
+                    return Err(format!(
+                        "{} of {}: its latency is not known ({why}), the limit is {}",
+                        origin.operation,
+                        origin.service,
+                        ms(*limit)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a topology does that it may not.
+    pub(super) fn broken(
+        &self,
+        inputs: &Inputs,
+        constraints: &Constraints,
+        topology: &Topology,
+    ) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut services: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); topology.deployables.len()];
+        for (at, deployable) in topology.deployables.iter().enumerate() {
+            services[at].extend(&deployable.home_of);
+        }
+        for (operation, place) in inputs.operations.iter().zip(&topology.place) {
+            services[*place].insert(operation.service);
+        }
+        for members in &services {
+            let members: Vec<usize> = members.iter().copied().collect();
+            for (n, a) in members.iter().enumerate() {
+                for b in members[n + 1..].iter().filter(|b| !self.may(*a, **b)) {
+                    let (a, b) = (&inputs.services[*a].label, &inputs.services[*b].label);
+                    let why = constraints
+                        .apart(a, b)
+                        .unwrap_or_else(|| "one has the agent, the other has not".to_owned());
+                    broken.push(format!("{a} and {b} may not share a process ({why})"));
+                }
+            }
+        }
+        for (a, b) in &self.must_services {
+            if topology.home(*a) != topology.home(*b) {
+                let (a, b) = (&inputs.services[*a].label, &inputs.services[*b].label);
+                broken.push(format!("{a} and {b} must share a process (must_link)"));
+            }
+        }
+        for deployable in &topology.deployables {
+            if let Some((node, limit)) = self
+                .node
+                .cores
+                .zip(deployable.cores_limit)
+                .filter(|(node, limit)| limit > node)
+            {
+                broken.push(format!(
+                    "{} needs {limit} cores for a process, a node has {node}",
+                    deployable.name
+                ));
+            }
+        }
+        broken
+    }
+
+    /// Fewest processes of what a service becomes: today's, or what was asked for.
+    pub(super) fn floor(&self, inputs: &Inputs, service: usize) -> f64 {
+        inputs.services[service].instances.max(self.floors[service])
+    }
+
+    /// How many groups there are at least: services of different owners, runtimes or kinds share none.
+    pub(super) fn groups_min(&self, inputs: &Inputs) -> f64 {
+        let most = (0..3)
+            .map(|of| {
+                let classes: BTreeSet<usize> = self
+                    .classes
+                    .iter()
+                    .map(|c| c[of])
+                    .filter(|c| *c > 0)
+                    .collect();
+                classes.len()
+            })
+            .max()
+            .unwrap_or(0);
+        if inputs.services.is_empty() {
+            0.0
+        } else {
+            as_f64(most.max(1))
+        }
+    }
+
+    /// Atoms: components that must share a process together, and services without any.
+    pub(super) fn atoms(&self, inputs: &Inputs) -> Vec<Atom> {
+        let count = inputs.components.len();
+        // Services without components come after.
+        let mut parent: Vec<usize> = (0..count + inputs.services.len()).collect();
+        let mut largest: Vec<Option<(f64, usize)>> = vec![None; inputs.services.len()];
+        let mut cores = vec![0.0; count];
+        for operation in &inputs.operations {
+            cores[operation.component] += operation.cores;
+        }
+        for (at, component) in inputs.components.iter().enumerate() {
+            let slot = &mut largest[component.service];
+            if slot.is_none_or(|(most, _)| cores[at] > most) {
+                *slot = Some((cores[at], at));
+            }
+        }
+        // Background work stays with the largest component.
+        let home: Vec<usize> = largest
+            .iter()
+            .enumerate()
+            .map(|(s, of)| of.map_or(count + s, |(_, c)| c))
+            .collect();
+        for (a, b) in &self.must {
+            join(&mut parent, *a, *b);
+        }
+        for (a, b) in &self.must_services {
+            join(&mut parent, home[*a], home[*b]);
+            for (at, component) in inputs.components.iter().enumerate() {
+                if component.service == *a || component.service == *b {
+                    join(&mut parent, at, home[component.service]);
+                }
+            }
+        }
+        let mut atoms: BTreeMap<usize, Atom> = BTreeMap::new();
+        for (at, component) in inputs.components.iter().enumerate() {
+            let atom = atoms.entry(root(&mut parent, at)).or_default();
+            atom.components.push(at);
+            atom.services.push(component.service);
+        }
+        for (service, home) in home.iter().enumerate() {
+            let atom = atoms.entry(root(&mut parent, *home)).or_default();
+            atom.home_of.push(service);
+            atom.services.push(service);
+        }
+        atoms
+            .into_values()
+            .map(|mut atom| {
+                atom.services.sort_unstable();
+                atom.services.dedup();
+                atom
+            })
+            .collect()
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn as_f64(n: usize) -> f64 {
+    n as f64
+}
+
+fn root(parent: &mut [usize], mut at: usize) -> usize {
+    while parent[at] != at {
+        parent[at] = parent[parent[at]];
+        at = parent[at];
+    }
+    at
+}
+
+fn join(parent: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(parent, a), root(parent, b));
+    parent[a.max(b)] = a.min(b);
+}

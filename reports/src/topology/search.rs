@@ -1,0 +1,438 @@
+//! Searches for topologies: the cheapest, and those that no other beats in everything.
+
+use std::collections::BTreeMap;
+
+use super::climb::{self, State};
+use super::exact::{self, EXACT_MAX, Leaf};
+use super::groups::{Groups, Weights};
+use super::proxy::Proxy;
+use super::rules::Rules;
+use super::steps;
+use super::{Change, Figures, Inputs, Load, Topology, evaluate};
+use crate::Prices;
+
+/// Most topologies of a Pareto set that are shown; the ends of each of its measures are always among them.
+pub const PARETO_MAX: usize = 12;
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// One topology that is worth a look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// What it is.
+    pub topology: Topology,
+    /// What leads there from today's.
+    pub steps: Vec<Change>,
+    /// What it costs.
+    pub figures: Figures,
+    /// Cores and memory in one figure: money in an hour, or cores and eighths of a GiB where there are no prices.
+    pub cost: f64,
+    /// Worst ratio of an origin's 95th percentile to today's.
+    pub latency: f64,
+    /// See [`Figures::blast_radius`]; 0 where no root is known.
+    pub blast: f64,
+    /// Merges and splits between today's topology and this one.
+    pub boundaries: usize,
+    /// The step that saves most by itself and can be taken back, and the cost after it.
+    pub first_step: Option<(Change, f64)>,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// By cost. Empty when nothing satisfies the constraints.
+    pub pareto: Vec<Proposal>,
+    /// How many were in the Pareto set before it was thinned.
+    pub pareto_size: usize,
+    /// Whether every partition was looked at.
+    pub exact: bool,
+    /// Partitions, or changes of partitions, that were priced.
+    pub examined: u64,
+    /// Cost of today's topology, sized for the same load.
+    pub today: f64,
+    /// Cost of the cheapest partition found.
+    pub best: Option<f64>,
+    /// What no partition costs less than.
+    pub bound: f64,
+    /// Why there is no topology, or what was given up.
+    pub infeasible: Option<String>,
+}
+
+impl Found {
+    /// `(best − bound) ÷ best`: by how much the best found can be off at most.
+    #[must_use]
+    pub fn gap(&self) -> Option<f64> {
+        let best = self.best.filter(|best| *best > 0.0)?;
+        Some(((best - self.bound) / best).max(0.0))
+    }
+}
+
+impl Weights {
+    /// From prices; without them a core counts 1 and a GiB an eighth, which is about what clouds ask for.
+    #[must_use]
+    pub fn of(prices: Option<&Prices>) -> Self {
+        match prices {
+            Some(prices) => Self {
+                core: prices.core_hour,
+                byte: prices.gib_hour / GIB,
+            },
+            None => Self {
+                core: 1.0,
+                byte: 0.125 / GIB,
+            },
+        }
+    }
+
+    /// Cost of a topology: cores used and memory held. Deployables whose memory is not known count their cores only.
+    #[must_use]
+    pub fn cost(&self, figures: &Figures) -> f64 {
+        let memory: f64 = figures
+            .deployables
+            .iter()
+            .filter_map(|d| d.memory_bytes)
+            .sum();
+        self.core * figures.cores + self.byte * memory
+    }
+}
+
+/// Searches. Exact up to [`EXACT_MAX`] atoms (components that must stay together count as one), beyond it by
+/// agglomeration, moves, swaps and restarts; `seed` makes it deterministic.
+#[must_use]
+pub fn search(inputs: &Inputs, rules: &Rules, load: &Load, weights: Weights, seed: u64) -> Found {
+    search_up_to(EXACT_MAX, inputs, rules, load, weights, seed)
+}
+
+/// As [`search`], exact up to so many atoms.
+pub(super) fn search_up_to(
+    exact_max: usize,
+    inputs: &Inputs,
+    rules: &Rules,
+    load: &Load,
+    weights: Weights,
+    seed: u64,
+) -> Found {
+    let load = Load {
+        resize: true,
+        simulate: 0,
+        ..*load
+    };
+    let groups = Groups::new(inputs, rules, load, weights);
+    let as_it_is = today(&groups);
+    let today_topology = groups.topology(&as_it_is);
+    let today_figures = evaluate(inputs, &today_topology, &load);
+    let today_cost = weights.cost(&today_figures);
+    let mut found = Found {
+        pareto: Vec::new(),
+        pareto_size: 0,
+        exact: groups.atoms.len() <= exact_max,
+        examined: 0,
+        today: today_cost,
+        best: None,
+        bound: 0.0,
+        infeasible: below_service_time(inputs, rules),
+    };
+    if found.infeasible.is_some() || groups.atoms.is_empty() {
+        return found;
+    }
+    let partitions = if found.exact {
+        exactly(&groups, rules, &mut found)
+    } else {
+        by_climbing(&groups, rules, seed, as_it_is.clone(), &mut found)
+    };
+    let before = super::latency::measured(inputs);
+    let mut proposals: Vec<Proposal> = partitions
+        .into_iter()
+        .map(|group_of| {
+            let cut = groups.topology(&group_of);
+            let placed = super::place::by_rule(inputs, cut.clone());
+            let mut topology = cut;
+            let mut figures = evaluate(inputs, &topology, &load);
+            if placed != topology {
+                // By rule, unless a process more eats what the copies cost.
+                let with = evaluate(inputs, &placed, &load);
+                if weights.cost(&with) < weights.cost(&figures) {
+                    (topology, figures) = (placed, with);
+                }
+            }
+            Proposal {
+                cost: weights.cost(&figures),
+                latency: worst(&figures, &before),
+                blast: figures.blast_radius.unwrap_or(0.0),
+                boundaries: boundaries(&as_it_is, &group_of),
+                steps: Vec::new(),
+                first_step: None,
+                figures,
+                topology,
+            }
+        })
+        .filter(|proposal| {
+            rules
+                .boundaries_max
+                .is_none_or(|most| proposal.boundaries <= most as usize)
+        })
+        .filter(|proposal| rules.kept(&proposal.figures).is_ok())
+        .collect();
+    if proposals.is_empty() {
+        found.infeasible = Some(why_none(rules, &today_figures));
+        return found;
+    }
+    proposals.sort_by(|a, b| {
+        a.cost
+            .total_cmp(&b.cost)
+            .then(a.latency.total_cmp(&b.latency))
+            .then(a.blast.total_cmp(&b.blast))
+    });
+    let front = thinned(undominated(proposals), &mut found.pareto_size);
+    found.pareto = front
+        .into_iter()
+        .map(|mut proposal| {
+            proposal.steps = steps::between(inputs, &today_topology, &proposal.topology);
+            proposal.first_step =
+                steps::first(inputs, &today_topology, &proposal.steps, |topology| {
+                    let figures = evaluate(inputs, topology, &load);
+                    rules.kept(&figures).is_ok().then(|| weights.cost(&figures))
+                });
+            proposal
+        })
+        .collect();
+    found
+}
+
+/// Today's partition: each atom with the group of the service whose process it is in.
+fn today(groups: &Groups<'_>) -> Vec<usize> {
+    // What must share a process may come from several services: it goes with the first.
+    let mut group: BTreeMap<usize, usize> = BTreeMap::new();
+    groups
+        .atoms
+        .iter()
+        .enumerate()
+        .map(|(at, atom)| {
+            let known = atom
+                .services
+                .iter()
+                .find_map(|s| group.get(s))
+                .copied()
+                .unwrap_or(at);
+            atom.services.iter().for_each(|s| {
+                group.entry(*s).or_insert(known);
+            });
+            known
+        })
+        .collect()
+}
+
+/// Merges and splits between two partitions: twice the groups of their common refinement, less those of both.
+fn boundaries(a: &[usize], b: &[usize]) -> usize {
+    let count = |of: &mut Vec<(usize, usize)>| {
+        of.sort_unstable();
+        of.dedup();
+        of.len()
+    };
+    let one = |x: &[usize]| count(&mut x.iter().map(|g| (*g, 0)).collect());
+    let meet = count(&mut a.iter().copied().zip(b.iter().copied()).collect());
+    2 * meet - one(a) - one(b)
+}
+
+fn exactly(groups: &Groups<'_>, rules: &Rules, found: &mut Found) -> Vec<Vec<usize>> {
+    let n = groups.atoms.len();
+    let proxy = Proxy::new(groups);
+    let sets = exact::sets(groups, &|members| proxy.judge(groups, members));
+    let limits: Vec<Option<f64>> = proxy
+        .origins
+        .iter()
+        .map(|o| {
+            let p95 = groups.inputs.origins[*o]
+                .wall_ns
+                .map(|w| w[1])
+                .filter(|p| *p > 0.0)?;
+            Some(rules.slo_ns[*o]? / p95)
+        })
+        .collect();
+    let mut front: Vec<Leaf> = Vec::new();
+    let mut best = f64::INFINITY;
+    let mut cheapest: Option<Vec<usize>> = None;
+    found.examined = exact::walk(
+        &sets,
+        n,
+        groups.inputs.services.len(),
+        rules.boundaries_max,
+        &mut |of, cost, blast, latency| {
+            if limits
+                .iter()
+                .zip(latency)
+                .any(|(limit, change)| limit.is_some_and(|limit| 1.0 + change > limit + 1e-12))
+            {
+                return;
+            }
+            if cost < best {
+                best = cost;
+                cheapest = Some(of.to_vec());
+            }
+            let latency = latency
+                .iter()
+                .map(|change| 1.0 + change)
+                .fold(0.0, f64::max);
+            let beats = |a: &Leaf| a.cost <= cost && a.latency <= latency && a.blast <= blast;
+            if front.iter().any(beats) {
+                return;
+            }
+            front.retain(|a| !(cost <= a.cost && latency <= a.latency && blast <= a.blast));
+            front.push(Leaf {
+                groups: of.to_vec(),
+                cost,
+                latency,
+                blast,
+            });
+        },
+    );
+    found.best = best.is_finite().then_some(best);
+    found.bound = if best.is_finite() { best } else { 0.0 };
+    // Evaluated in full later; so many are enough to choose from.
+    front.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    let every = front.len().div_ceil(8 * PARETO_MAX).max(1);
+    let mut sets: Vec<Vec<usize>> = front
+        .into_iter()
+        .step_by(every)
+        .map(|leaf| leaf.groups)
+        .collect();
+    sets.extend(cheapest);
+    sets.into_iter()
+        .map(|sets| {
+            let of = |atom: usize| {
+                sets.iter()
+                    .position(|set| set >> atom & 1 == 1)
+                    .unwrap_or(0)
+            };
+            (0..n).map(of).collect()
+        })
+        .collect()
+}
+
+fn by_climbing(
+    groups: &Groups<'_>,
+    rules: &Rules,
+    seed: u64,
+    as_it_is: Vec<usize>,
+    found: &mut Found,
+) -> Vec<Vec<usize>> {
+    let apart: Vec<usize> = (0..groups.atoms.len()).collect();
+    let mut partitions = vec![as_it_is.clone()];
+    found.bound = bound(groups, rules);
+    if let Some(most) = rules.boundaries_max {
+        // Few steps: only those that save most, from where we are.
+        if let Some(mut state) = State::new(groups, as_it_is) {
+            climb::agglomerate(groups, &mut state, most as usize, |state| {
+                found.examined += 1;
+                partitions.push(state.group_of.clone());
+            });
+            found.best = Some(state.cost);
+        }
+        return partitions;
+    }
+    let starts: Vec<State> = [as_it_is, apart]
+        .into_iter()
+        .filter_map(|start| State::new(groups, start))
+        .collect();
+    let mut seen = 0usize;
+    // The way to the best is what a Pareto set is taken from: some of its states, evenly.
+    let every = groups.atoms.len().div_ceil(8).max(1);
+    let outcome = climb::search(groups, starts, seed, |state| {
+        seen += 1;
+        if seen.is_multiple_of(every) {
+            partitions.push(state.group_of.clone());
+        }
+    });
+    if let Some((best, tried)) = outcome {
+        found.examined = tried + seen as u64;
+        found.best = Some(best.cost);
+        partitions.push(best.group_of);
+    }
+    partitions
+}
+
+/// No partition costs less: all savings that are allowed, no copy of anything, one process' agent and base for each
+/// group that there must be.
+fn bound(groups: &Groups<'_>, rules: &Rules) -> f64 {
+    let mut sum = 0.0;
+    let mut process = f64::INFINITY;
+    for (at, atom) in groups.sums.iter().enumerate() {
+        let saved: f64 = groups.near[at]
+            .iter()
+            .filter(|(other, saved)| *saved > 0.0 && groups.may(at, *other))
+            .map(|(_, saved)| saved / 2.0)
+            .sum();
+        sum += atom.least(saved, &groups.weights);
+        process = process.min(atom.process(&groups.weights));
+    }
+    sum + process * rules.groups_min(groups.inputs)
+}
+
+fn worst(figures: &Figures, before: &[Option<f64>]) -> f64 {
+    figures
+        .origins
+        .iter()
+        .zip(before)
+        .filter_map(|(origin, before)| {
+            let before = before.filter(|ns| *ns > 0.0)?;
+            Some(origin.p95_ns.map_or(f64::INFINITY, |after| after / before))
+        })
+        .fold(0.0, f64::max)
+}
+
+/// A limit below what the root itself computes cannot be kept by any cut.
+fn below_service_time(inputs: &Inputs, rules: &Rules) -> Option<String> {
+    inputs.origins.iter().zip(&rules.slo_ns).find_map(|(origin, limit)| {
+        let (limit, root) = ((*limit)?, origin.root?);
+        let operation = &inputs.operations[root];
+        let own = operation.cores * 1e9 / Some(operation.rate).filter(|rate| *rate > 0.0)?;
+        (own > limit).then(|| {
+            format!(
+                "{} of {} needs {:.2} ms of CPU itself, more than its limit of {:.2} ms: no cut of the system keeps that; raise the limit or make the operation cheaper",
+                origin.operation, origin.service, own / 1e6, limit / 1e6
+            )
+        })
+    })
+}
+
+fn why_none(rules: &Rules, today: &Figures) -> String {
+    match rules.kept(today) {
+        Err(why) => format!("No topology keeps all limits. Today {why}."),
+        Ok(()) => "No topology satisfies the constraints: a process that must hold what is linked fits on no node, or too few boundaries may be moved.".to_owned(),
+    }
+}
+
+fn undominated(proposals: Vec<Proposal>) -> Vec<Proposal> {
+    let mut front: Vec<Proposal> = Vec::new();
+    for proposal in proposals {
+        let beaten = |a: &Proposal| {
+            a.cost <= proposal.cost && a.latency <= proposal.latency && a.blast <= proposal.blast
+        };
+        if !front.iter().any(beaten) {
+            front.push(proposal);
+        }
+    }
+    front
+}
+
+/// At most [`PARETO_MAX`]: the ends of each measure, and an even choice of the others by cost.
+fn thinned(front: Vec<Proposal>, size: &mut usize) -> Vec<Proposal> {
+    *size = front.len();
+    if front.len() <= PARETO_MAX {
+        return front;
+    }
+    let least = |of: fn(&Proposal) -> f64| {
+        (0..front.len())
+            .min_by(|a, b| of(&front[*a]).total_cmp(&of(&front[*b])))
+            .unwrap_or(0)
+    };
+    let mut keep = vec![0, least(|p| p.latency), least(|p| p.blast), front.len() - 1];
+    let free = PARETO_MAX - keep.len();
+    keep.extend((1..=free).map(|n| n * (front.len() - 1) / (free + 1)));
+    keep.sort_unstable();
+    keep.dedup();
+    front
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| keep.contains(at))
+        .map(|(_, p)| p)
+        .collect()
+}

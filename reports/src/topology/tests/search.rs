@@ -1,0 +1,403 @@
+//! The search against brute force.
+
+use super::super::groups::Groups;
+use super::super::search::search_up_to;
+use super::super::*;
+use super::hand;
+use crate::rng::SplitMix64;
+use crate::{Constraints, Options};
+
+/// A made-up system: `n` services, calls in both directions, memory, agents, background work, copies of an entity, and
+/// links that may not be.
+pub(crate) fn made_up(n: usize, edges: usize, seed: u64) -> (Inputs, Constraints) {
+    let mut rng = SplitMix64::new(seed);
+    let mut inputs = Inputs::default();
+    let below = |rng: &mut SplitMix64, n: u32| f64::from(rng.below(n));
+    for at in 0..n {
+        let cpu = 100_000.0 + below(&mut rng, 3_000_000);
+        let service = hand::service(
+            &mut inputs,
+            &format!("s{at}"),
+            1.0 + below(&mut rng, 400),
+            cpu,
+        );
+        let facts = &mut inputs.services[service];
+        facts.agent = below(&mut rng, 20) * 1e-3;
+        facts.background = below(&mut rng, 5) * 1e-2;
+        facts.rest = below(&mut rng, 10) * 1e-3 - 3e-3;
+        facts.cores += facts.agent + facts.background + facts.rest;
+        facts.wake_ns = below(&mut rng, 5_000);
+        facts.instances = 1.0 + below(&mut rng, 3);
+        facts.cores_limit = Some(0.5 + below(&mut rng, 4) * 0.5);
+        facts.base_bytes = Some(2e7 + below(&mut rng, 20_000_000));
+        facts.peak_bytes = Some(6e7 + below(&mut rng, 900_000_000));
+        let operation = &mut inputs.operations[service];
+        operation.in_flight = below(&mut rng, 10);
+        operation.held_bytes = below(&mut rng, 100_000);
+        operation.held_max_bytes = below(&mut rng, 100_000);
+        operation.wall_ns = Some(cpu * 3.0);
+    }
+    let wide = u32::try_from(n).unwrap();
+    for _ in 0..edges {
+        let (a, b) = (rng.below(wide) as usize, rng.below(wide) as usize);
+        if a != b {
+            let rate = below(&mut rng, 300);
+            let edge = hand::call(&mut inputs, a, b, rate, 20_000.0 + below(&mut rng, 600_000));
+            inputs.edges[edge].sync = rng.below(4) > 0;
+            inputs.edges[edge].wait_ns = Some(1e6 + below(&mut rng, 10_000_000));
+        }
+    }
+    inputs.remote_call_ns = Some(250_000.0);
+    inputs.local_call_ns = 1_000.0;
+    let mut constraints = Constraints::default();
+    for _ in 0..n / 3 {
+        let (a, b) = (rng.below(wide), rng.below(wide));
+        if a != b {
+            constraints
+                .cannot_link
+                .push((format!("s{a}"), format!("s{b}")));
+        }
+    }
+    if n > 3 && rng.below(3) == 0 {
+        let (owner, copy) = (0, 1);
+        let links = inputs
+            .edges
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| !e.sync && e.to == End::Operation(copy))
+            .map(|(at, _)| at)
+            .take(1)
+            .collect();
+        inputs.entities.push(Entity {
+            name: "product".to_owned(),
+            owner: Some(owner),
+            places: vec![
+                Place {
+                    service: owner,
+                    copy: false,
+                    bytes: Some(1e6),
+                    reads: Vec::new(),
+                    writes: vec![(owner, below(&mut rng, 50))],
+                    write_ns: Some(50_000.0),
+                },
+                Place {
+                    service: copy,
+                    copy: true,
+                    bytes: Some(1e6),
+                    reads: vec![(copy, below(&mut rng, 50))],
+                    writes: Vec::new(),
+                    write_ns: None,
+                },
+            ],
+            links,
+            multi_key_share: None,
+            top_key_share: None,
+        });
+    }
+    if rng.below(2) == 0 {
+        hand::one_origin(&mut inputs, 0);
+        inputs.origins[0].wall_ns = Some([1e7, 3e7, 5e7, 1.2e7]);
+    }
+    (inputs, constraints)
+}
+
+fn load() -> Load {
+    Load::planned(&Options::default(), 2.0)
+}
+
+/// All partitions, as restricted growth strings.
+fn partitions(n: usize, visit: &mut impl FnMut(&[usize])) {
+    fn go(at: usize, top: usize, of: &mut Vec<usize>, visit: &mut impl FnMut(&[usize])) {
+        if at == of.len() {
+            visit(of);
+            return;
+        }
+        for group in 0..=top {
+            of[at] = group;
+            go(at + 1, top.max(group + 1), of, visit);
+        }
+    }
+    go(0, 0, &mut vec![0; n], visit);
+}
+
+/// The topology of a partition by changes alone.
+fn by_changes(inputs: &Inputs, of: &[usize]) -> Topology {
+    let mut topology = Topology::as_it_is(inputs);
+    for group in 0..of.len() {
+        let services: Vec<String> = (0..of.len())
+            .filter(|at| of[*at] == group)
+            .map(|at| format!("s{at}"))
+            .collect();
+        if services.len() > 1 {
+            topology = Change::Merge {
+                services,
+                name: None,
+            }
+            .apply(inputs, &topology)
+            .unwrap();
+        }
+    }
+    topology
+}
+
+fn allowed(of: &[usize], constraints: &Constraints) -> bool {
+    let at = |name: &str| name[1..].parse::<usize>().unwrap();
+    constraints
+        .cannot_link
+        .iter()
+        .all(|(a, b)| of[at(a)] != of[at(b)])
+}
+
+/// The cheapest partition by evaluating every one that is allowed.
+fn brute_force(inputs: &Inputs, constraints: &Constraints) -> f64 {
+    let mut best = f64::INFINITY;
+    partitions(inputs.services.len(), &mut |of| {
+        if allowed(of, constraints) {
+            let figures = evaluate(inputs, &by_changes(inputs, of), &load());
+            best = best.min(Weights::of(None).cost(&figures));
+        }
+    });
+    best
+}
+
+#[test]
+fn equals_brute_force_on_a_thousand_random_systems() {
+    let mut climbed_as_well = 0;
+    for seed in 0..1_000u64 {
+        // Up to 10 services: few large ones, since Bell numbers grow.
+        let n = match seed % 100 {
+            0 => 8,
+            1..=4 => 7,
+            5..=14 => 6,
+            other => 2 + (other % 4) as usize,
+        };
+        let (inputs, constraints) = made_up(n, n * 2, seed);
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        let found = search(&inputs, &rules, &load(), Weights::of(None), seed);
+        let want = brute_force(&inputs, &constraints);
+        let best = found.best.unwrap();
+        assert!(
+            (best - want).abs() < 1e-9 * want,
+            "{seed}: {best} instead of {want}"
+        );
+        assert_eq!((found.exact, found.gap()), (true, Some(0.0)));
+        assert!(
+            found.pareto[0].cost <= want + 1e-9,
+            "{seed}: the cheapest is shown, with its entities placed"
+        );
+        let climbed = search_up_to(0, &inputs, &rules, &load(), Weights::of(None), seed);
+        let cost = climbed.best.unwrap();
+        assert!(
+            cost >= want - 1e-9 * want && climbed.bound <= want + 1e-9 * want,
+            "{seed}"
+        );
+        climbed_as_well += u32::from(cost < want * (1.0 + 1e-9));
+    }
+    assert!(
+        climbed_as_well >= 950,
+        "climbing found the best in {climbed_as_well} of 1000"
+    );
+}
+
+/// Nine and ten services: every partition again, each priced by its groups (the test below holds those to `evaluate`).
+#[test]
+fn equals_brute_force_up_to_ten() {
+    for (n, seed) in [(9, 1), (9, 2), (10, 3)] {
+        let (inputs, constraints) = made_up(n, n * 2, seed);
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        let groups = Groups::new(&inputs, &rules, load(), Weights::of(None));
+        let sets: Vec<f64> = (0..1usize << n)
+            .map(|set| {
+                let members: Vec<usize> = (0..n).filter(|a| set >> a & 1 == 1).collect();
+                groups.cost(&groups.sum(&members)).unwrap()
+            })
+            .collect();
+        let mut want = f64::INFINITY;
+        partitions(n, &mut |of| {
+            if allowed(of, &constraints) {
+                let mut masks = vec![0usize; n];
+                of.iter()
+                    .enumerate()
+                    .for_each(|(at, group)| masks[*group] |= 1 << at);
+                want = want.min(masks.iter().map(|set| sets[*set]).sum());
+            }
+        });
+        let best = search(&inputs, &rules, &load(), Weights::of(None), seed)
+            .best
+            .unwrap();
+        assert!(
+            (best - want).abs() < 1e-9 * want,
+            "{n}: {best} instead of {want}"
+        );
+    }
+}
+
+/// What the search adds up is what `evaluate` says.
+#[test]
+fn groups_cost_what_evaluation_says() {
+    for seed in 0..200 {
+        let n = 3 + (seed % 8) as usize;
+        let (inputs, constraints) = made_up(n, n * 3, seed);
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        let groups = Groups::new(&inputs, &rules, load(), Weights::of(None));
+        let mut rng = SplitMix64::new(seed);
+        let of: Vec<usize> = (0..n).map(|_| rng.below(3) as usize).collect();
+        let topology = groups.topology(&of);
+        let want = Weights::of(None).cost(&evaluate(&inputs, &topology, &load()));
+        let got: f64 = (0..3)
+            .map(|group| {
+                let members: Vec<usize> = (0..n).filter(|at| of[*at] == group).collect();
+                groups.cost(&groups.sum(&members)).unwrap()
+            })
+            .sum();
+        assert!(
+            (got - want).abs() < 1e-9 * want,
+            "{seed}: {got} instead of {want}"
+        );
+    }
+}
+
+#[test]
+fn a_hundred_services_are_searched_alike_each_time_and_within_the_gap_that_is_said() {
+    let (inputs, constraints) = made_up(100, 400, 5);
+    let rules = Rules::of(&inputs, &constraints).unwrap();
+    let found = search(&inputs, &rules, &load(), Weights::of(None), 1);
+    assert_eq!(
+        found,
+        search(&inputs, &rules, &load(), Weights::of(None), 1)
+    );
+    let best = found.best.unwrap();
+    assert!(!found.exact && found.bound <= best && best <= found.today);
+    assert!(found.gap().unwrap() < 0.5, "{:?}", found.gap());
+    assert!(!found.pareto.is_empty() && found.pareto.len() <= PARETO_MAX);
+    for pair in found.pareto.windows(2) {
+        assert!(pair[0].cost <= pair[1].cost);
+        assert!(
+            pair[1].latency < pair[0].latency || pair[1].blast < pair[0].blast,
+            "nothing in it is beaten"
+        );
+    }
+    for proposal in &found.pareto {
+        for deployable in proposal.topology.alive() {
+            let here = &proposal.topology.deployables[deployable].home_of;
+            for (a, b) in &constraints.cannot_link {
+                let at = |name: &str| {
+                    inputs
+                        .services
+                        .iter()
+                        .position(|s| s.label == name)
+                        .unwrap()
+                };
+                assert!(
+                    !(here.contains(&at(a)) && here.contains(&at(b))),
+                    "{a} beside {b}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_way_leads_there_and_begins_with_one_step_that_saves() {
+    let (inputs, constraints) = made_up(6, 18, 11);
+    let rules = Rules::of(&inputs, &constraints).unwrap();
+    let found = search(&inputs, &rules, &load(), Weights::of(None), 1);
+    let best = &found.pareto[0];
+    assert!(best.cost < found.today && !best.steps.is_empty());
+    let there = apply_all(&best.steps, &inputs, &Topology::as_it_is(&inputs)).unwrap();
+    let cost = Weights::of(None).cost(&evaluate(&inputs, &there, &load()));
+    assert!(
+        (cost - best.cost).abs() < 1e-9 * cost,
+        "{cost} instead of {}",
+        best.cost
+    );
+    let (step, after) = best.first_step.clone().unwrap();
+    assert!(best.steps.contains(&step) && after < found.today);
+}
+
+#[test]
+fn no_more_boundaries_are_moved_than_may_be() {
+    let (inputs, constraints) = made_up(8, 24, 3);
+    for most in [0, 1, 2] {
+        let constraints = Constraints {
+            boundaries_max: Some(most),
+            ..constraints.clone()
+        };
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        for exact_max in [12, 0] {
+            let found = search_up_to(exact_max, &inputs, &rules, &load(), Weights::of(None), 1);
+            assert!(!found.pareto.is_empty());
+            assert!(
+                found.pareto.iter().all(|p| p.boundaries <= most as usize),
+                "{most}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_limit_below_the_service_time_is_infeasible_and_says_why() {
+    let (mut inputs, _) = made_up(4, 8, 2);
+    for service in &mut inputs.services {
+        // Room enough: nothing is saturated.
+        (service.background, service.agent) = (0.0, 0.0);
+        service.cores_limit = Some(8.0);
+    }
+    hand::one_origin(&mut inputs, 0);
+    inputs.origins[0].wall_ns = Some([1e9, 3e9, 5e9, 1.2e9]);
+    let own = inputs.operations[0].cores * 1e9 / inputs.operations[0].rate;
+    let with = |slo: f64| {
+        let mut constraints = Constraints::default();
+        constraints
+            .slo_p95_ns
+            .insert(("s0".to_owned(), "GET /s0".to_owned()), slo);
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        search(&inputs, &rules, &load(), Weights::of(None), 1)
+    };
+    let found = with(own * 0.5);
+    assert!(found.pareto.is_empty());
+    assert!(
+        found
+            .infeasible
+            .unwrap()
+            .contains("no cut of the system keeps that")
+    );
+    let found = with(own * 1.01);
+    assert!(found.pareto.is_empty(), "calls take longer than that");
+    assert!(
+        found
+            .infeasible
+            .unwrap()
+            .contains("No topology keeps all limits")
+    );
+    assert!(with(1e12).infeasible.is_none());
+}
+
+#[test]
+fn names_that_were_not_weighed_are_refused_with_the_nearest() {
+    let (inputs, _) = made_up(4, 8, 2);
+    let constraints = Constraints {
+        cannot_link: vec![("s1".to_owned(), "s_2".to_owned())],
+        ..Constraints::default()
+    };
+    let error = Rules::of(&inputs, &constraints).unwrap_err().to_string();
+    assert!(
+        error.contains("`s_2`") && error.contains("did you mean `s2`?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn systems_of_none_and_one() {
+    for n in [0, 1] {
+        let (inputs, constraints) = if n == 0 {
+            (Inputs::default(), Constraints::default())
+        } else {
+            made_up(1, 0, 1)
+        };
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        let found = search(&inputs, &rules, &load(), Weights::of(None), 1);
+        assert_eq!(found.pareto.len(), n);
+        assert!(found.gap().is_none_or(f64::is_finite));
+    }
+}
