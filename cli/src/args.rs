@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Collect(CollectArgs),
     /// Make a report of what was collected
     Report(ReportArgs),
+    /// Predict what a change or another load would cost, by the model of the report
+    Simulate(SimulateArgs),
     /// Copy everything that a collector holds, while it runs or not, into a file
     Snapshot(SnapshotArgs),
     /// Put such a copy in the place of everything that a collector holds
@@ -112,9 +114,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write KEY=VALUE, like limits.body=4MiB".to_owned())
 }
 
-/// `report`.
+/// Which ledger, and what part of it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
+pub(crate) struct SourceArgs {
     /// A collector's data directory, or the URL of a running collector
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) from: String,
@@ -124,6 +126,16 @@ pub(crate) struct ReportArgs {
     /// End of the range: a time or an age; whole windows. Default: now
     #[arg(long, value_name = "TIME|AGE")]
     pub(crate) until: Option<String>,
+}
+
+/// `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// What may not be changed, limits and prices (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "redact")]
+    pub(crate) constraints: Option<PathBuf>,
     /// An earlier report.json: what changed since, and which predictions came true
     #[arg(long, value_name = "BASE.json")]
     pub(crate) baseline: Option<PathBuf>,
@@ -225,6 +237,47 @@ pub(crate) enum DiffFormat {
     Json,
     /// A summary for a pull request
     Md,
+}
+
+/// `simulate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Changes, one after the other (TOML, [[change]] tables); docs/decisions.md lists them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["merge", "split"])]
+    pub(crate) change: Option<PathBuf>,
+    /// Services to put into one process
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        conflicts_with = "split"
+    )]
+    pub(crate) merge: Vec<String>,
+    /// Operations to put into a process of their own
+    #[arg(long, value_name = "SERVICE:OP[,OP]")]
+    pub(crate) split: Option<String>,
+    /// Multiple of the load seen, before and after. Other than 1, processes are counted anew
+    #[arg(long, value_name = "×N", default_value = "×1", value_parser = load)]
+    pub(crate) load: f64,
+    /// What may not be changed, limits and prices (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) constraints: Option<PathBuf>,
+    /// Where the files go
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Formats, separated by commas. Without --out: one format, on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
+    pub(crate) format: Vec<Format>,
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    text.trim_start_matches(['×', 'x'])
+        .parse()
+        .ok()
+        .filter(|load: &f64| load.is_finite() && *load > 0.0)
+        .ok_or_else(|| "write a number above 0, like ×2".to_owned())
 }
 
 /// `doctor`.

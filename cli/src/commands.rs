@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod report;
+mod simulate;
 mod snapshot;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::DemoChild(args) => return demo::child(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Snapshot(args) => snapshot::take(&args),
         Command::Restore(args) => snapshot::restore(&args),
         Command::Diff(args) => diff::run(&args),

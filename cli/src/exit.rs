@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Failure = 1,
     /// It was asked in a way that it does not understand, or its configuration is wrong.
     Usage = 2,
-    /// A request became dearer than its budget allows.
+    /// A request became dearer than its budget allows, or a limit or a constraint is not kept.
     BudgetBreached = 3,
     /// There is not enough data to answer.
     NotEnoughData = 4,

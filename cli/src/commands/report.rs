@@ -8,35 +8,32 @@ use std::path::Path;
 use anyhow::Context as _;
 use weighbridge_collector::{Clock, SERVICE, Span, fetch_range, read_range};
 use weighbridge_reports::compare::compare;
-use weighbridge_reports::{Document, Options, Prices, formats, html};
+use weighbridge_reports::topology::Weighed;
+use weighbridge_reports::{ConstraintFile, Document, Options, Prices, formats, html};
 use weighbridge_wire::FoldedRange;
 
-use crate::args::{Format, ReportArgs};
+use crate::args::{Format, ReportArgs, SourceArgs};
 use crate::exit::{Exit, Stop};
 use crate::{output, runtime};
 
 /// Makes a report.
 pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
-    let mut wanted: BTreeSet<Format> = args.format.iter().copied().collect();
-    if wanted.is_empty() {
-        wanted = match args.out {
-            Some(_) => BTreeSet::from([Format::Html, Format::Json]),
-            None => BTreeSet::from([Format::Md]),
-        };
+    let wanted = formats_of(&args.format, args.out.is_some())?;
+    let options = report_options(args)?;
+    let range = range(&args.source)?;
+    if !options.constraints.is_empty() {
+        let weighed = Weighed::read(&range, &options);
+        options
+            .constraints
+            .check(weighed.inputs())
+            .map_err(|error| Stop::usage(error.to_string()))?;
     }
-    if args.out.is_none() && (wanted.len() > 1 || wanted.contains(&Format::Csv)) {
-        return Err(Stop::usage(
-            "several files need a directory: give --out DIR, or one of html, json, md with --format",
-        ));
-    }
-    let range = range(args)?;
-    refuse_empty(&range, args)?;
     let range = if args.redact {
         weighbridge_reports::redact(&range)
     } else {
         range
     };
-    let mut document = Document::build(&range, &options(args)?);
+    let mut document = Document::build(&range, &options);
     if let Some(path) = &args.baseline {
         document.change = Some(compare(&super::diff::read(path)?, &document));
     }
@@ -44,30 +41,68 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
         document.compare_with_earlier(&super::diff::read(path)?);
     }
     for format in wanted {
-        let files = files(&document, format)?;
-        match &args.out {
-            Some(out) => write(&files, out)?,
-            None => print(&files, format)?,
-        }
+        emit(&files(&document, format)?, format, args.out.as_deref())?;
     }
     Ok(Exit::Ok)
 }
 
-fn options(args: &ReportArgs) -> Result<Options, Stop> {
-    let prices = (args.core_hour.is_some() || args.gib_hour.is_some()).then(|| Prices {
-        core_hour: args.core_hour.unwrap_or(0.0),
-        gib_hour: args.gib_hour.unwrap_or(0.0),
-        currency: args.currency.clone(),
-    });
-    let ignore = match &args.ignore {
-        Some(path) => ignore::read(path)?,
-        None => Vec::new(),
-    };
-    Ok(Options {
-        prices,
-        ignore,
-        ..Options::default()
-    })
+/// The settings of a report: those of the file of constraints, prices and what is to be left out.
+fn report_options(args: &ReportArgs) -> Result<Options, Stop> {
+    let mut options = options(args.constraints.as_deref())?;
+    if args.core_hour.is_some() || args.gib_hour.is_some() {
+        options.prices = Some(Prices {
+            core_hour: args.core_hour.unwrap_or(0.0),
+            gib_hour: args.gib_hour.unwrap_or(0.0),
+            currency: args.currency.clone(),
+        });
+    }
+    if let Some(path) = &args.ignore {
+        options.ignore = ignore::read(path)?;
+    }
+    Ok(options)
+}
+
+/// The formats asked for: those that a directory gets by default, or one for standard output.
+pub(super) fn formats_of(asked: &[Format], has_out: bool) -> Result<BTreeSet<Format>, Stop> {
+    let mut wanted: BTreeSet<Format> = asked.iter().copied().collect();
+    if wanted.is_empty() {
+        wanted = if has_out {
+            BTreeSet::from([Format::Html, Format::Json])
+        } else {
+            BTreeSet::from([Format::Md])
+        };
+    }
+    if !has_out && (wanted.len() > 1 || wanted.contains(&Format::Csv)) {
+        return Err(Stop::usage(
+            "several files need a directory: give --out DIR, or one of html, json, md with --format",
+        ));
+    }
+    Ok(wanted)
+}
+
+/// The settings, with the constraints of a file.
+pub(super) fn options(constraints: Option<&Path>) -> Result<Options, Stop> {
+    let mut options = Options::default();
+    if let Some(path) = constraints {
+        let wrong = |why: String| Stop::usage(format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let file = ConstraintFile::parse(&text).map_err(|error| wrong(error.to_string()))?;
+        options.constraints = file.constraints;
+        options.prices = file.prices;
+    }
+    Ok(options)
+}
+
+/// To a directory, or to standard output.
+pub(super) fn emit(
+    files: &[(String, String)],
+    format: Format,
+    out: Option<&Path>,
+) -> Result<(), Stop> {
+    match out {
+        Some(out) => write(files, out),
+        None => print(files, format),
+    }
 }
 
 /// To standard output. What a person reads there holds names from outside.
@@ -82,7 +117,14 @@ fn print(files: &[(String, String)], format: Format) -> Result<(), Stop> {
     Ok(())
 }
 
-fn range(args: &ReportArgs) -> Result<FoldedRange, Stop> {
+/// What was collected; an error when that is nothing.
+pub(super) fn range(args: &SourceArgs) -> Result<FoldedRange, Stop> {
+    let range = read(args)?;
+    refuse_empty(&range, args)?;
+    Ok(range)
+}
+
+fn read(args: &SourceArgs) -> Result<FoldedRange, Stop> {
     let (since, until) = (args.since.as_deref(), args.until.as_deref());
     // Read here even when the collector reads it again: a wrong range is wrong usage.
     let span = Span::parse(since, until, Clock::system().now_unix_ns()).map_err(Stop::usage)?;
@@ -98,7 +140,7 @@ fn range(args: &ReportArgs) -> Result<FoldedRange, Stop> {
     Ok(read_range(Path::new(&args.from), span).map_err(anyhow::Error::new)?)
 }
 
-fn refuse_empty(range: &FoldedRange, args: &ReportArgs) -> Result<(), Stop> {
+fn refuse_empty(range: &FoldedRange, args: &SourceArgs) -> Result<(), Stop> {
     // A collector weighs itself: that alone is no data.
     if range
         .windows
@@ -143,7 +185,7 @@ pub(super) fn write(files: &[(String, String)], out: &Path) -> Result<(), Stop> 
 }
 
 /// The files of a format: name and contents.
-fn files(document: &Document, format: Format) -> Result<Vec<(String, String)>, Stop> {
+pub(super) fn files(document: &Document, format: Format) -> Result<Vec<(String, String)>, Stop> {
     Ok(match format {
         // A known place, and a copy that the next report does not replace.
         Format::Html => {

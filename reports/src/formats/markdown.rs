@@ -191,6 +191,39 @@ fn after_the_change(out: &mut String, after: &AfterReport) -> std::fmt::Result {
             score
                 .error_max
                 .map_or_else(|| "nothing known".to_owned(), say::share)
+        )?;
+    }
+    writeln!(out)
+}
+
+fn obstacles(out: &mut String, d: &Document) -> std::fmt::Result {
+    if d.services.iter().all(|s| s.obstacles.is_empty()) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "## What stands in the way of more processes or shards\n"
+    )?;
+    writeln!(
+        out,
+        "| service | kind | name | how much | |\n|---|---|---|---:|---|"
+    )?;
+    for s in &d.services {
+        for o in &s.obstacles {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} |",
+                escape(&s.service),
+                escape(o.kind.as_str()),
+                escape(&o.name),
+                figure(&o.figure),
+                escape(&o.sentence)
+            )?;
+        }
+    }
+    writeln!(out)
+}
+
 /// A row of a table of predictions: figure, before, after, interval.
 pub(crate) fn prediction_row(p: &Prediction) -> String {
     let show = |x: Option<f64>| x.map_or_else(|| "not known".to_owned(), |x| shown(x, p.unit));
@@ -252,34 +285,6 @@ fn topologies(out: &mut String, d: &Document) -> std::fmt::Result {
                     .unwrap_or("none saves by itself")
             )
         )?;
-    }
-    writeln!(out)
-}
-
-fn obstacles(out: &mut String, d: &Document) -> std::fmt::Result {
-    if d.services.iter().all(|s| s.obstacles.is_empty()) {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "## What stands in the way of more processes or shards\n"
-    )?;
-    writeln!(
-        out,
-        "| service | kind | name | how much | |\n|---|---|---|---:|---|"
-    )?;
-    for s in &d.services {
-        for o in &s.obstacles {
-            writeln!(
-                out,
-                "| {} | {} | {} | {} | {} |",
-                escape(&s.service),
-                escape(o.kind.as_str()),
-                escape(&o.name),
-                figure(&o.figure),
-                escape(&o.sentence)
-            )?;
-        }
     }
     writeln!(out)
 }
@@ -407,7 +412,6 @@ fn shown(value: f64, unit: FigureUnit) -> String {
 }
 
 /// Makes a name plain text: no table cell, link, HTML or line ends where it ends.
-pub(super) fn escape(text: &str) -> String {
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in sanitize(text).chars() {
