@@ -372,5 +372,7 @@ fn a_call_that_becomes_local_saves_its_crossing() {
     );
     let (saved, cores) = (order_ns(&plain, &merged), order_ns(&crossed, &merged));
     close(saved.0 - cores.0, 12.0 * 30_000.0, 1e-9);
-    close(saved.1 - cores.1, 20.0 * 12.0 * 30_000.0 / 1e9, 1e-6);
+    let mut edges = plain.inputs().edges.iter();
+    let call = edges.find(|e| e.sync && e.from != End::Outside && e.to != End::Outside);
+    close(saved.1 - cores.1, call.unwrap().rate * 30_000.0 / 1e9, 1e-6);
 }
