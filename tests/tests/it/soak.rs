@@ -91,7 +91,7 @@ fn at_half_load_memory_and_files_stay_flat_and_no_window_is_lost() {
     let lasts = Duration::from_secs(seconds());
     let mut weighed = Vec::new();
     let half = load(&collector, 100, pause, lasts, || {
-        weighed.push(weigh(collector.id()))
+        weighed.push(weigh(collector.id()));
     });
     // The first third fills caches and the first windows.
     let third = weighed.len() / 3;
