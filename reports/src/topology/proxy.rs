@@ -11,6 +11,9 @@ use super::groups::Groups;
 use super::{Deployable, Edge, End, Inputs};
 use crate::queue::ClassLoad;
 
+/// An operation as load, how often each origin visits it ÷ that origin's mean latency, and its wait today, ns.
+type Visited = (ClassLoad, Vec<(usize, f64)>, f64);
+
 pub(super) struct Proxy {
     /// Origins with a rate and a wall time at their root.
     pub(super) origins: Vec<usize>,
@@ -21,7 +24,7 @@ pub(super) struct Proxy {
     /// Gain of calls between two atoms, as a share of the mean latency: (position in `origins`, share).
     gains: BTreeMap<(usize, usize), Vec<(usize, f64)>>,
     /// For each atom its operations as load, with the position and visits of each origin ÷ its mean latency.
-    loads: Vec<Vec<(ClassLoad, Vec<(usize, f64)>, f64)>>,
+    loads: Vec<Vec<Visited>>,
 }
 
 impl Proxy {

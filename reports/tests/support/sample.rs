@@ -229,6 +229,7 @@ pub(crate) fn erp() -> Document {
             until: "2027-01-31".to_owned(),
         }],
         change: None,
+        topologies: None,
         quality: quality(),
     }
 }
