@@ -31,6 +31,8 @@ const STREAMS: usize = 4;
 /// As many requests under way as in otel-arrow's comparison.
 const STREAMS_OVERLOAD: usize = 16;
 const SECONDS: u64 = 6;
+/// Rows of a delta.
+const ROWS: usize = 200;
 /// A request every so often: 100 000 spans/s.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -328,8 +330,8 @@ fn gzipped(count: usize) -> Outcome<Source> {
 
 /// One window each of as many processes.
 fn deltas(count: u32) -> Source {
-    let mut delta = delta();
-    let now_unix_ns = weighbridge_benches::clock::unix_ns();
+    let mut delta = delta(ROWS, 1);
+    let now_unix_ns = clock::unix_ns();
     delta.window.start_unix_ns = now_unix_ns / 10_000_000_000 * 10_000_000_000;
     delta.window.end_unix_ns = delta.window.start_unix_ns + 10_000_000_000;
     let bodies = (0..count)
@@ -472,7 +474,7 @@ fn run(report: &mut Report) -> Outcome<()> {
     }
     {
         let server = Server::weighbridge(&[])?;
-        let rows = delta().rows.len() as f64;
+        let rows = delta(ROWS, 1).rows.len() as f64;
         let (us, per_second) = cost(&server, deltas(12_000), rows)?;
         report.push(
             Figure::new("ledger deltas: CPU", us, "µs/row")

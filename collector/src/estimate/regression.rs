@@ -205,11 +205,15 @@ fn condition(matrix: &[Vec<f64>]) -> f64 {
                     row[p] = c * x - s * y;
                     row[q] = s * x + c * y;
                 }
-                for k in 0..n {
-                    let (x, y) = (a[p][k], a[q][k]);
-                    a[p][k] = c * x - s * y;
-                    a[q][k] = s * x + c * y;
-                }
+                let (of_p, of_q) = (a[p].clone(), a[q].clone());
+                let rotated = |x_by: f64, y_by: f64| {
+                    let pairs = of_p.iter().zip(&of_q);
+                    pairs
+                        .map(|(x, y)| x_by * x + y_by * y)
+                        .collect::<Vec<f64>>()
+                };
+                a[p] = rotated(c, -s);
+                a[q] = rotated(s, c);
             }
         }
         if off < 1e-18 {

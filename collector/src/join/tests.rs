@@ -429,7 +429,7 @@ async fn a_half_that_left_memory_is_found_on_disk() {
     joiner.take(&late, at(61), &mut pending, 1_000);
     fold(&mut joiner, &mut pending, 70);
     let mut rows = Rows::new();
-    for folded in store.scan(0, u64::MAX).unwrap() {
+    for folded in store.scan(0, u64::MAX, None).unwrap().1 {
         let folded = folded.unwrap();
         rows.entry(folded.service.service)
             .or_default()

@@ -172,7 +172,7 @@ fn resource(resource: Option<&Resource>) -> ResourceAttributes<'_> {
 /// Reads hexadecimal digits of either case; empty when they are none.
 fn hex(id: &Option<String>) -> Vec<u8> {
     let digits = text(id);
-    if digits.len() > 64 || digits.len() % 2 != 0 {
+    if digits.len() > 64 || !digits.len().is_multiple_of(2) {
         return Vec::new();
     }
     let digit = |b: u8| {

@@ -108,7 +108,7 @@ fn read_metric(bytes: &[u8], take: &mut impl TakePoints) -> Result<(), Malformed
                 (6, Value::Fixed64(bits)) => read.value = Some(bits.cast_signed() as f64),
                 (7, Value::Bytes(bytes)) => {
                     key_value(bytes, &mut |key, value| {
-                        take_state(key, value, &mut read.state)
+                        take_state(key, value, &mut read.state);
                     })?;
                 }
                 _ => {}

@@ -63,10 +63,10 @@ pub(crate) fn derive(
             let mut derive = Derive::new(rules, skip);
             match format {
                 Format::Protobuf => {
-                    spans::read(body, &mut derive).map_err(|error| malformed(&error))?
+                    spans::read(body, &mut derive).map_err(|error| malformed(&error))?;
                 }
                 Format::Json => {
-                    json::spans(body, &mut derive).map_err(|error| malformed(&error))?
+                    json::spans(body, &mut derive).map_err(|error| malformed(&error))?;
                 }
             }
             derive.finish()
@@ -75,10 +75,10 @@ pub(crate) fn derive(
             let mut take = metrics::Derive::new(rules);
             match format {
                 Format::Protobuf => {
-                    metrics::read(body, &mut take).map_err(|error| malformed(&error))?
+                    metrics::read(body, &mut take).map_err(|error| malformed(&error))?;
                 }
                 Format::Json => {
-                    json::metrics(body, &mut take).map_err(|error| malformed(&error))?
+                    json::metrics(body, &mut take).map_err(|error| malformed(&error))?;
                 }
             }
             take.finish()

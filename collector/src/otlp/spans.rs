@@ -27,6 +27,9 @@ impl Kind {
     }
 }
 
+/// Trace and span.
+pub(crate) type LinkIds<'a> = (&'a [u8], &'a [u8]);
+
 /// What is read of a span.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Span<'a> {
@@ -37,7 +40,7 @@ pub(crate) struct Span<'a> {
     /// Empty, or 8 bytes; all zero counts as empty.
     pub(crate) parent: &'a [u8],
     /// Trace and span of the first link: how a consumer names what it consumed.
-    pub(crate) link: Option<(&'a [u8], &'a [u8])>,
+    pub(crate) link: Option<LinkIds<'a>>,
     pub(crate) name: &'a [u8],
     pub(crate) kind: Kind,
     pub(crate) start_unix_ns: u64,
@@ -128,7 +131,7 @@ fn read_span(bytes: &[u8]) -> Result<Span<'_>, Malformed> {
     Ok(span)
 }
 
-fn read_link(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+fn read_link(bytes: &[u8]) -> Result<Option<LinkIds<'_>>, Malformed> {
     let (mut trace, mut span) = (&[][..], &[][..]);
     let mut fields = Fields(bytes);
     while let Some((number, value)) = fields.next()? {
