@@ -107,9 +107,16 @@ pub enum WayWord {
     Inline,
 }
 
+/// Most services that a sentence names.
+const NAMED_MAX: usize = 8;
+
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Merge { services, .. } if services.len() > NAMED_MAX => {
+                let named = services[..NAMED_MAX].join(", ");
+                write!(f, "merge {named} and {} more", services.len() - NAMED_MAX)
+            }
             Self::Merge { services, .. } => write!(f, "merge {}", services.join(" and ")),
             Self::Split {
                 service,

@@ -10,6 +10,10 @@ use crate::rng::SplitMix64;
 const COLD_TRIED: usize = 4;
 /// Restarts from a disturbed best.
 const RESTARTS: u32 = 4;
+/// Groups of more atoms keep them: pricing such a group without each of its atoms takes too long.
+const MOVED_FROM_MAX: usize = 256;
+/// Restarts of systems of more than so many atoms: one.
+const SMALL_MAX: usize = 200;
 /// Rounds of moves at most, for each start.
 const ROUNDS_MAX: u32 = 30;
 
@@ -166,6 +170,8 @@ pub(super) fn agglomerate(
         })
     };
     let all: Vec<usize> = state.members.keys().copied().collect();
+    // Looked for anew now and then only: which few are the cheapest hardly matters.
+    let mut coldest = cold(groups, state, usize::MAX);
     for a in &all {
         let connected: Vec<usize> = near
             .get(a)
@@ -175,7 +181,7 @@ pub(super) fn agglomerate(
         for b in connected
             .into_iter()
             .filter(|b| b > a)
-            .chain(cold(groups, state, *a))
+            .chain(coldest.iter().copied().filter(|b| b != a))
         {
             heap.extend(offer(state, &near, &ages, *a, b));
         }
@@ -218,12 +224,18 @@ pub(super) fn agglomerate(
             }
         }
         on(state);
+        if steps.is_multiple_of(16) || state.sums.len() <= 64 {
+            coldest = cold(groups, state, usize::MAX);
+        }
         let connected: Vec<usize> = near
             .get(&a)
             .into_iter()
             .flat_map(|n| n.keys().copied())
             .collect();
-        for other in connected.into_iter().chain(cold(groups, state, a)) {
+        for other in connected
+            .into_iter()
+            .chain(coldest.iter().copied().filter(|b| *b != a))
+        {
             heap.extend(offer(state, &near, &ages, a, other));
         }
     }
@@ -270,6 +282,9 @@ pub(super) fn improve(groups: &Groups<'_>, state: &mut State) -> u64 {
 fn move_atom(groups: &Groups<'_>, state: &mut State, atom: usize, cold: &[usize]) -> (bool, u64) {
     let from = state.group_of[atom];
     let alone = state.members[&from].len() == 1;
+    if state.members[&from].len() > MOVED_FROM_MAX {
+        return (false, 0);
+    }
     let (Some(was), Some(left)) = (
         groups.cost(&state.sums[&from]),
         groups.cost(&sum(groups, &state.members[&from], Some(atom))),
@@ -307,7 +322,7 @@ fn move_atom(groups: &Groups<'_>, state: &mut State, atom: usize, cold: &[usize]
 /// Exchanges an atom with one of a group that it calls.
 fn swap_atom(groups: &Groups<'_>, state: &mut State, atom: usize, tried: &mut u64) -> bool {
     let from = state.group_of[atom];
-    if state.members[&from].len() == 1 {
+    if !(2..=64).contains(&state.members[&from].len()) {
         return false;
     }
     for to in state.around(groups, atom, &[]) {
@@ -371,7 +386,12 @@ pub(super) fn search(
     }
     let mut rng = SplitMix64::new(seed);
     let atoms = u32::try_from(groups.atoms.len()).unwrap_or(u32::MAX);
-    for _ in 0..RESTARTS {
+    let restarts = if groups.atoms.len() > SMALL_MAX {
+        1
+    } else {
+        RESTARTS
+    };
+    for _ in 0..restarts {
         let Some(mut state) = best.clone() else { break };
         // A tenth of the atoms go on their own.
         for _ in 0..(atoms / 10).max(2) {

@@ -37,6 +37,34 @@ struct Walk<'a> {
     out: Vec<Vec<usize>>,
     done: Vec<Option<Option<f64>>>,
     walking: Vec<bool>,
+    depth: usize,
+}
+
+/// Calls below each other that are followed inside a ring.
+const DEPTH_MAX: usize = 64;
+
+/// Operations in an order in which each comes after those that it calls; those in rings, and above them, are left out.
+fn callees_first(inputs: &Inputs) -> Vec<usize> {
+    let mut open = vec![0usize; inputs.operations.len()];
+    let mut callers: Vec<Vec<usize>> = vec![Vec::new(); inputs.operations.len()];
+    for edge in &inputs.edges {
+        if let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) {
+            open[from] += 1;
+            callers[to].push(from);
+        }
+    }
+    let mut order: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
+    let mut next = 0;
+    while let Some(at) = order.get(next).copied() {
+        next += 1;
+        for caller in &callers[at] {
+            open[*caller] -= 1;
+            if open[*caller] == 0 {
+                order.push(*caller);
+            }
+        }
+    }
+    order
 }
 
 impl Latency {
@@ -92,7 +120,12 @@ impl Latency {
             out,
             done: vec![None; inputs.operations.len()],
             walking: vec![false; inputs.operations.len()],
+            depth: 0,
         };
+        // Callees first, so that a chain of any length is no recursion; then what calls in rings.
+        for at in callees_first(inputs) {
+            walk.operation(at);
+        }
         let after = (0..inputs.operations.len())
             .map(|at| walk.operation(at))
             .collect();
@@ -138,11 +171,13 @@ impl Walk<'_> {
         }
         let operation = &self.inputs.operations[at];
         // A ring of calls: what was measured stands for the inner round.
-        if self.walking[at] {
+        if self.walking[at] || self.depth >= DEPTH_MAX {
             return operation.wall_ns;
         }
         self.walking[at] = true;
+        self.depth += 1;
         let time = self.time(at, operation);
+        self.depth -= 1;
         self.walking[at] = false;
         self.done[at] = Some(time);
         time

@@ -41,7 +41,7 @@ pub use inputs::{
     Service, Shape, Step,
 };
 pub use rules::Rules;
-pub use search::{Found, PARETO_MAX, Proposal, search};
+pub use search::{Found, PARETO_MAX, Proposal, SEARCH_MAX, search};
 pub use value::{Deployable, Shards, Topology, Way};
 pub use weighed::Weighed;
 pub use whatif::{Answer, Question, QuestionError, answer_markdown, parse_changes, what_if};

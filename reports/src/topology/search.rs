@@ -13,6 +13,8 @@ use crate::Prices;
 
 /// Most topologies of a Pareto set that are shown; the ends of each of its measures are always among them.
 pub const PARETO_MAX: usize = 12;
+/// Most atoms that are searched; a system of more is left as it is, and the report says so.
+pub const SEARCH_MAX: usize = 2_000;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// One topology that is worth a look.
@@ -115,6 +117,9 @@ pub(super) fn search_up_to(
         simulate: 0,
         ..*load
     };
+    if inputs.components.len() + inputs.services.len() > 2 * SEARCH_MAX {
+        return too_many(inputs);
+    }
     let groups = Groups::new(inputs, rules, load, weights);
     let as_it_is = today(&groups);
     let today_topology = groups.topology(&as_it_is);
@@ -195,6 +200,22 @@ pub(super) fn search_up_to(
         })
         .collect();
     found
+}
+
+fn too_many(inputs: &Inputs) -> Found {
+    Found {
+        pareto: Vec::new(),
+        pareto_size: 0,
+        exact: false,
+        examined: 0,
+        today: 0.0,
+        best: None,
+        bound: 0.0,
+        infeasible: Some(format!(
+            "{} services: more than {SEARCH_MAX} are not searched for other cuts",
+            inputs.services.len()
+        )),
+    }
 }
 
 /// Today's partition: each atom with the group of the service whose process it is in.

@@ -45,7 +45,7 @@ pub(super) fn between(inputs: &Inputs, from: &Topology, to: &Topology) -> Vec<Ch
             }
         }
     }
-    // What ends up together is merged, two by two, the largest first.
+    // What ends up together is merged: first two, then the others.
     let mut targets: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for (operation, place) in at.place.iter().enumerate() {
         targets
@@ -58,40 +58,40 @@ pub(super) fn between(inputs: &Inputs, from: &Topology, to: &Topology) -> Vec<Ch
             targets.entry(to).or_default().insert(here);
         }
     }
+    let mut between: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    for edge in &inputs.edges {
+        let ends = at.deployable_of(edge.from).zip(at.deployable_of(edge.to));
+        if let Some((a, b)) = ends.filter(|(a, b)| a != b) {
+            let cost = edge.rate * (edge.caller_total_ns() + edge.callee_total_ns());
+            *between.entry((a.min(b), a.max(b))).or_insert(0.0) += cost;
+        }
+    }
     for members in targets.values().filter(|members| members.len() > 1) {
-        let mut members: Vec<usize> = members.iter().copied().collect();
-        let calls = |members: &[usize], candidate: usize| -> f64 {
-            inputs
-                .edges
-                .iter()
-                .filter(|edge| {
-                    let (a, b) = (at.deployable_of(edge.from), at.deployable_of(edge.to));
-                    a.zip(b).is_some_and(|(a, b)| {
-                        (members.contains(&a) && b == candidate)
-                            || (members.contains(&b) && a == candidate)
-                    })
-                })
-                .map(|edge| edge.rate * (edge.caller_total_ns() + edge.callee_total_ns()))
-                .sum()
-        };
-        // The pair with the dearest messages begins.
-        let mut together = vec![members.remove(0)];
-        let mut so_far = at.deployables[together[0]].name.clone();
-        while !members.is_empty() {
-            let (n, _) = members
-                .iter()
-                .enumerate()
-                .map(|(n, candidate)| (n, calls(&together, *candidate)))
-                .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
-                .unwrap_or((0, 0.0));
-            let next = members.remove(n);
-            let name = format!("{so_far}+{}", at.deployables[next].name);
+        // The pair with the dearest messages begins; the others follow in one step.
+        let (a, b) = between
+            .iter()
+            .filter(|((a, b), _)| members.contains(a) && members.contains(b))
+            .max_by(|x, y| x.1.total_cmp(y.1).then(y.0.cmp(x.0)))
+            .map(|(pair, _)| *pair)
+            .or_else(|| {
+                let mut first = members.iter().copied();
+                first.next().zip(first.next())
+            })
+            .unwrap_or_default();
+        let name = |at_index: usize| at.deployables[at_index].name.clone();
+        let pair = format!("{}+{}", name(a), name(b));
+        steps.push(Change::Merge {
+            services: vec![name(a), name(b)],
+            name: Some(pair.clone()),
+        });
+        if members.len() > 2 {
+            let others = members.iter().filter(|m| **m != a && **m != b);
+            let mut services = vec![pair];
+            services.extend(others.map(|m| name(*m)));
             steps.push(Change::Merge {
-                services: vec![so_far, at.deployables[next].name.clone()],
-                name: Some(name.clone()),
+                services,
+                name: None,
             });
-            so_far = name;
-            together.push(next);
         }
     }
     for (entity, service) in &to.read_remotely {

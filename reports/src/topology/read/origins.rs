@@ -54,6 +54,15 @@ impl Origins {
         index: &Index,
     ) -> Vec<Origin<Estimate>> {
         let mut carried = self.carried(model);
+        // One pass over the edges, not one for each origin.
+        let mut calls: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.keys.len()];
+        for edge in read.edges.iter().filter(|edge| edge.sync) {
+            if let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) {
+                for part in edge.parts.iter().filter(|part| part.rate.point > 0.0) {
+                    calls[part.origin].push((from, to));
+                }
+            }
+        }
         self.keys
             .iter()
             .map(|((label, operation), (at, service))| {
@@ -90,7 +99,7 @@ impl Origins {
                     carried: std::mem::replace(&mut carried[*at], Estimate::zero()),
                     root,
                     wall_ns: wall_ns(),
-                    waits_for: root.map_or_else(Vec::new, |root| reach(read, *at, root)),
+                    waits_for: root.map_or_else(Vec::new, |root| reach(&calls[*at], root)),
                 }
             })
             .collect()
@@ -154,18 +163,11 @@ impl Origins {
     }
 }
 
-/// What an answer of this origin waits for: the root and what synchronous calls of this origin reach from it.
-fn reach(read: &Inputs<Estimate>, origin: usize, root: usize) -> Vec<usize> {
+/// What an answer of this origin waits for: the root and what its synchronous calls reach from it.
+fn reach(calls: &[(usize, usize)], root: usize) -> Vec<usize> {
     let mut out: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for edge in read.edges.iter().filter(|edge| edge.sync) {
-        if let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to)
-            && edge
-                .parts
-                .iter()
-                .any(|part| part.origin == origin && part.rate.point > 0.0)
-        {
-            out.entry(from).or_default().push(to);
-        }
+    for (from, to) in calls {
+        out.entry(*from).or_default().push(*to);
     }
     let mut seen = BTreeSet::from([root]);
     let mut next = VecDeque::from([root]);
