@@ -108,7 +108,7 @@ impl App {
         self.ready.store(false, Ordering::Relaxed);
     }
 
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed) && self.engine.is_healthy()
     }
 
@@ -148,6 +148,7 @@ impl App {
             .route(otlp::grpc::TRACES, post(otlp::grpc::traces))
             .route(otlp::grpc::METRICS, post(otlp::grpc::metrics))
             .route(otlp::grpc::LOGS, post(otlp::grpc::logs))
+            .route(otlp::grpc::HEALTH, post(otlp::grpc::health))
             .route("/livez", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/healthz", get(health::ready))

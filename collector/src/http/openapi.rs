@@ -85,6 +85,27 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             PROTOBUF,
             PROTOBUF,
         ),
+        Endpoint::post(
+            "/v1/traces",
+            "OTLP spans, protobuf or JSON; answered when what came of them is on disk",
+            Scope::Ingest,
+            PROTOBUF,
+            PROTOBUF,
+        ),
+        Endpoint::post(
+            "/v1/metrics",
+            "OTLP metrics, protobuf or JSON; answered when what came of them is on disk",
+            Scope::Ingest,
+            PROTOBUF,
+            PROTOBUF,
+        ),
+        Endpoint::post(
+            "/v1/logs",
+            "OTLP log records, protobuf or JSON; counted and not used",
+            Scope::Ingest,
+            PROTOBUF,
+            PROTOBUF,
+        ),
         Endpoint::get(
             RANGE_PATH,
             "Folded windows, streamed as one FoldedRange",

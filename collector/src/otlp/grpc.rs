@@ -10,7 +10,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 
 use super::status::{Status, code, success};
 use super::{Format, Signal, receive};
@@ -23,6 +23,20 @@ use crate::store::Encoding;
 pub(crate) const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 pub(crate) const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 pub(crate) const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+
+/// The call of `grpc.health.v1` that asks once; who watches asks again.
+pub(crate) const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// The services of which the health may be asked; the empty name is the collector as a whole.
+const SERVICES: [&[u8]; 4] = [
+    b"",
+    b"opentelemetry.proto.collector.trace.v1.TraceService",
+    b"opentelemetry.proto.collector.metrics.v1.MetricsService",
+    b"opentelemetry.proto.collector.logs.v1.LogsService",
+];
+
+/// Largest question about health, bytes.
+const QUESTION_BYTES_MAX: usize = 1 << 10;
 
 /// Flag and length before a message.
 const PREFIX_BYTES: usize = 5;
@@ -37,6 +51,34 @@ pub(crate) async fn metrics(State(app): State<App>, request: Request) -> Respons
 
 pub(crate) async fn logs(State(app): State<App>, request: Request) -> Response {
     take(&app, Signal::Logs, request).await
+}
+
+/// SERVING while deltas and telemetry are taken in, as `/readyz` says it.
+pub(crate) async fn health(State(app): State<App>, request: Request) -> Response {
+    let asked = Limited::new(request.into_body(), QUESTION_BYTES_MAX)
+        .collect()
+        .await
+        .ok()
+        .and_then(|body| message(body.to_bytes(), None).ok());
+    // A HealthCheckRequest is one string, the name of the service, in field 1.
+    let known = asked.is_some_and(|(_, asked)| match asked.split_first() {
+        None => true,
+        Some((0x0a, rest)) => rest
+            .split_first()
+            .is_some_and(|(len, name)| usize::from(*len) == name.len() && SERVICES.contains(&name)),
+        Some(_) => false,
+    });
+    if !known {
+        return refused(&Status {
+            http: StatusCode::OK,
+            code: code::NOT_FOUND,
+            message: "no such service; ask for the empty name, or for one of OTLP's services"
+                .into(),
+            retry_after_seconds: None,
+        });
+    }
+    // HealthCheckResponse: field 1, SERVING or NOT_SERVING.
+    answered(&[0x08, if app.is_ready() { 1 } else { 2 }])
 }
 
 async fn take(app: &App, signal: Signal, request: Request) -> Response {
