@@ -105,7 +105,7 @@ async fn a_range_of_many_pieces_is_one_message() {
         let name = format!("GET /{n}/with/a/name/of/some/length");
         delta.rows.add(
             crate::testing::operation(&name),
-            &weighbridge_wire::RowValue::new().with(weighbridge_wire::column::ENDED, n),
+            &RowValue::new().with(column::ENDED, n),
         );
     }
     for seq in 0..3 {

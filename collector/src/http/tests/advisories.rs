@@ -78,7 +78,7 @@ async fn s8_a_hundred_thousand_names_from_one_service_stay_within_its_rows() {
         let mut delta = DeltaSpec::new(1, seq).start(START_UNIX_NS).delta();
         for n in 0..5_000 {
             let key = crate::testing::operation(&format!("GET /{seq}/{n}"));
-            let value = weighbridge_wire::RowValue::new().with(weighbridge_wire::column::ENDED, 1);
+            let value = RowValue::new().with(column::ENDED, 1);
             delta.rows.add(key, &value);
         }
         ack(&post(&running, &[PROTOBUF], &delta.encode()).await);
@@ -89,7 +89,7 @@ async fn s8_a_hundred_thousand_names_from_one_service_stay_within_its_rows() {
     assert!(rows.len() < 600, "{} rows", rows.len());
     let ended: i64 = rows
         .of_kind(weighbridge_wire::RowKind::Operation)
-        .filter_map(|(_, value)| value.get(weighbridge_wire::column::ENDED))
+        .filter_map(|(_, value)| value.get(column::ENDED))
         .sum();
     assert_eq!(ended, 20 * 5_001, "totals stay");
     let metrics = get(running.http_addr, "/metrics").await.text();
