@@ -36,7 +36,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Exit, Stop> {
         )?,
         None => match args.format {
             DiffFormat::Md => {
-                output::data(&output::visible(&formats::change_markdown(&change, budget)))?
+                let text = formats::change_markdown(&change, budget);
+                output::data(&output::visible(&text))?;
             }
             DiffFormat::Json => output::data(&json()?)?,
             DiffFormat::Html => output::data(&html::render_change(&change, budget))?,
