@@ -134,7 +134,10 @@ impl Service {
                 put_process(id, window, process, ns, added);
             }
         }
-        let last = self.demand.keys().chain(cpu.keys()).max().copied();
+        // A reason stands in the last window that anything is known of.
+        let readings = self.counters.values().flat_map(BTreeMap::keys);
+        let last = self.demand.keys().chain(cpu.keys()).chain(readings).max();
+        let last = last.copied();
         let fit = regression::fit(&self.samples(&cpu));
         if let Err(why) = &fit {
             refused.insert(why);

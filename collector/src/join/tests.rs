@@ -418,7 +418,9 @@ async fn a_half_that_left_memory_is_found_on_disk() {
     fold(&mut joiner, &mut pending, 2);
     // Two generations of others push it out of memory.
     for (id, seconds) in [(100, 20), (101, 40), (102, 60)] {
-        let other = derive("other", vec![SpanSpec::server(id)]);
+        let mut other = SpanSpec::server(id);
+        other.trace = 2;
+        let other = derive("other", vec![other]);
         joiner.take(&other, at(seconds), &mut pending, 1_000);
     }
     let late = derive("stock", parts[3].1.clone());
