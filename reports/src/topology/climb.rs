@@ -186,7 +186,7 @@ pub(super) fn agglomerate(
             heap.extend(offer(state, &near, &ages, *a, b));
         }
     }
-    let mut steps = 0;
+    let mut steps = 0_usize;
     while let Some(best) = heap.pop() {
         let (a, b) = best.pair;
         if ages.get(&a) != Some(&best.ages.0) || ages.get(&b) != Some(&best.ages.1) {
