@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::clock::Stopwatch;
 use crate::context::Context;
-use crate::say;
+use crate::{release, say};
 
 /// A long form.
 struct Evidence {
@@ -149,15 +149,17 @@ fn build(context: &Context) -> Result<()> {
         "weighbridge",
     ]);
     context.run(&mut cargo)?;
-    let took = watch.elapsed().as_secs_f64();
+    let took = watch.elapsed();
     let bytes = std::fs::metadata(alone.binary("release"))?.len();
     say::line(&format!(
-        "built in {took:.0} s; the binary has {:.1} MiB",
+        "built in {:.0} s; the binary has {:.1} MiB",
+        took.as_secs_f64(),
         bytes as f64 / f64::from(1 << 20)
     ));
-    if took > 360.0 {
+    if took > release::COLD_MAX {
         bail!(
-            "more than 360 s; {} shows which crates to put behind a feature",
+            "more than {} s; {} shows which crates to put behind a feature",
+            release::COLD_MAX.as_secs(),
             target.join("cargo-timings").display()
         );
     }
