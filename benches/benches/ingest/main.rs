@@ -3,12 +3,15 @@
 //! The servers run one after the other, pinned to core 0; the load comes from core 1. Each request holds 1000 spans of
 //! the semantic conventions; four of five come from `shop`, the fifth from `stock`, whose requests are the other halves
 //! of shop's calls, so that everything that can be joined is joined.
+//!
+//! It needs `cargo build --profile measure --package weighbridge` before, or the binary in `WEIGHBRIDGE_BENCH_BINARY`,
+//! and rotel's agent of PyPI (`pip install rotel`; the file `rotel-agent` in it) in `ROTEL_AGENT`.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
@@ -98,7 +101,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(format!("nothing listens on {address}").into())
+        Err(format!("nothing listens on {address}; does this start by itself: {command:?}").into())
     }
 
     /// CPU of its process, all threads, ns.
@@ -143,11 +146,16 @@ impl Server {
     }
 }
 
+/// A program by its variable, or beside the binaries of this bench's profile.
 fn program(variable: &str, otherwise: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(
-        || Path::new("target/measure").join(otherwise),
-        PathBuf::from,
-    )
+    let beside = || {
+        let bench = std::env::current_exe().ok()?;
+        Some(bench.parent()?.parent()?.join(otherwise))
+    };
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .or_else(beside)
+        .unwrap_or_else(|| otherwise.into())
 }
 
 fn free_port() -> Outcome<SocketAddr> {
