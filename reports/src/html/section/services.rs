@@ -25,6 +25,9 @@ struct Service {
     instances: Markup,
 }
 
+/// Services whose operations are shown with their times and load: the largest. `report.json` has those of all.
+const LOAD_SHOWN: usize = 40;
+
 /// Services whose regions are shown: the largest. `report.json` has those of all.
 const REGIONS_SHOWN: usize = 8;
 
@@ -67,6 +70,11 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
 /// What is said of the agent's own cost and of the base cost, each sentence once.
 fn notes(document: &Document) -> Vec<String> {
     let mut out = Vec::new();
+    if document.services.len() > LOAD_SHOWN {
+        out.push(format!(
+            "Times and load of operations stand here for the {LOAD_SHOWN} largest services; report.json has all."
+        ));
+    }
     for service in &document.services {
         for (what, sentence) in [
             ("Agent", &service.agent.note),
@@ -314,6 +322,9 @@ fn regions(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
 }
 
 fn load(index: usize, service: &ServiceReport) -> Markup {
+    if index >= LOAD_SHOWN {
+        return Markup::default();
+    }
     let mut notes = Notes::default();
     let columns = vec![
         words("Operation", ""),
