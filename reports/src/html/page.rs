@@ -82,7 +82,7 @@ const CONTENTS: &[(&str, &str)] = &[
     ("origins", "Cost per origin"),
     ("services", "Services"),
     ("edges", "Edges and messages"),
-    ("entities", "Entities"),
+    ("entities", "Data"),
     ("memory", "Memory"),
     ("capacity", "Capacity"),
     ("recommendations", "Recommendations"),
@@ -92,7 +92,7 @@ const CONTENTS: &[(&str, &str)] = &[
     ("quality", "Quality"),
     ("method", "Method and limits"),
     ("glossary", "Glossary"),
-    ("data", "Data"),
+    ("data", "Download"),
 ];
 
 /// Renders a document as one HTML file. The same document gives the same bytes.

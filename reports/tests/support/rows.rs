@@ -207,7 +207,13 @@ pub(crate) fn service(
         load: None,
         memory: None,
         serial: None,
-        obstacles: Vec::new(),
+        obstacles: vec![Obstacle {
+            kind: ObstacleKind::WrittenByOthers,
+            name: "product".to_owned(),
+            figure: measured(2.0, FigureUnit::PerSecond),
+            sentence: "product is written by warehouse too.".to_owned(),
+            rows: vec![format!("service:{name}")],
+        }],
     };
     let unattributed: i64 = accounts
         .iter()

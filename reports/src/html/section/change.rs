@@ -3,7 +3,9 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{ChangeReport, ChangeVerdict, CostChange, Document, PredictionCheck};
+use crate::document::{
+    AfterReport, ChangeReport, ChangeVerdict, CostChange, Document, PredictionCheck,
+};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
@@ -22,16 +24,22 @@ struct Change {
     origins: Markup,
     operations: Markup,
     predictions: Markup,
+    after: Markup,
     notes: Vec<String>,
 }
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
-    of(document.change.as_ref(), anchors)
+    let after = document.after.as_ref().map(after).unwrap_or_default();
+    build(document.change.as_ref(), after, anchors)
 }
 
 /// The section of a change, whose rows are linked where the page holds them.
 pub(crate) fn of(change: Option<&ChangeReport>, anchors: &Anchors) -> Markup {
+    build(change, Markup::default(), anchors)
+}
+
+fn build(change: Option<&ChangeReport>, after: Markup, anchors: &Anchors) -> Markup {
     let Some(change) = change else {
         return rendered(&Change {
             known: false,
@@ -39,6 +47,7 @@ pub(crate) fn of(change: Option<&ChangeReport>, anchors: &Anchors) -> Markup {
             origins: Markup::default(),
             operations: Markup::default(),
             predictions: Markup::default(),
+            after,
             notes: Vec::new(),
         });
     };
@@ -63,6 +72,7 @@ pub(crate) fn of(change: Option<&ChangeReport>, anchors: &Anchors) -> Markup {
             anchors,
         ),
         predictions: predictions(&change.predictions, anchors),
+        after,
         notes: change
             .notes
             .iter()
@@ -187,4 +197,105 @@ fn predictions(checks: &[PredictionCheck], anchors: &Anchors) -> Markup {
         notes,
     )
     .markup()
+}
+
+/// What became of an earlier report's advice, and how often its predictions held.
+fn after(after: &AfterReport) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("What was to be done", ""),
+        words("Done?", "Whether the change is seen in this report"),
+        words("Figure", ""),
+        figures("Predicted", "Brought to the load seen now"),
+        figures("90 % interval", "Of the prediction"),
+        figures("Observed", "In this report"),
+        figures("Off by", "Observed ÷ predicted − 1"),
+        words("Interval", "Does it hold what was observed?"),
+    ];
+    let mut rows = Vec::new();
+    for outcome in after.outcomes.iter().take(ROWS_SHOWN) {
+        let seen = if outcome.applied {
+            "applied"
+        } else {
+            "not applied"
+        };
+        if outcome.figures.is_empty() {
+            rows.push(
+                Row::new("")
+                    .head(&Markup::text(&text::sentence(&outcome.title)))
+                    .words(&format!("{seen}: {}", text::sentence(&outcome.seen)))
+                    .empty(6),
+            );
+        }
+        for it in &outcome.figures {
+            let mut value = |value: Option<f64>, why: &str| match value {
+                Some(value) => figure::number_cell(
+                    value,
+                    &figure::shown_markup(&figure::quantity(value, it.unit, Show::Plain)),
+                ),
+                None => figure::unknown_cell(why, &mut notes),
+            };
+            let predicted = value(it.predicted, "nothing was predicted");
+            let observed = value(it.observed, "this report has no such figure");
+            let interval = match (it.low, it.high) {
+                (Some(low), Some(high)) => format!(
+                    "<td>{}",
+                    escape_text(&figure::range(low, high, it.unit, Show::Plain))
+                ),
+                _ => "<td class=k>none".to_owned(),
+            };
+            let error = match it.error {
+                Some(error) => figure::number_cell(error, &escape_text(&format::percent(error))),
+                None => figure::unknown_cell("nothing was predicted to be left", &mut notes),
+            };
+            let held = match (&it.not_scored_reason, it.inside) {
+                (Some(reason), _) => text::sentence(reason),
+                (None, Some(true)) => "holds it".to_owned(),
+                (None, Some(false)) => "does not hold it".to_owned(),
+                (None, None) => "no interval".to_owned(),
+            };
+            rows.push(
+                Row::new("")
+                    .head(&Markup::text(&text::sentence(&outcome.title)))
+                    .words(&format!("{seen}: {}", text::sentence(&outcome.seen)))
+                    .words(&text::sentence(&it.figure))
+                    .cell(predicted)
+                    .cell(Markup::composed(interval))
+                    .cell(observed)
+                    .cell(error)
+                    .words(&held),
+            );
+        }
+    }
+    let share = |part: Option<f64>| part.map_or_else(|| "not known".to_owned(), format::percent);
+    let lines: Vec<String> = [("This report", &after.score), ("All so far", &after.running)]
+        .into_iter()
+        .map(|(what, score)| {
+            format!(
+                "{what}: {} of {} predictions with an interval were inside it (nine of ten should be); off by {} at the \
+                 median and {} at the worst.",
+                score.inside,
+                score.with_interval,
+                share(score.error_median),
+                share(score.error_max)
+            )
+        })
+        .chain(after.notes.iter().map(|note| text::sentence(note)))
+        .collect();
+    let list: String = lines
+        .iter()
+        .map(|line| format!("<li>{}</li>", escape_text(line)))
+        .collect();
+    let table = Table::new(
+        "t-after",
+        "The advice of an earlier report, against what is observed",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .markup();
+    Markup::composed(format!(
+        "<h3>Predictions kept against what is observed</h3>{table}<ul class=\"prose\">{list}</ul>"
+    ))
 }

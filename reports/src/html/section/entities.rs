@@ -3,12 +3,15 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{CopyCost, CopyFinding, Document, EntityReport};
+use crate::document::{CopyCost, CopyFinding, Document, EntityReport, ObstacleKind};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
 use crate::html::markup::Markup;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
+
+/// Obstacles in the table; `report.json` has all.
+const OBSTACLES_SHOWN: usize = 60;
 
 struct Entity {
     slug: String,
@@ -26,11 +29,13 @@ struct Entity {
 struct Entities {
     table: Markup,
     entities: Vec<Entity>,
+    obstacles: Markup,
 }
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     rendered(&Entities {
+        obstacles: obstacles(document, anchors),
         table: table(document, anchors),
         entities: document
             .entities
@@ -66,6 +71,67 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             })
             .collect(),
     })
+}
+
+/// The kind of an obstacle in words.
+pub(super) fn obstacle_words(kind: ObstacleKind) -> &'static str {
+    match kind {
+        ObstacleKind::WrittenByOthers => "written by others too",
+        ObstacleKind::ForeignReads => "asked of others",
+        ObstacleKind::MultiKey => "several keys in one request",
+        ObstacleKind::Skew => "one key takes much of the load",
+        ObstacleKind::SerialSection => "only one at a time",
+        ObstacleKind::CronSingleton => "a job that must run once",
+        ObstacleKind::StateInMemory => "state in memory",
+    }
+}
+
+/// What stands in the way of running a service several times or dividing it by a key, by name.
+fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        words("Obstacle", ""),
+        words("Which", ""),
+        figures("How much", ""),
+        words("What it means", ""),
+    ];
+    let rows: Vec<Row> = document
+        .services
+        .iter()
+        .flat_map(|service| service.obstacles.iter().map(move |o| (service, o)))
+        .take(OBSTACLES_SHOWN)
+        .map(|(service, obstacle)| {
+            let links: Vec<String> = obstacle
+                .rows
+                .iter()
+                .filter_map(|row| anchors.link(row))
+                .take(3)
+                .map(|link| link.to_string())
+                .collect();
+            Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .words(obstacle_words(obstacle.kind))
+                .text(&obstacle.name)
+                .figure(&obstacle.figure, Show::Plain, &mut notes)
+                .markup(&Markup::composed(format!(
+                    "{} <span class=\"rows\">{}</span>",
+                    escape_text(&text::sentence(&obstacle.sentence)),
+                    links.join(" · ")
+                )))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        "t-obstacles",
+        "What stands in the way of more processes or shards, by service",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
 }
 
 fn finding(entity: &EntityReport) -> &'static str {

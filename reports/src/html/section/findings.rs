@@ -3,15 +3,21 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Document, Recommendation, RecommendationKind, Verdict};
+use crate::document::{Document, OriginReport, Recommendation, RecommendationKind, Verdict};
 use crate::html::anchors::Anchors;
-use crate::html::figure::sentence;
+use crate::html::figure::{self, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::text::{self, escape_text, name};
 
 /// Most findings.
 const FINDINGS: usize = 5;
+/// Services of an origin that are named.
+const SERVICES_SAID: usize = 4;
+/// Obstacles of a service that are named.
+const OBSTACLES_SAID: usize = 3;
+/// Letters of what gets worse.
+const WORSE_CHARACTERS: usize = 120;
 
 #[derive(Template)]
 #[template(path = "findings.html")]
@@ -28,7 +34,8 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
 
 fn findings(document: &Document, anchors: &Anchors) -> Vec<Markup> {
     let mut out = Vec::new();
-    out.extend(dearest(document, anchors));
+    out.extend(costliest(document, anchors));
+    let obstacles = obstacles(document);
     let changes: Vec<&Recommendation> = [Verdict::Do, Verdict::Try]
         .into_iter()
         .flat_map(|verdict| {
@@ -39,63 +46,132 @@ fn findings(document: &Document, anchors: &Anchors) -> Vec<Markup> {
         })
         .filter(|r| r.kind != RecommendationKind::Keep)
         .collect();
-    // One place is kept for the last sentence.
-    let room = FINDINGS - 1 - out.len();
+    // Places are kept for the last sentences.
+    let room = FINDINGS - 1 - out.len() - usize::from(obstacles.is_some());
     for change in changes.iter().take(room) {
         out.push(advice(change, anchors));
     }
     if changes.is_empty() && !document.services.is_empty() {
         out.push(nothing_to_change(document));
     }
+    out.extend(obstacles);
     out.extend(trust(document));
     out
 }
 
-/// The origin that uses most CPU, and what of it carries messages.
-fn dearest(document: &Document, anchors: &Anchors) -> Option<Markup> {
-    let origin = document
+/// The origin that a reader asks for first: the one that uses most CPU of those that cross services, or of all where
+/// none does. What one of its requests costs, where, and what of it carries messages.
+fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
+    let cores = |origin: &OriginReport| origin.cores.value.unwrap_or(0.0);
+    let known = document
         .origins
         .iter()
-        .filter(|o| o.cores.value.is_some() && o.unit_cost.total.value.is_some())
-        .max_by(|a, b| {
-            a.cores
-                .value
-                .unwrap_or(0.0)
-                .total_cmp(&b.cores.value.unwrap_or(0.0))
-                // The first of equals, as the document has them.
-                .then(std::cmp::Ordering::Greater)
-        })?;
+        .filter(|o| o.cores.value.is_some() && o.unit_cost.total.value.is_some());
+    let origin = known.max_by(|a, b| {
+        let crosses = |o: &OriginReport| o.services.len() > 1;
+        crosses(a)
+            .cmp(&crosses(b))
+            .then(cores(a).total_cmp(&cores(b)))
+            // The first of equals, as the document has them.
+            .then(std::cmp::Ordering::Greater)
+    })?;
     let link = anchors.link_as(&origin.id, &origin.operation);
-    let mut text = format!(
-        " costs most: {} of CPU for each request over {}",
-        sentence(&origin.unit_cost.total),
-        super::header::plural(origin.services.len() as u64, "service", "services"),
-    );
-    if let Some(share) = origin.share.value {
-        text.push_str(&format!(
-            ", {} of what all requests cost",
-            format::percent(share)
-        ));
+    let cost = &origin.unit_cost.total;
+    let interval = match (cost.low, cost.high) {
+        (Some(low), Some(high)) => format!(
+            " ({})",
+            figure::range(low, high, cost.unit, figure::Show::Plain)
+        ),
+        _ => String::new(),
+    };
+    let mut text = format!(" costs {}{interval} of CPU", sentence(cost));
+    let parts: Vec<String> = origin
+        .services
+        .iter()
+        .filter_map(|s| Some((s, s.share.value?)))
+        .take(SERVICES_SAID)
+        .map(|(s, share)| format!("{} {}", name(&s.service), format::percent(share)))
+        .collect();
+    if !parts.is_empty() {
+        text.push_str(&format!(": {}", parts.join(", ")));
+        let more = origin.services.len().saturating_sub(parts.len());
+        if more > 0 {
+            text.push_str(&format!(
+                " and {}",
+                super::header::plural(more as u64, "other", "others")
+            ));
+        }
     }
     if let Some(share) = origin.message_overhead.share.value {
         text.push_str(&format!(
-            "; {} of that carries messages",
+            ". {} of it carries messages",
+            format::percent(share)
+        ));
+    }
+    if let Some(share) = origin.share.value {
+        text.push_str(&format!(
+            "; in all {} of what requests cost",
             format::percent(share)
         ));
     }
     text.push('.');
-    Some(Markup::composed(format!("{link}{}", escape_text(&text))))
+    Some(Markup::composed(format!(
+        "One {link}{}",
+        escape_text(&text)
+    )))
 }
 
+/// What keeps the largest service that anything keeps from being run several times or divided.
+fn obstacles(document: &Document) -> Option<Markup> {
+    let service = document.services.iter().find(|s| !s.obstacles.is_empty())?;
+    let said: Vec<String> = service
+        .obstacles
+        .iter()
+        .take(OBSTACLES_SAID)
+        .map(|o| {
+            format!(
+                "{} ({})",
+                name(&o.name),
+                super::entities::obstacle_words(o.kind)
+            )
+        })
+        .collect();
+    let more = service.obstacles.len().saturating_sub(said.len());
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    Some(Markup::composed(format!(
+        "<a href=\"#obstacles\">What keeps {} from being divided</a>: {}{more}.",
+        escape_text(&name(&service.service)),
+        escape_text(&said.join(", ")),
+    )))
+}
+
+/// What to do, what it brings, and the first thing that gets worse.
 fn advice(change: &Recommendation, anchors: &Anchors) -> Markup {
     let verdict = match change.verdict {
         Verdict::Do => "do",
         _ => "try",
     };
+    let gain = super::recommendations::gain(change);
+    let gain = match gain.chars().next() {
+        Some(first) => format!(" {}{}.", first.to_uppercase(), &gain[first.len_utf8()..]),
+        None => String::new(),
+    };
+    let worse = match change.downsides.first() {
+        Some(first) => format!(
+            " Worse: {}",
+            text::clip(&text::sentence(first), WORSE_CHARACTERS)
+        ),
+        None => String::new(),
+    };
     Markup::composed(format!(
-        "<span class=\"badge b-{verdict}\">{verdict}</span> {} <a class=\"more\" href=\"#{}\" \
-         aria-label=\"The evidence: {}\">evidence</a>",
+        "<span class=\"badge b-{verdict}\">{verdict}</span> {}{} <a class=\"more\" href=\"#{}\" \
+         aria-label=\"evidence: {}\">evidence</a>",
         escape_text(&text::sentence(&change.title)),
+        escape_text(&format!("{gain}{worse}")),
         anchors.slug(&change.id),
         escape_text(&text::clip(&change.title, 80)),
     ))

@@ -4,8 +4,8 @@ use askama::Template;
 
 use super::rendered;
 use crate::document::{
-    Document, Evidence, FigureUnit, Prediction, Recommendation, RecommendationKind, Threshold,
-    Verdict,
+    Document, Evidence, FigureUnit, Judgement, Prediction, Recommendation, RecommendationKind,
+    Threshold, Verdict,
 };
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
@@ -31,6 +31,7 @@ struct Card {
     first_step: String,
     rule: String,
     thresholds: Markup,
+    judgement: Markup,
 }
 
 #[derive(Template)]
@@ -150,10 +151,15 @@ fn card(index: usize, recommendation: &Recommendation, anchors: &Anchors) -> Car
         first_step: text::sentence(&recommendation.first_step),
         rule: text::sentence(&recommendation.rule),
         thresholds: thresholds(index, &recommendation.thresholds),
+        judgement: recommendation
+            .judgement
+            .as_ref()
+            .map(|j| judgement(index, j))
+            .unwrap_or_default(),
     }
 }
 
-fn gain(recommendation: &Recommendation) -> String {
+pub(super) fn gain(recommendation: &Recommendation) -> String {
     let Some(value) = recommendation.gain.value else {
         return String::new();
     };
@@ -273,6 +279,67 @@ fn change(prediction: &Prediction) -> Markup {
         _ => String::new(),
     };
     Markup::composed(format!("<td>{}", escape_text(&text)))
+}
+
+/// How sure the gain is: in how many draws it holds, and what would turn it.
+fn judgement(index: usize, judged: &Judgement) -> Markup {
+    let mut notes = Notes::default();
+    let unit = judged.gain.unit;
+    let slo = match (judged.slo_kept, &judged.slo_kept_absent_reason) {
+        (Some(share), _) => format!("; objectives are kept in {}", format::percent(share)),
+        _ => String::new(),
+    };
+    let lead = format!(
+        "{}: above nothing in {} of {} draws; cost falls in {}{slo}. {} candidates were looked at, and the gain is \
+         reduced by what the best of so many shows by luck alone. {}",
+        text::sentence(&judged.objective),
+        format::percent(judged.improves),
+        format::integer(i64::from(judged.draws)),
+        format::percent(judged.cost_falls),
+        format::integer(i64::from(judged.candidates)),
+        text::sentence(&judged.experiment),
+    );
+    let columns = vec![
+        words("What it hangs on", "Largest swing first"),
+        figures("Found", "Or assumed"),
+        figures("Turns at", "The value at which nothing is gained"),
+        figures("Gain at low", "At the lower end of its interval"),
+        figures("Gain at high", "At the upper end of its interval"),
+    ];
+    let never = "nothing is gained at no value within a thousandth and a thousand times";
+    let rows: Vec<Row> = judged
+        .turns
+        .iter()
+        .map(|turn| {
+            Row::new("")
+                .head(&Markup::text(&text::sentence(&turn.input)))
+                .cell(value_cell(Some(turn.point), turn.unit, &mut notes))
+                .cell(match turn.turns_at {
+                    Some(at) => value_cell(Some(at), turn.unit, &mut notes),
+                    None => figure::unknown_cell(never, &mut notes),
+                })
+                .cell(value_cell(Some(turn.gain_at_low), unit, &mut notes))
+                .cell(value_cell(Some(turn.gain_at_high), unit, &mut notes))
+        })
+        .collect();
+    let table = if rows.is_empty() {
+        Markup::default()
+    } else {
+        Table::new(
+            &format!("tr{index}j"),
+            "What would turn it",
+            columns,
+            rows,
+            notes,
+        )
+        .fixed()
+        .one_of_many(index)
+        .markup()
+    };
+    Markup::composed(format!(
+        "<h4>How sure</h4><p class=\"prose-line\">{}</p>{table}",
+        escape_text(&lead)
+    ))
 }
 
 fn thresholds(index: usize, thresholds: &[Threshold]) -> Markup {
