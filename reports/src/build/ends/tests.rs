@@ -149,6 +149,23 @@ fn messages_delivered_again_are_no_difference() {
 }
 
 #[test]
+fn bytes_balance_too_where_those_that_came_again_are_told() {
+    let mut back = RowSet::new();
+    for (key, row) in end(side::CALLEE, mode::ASYNC, 13, [0, 9], 3).iter() {
+        let row = row.clone().with(column::REDELIVERED_BYTES, 3 * 7);
+        back.add(key.clone(), &row);
+    }
+    let document = document(vec![
+        ("front", 0, end(side::CALLER, mode::ASYNC, 10, [9, 0], 0)),
+        ("back", 1, back),
+    ]);
+    let ends = &only(&document).ends;
+    assert_eq!(ends.request_messages.value, Some(0.0));
+    assert_eq!(ends.request_body_bytes.value, Some(0.0));
+    assert!(document.conservation.edges_exact);
+}
+
+#[test]
 fn shapes_stand_with_the_operation_and_tell_how_an_edge_ran() {
     let mut rows = end(side::CALLER, mode::SYNC, 9, [1_000, 0], 0);
     let operation = weighbridge_wire::OperationKey {
