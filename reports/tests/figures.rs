@@ -2,6 +2,7 @@
 //! a value that no other has, renders the page, and looks each shown figure up.
 
 #[path = "support/sample.rs"]
+#[allow(dead_code)] // the tests of the page use the rest
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
