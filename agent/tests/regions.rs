@@ -205,10 +205,6 @@ fn spans_are_rows_of_their_operation_and_know_what_they_cost() {
         assert!(sum(column::ALLOC_BYTES) <= figure(&whole, column::ALLOC_BYTES));
     }
     assert_eq!(regions(&ledger, "GET /plain").len(), 1);
-    assert!(
-        ledger
-            .select(RowKind::Loss, &[(0, "agent.regions")])
-            .is_empty(),
-        "nothing was folded"
-    );
+    let lost = ledger.select(RowKind::Loss, &[(0, "agent.regions")]);
+    assert!(lost.is_empty(), "nothing was folded: {lost:?}");
 }

@@ -75,6 +75,9 @@ type NodeKey = (u32, u32, &'static str);
 
 const NO_PARENT: u32 = u32::MAX;
 
+/// Instead of the end of the last window that had a cost: there was no end of a window yet.
+const NEW: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct Tree {
     by_key: HashMap<NodeKey, u32>,
@@ -84,7 +87,6 @@ struct Tree {
     generation: u32,
     /// Nodes that stand for many: they do not count against the limit.
     others: usize,
-    now_ns: u64,
 }
 
 impl Default for Tree {
@@ -95,7 +97,6 @@ impl Default for Tree {
             free: Vec::new(),
             generation: 1,
             others: 0,
-            now_ns: 0,
         }
     }
 }
@@ -143,7 +144,7 @@ impl Tree {
             name,
             path: path.into(),
             depth: parent.and_then(|p| self.at(p)).map_or(1, |p| p.depth + 1),
-            used_ns: AtomicU64::new(self.now_ns),
+            used_ns: AtomicU64::new(NEW),
         };
         self.others += usize::from(node.is_other());
         self.by_key.insert(node.key(), index);
@@ -164,7 +165,11 @@ impl Tree {
             let Some(node) = node.as_ref().filter(|node| node.children == 0) else {
                 continue;
             };
-            if node.used_ns.load(Ordering::Relaxed) < before_ns {
+            let used_ns = node.used_ns.load(Ordering::Relaxed);
+            if used_ns == NEW {
+                // Somebody is in it whose cost comes in a later window.
+                node.used_ns.store(now_ns, Ordering::Relaxed);
+            } else if used_ns < before_ns {
                 leaving.push(index);
             } else if refused && !node.is_other() {
                 light.push((costs.cpu_ns(index), index));
@@ -305,11 +310,10 @@ impl Regions {
                 + write_tree(rows, &tree, Quality::Sampled, &costs.sampled, now_ns);
             (strayed, tree.leaving(costs, now_ns, refused))
         };
-        let mut tree = write(&self.tree);
-        tree.now_ns = now_ns;
         if leaving.is_empty() {
             return strayed;
         }
+        let mut tree = write(&self.tree);
         for index in leaving {
             tree.forget(index);
         }

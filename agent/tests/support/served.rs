@@ -136,6 +136,8 @@ where
         served
     }));
     let served = runtime.block_on(test).unwrap();
+    // A worker may have stopped between the end of a task and its booking: at the end of the thread nothing waits.
+    runtime.shutdown_timeout(PATIENCE);
     assert!(served.agent.flush(PATIENCE));
     ledger.deltas().iter().for_each(assert_conserved);
     ledger

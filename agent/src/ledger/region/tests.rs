@@ -105,6 +105,25 @@ fn a_subtree_keeps_its_sum_where_a_name_found_no_room() {
     assert_eq!(rows["outer"].get(column::CPU_INCLUSIVE_NS), Some(300));
 }
 
+/// Windows end at times of the calendar, so the first one ends long after 0.
+#[test]
+fn a_region_that_is_entered_and_costs_nothing_yet_stays() {
+    for windows_before in [0, 1] {
+        let mut it = Fixture::new(8);
+        it.now_ns = 1_800_000_000_000_000_000;
+        for _ in 0..windows_before {
+            it.rotate();
+        }
+        let outer = it.region(None, "outer");
+        let inner = it.region(Some(outer), "inner");
+        assert!(it.rotate().is_empty());
+        it.spend(inner, 100);
+        let rows = it.rotate();
+        assert_eq!(exclusive(&rows["outer;inner"]), 100);
+        assert_eq!(it.strayed, 0);
+    }
+}
+
 #[test]
 fn idle_regions_are_forgotten_and_free_their_operation() {
     let mut it = Fixture::new(8);
