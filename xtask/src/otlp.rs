@@ -50,14 +50,8 @@ pub(crate) fn check(context: &Context, tests: &mut Tests) -> Result<Outcome> {
             python.join("bin").join("python3"),
         )
         .env("WEIGHBRIDGE_OTLP_NODE", &node)
-        .args([
-            "test",
-            "--locked",
-            "--package",
-            "weighbridge-tests",
-            "--test",
-            "it",
-        ])
+        // As all tests are built, so that nothing is built again with other features.
+        .args(["test", "--locked", "--workspace", "--test", "it"])
         .args(["--", "--ignored", "otlp_sdk"]);
     context.run_lines(&mut cargo, |line| tests.read_line(line))?;
     Ok(Outcome::Passed)

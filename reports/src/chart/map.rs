@@ -436,12 +436,12 @@ impl Labels {
         );
         for (index, line) in lines.iter().enumerate() {
             inner.push_str(&format!(
-                "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-text\">{}</text>",
+                "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-text\">{}</text> ",
                 y - half_height + 11.0 + 14.0 * index as f64,
                 escape_text(line),
             ));
         }
-        // What is seen belongs to what is read out.
+        // What is seen belongs to what is read out, word by word: hence the space after each text.
         let read = format!("{}: {}", lines.join(" "), edge.description);
         link(edge.anchor.as_deref(), &read, &inner)
     }
@@ -468,12 +468,12 @@ fn draw_node(node: &MapNode, (x, y): (f64, f64), sizes: &Sizes) -> String {
     let first = y + (sizes.node_height - 16.0 * lines) / 2.0 + 5.0;
     inner.push_str(&format!(
         "<text x=\"{middle:.0}\" y=\"{first:.0}\" text-anchor=\"middle\" font-size=\"13\" font-weight=\"600\" \
-         class=\"f-text\">{}</text>",
+         class=\"f-text\">{}</text> ",
         escape_text(&clip(&node.name, sizes.letters)),
     ));
     for (index, line) in node.lines.iter().take(2).enumerate() {
         inner.push_str(&format!(
-            "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-muted\">{}</text>",
+            "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-muted\">{}</text> ",
             first + 16.0 * (index + 1) as f64,
             escape_text(&clip(line, sizes.letters + 4)),
         ));
