@@ -235,7 +235,7 @@ fn clients(context: &Context) -> Result<()> {
 }
 
 fn demo(context: &Context) -> Result<()> {
-    crate::release::build(context)?;
+    release::build(context)?;
     integration(context, "demo::", &[("WEIGHBRIDGE_TEST_LONG", "1")])
 }
 
@@ -260,7 +260,7 @@ fn kills(context: &Context) -> Result<()> {
 }
 
 fn soak(context: &Context) -> Result<()> {
-    crate::release::build(context)?;
+    release::build(context)?;
     integration(context, "soak::", &[("WEIGHBRIDGE_TEST_SOAK", "600")])
 }
 
@@ -463,7 +463,7 @@ fn hooked_server(context: &Context) -> Result<PathBuf> {
 
 /// Predictions for other placements, tried for real. The sealed file stays in `target/bench-verify`.
 fn verify(context: &Context) -> Result<()> {
-    crate::release::build(context)?;
+    release::build(context)?;
     let out = context.target.join("bench-verify");
     context.run(
         context
@@ -475,7 +475,7 @@ fn verify(context: &Context) -> Result<()> {
 
 /// The report of a run of the demo at its usual length.
 fn demo_report(context: &Context) -> Result<PathBuf> {
-    crate::release::build(context)?;
+    release::build(context)?;
     let out = context.target.join("bench-demo");
     context.run(
         context

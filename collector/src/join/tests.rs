@@ -202,9 +202,10 @@ async fn halves_join_in_every_order() {
         orders = orders
             .into_iter()
             .flat_map(|order: Vec<usize>| {
-                (0..parts.len()).filter_map(move |next| {
-                    (!order.contains(&next)).then(|| [&order[..], &[next]].concat())
-                })
+                let left = |next: &usize| !order.contains(next);
+                let longer = |next| [&order[..], &[next]].concat();
+                let orders: Vec<_> = (0..parts.len()).filter(left).map(longer).collect();
+                orders
             })
             .collect();
     }

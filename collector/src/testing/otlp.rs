@@ -154,7 +154,7 @@ pub(crate) fn traces(service: &str, spans: Vec<SpanSpec>) -> ExportTraceServiceR
                 ..Default::default()
             }),
             scope_spans: vec![ScopeSpans {
-                spans: spans.iter().map(SpanSpec::span).collect(),
+                spans: spans.into_iter().map(|spec| spec.span()).collect(),
                 ..Default::default()
             }],
             ..Default::default()

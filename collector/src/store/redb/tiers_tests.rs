@@ -157,7 +157,7 @@ fn windows_grow_coarser_with_age_and_no_window_is_kept_twice() {
     let days = all(&store, Some(Tier::Days));
     let last = days.last().unwrap().window;
     assert!(
-        last.end_unix_ns <= now() && last.end_unix_ns % (60 * SECOND_NS) == 0,
+        last.end_unix_ns <= now() && last.end_unix_ns.is_multiple_of(60 * SECOND_NS),
         "{last:?}"
     );
 }
