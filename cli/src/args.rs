@@ -244,7 +244,7 @@ pub(crate) enum DiffFormat {
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Changes, one after the other (TOML, [[change]] tables); docs/decisions.md lists them
+    /// Changes, one after the other (TOML, tables named change); docs/decisions.md lists them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["merge", "split"])]
     pub(crate) change: Option<PathBuf>,
     /// Services to put into one process
