@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use weighbridge_agent::job;
 use weighbridge_agent::messages::Disposition;
-use weighbridge_agent::nats::{self, JetStream};
+use weighbridge_agent::nats::JetStream;
 use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
 
 use super::connect;
