@@ -15,6 +15,8 @@ use weighbridge_wire::{Delta, Epoch, FoldedWindow, RowSet, ServiceId, Window};
 
 pub use epoch::{EpochState, Note};
 pub use memory::MemoryStore;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use redb::decode_window;
 pub use redb::{DATABASE_FILE, FORMAT_VERSION, RedbStore};
 pub use seqs::SeqSet;
 pub use tiers::{Keep, Marks, Plan, Tier};
@@ -176,6 +178,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As for [`append`](Self::append).
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError>;
+
+    /// Writes a run of halves by itself; a fold does the same for the one that it carries.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    fn write_run(&self, run: &HalfRun) -> Result<(), StoreError>;
 
     /// Every folded window that starts in `[since_unix_ns, until_unix_ns)`, not finer than `finest`; where that is
     /// not said, as finely as it is kept and not too long. The plan says how it is read.

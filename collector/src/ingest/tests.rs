@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use weighbridge_wire::{LossKey, RowKind, RowSet, RowValue, ServiceId, Window, column};
 
 use super::*;
-use crate::store::{Aged, Appended, EpochState, Marks, MemoryStore, Plan, RedbStore, Scan};
+use crate::store::{
+    Aged, Appended, EpochState, HalfRun, Marks, MemoryStore, Plan, RedbStore, Scan,
+};
 use crate::testing::SECOND_NS;
 use crate::testing::disk::Disk;
 use crate::testing::{DeltaSpec, START_UNIX_NS, eventually, gzip};
@@ -110,6 +112,9 @@ impl Store for Mortal {
     }
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError> {
         self.alive()?.fold(batch)
+    }
+    fn write_run(&self, run: &HalfRun) -> Result<(), StoreError> {
+        self.alive()?.write_run(run)
     }
     fn scan(
         &self,

@@ -33,6 +33,8 @@ const PENDING_ROWS_MAX: usize = 100_000;
 const RECOVER_EVERY: Duration = Duration::from_secs(2);
 /// How often minutes are added up and old windows looked for.
 const AGE_EVERY: Duration = Duration::from_secs(10);
+/// How often some more of the runs on disk are searched, while there are any left.
+const SEARCH_EVERY: Duration = Duration::from_millis(100);
 /// Most times that ages are halved because there is too much.
 const HALVINGS_MAX: u32 = 12;
 
@@ -110,6 +112,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
         shared,
         next_fold: monotonic() + shared.limits.fold_every,
         next_age: monotonic(),
+        next_search: None,
         halvings: 0,
         next_recover: None,
         known: BTreeMap::new(),
@@ -136,6 +139,8 @@ struct Writer<'a> {
     shared: &'a Shared,
     next_fold: Duration,
     next_age: Duration,
+    /// Set while halves are looked for on disk.
+    next_search: Option<Duration>,
     /// How often the ages of the tiers are halved, because there is more than may be kept.
     halvings: u32,
     /// Set while the store does not work.
@@ -168,7 +173,10 @@ impl Writer<'_> {
     }
 
     fn next_due(&self) -> Duration {
-        self.next_recover.unwrap_or(self.next_fold)
+        let next = self
+            .next_search
+            .map_or(self.next_fold, |search| search.min(self.next_fold));
+        self.next_recover.unwrap_or(next)
     }
 
     fn take(&mut self, job: Job, queue: &Receiver<Job>) {
@@ -347,11 +355,25 @@ impl Writer<'_> {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let outcome = write_pending(self.shared, &mut pending);
+        self.next_search = otlp::is_searching(self.shared).then(|| monotonic() + SEARCH_EVERY);
         if let Err(error) = &outcome {
             // Still under the lock: whether these deltas stand in the folded windows now, only the store knows.
             self.broke_with(error, &mut pending);
         }
         outcome
+    }
+
+    fn search(&mut self) {
+        let mut pending = self
+            .shared
+            .pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let outcome = otlp::search(self.shared, &mut pending);
+        self.next_search = otlp::is_searching(self.shared).then(|| monotonic() + SEARCH_EVERY);
+        if let Err(error) = outcome {
+            self.broke_with(&error, &mut pending);
+        }
     }
 
     fn broke(&mut self, error: &StoreError) {
@@ -387,6 +409,9 @@ impl Writer<'_> {
         if now >= self.next_fold {
             // `broke` has said it.
             let _ = self.fold();
+        }
+        if self.next_search.is_some_and(|due| now >= due) {
+            self.search();
         }
         if now >= self.next_age && self.next_recover.is_none() {
             self.next_age = now + AGE_EVERY;

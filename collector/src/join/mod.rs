@@ -5,13 +5,14 @@
 //! taken back where it was not known better, and added where it is. Corrections are sums like everything else, so
 //! halves may come in any order and as late as they are kept.
 //!
-//! Offers (every span, 33 bytes) are in memory for two generations and on disk, sorted by key, from the first fold
+//! Offers (every span, 33 bytes) are in memory for three generations and on disk, in runs sorted by key, from a moment
 //! after they came until [`JOIN_WITHIN`]. What waits is in memory and written with every fold, in the transaction
 //! that writes its rows, so that a restart neither forgets nor repeats a join.
 
 mod halves;
 mod parked;
 mod runs;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -28,13 +29,17 @@ use crate::store::FoldBatch;
 
 pub(crate) use halves::{Offer, Want, key_of, root_key_of};
 use parked::Parked;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use search::read_stored;
 
 /// How long a half waits for the other.
 pub(crate) const JOIN_WITHIN: Duration = Duration::from_secs(600);
-/// Offers of one generation in memory; two are kept.
-const GENERATION_OFFERS_MAX: usize = 450_000;
-/// How long a generation takes in offers, so that memory reaches back at least so far, unless it is full.
-const GENERATION: Duration = Duration::from_secs(15);
+/// Offers of one generation in memory: what a hash table of 2^18 places holds.
+const GENERATION_OFFERS_MAX: usize = 229_376;
+/// Generations in memory. With three of them it reaches back over two full ones at least.
+const GENERATIONS: usize = 3;
+/// How long a generation takes in offers, so that memory reaches back at least twice so far, unless it is full.
+const GENERATION: Duration = Duration::from_secs(10);
 /// Operations, and calls and statements, that are known by name; further ones join as `__other__` or not at all.
 const NAMES_MAX: usize = 65_536;
 /// Bodies that are known again.
@@ -42,14 +47,44 @@ const BODIES_MAX: usize = 16_384;
 /// Steps from one span to the next that one half may take.
 const STEPS_MAX: usize = 64;
 
-/// An offer without its key.
+/// An offer without its key, 24 bytes: where it leads on by `via`, its own operation does not matter.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    via: u64,
+    via_or_op: u64,
     end_unix_ns: u64,
-    op: u32,
     call: u32,
+    is_via: bool,
     kind: u8,
+}
+
+impl Known {
+    fn new(offer: &Offer) -> Self {
+        let is_via = offer.via != 0 && (offer.op == NONE || offer.kind == Offer::ROOT);
+        Self {
+            via_or_op: if is_via {
+                offer.via
+            } else {
+                u64::from(offer.op)
+            },
+            end_unix_ns: offer.end_unix_ns,
+            call: offer.call,
+            is_via,
+            kind: offer.kind,
+        }
+    }
+
+    /// The span through which its operation is found.
+    fn via(&self) -> Option<u64> {
+        self.is_via.then_some(self.via_or_op)
+    }
+
+    /// The request that it is, or that it is part of; `NONE` when that is to be found, or there is none.
+    fn op(&self) -> u32 {
+        match u32::try_from(self.via_or_op) {
+            Ok(op) if !self.is_via => op,
+            _ => NONE,
+        }
+    }
 }
 
 /// A row that a join corrects, by what stands in its key.
@@ -127,16 +162,17 @@ pub(crate) struct Joiner {
     window_ns: u64,
     parties: Names<Party>,
     targets: Names<Target>,
-    young: FxHashMap<u64, Known>,
-    old: FxHashMap<u64, Known>,
+    /// The youngest first.
+    generations: [FxHashMap<u64, Known>; GENERATIONS],
     young_since: Duration,
     parked: Parked,
-    /// Came since the last fold; sorted and written by the next.
+    /// Came since the last run was written; sorted and written as the next.
     fresh: Vec<Offer>,
     bodies: FxHashSet<u64>,
     bodies_in_order: VecDeque<u64>,
     /// On disk.
     runs: BTreeSet<u64>,
+    search: search::Search,
     counts: Counts,
     changed: bool,
 }
@@ -147,14 +183,14 @@ impl Joiner {
             window_ns: window_ns.max(1),
             parties: Names::default(),
             targets: Names::default(),
-            young: FxHashMap::default(),
-            old: FxHashMap::default(),
+            generations: Default::default(),
             young_since: Duration::ZERO,
             parked: Parked::default(),
             fresh: Vec::new(),
             bodies: FxHashSet::default(),
             bodies_in_order: VecDeque::new(),
             runs: BTreeSet::new(),
+            search: search::Search::default(),
             counts: Counts::default(),
             changed: false,
         }
@@ -192,7 +228,7 @@ impl Joiner {
 
     #[inline]
     fn find(&self, key: u64) -> Option<Known> {
-        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
+        self.generations.iter().find_map(|of| of.get(&key)).copied()
     }
 
     /// Takes a request's halves in, and adds its rows and the corrections of all joins to `pending`. Returns how
@@ -281,19 +317,17 @@ impl Joiner {
     }
 
     fn insert(&mut self, offer: Offer, now: Duration) {
-        let is_full = self.young.len() >= GENERATION_OFFERS_MAX;
+        let is_full = self.generations[0].len() >= GENERATION_OFFERS_MAX;
         if is_full || now.saturating_sub(self.young_since) > GENERATION {
-            self.old = std::mem::take(&mut self.young);
+            // The oldest becomes the youngest; its memory is used again.
+            self.generations.rotate_right(1);
+            self.generations[0].clear();
             self.young_since = now;
         }
-        let known = Known {
-            via: offer.via,
-            end_unix_ns: offer.end_unix_ns,
-            op: offer.op,
-            call: offer.call,
-            kind: offer.kind,
-        };
-        if let std::collections::hash_map::Entry::Vacant(place) = self.young.entry(offer.key) {
+        let known = Known::new(&offer);
+        if let std::collections::hash_map::Entry::Vacant(place) =
+            self.generations[0].entry(offer.key)
+        {
             place.insert(known);
             self.fresh.push(offer);
         }
@@ -339,12 +373,14 @@ impl Joiner {
             out.entry((row, window_s)).or_default().add(figures);
         };
         let figures = self.figures(&want);
-        if want.is_at_root() && known.via != 0 {
-            want.key = known.via;
+        if want.is_at_root()
+            && let Some(via) = known.via()
+        {
+            want.key = via;
             return Some(want);
         }
         if want.is_at_root() {
-            let (subject, op, call, origin) = (want.subject, want.op, want.call, known.op);
+            let (subject, op, call, origin) = (want.subject, want.op, want.call, known.op());
             if want.is_request() {
                 if origin == NONE || origin == subject {
                     return None;
@@ -381,13 +417,13 @@ impl Joiner {
             want.call = known.call;
             want = self.compare_clocks(want, known);
         }
-        if known.op == NONE && known.via != 0 {
-            want.key = known.via;
+        if let Some(via) = known.via() {
+            want.key = via;
             return Some(want);
         }
         let figures = self.figures(&want);
         if !want.is_request() {
-            if known.op == NONE {
+            if known.op() == NONE {
                 return None;
             }
             let called = |op| Row::Called {
@@ -396,12 +432,12 @@ impl Joiner {
                 origin: op,
             };
             correct(called(NONE), &figures.minus());
-            correct(called(known.op), &figures);
-            want.op = known.op;
+            correct(called(known.op()), &figures);
+            want.op = known.op();
             return (!want.is_entity()).then(|| want.at_root());
         }
         let own = want.subject;
-        let caller = self.caller(known.op, want.call);
+        let caller = self.caller(known.op(), want.call);
         let request = |caller| Row::Request {
             own,
             caller,
@@ -420,7 +456,7 @@ impl Joiner {
                 &figures,
             );
         }
-        if known.op == NONE {
+        if known.op() == NONE {
             // Nothing called the caller: the chain begins here.
             let root = Offer {
                 key: want.root,

@@ -1,5 +1,7 @@
 //! Halves in any order, late, and over restarts.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -57,6 +57,9 @@ pub(crate) struct Derived {
     pub(crate) wants: Vec<Want>,
 }
 
+/// Texts of a service.
+const SERVICE_TEXTS: usize = 5;
+
 /// Version of the encoded form.
 const VERSION: u8 = 1;
 
@@ -142,6 +145,23 @@ impl Derived {
             windows,
             ..halves
         })
+    }
+
+    /// Where the offers stand in what [`encode_halves`](Self::encode_halves) wrote.
+    pub(crate) fn offers_of_halves(bytes: &[u8]) -> Option<&[u8]> {
+        let mut from = Reader(bytes);
+        let skip_texts = |from: &mut Reader<'_>, count: usize| {
+            (0..count).try_for_each(|_| from.bytes().map(drop))
+        };
+        for _ in 0..from.u32()? {
+            skip_texts(&mut from, SERVICE_TEXTS + 1)?;
+        }
+        for _ in 0..from.u32()? {
+            let is_entity = from.u8()? >= 2;
+            skip_texts(&mut from, SERVICE_TEXTS + if is_entity { 2 } else { 4 })?;
+        }
+        let count = from.count(Offer::BYTES)?;
+        from.take(count * Offer::BYTES)
     }
 
     pub(crate) fn decode_halves(from: &mut Reader<'_>) -> Option<Self> {

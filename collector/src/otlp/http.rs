@@ -62,7 +62,7 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
         if declared.is_some_and(|bytes| bytes > limit_bytes) {
             return Err(Refusal::TooLarge { limit_bytes });
         }
-        let read = receive::body(app, request.into_body(), limit_bytes).await?;
+        let read = receive::body(app, request.into_body(), limit_bytes, |_| declared).await?;
         let outcome = receive::take(app, &grant, signal, format, encoding, read.body).await;
         drop(read.permits);
         outcome

@@ -11,6 +11,8 @@ use crate::http::{App, KIB};
 use crate::ingest::Refusal;
 use crate::store::Encoding;
 
+/// Most bytes that a body gets at once because it says so.
+const FORESEEN_MAX: usize = 1 << 20;
 /// Memory is reserved in steps of this many KiB.
 const STEP_KIB: usize = 64;
 
@@ -21,14 +23,25 @@ pub(super) struct Read {
 }
 
 /// Reads a body of at most `limit_bytes`. Memory is reserved as the bytes come, not as they are promised.
-pub(super) async fn body(app: &App, body: Body, limit_bytes: usize) -> Result<Read, Refusal> {
-    let reading = read(app, body, limit_bytes);
+/// `foreseen` says how long it will be, from its first bytes.
+pub(super) async fn body(
+    app: &App,
+    body: Body,
+    limit_bytes: usize,
+    foreseen: impl Fn(&[u8]) -> Option<usize>,
+) -> Result<Read, Refusal> {
+    let reading = read(app, body, limit_bytes, foreseen);
     tokio::time::timeout(app.request_timeout / 2, reading)
         .await
         .map_err(|_| Refusal::Interrupted)?
 }
 
-async fn read(app: &App, mut body: Body, limit_bytes: usize) -> Result<Read, Refusal> {
+async fn read(
+    app: &App,
+    mut body: Body,
+    limit_bytes: usize,
+    foreseen: impl Fn(&[u8]) -> Option<usize>,
+) -> Result<Read, Refusal> {
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     let mut permits: Option<OwnedSemaphorePermit> = None;
@@ -63,7 +76,9 @@ async fn read(app: &App, mut body: Body, limit_bytes: usize) -> Result<Read, Ref
             (None, true) => first = Some(data),
             (Some(_), _) => {
                 if let Some(begin) = first.take() {
-                    all.reserve(begin.len() + data.len());
+                    // In one piece from the start, so that a body is not copied again and again as it grows.
+                    let foreseen = foreseen(&begin).unwrap_or(0).min(FORESEEN_MAX);
+                    all.reserve(foreseen.max(begin.len() + data.len()));
                     all.extend_from_slice(&begin);
                 }
                 all.extend_from_slice(&data);

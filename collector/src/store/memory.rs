@@ -27,6 +27,14 @@ struct Inner {
     parked: Option<Vec<u8>>,
 }
 
+impl Inner {
+    fn insert_run(&mut self, HalfRun { run, chunks }: &HalfRun) {
+        for (first, chunk) in chunks {
+            self.halves.insert((*run, *first), chunk.clone());
+        }
+    }
+}
+
 impl MemoryStore {
     /// An empty store that keeps up to `rows_max` rows per window and service.
     #[must_use]
@@ -86,10 +94,8 @@ impl Store for MemoryStore {
         for id in &batch.derived {
             inner.blobs.remove(id);
         }
-        if let Some(HalfRun { run, chunks }) = &batch.half_run {
-            for (first, chunk) in chunks {
-                inner.halves.insert((*run, *first), chunk.clone());
-            }
+        if let Some(run) = &batch.half_run {
+            inner.insert_run(run);
         }
         inner
             .halves
@@ -97,6 +103,11 @@ impl Store for MemoryStore {
         if let Some(parked) = &batch.parked {
             inner.parked = Some(parked.clone());
         }
+        Ok(())
+    }
+
+    fn write_run(&self, run: &HalfRun) -> Result<(), StoreError> {
+        self.lock().insert_run(run);
         Ok(())
     }
 

@@ -12,11 +12,13 @@ mod sums;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use sums::decode as decode_window;
 
 use bytes::Bytes;
 use redb::{
-    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
-    WriteTransaction,
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition,
+    TableError, WriteTransaction,
 };
 use weighbridge_wire::{Epoch, ServiceId, Window};
 
@@ -34,7 +36,7 @@ pub const DATABASE_FILE: &str = "ledger.redb";
 pub const FORMAT_VERSION: u64 = 2;
 
 /// Page cache, bytes.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 type BlobKey = (&'static str, &'static [u8; 16], u64);
 /// Ordered like (`Window`, `ServiceId`).
@@ -352,6 +354,14 @@ impl Store for RedbStore {
         })
     }
 
+    fn write_run(&self, run: &HalfRun) -> Result<(), StoreError> {
+        self.change(|handle, _, _| {
+            let write = handle.begin_write()?;
+            insert_run(&mut write.open_table(HALVES)?, run)?;
+            Ok(write.commit()?)
+        })
+    }
+
     fn scan(
         &self,
         since_unix_ns: u64,
@@ -485,13 +495,21 @@ fn present<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
     }
 }
 
+fn insert_run(
+    table: &mut Table<'_, (u64, u64), &[u8]>,
+    HalfRun { run, chunks }: &HalfRun,
+) -> Result<(), redb::Error> {
+    for (first, chunk) in chunks {
+        table.insert((*run, *first), chunk.as_slice())?;
+    }
+    Ok(())
+}
+
 fn write_halves(write: &WriteTransaction, batch: &FoldBatch) -> Result<(), redb::Error> {
     if batch.half_run.is_some() || !batch.half_runs_gone.is_empty() {
         let mut table = write.open_table(HALVES)?;
-        if let Some(HalfRun { run, chunks }) = &batch.half_run {
-            for (first, chunk) in chunks {
-                table.insert((*run, *first), chunk.as_slice())?;
-            }
+        if let Some(run) = &batch.half_run {
+            insert_run(&mut table, run)?;
         }
         for run in &batch.half_runs_gone {
             table.retain_in((*run, 0)..=(*run, u64::MAX), |_, _| false)?;

@@ -121,6 +121,22 @@ impl Writer<'_> {
             self.shared.metrics.received(request.body.len());
             let _ = request.reply.send(Ok(request.outcome));
         }
+        self.write_run();
+    }
+
+    /// What came since the last run goes to disk when it is enough for one.
+    fn write_run(&mut self) {
+        let shared = self.shared;
+        let run = shared
+            .joiner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .full_run(shared.clock.now_unix_ns());
+        if let Some(run) = run
+            && let Err(error) = shared.store.write_run(&run)
+        {
+            self.broke(&error);
+        }
     }
 }
 
@@ -150,6 +166,25 @@ pub(super) fn replay(shared: &Shared, pending: &mut FoldBatch, blob: &Blob) {
         return;
     };
     take(shared, pending, blob.id.clone(), &derived);
+}
+
+/// True while halves are looked for on disk.
+pub(super) fn is_searching(shared: &Shared) -> bool {
+    shared
+        .joiner
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_searching()
+}
+
+/// Looks on disk a little further.
+pub(super) fn search(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
+    let mut joiner = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+    let rows_max = shared.limits.rows_per_window;
+    joiner.search(&*shared.store, monotonic(), pending, rows_max)?;
+    let counts = joiner.take_counts();
+    shared.metrics.otlp.joins(counts, joiner.waiting());
+    Ok(())
 }
 
 /// Adds to a fold what the store must hold of halves from then on.

@@ -408,7 +408,7 @@ fn deflate(bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
     Ok(encoder.finish()?)
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<FoldedWindow, redb::Error> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<FoldedWindow, redb::Error> {
     let damaged = |why: String| redb::Error::Corrupted(format!("a folded window: {why}"));
     let folded = match bytes.split_first() {
         Some((&DEFLATED, deflated)) => {
