@@ -29,7 +29,12 @@ pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
     let rows_max = rows_max.min(ROWS_PER_WINDOW_MAX);
     let (mut folded, mut cut) = (0u64, 0u64);
     for (key, value) in from.iter() {
-        let full = into.len() >= rows_max && into.get(key).is_none();
+        // What is there already, by far the most, needs no key of its own.
+        if let Some(row) = into.get_mut(key) {
+            cut += merge_row(row, value);
+            continue;
+        }
+        let full = into.len() >= rows_max;
         let key = if full && key.kind != RowKind::Loss.to_wire() {
             folded += 1;
             other_key(key)
@@ -41,12 +46,7 @@ pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
             cut += 1;
             continue;
         }
-        let row = into.row_mut(key);
-        row.merge(value);
-        if !fits(row) {
-            *row = cut_to_fit(row);
-            cut += 1;
-        }
+        cut += merge_row(into.row_mut(key), value);
     }
     for (reason, count) in [("folded into __other__", folded), ("cut at a limit", cut)] {
         if count > 0 {
@@ -62,6 +62,16 @@ pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
         }
     }
     folded + cut
+}
+
+/// Returns 1 when something had to be cut.
+fn merge_row(row: &mut RowValue, value: &RowValue) -> u64 {
+    row.merge(value);
+    if fits(row) {
+        return 0;
+    }
+    *row = cut_to_fit(row);
+    1
 }
 
 /// Removes rows that were taken back and added elsewhere: of a request, a call or a statement nothing is left when all

@@ -1,10 +1,11 @@
 //! A delta: one window of one producer.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prost::Message as _;
 
-use crate::decode::{self, Bounds, DecodeError, Interner, bounded, invalid, survey};
+use crate::decode::{self, Bounds, DecodeError, bounded, invalid, survey};
 use crate::encode::{self, StringTable};
 use crate::reader::{Field, Fields};
 use crate::{RowSet, VERSION, limits, pb};
@@ -169,9 +170,8 @@ impl Delta {
 
         let (mut identity, mut window) = (None, None);
         let (mut epoch, mut seq, mut cumulative) = (&[][..], 0, Totals::default());
-        let mut strings = Vec::with_capacity(string_count);
+        let mut strings: Vec<Arc<str>> = Vec::with_capacity(string_count);
         let mut tombstones = Vec::with_capacity(tombstone_count);
-        let mut interner = Interner::default();
         for field in Fields::new(bytes) {
             let field = field?;
             match field.number {
@@ -179,7 +179,8 @@ impl Delta {
                 3 => epoch = field.bytes()?,
                 4 => seq = field.uint64()?,
                 5 => decode::read_window(field, &mut window)?,
-                STRINGS => strings.push(interner.intern(field)?),
+                // Writers put each string in once; one that is there twice only makes comparing slower.
+                STRINGS => strings.push(decode::name("bytes of a string", field)?.into()),
                 8 => read_totals(field, &mut cumulative)?,
                 9 => tombstones.push(read_tombstone(field)?),
                 _ => {}

@@ -288,6 +288,11 @@ impl RowSet {
         self.rows.get(key)
     }
 
+    /// The row with this key, to be changed.
+    pub fn get_mut(&mut self, key: &RowKey) -> Option<&mut RowValue> {
+        self.rows.get_mut(key)
+    }
+
     /// All rows in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&RowKey, &RowValue)> {
         self.rows.iter()
