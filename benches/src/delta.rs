@@ -9,6 +9,13 @@ use weighbridge_wire::{
 /// the rest edges. `seed` varies the figures, not the keys.
 #[must_use]
 pub fn delta(rows: usize, seed: u64) -> Delta {
+    delta_of(rows, seed, 100)
+}
+
+/// [`delta`] with so many requests a row.
+#[must_use]
+pub fn delta_of(rows: usize, seed: u64, requests: u64) -> Delta {
+    let count = i64::try_from(requests).unwrap_or(i64::MAX);
     let mut set = RowSet::default();
     for n in 0..rows {
         let figure = i64::try_from((n as u64 + 1) * (seed + 3) * 7_919 % 1_000_003).unwrap_or(1);
@@ -23,13 +30,13 @@ pub fn delta(rows: usize, seed: u64) -> Delta {
                 origin_operation: "POST /orders".into(),
             };
             let mut value = RowValue::new()
-                .with(column::STARTED, 100)
-                .with(column::ENDED, 100)
+                .with(column::STARTED, count)
+                .with(column::ENDED, count)
                 .with(column::CPU_HANDLER_NS, figure)
                 .with(column::CPU_ENCODE_NS, figure / 3)
                 .with(column::CPU_PROTOCOL_NS, figure / 5)
                 .with(column::ALLOC_BYTES, figure * 4);
-            for request in 0..100 {
+            for request in 0..requests {
                 value
                     .histogram_mut(column::HIST_REQUEST_CPU_NS)
                     .record(u64::try_from(figure).unwrap_or(1) + request * request * 37);
@@ -52,9 +59,9 @@ pub fn delta(rows: usize, seed: u64) -> Delta {
                 origin_operation: "POST /orders".into(),
             };
             let value = RowValue::new()
-                .with(column::REQUEST_MESSAGES, 100)
+                .with(column::REQUEST_MESSAGES, count)
                 .with(column::REQUEST_BODY_BYTES, figure)
-                .with(column::RESPONSE_MESSAGES, 100)
+                .with(column::RESPONSE_MESSAGES, count)
                 .with(column::RESPONSE_BODY_BYTES, figure * 2)
                 .with(column::CPU_ENCODE_NS, figure / 7)
                 .with(column::WAIT_NS, figure * 9);

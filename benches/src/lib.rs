@@ -22,7 +22,7 @@ pub mod say;
 pub mod server;
 pub mod sink;
 
-pub use delta::delta;
+pub use delta::{delta, delta_of};
 pub use figure::Figure;
 pub use interval::Interval;
 pub use machine::Machine;

@@ -5,7 +5,8 @@
 //! of shop's calls, so that everything that can be joined is joined.
 //!
 //! It needs `cargo build --profile measure --package weighbridge` before, or the binary in `WEIGHBRIDGE_BENCH_BINARY`,
-//! and rotel's agent of PyPI (`pip install rotel`; the file `rotel-agent` in it) in `ROTEL_AGENT`.
+//! and rotel's agent of PyPI (`pip install rotel`; the file `rotel-agent` in it) in `ROTEL_AGENT`. A word as argument
+//! (`plain`, `gzip`, `memory`, `overload`, `latency`, `deltas`) runs that part alone.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -21,7 +22,7 @@ use axum::http::Request;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use weighbridge_benches::{Figure, Report, clock, delta, say};
+use weighbridge_benches::{Figure, Report, clock, delta_of, say};
 
 mod batch;
 use batch::{SPANS, Writer};
@@ -31,11 +32,17 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONNECTIONS: usize = 16;
 const STREAMS: usize = 4;
-/// As many requests under way as in otel-arrow's comparison.
-const STREAMS_OVERLOAD: usize = 16;
+/// 1 024 requests under way.
+const STREAMS_OVERLOAD: usize = 64;
+/// Programs that compete with the collector's two busy threads.
+const BUSY: usize = 19;
 const SECONDS: u64 = 6;
+/// Long enough for both generations of halves that are kept in memory to fill.
+const MEMORY_SECONDS: u64 = 20;
 /// Rows of a delta.
 const ROWS: usize = 200;
+/// Requests of a row.
+const REQUESTS: u64 = 20;
 /// A request every so often: 100 000 spans/s.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -142,7 +149,7 @@ impl Server {
             .lines()
             .filter(|line| line.starts_with(&format!("weighbridge_collector_{name}")))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum())
+            .fold(0.0, |sum, value| sum + value))
     }
 }
 
@@ -338,7 +345,7 @@ fn gzipped(count: usize) -> Outcome<Source> {
 
 /// One window each of as many processes.
 fn deltas(count: u32) -> Source {
-    let mut delta = delta(ROWS, 1);
+    let mut delta = delta_of(ROWS, 1, REQUESTS);
     let now_unix_ns = clock::unix_ns();
     delta.window.start_unix_ns = now_unix_ns / 10_000_000_000 * 10_000_000_000;
     delta.window.end_unix_ns = delta.window.start_unix_ns + 10_000_000_000;
@@ -357,149 +364,213 @@ fn deltas(count: u32) -> Source {
     }
 }
 
+/// A part of the bench, by the word that runs it alone.
+type Part = (&'static str, fn(&mut Report) -> Outcome<()>);
+
+const PARTS: [Part; 6] = [
+    ("plain", plain),
+    ("gzip", gzip),
+    ("memory", memory),
+    ("overload", overload),
+    ("latency", latency),
+    ("deltas", deltas_per_second),
+];
+
 fn run(report: &mut Report) -> Outcome<()> {
     let pid = std::process::id().to_string();
     Command::new("taskset")
         .args(["-p", "-c", "1", &pid])
         .stdout(Stdio::null())
         .status()?;
-    let rotel = Server::rotel();
-    let mut peers = [None, None];
-    match &rotel {
-        Ok(server) => {
-            peers[0] = Some(cost(server, fresh(), SPANS as f64)?);
-            peers[1] = Some(cost(server, gzipped(900)?, SPANS as f64)?);
-        }
-        Err(error) => say::note(&format!("no rotel beside it: {error}; set ROTEL_AGENT")),
-    }
-    drop(rotel);
-    let mut half = 0.0;
-    for (name, source, limit, peer) in [
-        (
-            "OTLP traces, gRPC, uncompressed",
-            fresh(),
-            1e6 / 300_000.0,
-            &peers[0],
-        ),
-        (
-            "OTLP traces, gRPC, gzip",
-            gzipped(900)?,
-            1e6 / 150_000.0,
-            &peers[1],
-        ),
-    ] {
-        let server = Server::weighbridge(&[])?;
-        let (us, per_second) = cost(&server, source, SPANS as f64)?;
-        if half == 0.0 {
-            half = per_second / 2.0;
-        }
-        report.push(
-            Figure::new(format!("{name}: CPU"), us, "µs/span")
-                .at_most(limit)
-                .note(format!(
-                    "{:.0} spans/s of a core; {per_second:.0} spans/s on the wall",
-                    1e6 / us
-                )),
-        );
-        report.push(Figure::new(
-            format!("{name}: joined halves"),
-            server.metric("joined_halves_total")?,
-            "halves",
-        ));
-        if let Some((theirs, per_second)) = peer {
-            report.push(
-                Figure::new(
-                    format!("{name}: rotel, blackhole exporter"),
-                    *theirs,
-                    "µs/span",
-                )
-                .note(format!(
-                    "{:.0} spans/s of a core; {per_second:.0} spans/s on the wall",
-                    1e6 / theirs
-                )),
-            );
-            report.push(
-                Figure::new(format!("{name}: ours over rotel's"), us / theirs, "").at_most(1.0),
-            );
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    for (name, part) in PARTS {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            part(report)?;
         }
     }
-    {
-        let server = Server::weighbridge(&[])?;
-        let told = load(server.address, STREAMS, fresh(), PACE, 10)?;
-        report.push(
-            Figure::new("memory at 100 000 spans/s, 10 s", server.peak_mib()?, "MiB")
-                .at_most(96.0)
-                .note(format!(
-                    "{:.0} spans/s taken in",
-                    told.accepted.get() as f64 * SPANS as f64 / told.seconds.get()
-                )),
-        );
+    Ok(())
+}
+
+fn plain(report: &mut Report) -> Outcome<()> {
+    let name = "OTLP traces, gRPC, uncompressed";
+    beside_rotel(report, name, 1e6 / 300_000.0, || Ok(fresh()))
+}
+
+fn gzip(report: &mut Report) -> Outcome<()> {
+    let name = "OTLP traces, gRPC, gzip";
+    beside_rotel(report, name, 1e6 / 150_000.0, || gzipped(900))
+}
+
+/// Full load on both, one after the other.
+fn beside_rotel(
+    report: &mut Report,
+    name: &str,
+    limit: f64,
+    source: impl Fn() -> Outcome<Source>,
+) -> Outcome<()> {
+    let theirs = match Server::rotel() {
+        Ok(server) => Some(cost(&server, source()?, SPANS as f64)?),
+        Err(error) => {
+            say::note(&format!("no rotel beside it: {error}; set ROTEL_AGENT"));
+            None
+        }
+    };
+    let server = Server::weighbridge(&[])?;
+    let (us, per_second) = cost(&server, source()?, SPANS as f64)?;
+    report.push(
+        Figure::new(format!("{name}: CPU"), us, "µs/span")
+            .at_most(limit)
+            .note(format!(
+                "{:.0} spans/s of a core; {per_second:.0} spans/s on the wall",
+                1e6 / us
+            )),
+    );
+    report.push(Figure::new(
+        format!("{name}: joined halves"),
+        server.metric("joined_halves_total")?,
+        "halves",
+    ));
+    let Some((theirs, per_second)) = theirs else {
+        return Ok(());
+    };
+    report.push(
+        Figure::new(
+            format!("{name}: rotel, blackhole exporter"),
+            theirs,
+            "µs/span",
+        )
+        .note(format!(
+            "{:.0} spans/s of a core; {per_second:.0} spans/s on the wall",
+            1e6 / theirs
+        )),
+    );
+    report.push(Figure::new(format!("{name}: ours over rotel's"), us / theirs, "").at_most(1.0));
+    Ok(())
+}
+
+fn memory(report: &mut Report) -> Outcome<()> {
+    let server = Server::weighbridge(&[])?;
+    let told = load(server.address, STREAMS, fresh(), PACE, MEMORY_SECONDS)?;
+    report.push(
+        Figure::new("memory at 100 000 spans/s", server.peak_mib()?, "MiB")
+            .at_most(96.0)
+            .note(format!(
+                "the most in {MEMORY_SECONDS} s; {:.0} spans/s taken in",
+                told.accepted.get() as f64 * SPANS as f64 / told.seconds.get()
+            )),
+    );
+    Ok(())
+}
+
+/// Programs that take most of the collector's core, so that the other core can offer ten times what is left.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn start() -> Outcome<Self> {
+        let mut busy = Self(Vec::new());
+        for _ in 0..BUSY {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "0", "sh", "-c", "while :; do :; done"]);
+            busy.0.push(command.spawn()?);
+        }
+        Ok(busy)
     }
-    {
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn overload(report: &mut Report) -> Outcome<()> {
+    let busy = Busy::start()?;
+    let most = {
         let server = Server::weighbridge(&[])?;
-        let told = load(
-            server.address,
-            STREAMS_OVERLOAD,
-            fresh(),
-            Duration::ZERO,
-            10,
-        )?;
-        let counted = server.metric("otlp_refused_requests_total")?;
-        report.push(
-            Figure::new(
-                "memory with 256 requests under way, 10 s",
-                server.peak_mib()?,
-                "MiB",
-            )
+        cost(&server, fresh(), SPANS as f64)?.1
+    };
+    let server = Server::weighbridge(&[])?;
+    let pace = Duration::from_secs_f64(SPANS as f64 / (most * 10.0));
+    let told = load(server.address, STREAMS_OVERLOAD, fresh(), pace, 10)?;
+    drop(busy);
+    let counted = server.metric("otlp_refused_requests_total")?;
+    let (taken, refused) = (told.accepted.get(), told.refused.get());
+    report.push(
+        Figure::new("memory offered ten times what it can take", server.peak_mib()?, "MiB")
             .at_most(256.0)
             .note(format!(
-                "{} requests taken in, {} refused, of which {counted} counted by the collector",
-                told.accepted.get(),
-                told.refused.get()
+                "10 s at {:.0} spans/s where {most:.0} are taken in; {taken} requests taken in, {refused} refused, all \
+                 answered, none sent again",
+                (taken + refused) as f64 * SPANS as f64 / told.seconds.get()
             )),
-        );
-    }
-    {
+    );
+    report.push(
+        Figure::new(
+            "refused but not counted by the collector",
+            (refused as f64 - counted).abs(),
+            "requests",
+        )
+        .at_most(0.0),
+    );
+    Ok(())
+}
+
+/// The time from a request to its answer at half of what is taken in at full load.
+fn latency(report: &mut Report) -> Outcome<()> {
+    let full = {
         let server = Server::weighbridge(&[])?;
-        let pace = Duration::from_secs_f64(SPANS as f64 / half);
-        let told = load(server.address, STREAMS, fresh(), pace, 8)?;
-        let mut latency = told.latency_ns.borrow().clone();
-        latency.sort_unstable();
-        let at = |share: f64| {
-            latency
-                .get((latency.len() as f64 * share) as usize)
-                .map_or(f64::NAN, |ns| *ns as f64 / 1e6)
-        };
-        report.push(
-            Figure::new("acknowledgement at half load, p99", at(0.99), "ms")
-                .at_most(50.0)
-                .note(format!(
-                    "p50 {:.1} ms, {} requests, {half:.0} spans/s",
-                    at(0.5),
-                    latency.len()
-                )),
-        );
-    }
-    {
-        let server = Server::weighbridge(&[])?;
-        let rows = delta(ROWS, 1).rows.len() as f64;
-        let (us, per_second) = cost(&server, deltas(12_000), rows)?;
-        report.push(
-            Figure::new("ledger deltas: CPU", us, "µs/row")
-                .at_most(1.0)
-                .note(format!(
-                    "{rows} rows a delta; {per_second:.0} rows/s on the wall"
-                )),
-        );
-        report.push(
-            Figure::new(
-                "10 000 instances each 10 s: cores",
-                us * rows * 1_000.0 / 1e6,
-                "cores",
-            )
-            .at_most(0.5),
-        );
-    }
+        cost(&server, fresh(), SPANS as f64)?.1
+    };
+    let half = full / 2.0;
+    let server = Server::weighbridge(&[])?;
+    let pace = Duration::from_secs_f64(SPANS as f64 / half);
+    let told = load(server.address, STREAMS, fresh(), pace, 10)?;
+    let mut latency = told.latency_ns.borrow().clone();
+    latency.sort_unstable();
+    let at = |share: f64| {
+        latency
+            .get((latency.len() as f64 * share) as usize)
+            .map_or(f64::NAN, |ns| *ns as f64 / 1e6)
+    };
+    report.push(
+        Figure::new("acknowledgement at half load, p99", at(0.99), "ms")
+            .at_most(50.0)
+            .note(format!(
+                "p50 {:.1} ms, p90 {:.1} ms, longest {:.1} ms; {} requests, {half:.0} spans/s",
+                at(0.5),
+                at(0.9),
+                at(0.999_999),
+                latency.len()
+            )),
+    );
+    Ok(())
+}
+
+fn deltas_per_second(report: &mut Report) -> Outcome<()> {
+    let server = Server::weighbridge(&[])?;
+    let rows = delta_of(ROWS, 1, REQUESTS).rows.len() as f64;
+    let (us, per_second) = cost(&server, deltas(12_000), rows)?;
+    report.push(
+        Figure::new("ledger deltas: CPU", us, "µs/row")
+            .at_most(1.0)
+            .note(format!(
+                "{rows} rows a delta; {per_second:.0} rows/s on the wall"
+            )),
+    );
+    report.push(
+        Figure::new(
+            "10 000 instances each 10 s: cores",
+            us * rows * 1_000.0 / 1e6,
+            "cores",
+        )
+        .at_most(0.5),
+    );
     Ok(())
 }
 
