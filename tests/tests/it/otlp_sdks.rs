@@ -1,6 +1,7 @@
 //! OpenTelemetry's own SDKs as clients: what they sent is what the collector counts.
 //!
-//! `cargo xtask test` installs them and runs this; by hand: `WEIGHBRIDGE_OTLP_PYTHON` is an interpreter with
+//! The one for Rust is built with the tests (`tests/src/bin/otlp_client.rs`). The others `cargo xtask test` installs and
+//! runs; by hand: `WEIGHBRIDGE_OTLP_PYTHON` is an interpreter with
 //! `tests/otlp/requirements.txt`, `WEIGHBRIDGE_OTLP_NODE` a folder in which `tests/otlp/package.json` is installed.
 
 use std::path::PathBuf;
@@ -66,6 +67,17 @@ fn send(mut command: Command, own: &Own, language: &str, protocols: &[&str]) -> 
         }
     }
     runs
+}
+
+#[test]
+fn otlp_sdk_of_rust() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otlp_client"));
+    command.arg(REQUESTS.to_string());
+    let protocols = ["grpc", "http/protobuf", "http/json"];
+    assert_eq!(
+        send(command, &Own::start(&new_dir()), "rust", &protocols),
+        6
+    );
 }
 
 #[test]
