@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::auth::Token;
 use crate::ingest::Limits;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use file::apply_text;
 pub use settings::{SETTINGS, Setting};
 pub(crate) use units::parse_duration;
 

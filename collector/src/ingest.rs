@@ -22,6 +22,7 @@ use crate::join::Joiner;
 use crate::metrics::Metrics;
 use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Keep, Store, StoreError, Tier};
 
+pub(crate) use inflate::inflate;
 pub use refusal::Refusal;
 pub use view::View;
 
@@ -440,7 +441,7 @@ impl Shared {
             .limits
             .inflated_bytes
             .min(weighbridge_wire::limits::DELTA_BYTES_MAX);
-        inflate::inflate(encoding, body, limit)
+        inflate(encoding, body, limit)
     }
 
     /// Reserves what the decoded delta may take at most. A delta that could take everything gets it.

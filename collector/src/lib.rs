@@ -9,6 +9,8 @@ pub mod config;
 mod document;
 mod estimate;
 mod fold;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod http;
 mod ingest;
 mod join;

@@ -1,5 +1,6 @@
 //! `evidence`: the long forms of checks, run when their part changes.
 
+mod fuzz;
 mod sanitizers;
 
 use std::path::PathBuf;
@@ -43,6 +44,11 @@ const ALL: &[Evidence] = &[
         name: "soak",
         what: "the collector at half of what it can take for ten minutes: memory and files flat, no window lost",
         run: soak,
+    },
+    Evidence {
+        name: "fuzz",
+        what: "every decoder by libFuzzer under the address sanitizer, two minutes each (nightly; about 15 minutes with its build; WEIGHBRIDGE_TEST_FUZZ=seconds)",
+        run: fuzz::run,
     },
     Evidence {
         name: "month",

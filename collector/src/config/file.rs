@@ -25,12 +25,17 @@ pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), ConfigError>
         path: path.to_owned(),
         source,
     })?;
+    apply_text(config, &text, path)
+}
+
+/// Applies every setting of a file's text.
+pub(crate) fn apply_text(config: &mut Config, text: &str, path: &Path) -> Result<(), ConfigError> {
     let table: Table = text
         .parse()
         .map_err(|error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
             // The parser's own rendering would quote the line, and with it perhaps a secret.
-            why: located(&text, &error),
+            why: located(text, &error),
         })?;
     apply_table(config, "", &table, &path.display().to_string())
 }

@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::store::Encoding;
 
 /// Inflates a body to at most `limit_bytes`. Memory never grows beyond that, whatever the body claims.
-pub(super) fn inflate(
+pub(crate) fn inflate(
     encoding: Encoding,
     body: &Bytes,
     limit_bytes: usize,

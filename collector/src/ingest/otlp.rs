@@ -96,7 +96,7 @@ impl Shared {
         body: &Bytes,
         reply: oneshot::Sender<Result<Outcome, Refusal>>,
     ) -> Result<Result<OtlpAppend, Outcome>, Refusal> {
-        let body = inflate::inflate(encoding, body, self.limits.otlp_inflated_bytes)?;
+        let body = inflate(encoding, body, self.limits.otlp_inflated_bytes)?;
         let memory = self.memory(body.len() * DERIVED_BYTES_PER_BYTE)?;
         let rules = self.rules(tenant);
         let (derived, tally) = derive(signal, format, &body, &rules, &|_, _| false)?;

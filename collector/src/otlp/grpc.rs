@@ -60,15 +60,7 @@ pub(crate) async fn health(State(app): State<App>, request: Request) -> Response
         .await
         .ok()
         .and_then(|body| message(body.to_bytes(), None).ok());
-    // A HealthCheckRequest is one string, the name of the service, in field 1.
-    let known = asked.is_some_and(|(_, asked)| match asked.split_first() {
-        None => true,
-        Some((0x0a, rest)) => rest
-            .split_first()
-            .is_some_and(|(len, name)| usize::from(*len) == name.len() && SERVICES.contains(&name)),
-        Some(_) => false,
-    });
-    if !known {
+    if !asked.is_some_and(|(_, asked)| knows(&asked)) {
         return refused(&Status {
             http: StatusCode::OK,
             code: code::NOT_FOUND,
@@ -79,6 +71,17 @@ pub(crate) async fn health(State(app): State<App>, request: Request) -> Response
     }
     // HealthCheckResponse: field 1, SERVING or NOT_SERVING.
     answered(&[0x08, if app.is_ready() { 1 } else { 2 }])
+}
+
+/// True for a `HealthCheckRequest` about a service that is here: one string, its name, in field 1.
+pub(crate) fn knows(asked: &[u8]) -> bool {
+    match asked.split_first() {
+        None => true,
+        Some((0x0a, rest)) => rest
+            .split_first()
+            .is_some_and(|(len, name)| usize::from(*len) == name.len() && SERVICES.contains(&name)),
+        Some(_) => false,
+    }
 }
 
 async fn take(app: &App, signal: Signal, request: Request) -> Response {
@@ -119,6 +122,10 @@ async fn taken(app: &App, signal: Signal, request: Request) -> Result<Vec<u8>, S
         app,
         request.into_body(),
         limit_bytes.saturating_add(PREFIX_BYTES),
+        |first| {
+            let len = first.get(1..PREFIX_BYTES)?.first_chunk::<4>()?;
+            Some(u32::from_be_bytes(*len) as usize + PREFIX_BYTES)
+        },
     )
     .await
     .map_err(|refusal| match refusal {
@@ -134,7 +141,10 @@ async fn taken(app: &App, signal: Signal, request: Request) -> Result<Vec<u8>, S
 }
 
 /// Takes the one message out of its frame.
-fn message(mut body: Bytes, compressed: Option<Encoding>) -> Result<(Encoding, Bytes), Refusal> {
+pub(crate) fn message(
+    mut body: Bytes,
+    compressed: Option<Encoding>,
+) -> Result<(Encoding, Bytes), Refusal> {
     if body.len() < PREFIX_BYTES {
         return Err(Refusal::NotOtlp("the call holds no message".into()));
     }
