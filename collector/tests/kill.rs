@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use weighbridge_collector::{Collector, Config, Span, read_range};
 use weighbridge_wire::{
-    Delta, Epoch, Identity, OwnerKey, OwnerKind, Quality, RowKind, RowSet, RowValue, Totals,
-    Window, column,
+    Delta, Epoch, Identity, OperationKey, OwnerKey, OwnerKind, Quality, RowKind, RowSet, RowValue,
+    Totals, Window, column,
 };
 
 const CHILD: &str = "WEIGHBRIDGE_TEST_COLLECTOR_CHILD";
@@ -117,16 +117,24 @@ fn delta(now_unix_ns: u64, seq: u64) -> Delta {
 
 /// True when it was acknowledged.
 fn send(addr: SocketAddr, delta: &Delta) -> bool {
+    post(
+        addr,
+        "/v1/ledger",
+        "application/x-protobuf",
+        &delta.encode(),
+    )
+}
+
+fn post(addr: SocketAddr, path: &str, content_type: &str, body: &[u8]) -> bool {
     let exchange = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let body = delta.encode();
         let head = format!(
-            "POST /v1/ledger HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\
-             content-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\
+             content-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(&[head.as_bytes(), &body].concat())?;
+        stream.write_all(&[head.as_bytes(), body].concat())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
@@ -143,53 +151,67 @@ fn random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-#[test]
-fn killed_again_and_again_totals_end_equal() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let kills = number("WEIGHBRIDGE_TEST_KILLS").unwrap_or(KILLS);
-    let mut seed = number("WEIGHBRIDGE_TEST_SEED").unwrap_or_else(|| {
-        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-        RandomState::new().build_hasher().finish()
-    });
+fn kills() -> u64 {
+    std::env::var("WEIGHBRIDGE_TEST_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS)
+}
+
+/// Now, as the collector's own clock has it; cut to whole seconds.
+fn now_unix_ns(directory: &Path) -> u64 {
+    let modified = std::fs::metadata(directory).unwrap().modified().unwrap();
+    let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_secs() * SECOND_NS
+}
+
+/// Sends number after number to a collector that is killed again and again, and each until it is acknowledged. Returns
+/// how many it sent.
+fn storm(directory: &Path, send: impl Fn(SocketAddr, u64) -> bool + Copy + Send + 'static) -> u64 {
+    let kills = kills();
+    let mut seed = std::env::var("WEIGHBRIDGE_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| {
+            use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+            RandomState::new().build_hasher().finish()
+        });
     println!("{kills} kills, WEIGHBRIDGE_TEST_SEED={seed}");
-    let deltas = kills * DELTAS_PER_KILL;
-    let directory = tempfile::tempdir().unwrap();
-    // Now, as the collector's own clock has it; cut to whole seconds.
-    let modified = std::fs::metadata(directory.path())
-        .unwrap()
-        .modified()
-        .unwrap();
-    let now = modified
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-        * SECOND_NS;
-    let (mut child, mut addr) = start(directory.path());
+    let count = kills * DELTAS_PER_KILL;
+    let (mut child, mut addr) = start(directory);
     let (mut killed, mut unanswered) = (0, 0);
-    for seq in 0..deltas {
-        let delta = delta(now, seq);
+    for seq in 0..count {
         let kill = seq % DELTAS_PER_KILL == DELTAS_PER_KILL / 2;
         if kill {
             killed += 1;
-            // Killed while this delta is on its way: before it came, before its commit, or before its
+            // Killed while this one is on its way: before it came, before its commit, or before its
             // acknowledgement.
-            let for_sender = delta.clone();
             let pause = Duration::from_micros(random(&mut seed) % PAUSE_US_MAX);
-            let sender = std::thread::spawn(move || send(addr, &for_sender));
+            let sender = std::thread::spawn(move || send(addr, seq));
             std::thread::sleep(pause);
             drop(child);
             unanswered += u64::from(!sender.join().unwrap());
-            (child, addr) = start(directory.path());
+            (child, addr) = start(directory);
         }
-        while !send(addr, &delta) {}
+        while !send(addr, seq) {}
         // Its acknowledgement is lost, after every kill and now and then: everything comes twice.
         if kill || seq % 7 == 0 {
-            assert!(send(addr, &delta));
+            assert!(send(addr, seq));
         }
     }
     assert_eq!(killed, kills);
-    println!("{unanswered} of the deltas on their way at a kill were not answered");
+    println!("{unanswered} of those on their way at a kill were not answered");
     drop(child);
+    count
+}
+
+#[test]
+fn killed_again_and_again_totals_end_equal() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = now_unix_ns(directory.path());
+    let deltas = storm(directory.path(), move |addr, seq| {
+        send(addr, &delta(now, seq))
+    });
     let range = read_range(&directory.path().join("data"), Span::default()).unwrap();
     let expected: i64 = (0..deltas)
         .map(|seq| delta(now, seq).rows.accounts_cpu_ns())
@@ -206,4 +228,70 @@ fn killed_again_and_again_totals_end_equal() {
         .flat_map(|folded| folded.rows.of_kind(RowKind::Loss));
     assert_eq!(losses.count(), 0);
     assert_eq!(range.windows.len() as u64, deltas / 10);
+}
+
+/// Half of a trace: shop's request and its call of stock, or stock's answer to it.
+fn spans(now_unix_ns: u64, half: u64) -> String {
+    let (trace, is_answer) = (half / 2 + 1, half % 2 == 1);
+    let end_unix_ns = now_unix_ns + half * 1_000_000;
+    let span = |id: u64, parent: u64, kind: u8, attributes: &str| {
+        let parent = match parent {
+            0 => String::new(),
+            id => format!(r#""parentSpanId":"{:016x}","#, trace << 3 | id),
+        };
+        format!(
+            r#"{{"traceId":"{trace:032x}","spanId":"{:016x}",{parent}"kind":{kind},"name":"GET","startTimeUnixNano":"{}",
+            "endTimeUnixNano":"{end_unix_ns}","attributes":[{attributes}]}}"#,
+            trace << 3 | id,
+            end_unix_ns - 1_000_000
+        )
+    };
+    let text = |key: &str, value: &str| {
+        format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#)
+    };
+    let get = text("http.request.method", "GET");
+    let (service, spans) = if is_answer {
+        let route = text("http.route", "/stock");
+        ("stock", span(3, 2, 2, &format!("{get},{route}")))
+    } else {
+        let (route, peer) = (
+            text("http.route", "/orders"),
+            text("server.address", "stock"),
+        );
+        let request = span(1, 0, 2, &format!("{get},{route}"));
+        let call = span(2, 1, 3, &format!("{get},{peer}"));
+        ("shop", format!("{request},{call}"))
+    };
+    format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{}]}},"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#,
+        text("service.name", service)
+    )
+}
+
+#[test]
+fn killed_again_and_again_every_span_counts_once_and_every_call_is_joined() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = now_unix_ns(directory.path());
+    let halves = storm(directory.path(), move |addr, half| {
+        let body = spans(now, half);
+        post(addr, "/v1/traces", "application/json", body.as_bytes())
+    });
+    let range = read_range(&directory.path().join("data"), Span::default()).unwrap();
+    // Requests by (service, caller's service).
+    let mut ended = std::collections::BTreeMap::new();
+    for folded in &range.windows {
+        for (key, value) in folded.rows.of_kind(RowKind::Operation) {
+            let key = OperationKey::read(key).unwrap();
+            *ended
+                .entry((
+                    folded.service.service.clone(),
+                    key.caller_service.to_string(),
+                ))
+                .or_insert(0) += value.get(column::ENDED).unwrap();
+        }
+    }
+    let traces = i64::try_from(halves / 2).unwrap();
+    let expected = [("shop", "", traces), ("stock", "shop", traces)]
+        .map(|(service, caller, count)| ((service.to_owned(), caller.to_owned()), count));
+    assert_eq!(ended.into_iter().collect::<Vec<_>>(), expected);
 }

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod full_disk;
+mod retention;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,28 @@ fn pool() -> Vec<Delta> {
             })
         })
         .collect()
+}
+
+/// A disk for one engine; opened once.
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<redb::backends::InMemoryBackend>);
+
+impl redb::StorageBackend for Shared {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
 }
 
 /// A store in a process that can be killed: from then on it does nothing any more.

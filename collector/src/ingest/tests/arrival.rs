@@ -42,28 +42,6 @@ fn age(store: &RedbStore, clock: &Clock) {
     while store.age(due, 0).unwrap().more {}
 }
 
-/// A disk for one engine; opened once.
-#[derive(Clone, Debug, Default)]
-struct Shared(Arc<redb::backends::InMemoryBackend>);
-
-impl redb::StorageBackend for Shared {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
-
 fn report(engine: &Engine) -> Vec<u8> {
     let view = engine.view("", 0, u64::MAX).unwrap();
     let document = document::build(view, Span::default()).unwrap();
