@@ -279,6 +279,7 @@ fn operation_reports(
                 .sum_of(&CPU_COLUMNS)
                 .map_or(0.0, |cpu| as_f64(cpu.total));
             let mut report = operation(model, service, id, facts, cpu);
+            hold_bounds(&mut report, facts);
             report.cpu_by_regression = match model.separation(index) {
                 Some(Separation::Told(demands)) => demands
                     .get(id)
@@ -300,6 +301,36 @@ fn operation_reports(
         .into_iter()
         .map(|(_, operation)| operation)
         .collect()
+}
+
+/// Where CPU is estimated, the interval holds the bounds of the estimate too: what cannot be told apart may have been
+/// none of this operation's, or all of it.
+fn hold_bounds(report: &mut OperationReport, facts: &OperationFacts) {
+    let sum = |column| facts.all.total(column).map(as_f64);
+    let (Some(low), Some(high), Some(cpu)) = (
+        sum(column::CPU_LOW_NS),
+        sum(column::CPU_HIGH_NS),
+        facts.all.sum_of(&CPU_COLUMNS),
+    ) else {
+        return;
+    };
+    let estimated = cpu.by_quality.get(&QualityWord::Estimated).copied();
+    let (all, estimated) = (as_f64(cpu.total), as_f64(estimated.unwrap_or_default()));
+    let bounds = [low, high].map(|bound| all - estimated + bound);
+    // An estimate is CPU of the handler; there is nothing to tell its classes apart by.
+    for figure in [
+        &mut report.cpu_per_request.handler,
+        &mut report.cpu_per_request.total,
+        &mut report.cpu_cores,
+    ] {
+        let Some(value) = figure.value.filter(|value| *value > 0.0 && all > 0.0) else {
+            continue;
+        };
+        let [low, high] = bounds.map(|bound| value * bound / all);
+        figure.low = Some(figure.low.unwrap_or(value).min(low));
+        figure.high = Some(figure.high.unwrap_or(value).max(high));
+        figure.interval_absent_reason = None;
+    }
 }
 
 fn operation(

@@ -1,0 +1,152 @@
+//! Services with the agent and without, in one report.
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use weighbridge_wire::{EdgeKey, Quality, side};
+
+use super::*;
+use crate::document;
+use crate::otlp::{Format, Signal};
+use crate::span::Span;
+use crate::store::Encoding;
+use crate::testing::otlp::{SpanSpec, traces};
+
+/// Windows of the OTLP service, 10 s each.
+const WINDOWS: u64 = 40;
+const LEN_NS: u64 = 10 * SECOND_NS;
+
+/// A reading of the counter of CPU: 0.2 s a window.
+fn metrics(n: u64) -> Value {
+    let attribute = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    json!({"resourceMetrics": [{
+        "resource": {"attributes": [attribute("service.name", "stock"), attribute("service.instance.id", "one")]},
+        "scopeMetrics": [{"metrics": [{"name": "process.cpu.time", "unit": "s", "sum": {
+            "aggregationTemporality": 2, "isMonotonic": true,
+            "dataPoints": [{
+                "startTimeUnixNano": START_UNIX_NS.to_string(),
+                "timeUnixNano": (START_UNIX_NS + n * LEN_NS).to_string(),
+                "asDouble": 0.2 * n as f64,
+            }],
+        }}]}],
+    }]})
+}
+
+async fn send_otlp(engine: &Engine, signal: Signal, format: Format, body: Vec<u8>) {
+    let outcome = engine
+        .ingest_otlp(
+            &"".into(),
+            signal,
+            format,
+            Encoding::Identity,
+            body.into(),
+            &|_| true,
+        )
+        .await
+        .unwrap();
+    assert_eq!(outcome.tally.rejected(), 0, "{outcome:?}");
+}
+
+/// One request of a browser's at stock, and one of store's, whose span never comes: store has the agent.
+fn requests(n: u64) -> Vec<SpanSpec> {
+    let at = |id: u64, route: &str, wall_ns: u64| {
+        let mut span = SpanSpec::server(id)
+            .with("http.request.method", "GET")
+            .with("http.route", route);
+        span.trace = u128::from(id);
+        span.end_unix_ns = START_UNIX_NS + n * LEN_NS + 5 * SECOND_NS;
+        span.start_unix_ns = span.end_unix_ns - wall_ns;
+        span
+    };
+    let mut called = at(1_000 + n, "/stock/{sku}", 30_000_000);
+    called.parent = 7;
+    vec![called, at(2_000 + n, "/health", 1_000_000)]
+}
+
+fn store_calls_stock(seq: u64) -> Delta {
+    let mut spec = DeltaSpec::new(1, seq)
+        .service("store")
+        .start(START_UNIX_NS + seq * LEN_NS);
+    spec.len_ns = LEN_NS;
+    let mut delta = spec.delta();
+    let key = EdgeKey {
+        side: side::CALLER.into(),
+        mode: "sync".into(),
+        transport: "http".into(),
+        component: "".into(),
+        operation: "GET /".into(),
+        class: "".into(),
+        peer_service: "".into(),
+        peer_operation: "".into(),
+        call_id: "0000000000000001".into(),
+        peer: "stock".into(),
+        target: "GET /stock/{sku}".into(),
+        origin_service: "store".into(),
+        origin_operation: "GET /".into(),
+    };
+    let value = RowValue::new()
+        .with(column::REQUEST_MESSAGES, 1)
+        .with(column::RESPONSE_MESSAGES, 1);
+    delta.rows.add(key.row_key(Quality::Measured), &value);
+    delta
+}
+
+#[tokio::test]
+async fn services_with_and_without_the_agent_stand_in_one_report_with_the_bounds_of_what_is_estimated()
+ {
+    let clock = Clock::fixed(START_UNIX_NS + (WINDOWS + 1) * LEN_NS);
+    let engine = Engine::start(
+        Arc::new(MemoryStore::new(1_000)),
+        limits(),
+        clock,
+        Metrics::new(),
+    )
+    .unwrap();
+    for n in 0..WINDOWS {
+        send(&engine, &store_calls_stock(n)).await.unwrap();
+        let spans = traces("stock", requests(n)).encode_to_vec();
+        send_otlp(&engine, Signal::Traces, Format::Protobuf, spans).await;
+        let body = serde_json::to_vec(&metrics(n)).unwrap();
+        send_otlp(&engine, Signal::Metrics, Format::Json, body).await;
+    }
+    let view = engine.view("", 0, u64::MAX).unwrap();
+    let built = document::build(view, Span::default()).unwrap();
+    let report: Value = serde_json::from_slice(&document::json(&built).unwrap()).unwrap();
+    engine.stop();
+
+    let service = |name: &str| {
+        let services = report["services"].as_array().unwrap();
+        let found = services.iter().find(|service| service["service"] == name);
+        found
+            .unwrap_or_else(|| panic!("no {name}: {services:#?}"))
+            .clone()
+    };
+    let (store, stock) = (service("store"), service("stock"));
+    assert_eq!(
+        store["operations"][0]["cpu_per_request"]["total"]["quality"][0]["quality"],
+        "measured"
+    );
+    let operations = stock["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), 2);
+    for operation in operations {
+        for figure in [
+            &operation["cpu_per_request"]["total"],
+            &operation["cpu_cores"],
+        ] {
+            assert_eq!(figure["quality"][0]["quality"], "estimated", "{figure}");
+            let [low, value, high] =
+                ["low", "value", "high"].map(|key| figure[key].as_f64().unwrap());
+            // Both rise and fall together, so each may have been none or all of it.
+            assert!(low <= value * 0.01 && value < high, "{figure}");
+        }
+        let high = operation["cpu_per_request"]["total"]["high"]
+            .as_f64()
+            .unwrap();
+        // Less the first window, before which there is no reading.
+        assert!(high >= 0.19e9, "not all of 0.2 s a request: {high}");
+    }
+    // The agent's call ends at the service that its peer is named as.
+    let edges = report["edges"].as_array().unwrap();
+    assert_eq!(edges.len(), 1, "{edges:#?}");
+    assert_eq!(edges[0]["from"]["service"], "store");
+    assert_eq!(edges[0]["to"]["service"], "stock");
+}
