@@ -167,6 +167,7 @@ fn now_unix_ns(directory: &Path) -> u64 {
 
 /// Sends number after number to a collector that is killed again and again, and each until it is acknowledged. Returns
 /// how many it sent.
+#[allow(clippy::print_stdout)] // the seed and what came of it
 fn storm(directory: &Path, send: impl Fn(SocketAddr, u64) -> bool + Copy + Send + 'static) -> u64 {
     let kills = kills();
     let mut seed = std::env::var("WEIGHBRIDGE_TEST_SEED")

@@ -140,3 +140,44 @@ impl Parked {
         keys
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::derived::NONE;
+
+    #[test]
+    fn at_most_so_many_wait_and_the_longest_waiting_go_first() {
+        let want = |key| Want {
+            key,
+            root: 1,
+            subject: 0,
+            op: NONE,
+            call: NONE,
+            window_s: 0,
+            wall_ns: 1,
+            start_unix_ns: 0,
+            request_bytes: NONE,
+            response_bytes: NONE,
+            flags: 0,
+            retries: 0,
+        };
+        let mut parked = Parked::default();
+        let most = WAITING_MAX as u64;
+        let park = |parked: &mut Parked, key| parked.park(want(key), Duration::from_secs(key));
+        assert_eq!((1..=most).map(|key| park(&mut parked, key)).sum::<u64>(), 0);
+        assert_eq!(
+            (most + 1..=most + 10)
+                .map(|key| park(&mut parked, key))
+                .sum::<u64>(),
+            10
+        );
+        assert_eq!(parked.len(), WAITING_MAX);
+        let mut woken = Vec::new();
+        (1..=10).for_each(|key| parked.take(key, &mut woken));
+        assert_eq!(woken, []);
+        (11..=most + 10).for_each(|key| parked.take(key, &mut woken));
+        assert_eq!(woken.len(), WAITING_MAX);
+        assert_eq!(parked.len(), 0);
+    }
+}

@@ -1,5 +1,6 @@
 //! Halves in any order, late, and over restarts.
 
+mod clocks;
 mod disk;
 
 use std::collections::BTreeMap;

@@ -78,3 +78,46 @@ async fn when_there_is_room_again_everything_goes_on() {
     assert_eq!(found, expected(&deltas));
     assert!(losses.is_empty(), "{losses:?}");
 }
+
+#[tokio::test]
+async fn spans_that_a_failing_disk_did_not_take_are_refused_and_not_counted() {
+    use prost::Message as _;
+
+    use crate::otlp::{Format, Signal};
+    use crate::testing::otlp::{SpanSpec, traces};
+
+    // In the commit: at its first write and at its sync.
+    for fail_after in [0, 2] {
+        let disk = Disk::default();
+        let store = {
+            let disk = disk.clone();
+            RedbStore::open_backend(1_000, move || disk.open()).unwrap()
+        };
+        let engine = start(Arc::new(store));
+        let tenant: Arc<str> = "".into();
+        let send = async |id| {
+            let spans = vec![SpanSpec::server(id).with("http.route", "/")];
+            let body = traces("shop", spans).encode_to_vec().into();
+            let (traces, format) = (Signal::Traces, Format::Protobuf);
+            engine
+                .ingest_otlp(&tenant, traces, format, Encoding::Identity, body, &|_| true)
+                .await
+        };
+        send(1).await.unwrap();
+        disk.fail_after(fail_after);
+        assert_eq!(send(2).await.unwrap_err(), Refusal::StoreFailed);
+        assert!(!engine.is_healthy());
+        assert_eq!(send(3).await.unwrap_err(), Refusal::StoreFailed);
+        disk.repair();
+        eventually("the store takes writes again", || engine.is_healthy()).await;
+        // Its sender sends it again.
+        send(2).await.unwrap();
+        let ended: i64 = totals(&engine)
+            .0
+            .values()
+            .flat_map(|rows| rows.of_kind(RowKind::Operation))
+            .filter_map(|(_, value)| value.get(column::ENDED))
+            .sum();
+        assert_eq!(ended, 2, "fails after {fail_after} changes");
+    }
+}

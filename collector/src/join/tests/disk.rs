@@ -7,9 +7,9 @@ use crate::join::Joiner;
 use crate::otlp::derive::Rules;
 use crate::store::FoldBatch;
 
-const RULES_WINDOW_NS: u64 = 10 * SECOND_NS;
+pub(super) const RULES_WINDOW_NS: u64 = 10 * SECOND_NS;
 
-fn derive(service: &str, spans: Vec<SpanSpec>) -> crate::otlp::derived::Derived {
+pub(super) fn derive(service: &str, spans: Vec<SpanSpec>) -> crate::otlp::derived::Derived {
     let rules = Rules {
         tenant: "".into(),
         window_ns: RULES_WINDOW_NS,
