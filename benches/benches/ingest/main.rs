@@ -505,8 +505,9 @@ fn overload(report: &mut Report) -> Outcome<()> {
         Figure::new("memory offered ten times what it can take", server.peak_mib()?, "MiB")
             .at_most(256.0)
             .note(format!(
-                "10 s at {:.0} spans/s where {most:.0} are taken in; {taken} requests taken in, {refused} refused, all \
-                 answered, none sent again",
+                "{:.0} spans/s due for 10 s where {most:.0} are taken in; {:.0} came through the connections, the rest they \
+                 held back; {taken} requests taken in, {refused} refused, all answered, none sent again",
+                most * 10.0,
                 (taken + refused) as f64 * SPANS as f64 / told.seconds.get()
             )),
     );
