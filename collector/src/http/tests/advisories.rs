@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http::openapi;
+use crate::testing::otlp::{SpanSpec, traces};
 
 const READ: &str = "read-read-read-read";
 const INGEST: &str = "ingest-ingest-ingest";
@@ -241,15 +242,25 @@ async fn a_token_of_one_tenant_opens_nothing_of_another_and_sends_only_its_servi
     let refused = send(INGEST, "warehouse", 2).await;
     assert_eq!(refused.status, 403);
     assert!(refused.text().contains("`services`"), "{}", refused.text());
+    // The same for spans.
+    let bearer = format!("Bearer {INGEST}");
+    for (service, status) in [("store", 200), ("warehouse", 403)] {
+        let spans = vec![SpanSpec::server(1).with("http.route", "/")];
+        let body = traces(service, spans).encode_to_vec();
+        let headers = [PROTOBUF, ("authorization", bearer.as_str())];
+        let answer = request(running.http_addr, "POST /v1/traces", &headers, &body).await;
+        assert_eq!(answer.status, status, "{service}: {}", answer.text());
+    }
     assert_eq!(send(OTHER, "warehouse", 2).await.status, 200);
     for (secret, service) in [(READ, "store"), (OTHER, "warehouse")] {
         let answer = ask(&running, "GET /api/v1/range", Some(secret), "text/plain").await;
         let range = FoldedRange::decode(&answer.body).unwrap();
-        let names: Vec<_> = range
+        let mut names: Vec<_> = range
             .windows
             .iter()
             .map(|w| w.service.service.as_str())
             .collect();
+        names.dedup();
         assert_eq!(names, [service]);
     }
 }
