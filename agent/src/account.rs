@@ -139,6 +139,15 @@ pub(crate) fn enter_class(class: Class) -> InClass {
     }
 }
 
+/// Books to `class` what passed since the last reading, and goes on in the class that is current: for work of which
+/// only its end tells whether it was worth a reading.
+#[inline]
+pub(crate) fn was_in_class(class: Class) {
+    if crate::state::measuring() {
+        thread::was_in_class(class);
+    }
+}
+
 /// Takes the reading that leaving a class soon left out.
 #[inline]
 pub(crate) fn have_left() {

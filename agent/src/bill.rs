@@ -4,6 +4,7 @@
 //! has been flushed after that or is gone, and its last child has ended or [`CHILD_PATIENCE_NS`] has passed.
 //! Then its histograms and `ended` are recorded. Costs after that are booked all the same, and counted as late.
 
+mod callee;
 mod calls;
 mod close;
 mod entrance;
@@ -14,6 +15,7 @@ mod waiting;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use callee::Callee;
 use calls::Calls;
 #[allow(
     unused_imports,
@@ -33,8 +35,7 @@ use crate::entities::Touched;
 use crate::layer::unweighed;
 use crate::ledger::limits::CLASSES_PER_OPERATION_MAX;
 use crate::ledger::{
-    Cost, EdgeFigures, EdgeName, EntityName, OperationName, OperationRow, Place, Shard, Spent,
-    Wanted, ledger,
+    Cost, EntityName, OperationName, OperationRow, Place, Shard, Spent, Wanted, ledger,
 };
 use crate::propagation::{Trace, TraceContext};
 use crate::state;
@@ -118,7 +119,7 @@ struct State {
     /// The names for which there was no room.
     wanted: Option<Box<Wanted>>,
     /// The callee's side of the edge over which the request came, recorded when the bill closes.
-    callee: Option<(Arc<EdgeName>, EdgeFigures)>,
+    callee: Option<Callee>,
     /// Present on HTTP/2.
     http2: Option<Http2Weight>,
     /// Keys of entities that it touched.
@@ -254,13 +255,6 @@ impl Bill {
         }
     }
 
-    /// Adds to the figures of the edge over which the request came.
-    pub(crate) fn with_callee(&self, change: impl FnOnce(&mut EdgeFigures)) {
-        if let Some((_, figures)) = &mut lock(&self.state).callee {
-            change(figures);
-        }
-    }
-
     /// Books a cost, and closes the bill if that is all that it waited for. `booked` runs with the shard
     /// locked. `stretch` is given when a call was under way in it.
     pub(crate) fn book(
@@ -341,8 +335,8 @@ impl Bill {
         if self.is_closed() || before.id == row.id {
             return;
         }
-        if let Some((edge, _)) = &mut state.callee {
-            *edge = ledger().edge(&edge.edge, &row.name, origin);
+        if let Some(callee) = &mut state.callee {
+            callee.edge = ledger().edge(&callee.edge.edge, &row.name, origin);
         }
         let mut shard = ledger().shard(account::shard_here());
         let start = shard.offset_ns(self.start_ns);
@@ -398,8 +392,8 @@ impl Bill {
                 return;
             }
             state.answer();
-            if let Some((_, figures)) = &mut state.callee {
-                figures.response_body_bytes += body_bytes;
+            if let Some(callee) = &mut state.callee {
+                callee.add_response_bytes(body_bytes);
             }
         });
     }
@@ -447,8 +441,8 @@ impl Bill {
             *ended = outcome;
         }
         state.answer();
-        if let Some((_, figures)) = &mut state.callee {
-            figures.response_body_bytes += body_bytes;
+        if let Some(callee) = &mut state.callee {
+            callee.add_response_bytes(body_bytes);
         }
     }
 

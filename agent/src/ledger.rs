@@ -24,7 +24,7 @@ pub(crate) use names::{
 pub(crate) use region::{RegionId, Regions, TOO_DEEP, Untold};
 pub(crate) use rotate::{ProcessGauges, Rotation};
 use shard::Common;
-pub(crate) use shard::Shard;
+pub(crate) use shard::{Exchange, Shard, Socket};
 
 use crate::bill::Bill;
 use crate::entities::KeyHash;

@@ -39,7 +39,7 @@ pub use columns::{ALL_COLUMNS, ColumnInfo, Merge, Unit, column};
 pub use decode::DecodeError;
 pub use delta::{Delta, Epoch, Identity, Tombstone, Totals, Window};
 pub use folded::{FoldedRange, FoldedWindow, ServiceId};
-pub use histogram::Histogram;
+pub use histogram::{Hints, Histogram};
 pub use keys::{
     ALL_ROW_KINDS, CallShapeKey, CallStepKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey,
     EntitySizeKey, ExemplarKey, LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind,

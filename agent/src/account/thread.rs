@@ -517,6 +517,18 @@ pub(super) fn come_back_soon(class: Class) {
     });
 }
 
+/// Books to `class` what passed since the last reading, unless an owner's class is left soon or keeps everything.
+#[inline]
+pub(super) fn was_in_class(class: Class) {
+    let _ = THREAD.try_with(|thread| {
+        let current = thread.class.get();
+        if thread.has_owner() && current != Class::Store && thread.booking.get() == current {
+            thread.booking.set(class);
+            thread.turn_class(current);
+        }
+    });
+}
+
 /// Takes the reading that [`come_back_soon`] left out, if nobody has since.
 #[inline]
 pub(super) fn have_come_back() {

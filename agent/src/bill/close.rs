@@ -9,7 +9,7 @@ use super::{Bill, Outcome, State, waiting};
 use crate::account;
 use crate::clock;
 use crate::ledger::limits::CHILD_PATIENCE_NS;
-use crate::ledger::{Cost, Direction, Shard, Wanted, Weight, ledger};
+use crate::ledger::{Cost, Direction, Exchange, Shard, Socket, Wanted, Weight, ledger};
 use crate::sync::lock;
 
 impl Bill {
@@ -101,17 +101,9 @@ impl Bill {
         cell.peak_live_sum_bytes += state.peak_live_bytes;
         let distribution = shard.distributions.entry(row.name.id).or_default();
         // A negative sum (a clock's correction larger than the request) has no bucket but the lowest.
-        let request_cpu = match state.shared {
-            None => &mut distribution.request_cpu,
-            Some(_) => &mut distribution.shared_request_cpu,
-        };
-        request_cpu.record(u64::try_from(state.cost.own_ns()).unwrap_or(0));
-        let wall = if self.root {
-            &mut distribution.root_wall
-        } else {
-            &mut distribution.called_wall
-        };
-        wall.record(wall_ns);
+        let own_ns = u64::try_from(state.cost.own_ns()).unwrap_or(0);
+        distribution.record_cpu(own_ns, state.shared.is_some());
+        distribution.record_wall(wall_ns, self.root);
         let operation = row.name.id;
         if let Some(keys) = state.keys.take() {
             keys.close(shard);
@@ -130,10 +122,33 @@ fn close_edge(
     shard: &mut Shard,
     wanted: Option<Wanted>,
 ) {
+    // Before the figures are taken, whose bytes it counts.
     let http2_weight = state.take_edge_weight();
-    let Some((edge, figures)) = &mut state.callee else {
+    let Some(callee) = &mut state.callee else {
         return;
     };
+    if let Some((request_bytes, response_bytes)) = callee.plain()
+        && state.http2.is_none()
+        && wanted.is_none()
+        && state.messages == [0; 2]
+    {
+        let socket = state.socket_seen.then(|| Socket {
+            protocol_ns: state.cost.class_ns(Class::Protocol),
+            io_ns: state.cost.class_ns(Class::Io),
+        });
+        shard.exchange(
+            &callee.edge,
+            &Exchange {
+                request_bytes,
+                response_bytes,
+                socket,
+                wall_ns,
+                is_error: outcome == Outcome::Error,
+            },
+        );
+        return;
+    }
+    let figures = &mut callee.take();
     figures.wall_ns = Some(wall_ns);
     // Encoding and decoding of the request's own messages were added as they happened: the class columns
     // also hold those of messages that the request sent on. Without our socket the rest is unknown.
@@ -164,7 +179,7 @@ fn close_edge(
         }
     }
     if !figures.sizes.is_empty() {
-        shard.edge(edge, figures, &figures.sizes);
+        shard.edge(&callee.edge, figures, &figures.sizes);
         return;
     }
     let both = [request, response];
@@ -175,5 +190,5 @@ fn close_edge(
         (_, 1) => &both[1..],
         _ => &[],
     };
-    shard.edge(edge, figures, sizes);
+    shard.edge(&callee.edge, figures, sizes);
 }

@@ -30,10 +30,10 @@ impl Http2Weight {
 impl State {
     /// The weight since the last call, to be added to the row.
     pub(super) fn take_http2_weight(&mut self) -> i64 {
-        let (Some(http2), Some((_, figures))) = (&mut self.http2, &self.callee) else {
+        let (Some(http2), Some(callee)) = (&mut self.http2, &self.callee) else {
             return 0;
         };
-        let bytes = http2.body_bytes + figures.request_body_bytes + figures.response_body_bytes;
+        let bytes = http2.body_bytes + callee.body_bytes();
         let weight = frame_weight(1 + http2.header_frames, bytes);
         weight - std::mem::replace(&mut http2.booked, weight)
     }
@@ -48,8 +48,8 @@ impl State {
 
     /// The head of the answer is there.
     pub(super) fn answer(&mut self) {
-        if let Some((_, figures)) = &mut self.callee {
-            figures.response_messages = 1;
+        if let Some(callee) = &mut self.callee {
+            callee.answer();
         }
         self.count_header_frame();
     }
@@ -89,17 +89,21 @@ impl Bill {
         let State {
             callee, messages, ..
         } = &mut *state;
-        let Some((_, figures)) = callee else { return };
-        let (seen, count) = match direction {
-            Direction::Request => (&mut messages[0], &mut figures.request_messages),
-            Direction::Response => (&mut messages[1], &mut figures.response_messages),
+        let Some(callee) = callee else { return };
+        let seen = match direction {
+            Direction::Request => &mut messages[0],
+            Direction::Response => &mut messages[1],
         };
         if *seen > 0 {
-            *count += 1;
+            match direction {
+                Direction::Request => callee.add_request_message(),
+                Direction::Response => callee.add_response_message(),
+            }
         }
         *seen += 1;
-        figures.sizes.push((direction, bytes));
-        if figures.sizes.len() >= MESSAGES_HELD && self.is_recorded() {
+        let sizes = &mut callee.more().sizes;
+        sizes.push((direction, bytes));
+        if sizes.len() >= MESSAGES_HELD && self.is_recorded() {
             self.record_edge_so_far(&mut state);
         }
     }
@@ -109,14 +113,14 @@ impl Bill {
         let weight = state.take_http2_weight();
         shard.operation(self.row(state)).http2_weight += weight;
         let weight = state.take_edge_weight();
-        let Some((edge, figures)) = &mut state.callee else {
+        let Some(callee) = &mut state.callee else {
             return;
         };
-        let mut figures = std::mem::take(figures);
+        let mut figures = callee.take();
         figures.http2_weight = weight;
         if let Some(http2) = &mut state.http2 {
             http2.body_bytes += figures.request_body_bytes + figures.response_body_bytes;
         }
-        shard.edge(edge, &figures, &figures.sizes);
+        shard.edge(&callee.edge, &figures, &figures.sizes);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 
 use super::entrance::{Entrance, EntranceNames};
-use super::{Arrival, Bill, Http2Weight, State};
+use super::{Arrival, Bill, Callee, Http2Weight, State};
 use crate::ledger::{Cost, EdgeFigures, EdgeId, ledger};
 use crate::propagation::{Trace, TraceContext};
 use crate::{account, clock, state};
@@ -158,13 +158,9 @@ impl Bill {
                 children: 0,
                 waiting: false,
                 wanted: entrance.wanted,
-                callee: entrance.callee.map(|edge| {
-                    let one = || EdgeFigures {
-                        request_messages: 1,
-                        ..EdgeFigures::default()
-                    };
-                    (edge, opening.figures.map_or_else(one, std::mem::take))
-                }),
+                callee: entrance
+                    .callee
+                    .map(|edge| Callee::new(edge, opening.figures.map(std::mem::take))),
                 http2: opening.http2.then(Http2Weight::default),
                 keys: None,
                 messages: [0; 2],

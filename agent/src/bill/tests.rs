@@ -4,6 +4,7 @@ use weighbridge_wire::{Class, DistributionKey, Quality, RowKind, SeriesKey, colu
 
 use super::*;
 use crate::account::{Account, enter};
+use crate::ledger::EdgeFigures;
 use crate::ledger::limits::CHILD_PATIENCE_NS;
 use crate::testing::{Books, burn, figure, on_thread};
 

@@ -37,7 +37,7 @@ pin_project! {
                 && let Some(rest) = this.inner.size_hint().exact()
                 && rest > 0
             {
-                bill.with_callee(|figures| figures.request_body_bytes += rest);
+                bill.add_request_bytes(rest);
             }
         }
     }
@@ -69,7 +69,7 @@ impl<B: Body> Body for RequestBody<B> {
                 Some(Ok(frame)) => {
                     if let (Some(bill), Some(data)) = (&this.bill, frame.data_ref()) {
                         let bytes = data.remaining() as u64;
-                        bill.with_callee(|figures| figures.request_body_bytes += bytes);
+                        bill.add_request_bytes(bytes);
                         if let Some(messages) = this.messages {
                             messages
                                 .pass(data, |bytes| bill.count_message(Direction::Request, bytes));
@@ -199,7 +199,7 @@ impl<B: Body> Body for ResponseBody<B> {
                     if let Some(data) = frame.data_ref() {
                         let bytes = data.remaining() as u64;
                         if bill.tells_at_once() {
-                            bill.with_callee(|figures| figures.response_body_bytes += bytes);
+                            bill.add_response_bytes(bytes);
                         } else {
                             *this.bytes += bytes;
                         }

@@ -75,7 +75,12 @@ where
             Ok(response) => {
                 let mut outcome = Outcome::Ok;
                 if let Some(bill) = carrier.bill() {
-                    outcome = outcome::of_head(response.status(), response.headers());
+                    // Only gRPC tells its own status beside that of HTTP.
+                    outcome = if bill.counts_messages() {
+                        outcome::of_head(response.status(), response.headers())
+                    } else {
+                        outcome::of_status(response.status())
+                    };
                     if bill.tells_at_once() {
                         bill.answered();
                     }

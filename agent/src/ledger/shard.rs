@@ -1,6 +1,7 @@
 //! One of the tables that threads add to. Which shard a cost lands in does not matter: rotation merges them.
 
 mod common;
+mod exchange;
 mod packed;
 mod paged;
 
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use weighbridge_wire::{Histogram, Sketch, side};
+use weighbridge_wire::{Hints, Histogram, Sketch, side};
 
 use super::cost::Cost;
 use super::edge::{
@@ -20,6 +21,7 @@ use super::shapes::{ShapeCell, Shapes};
 use crate::entities::{Busiest, Distinct, KEY_SKETCH_HASHES, KeyHash};
 use crate::shape::Shape;
 pub(crate) use common::{Common, Losses, Merged};
+pub(crate) use exchange::{Exchange, Socket};
 pub(crate) use packed::Packed;
 use packed::{Figures, Show};
 use paged::Cell;
@@ -65,6 +67,8 @@ pub(crate) struct DistributionCell {
     pub(crate) called_wall: Histogram,
     /// Of those at which their chain began.
     pub(crate) root_wall: Histogram,
+    cpu_hints: Hints,
+    wall_hints: Hints,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +177,28 @@ impl Cell for OperationCell {
 }
 
 impl DistributionCell {
+    /// Records what a request's own polls cost; `shared` if it got shares of common work.
+    #[inline]
+    pub(crate) fn record_cpu(&mut self, own_ns: u64, shared: bool) {
+        let histogram = if shared {
+            &mut self.shared_request_cpu
+        } else {
+            &mut self.request_cpu
+        };
+        histogram.record_with(own_ns, &mut self.cpu_hints);
+    }
+
+    /// Records how long a request took; `root` if its chain began with it.
+    #[inline]
+    pub(crate) fn record_wall(&mut self, wall_ns: u64, root: bool) {
+        let histogram = if root {
+            &mut self.root_wall
+        } else {
+            &mut self.called_wall
+        };
+        histogram.record_with(wall_ns, &mut self.wall_hints);
+    }
+
     fn absorb(&mut self, other: &Self) {
         self.request_cpu.merge(&other.request_cpu);
         self.shared_request_cpu.merge(&other.shared_request_cpu);
@@ -365,8 +391,6 @@ impl EdgeCell {
         if sizes.is_empty() {
             return;
         }
-        // A message without a body still has a head to frame and a socket call to pay.
-        const HEAD_BYTES: u64 = 200;
         let sent = if caller {
             Direction::Request
         } else {
@@ -402,6 +426,9 @@ impl EdgeCell {
         }
     }
 }
+
+/// A message without a body still has a head to frame and a socket call to pay.
+const HEAD_BYTES: u64 = 200;
 
 /// A cost that is shared out by weight, and the weight of those that have not had their share.
 struct Rest(Option<i64>, u64);

@@ -62,6 +62,8 @@ pub(super) enum Phase {
     Head,
     /// Between the head of a request and the end of its response.
     Request,
+    /// The same of a request that has no body: nothing of it is still to come.
+    Bodyless,
     /// Keep-alive: nothing of the next head has come.
     Idle,
     /// HTTP/2, for good.
@@ -99,9 +101,25 @@ impl Served {
     }
 
     /// A request's head has been read: from the socket, or from what was read with the request before it.
-    pub(super) fn head_is_complete(&self) {
-        self.pass(Phase::Head, Phase::Request);
-        self.pass(Phase::Idle, Phase::Request);
+    pub(super) fn head_is_complete(&self, bodyless: bool) {
+        let to = if bodyless {
+            Phase::Bodyless
+        } else {
+            Phase::Request
+        };
+        self.pass(Phase::Head, to);
+        self.pass(Phase::Idle, to);
+    }
+
+    /// The response to a request has ended.
+    pub(super) fn answer_is_complete(&self) {
+        self.pass(Phase::Request, Phase::Idle);
+        self.pass(Phase::Bodyless, Phase::Idle);
+    }
+
+    /// True when the connection itself is about to read, and most often nothing has come.
+    pub(super) fn may_read_nothing(&self) -> bool {
+        (self.is(Phase::Idle) || self.is(Phase::Bodyless)) && is_working()
     }
 
     /// True when the connection speaks HTTP/2: its protocol and io are apportioned, not measured by request.

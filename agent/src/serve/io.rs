@@ -75,13 +75,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for WeighedIo<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let io = enter_class(Class::Io);
+        // The connection reads when a poll begins, and again to see whether the client is still there. For most of
+        // that nothing has come, and a socket that is known to be empty is not asked: two readings of the clock
+        // would cost more. So the piece is the read's where it has read.
+        let io = (!self.served.may_read_nothing()).then(|| enter_class(Class::Io));
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if poll.is_pending() {
+        match io {
             // Nothing to parse: the poll ends, or the handler's goes on.
-            io.leave_soon();
-        } else {
-            drop(io);
+            Some(io) if poll.is_pending() => io.leave_soon(),
+            Some(io) => drop(io),
+            None if poll.is_ready() => account::was_in_class(Class::Io),
+            None => {}
         }
         if buf.filled().len() > before {
             self.served.pass(Phase::Idle, Phase::Head);

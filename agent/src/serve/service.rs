@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Served;
-use super::connection::{Arrived, Phase};
+use super::connection::Arrived;
 use crate::layer::outcome_of_head;
 use crate::state;
 
@@ -65,7 +65,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let served = self.served.of_request();
-        served.head_is_complete();
+        served.head_is_complete(request.body().is_end_stream());
         let extensions = request.extensions_mut();
         let measuring = state::measuring();
         if extensions.is_empty() && measuring && !served.is_http2() {
@@ -188,7 +188,7 @@ pin_project! {
     impl<B> PinnedDrop for Answer<B> {
         fn drop(this: Pin<&mut Self>) {
             if let Some(served) = &this.served {
-                served.pass(Phase::Request, Phase::Idle);
+                served.answer_is_complete();
             }
         }
     }

@@ -80,6 +80,7 @@ fn no_figure_is_lost_by_packing() {
         shared_request_cpu: histogram.clone(),
         called_wall: Histogram::new(),
         root_wall: histogram,
+        ..DistributionCell::default()
     });
     let size = |direction, class| SizeCell {
         direction,
