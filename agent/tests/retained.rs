@@ -76,6 +76,16 @@ fn assert_retains(delta: &Delta, operation: &str, class: &str, expected: usize) 
     );
 }
 
+/// Samples that found no room.
+fn lost(delta: &Delta) -> i64 {
+    delta
+        .rows
+        .of_kind(RowKind::Loss)
+        .filter(|(key, _)| &*key.parts[0] == "agent.retained")
+        .map(|(_, row)| figure(row, column::LOST))
+        .sum()
+}
+
 #[test]
 fn what_an_operation_left_behind_is_found_by_sampling() {
     let ledger = Ledger::new();
@@ -154,11 +164,10 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         .map(|(_, row)| figure(row, column::RETAINED_BYTES))
         .unwrap();
     assert!((owner - 8 * MIB as i64).abs() < 2 * MIB as i64, "{owner}");
-    let lost = delta
-        .rows
-        .of_kind(RowKind::Loss)
-        .any(|(key, _)| &*key.parts[0] == "agent.retained");
-    assert!(!lost, "the table had room");
+    // The table had room. Where addresses fall is the allocator's choice (a sanitizer's own is less even), and a place
+    // with eight neighbours takes no ninth.
+    let lost = lost(&delta);
+    assert!(lost <= 8, "{lost} were lost");
 
     // All is freed: the next window says so, for operations that did nothing in it too.
     HELD.lock().unwrap().clear();
@@ -174,12 +183,7 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
     }));
     assert!(agent.flush(PATIENCE));
     let delta = last(&ledger);
-    let lost: i64 = delta
-        .rows
-        .of_kind(RowKind::Loss)
-        .filter(|(key, _)| &*key.parts[0] == "agent.retained")
-        .map(|(_, row)| figure(row, column::LOST))
-        .sum();
+    let lost = lost(&delta);
     let expected = 32.0 * 1024.0 * (1.0 - (-1.0_f64).exp());
     let kept = figure(
         &row(&delta, "JOB floods", "").unwrap(),
