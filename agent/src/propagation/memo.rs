@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::hash::Hasher as _;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use rustc_hash::FxHasher;
 
@@ -67,16 +68,23 @@ pub(super) fn push_party(out: &mut String, party: &Party) {
 }
 
 /// The hop of this text, read by `read` unless this thread has read it lately.
-pub(super) fn hop(text: &str, read: impl FnOnce() -> Option<Hop>) -> Option<Hop> {
-    HOPS.try_with(|seen| recall(seen, text, read))
-        .unwrap_or_default()
+pub(super) fn hop(text: &str, read: impl Fn() -> Option<Hop>) -> Option<Hop> {
+    remembered(&HOPS, text, read)
 }
 
-/// The party of this text.
-pub(super) fn party(text: &str, read: impl FnOnce() -> Option<Party>) -> Option<Party> {
-    PARTIES
-        .try_with(|seen| recall(seen, text, read))
-        .unwrap_or_default()
+/// The party of this text, as [`hop`].
+pub(super) fn party(text: &str, read: impl Fn() -> Option<Party>) -> Option<Party> {
+    remembered(&PARTIES, text, read)
+}
+
+fn remembered<T: Clone>(
+    seen: &'static LocalKey<Places<Seen<T>>>,
+    text: &str,
+    read: impl Fn() -> Option<T>,
+) -> Option<T> {
+    // A thread that ends has forgotten everything.
+    seen.try_with(|seen| recall(seen, text, &read))
+        .unwrap_or_else(|_| read())
 }
 
 fn recall<T: Clone>(
