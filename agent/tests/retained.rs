@@ -77,7 +77,7 @@ fn assert_retains(delta: &Delta, operation: &str, class: &str, expected: usize) 
 }
 
 /// Samples that found no room.
-fn lost(delta: &Delta) -> i64 {
+fn samples_lost(delta: &Delta) -> i64 {
     delta
         .rows
         .of_kind(RowKind::Loss)
@@ -166,7 +166,7 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
     assert!((owner - 8 * MIB as i64).abs() < 2 * MIB as i64, "{owner}");
     // The table had room. Where addresses fall is the allocator's choice (a sanitizer's own is less even), and a place
     // with eight neighbours takes no ninth.
-    let lost = lost(&delta);
+    let lost = samples_lost(&delta);
     assert!(lost <= 8, "{lost} were lost");
 
     // All is freed: the next window says so, for operations that did nothing in it too.
@@ -183,7 +183,7 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
     }));
     assert!(agent.flush(PATIENCE));
     let delta = last(&ledger);
-    let lost = lost(&delta);
+    let lost = samples_lost(&delta);
     let expected = 32.0 * 1024.0 * (1.0 - (-1.0_f64).exp());
     let kept = figure(
         &row(&delta, "JOB floods", "").unwrap(),
