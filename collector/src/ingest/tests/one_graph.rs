@@ -150,3 +150,28 @@ async fn services_with_and_without_the_agent_stand_in_one_report_with_the_bounds
     assert_eq!(edges[0]["from"]["service"], "store");
     assert_eq!(edges[0]["to"]["service"], "stock");
 }
+
+#[tokio::test]
+async fn a_request_of_metrics_that_comes_again_is_known_by_its_body_also_after_a_restart() {
+    let store = Arc::new(MemoryStore::new(1_000));
+    let body = serde_json::to_vec(&metrics(1)).unwrap();
+    for is_repeated in [false, true] {
+        let engine = start(store.clone());
+        for is_repeated in [is_repeated, true] {
+            let (tenant, body) = ("".into(), body.clone().into());
+            let outcome = engine
+                .ingest_otlp(
+                    &tenant,
+                    Signal::Metrics,
+                    Format::Json,
+                    Encoding::Identity,
+                    body,
+                    &|_| true,
+                )
+                .await
+                .unwrap();
+            assert_eq!(outcome.is_repeated, is_repeated);
+        }
+        engine.stop();
+    }
+}
