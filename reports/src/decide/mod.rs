@@ -115,15 +115,14 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
         .collect();
     let model = context.model;
     let judgements = judge(&shortlist, staked, model.sampler.draws(), model.rollup.seed);
-    // The whole system is read once more, only where somebody asks for its latencies.
     let options = context.options;
-    let weighed = (!options.constraints.slo_p95_ns.is_empty()).then(|| Weighed::of(model, options));
+    let is_asked = !options.constraints.slo_p95_ns.is_empty();
     for (one, judgement) in found.iter_mut().zip(judgements) {
         let (Some(mut judgement), Some(stake)) = (judgement, &one.stake) else {
             continue;
         };
-        if let Some(weighed) = &weighed {
-            judgement = judgement.with_slo(slo::kept(weighed, &stake.changes, options));
+        if is_asked {
+            judgement = judgement.with_slo(slo::kept(context.weighed, &stake.changes, options));
         }
         let r = &mut one.recommendation;
         if r.verdict == Verdict::Do && judgement.improves() < SURE_MIN {

@@ -22,6 +22,8 @@ const TAIL: f64 = 0.05;
 pub(crate) struct Resampler {
     /// For each draw, how often each slot was drawn.
     weights: Vec<Vec<u32>>,
+    /// The same for each slot, over all draws: sums are made slot by slot, for all draws at once.
+    by_slot: Vec<[u32; DRAWS]>,
     slots: u32,
 }
 
@@ -30,6 +32,7 @@ impl Resampler {
         if slots < SLOTS_MIN {
             return Self {
                 weights: Vec::new(),
+                by_slot: Vec::new(),
                 slots,
             };
         }
@@ -37,7 +40,7 @@ impl Resampler {
             .find(|l| l.saturating_pow(3) >= slots)
             .unwrap_or(1);
         let mut rng = SplitMix64::new(seed);
-        let weights = (0..DRAWS)
+        let weights: Vec<Vec<u32>> = (0..DRAWS)
             .map(|_| {
                 let mut weight = vec![0u32; slots as usize];
                 let mut drawn = 0;
@@ -52,7 +55,17 @@ impl Resampler {
                 weight
             })
             .collect();
-        Self { weights, slots }
+        let mut by_slot = vec![[0; DRAWS]; slots as usize];
+        for (draw, weight) in weights.iter().enumerate() {
+            for (slot, times) in by_slot.iter_mut().zip(weight) {
+                slot[draw] = *times;
+            }
+        }
+        Self {
+            weights,
+            by_slot,
+            slots,
+        }
     }
 
     /// How many resampled ranges were drawn; 0 when there are too few slots.
@@ -97,23 +110,18 @@ impl Resampler {
             ))
         } else {
             let unsure = Unsure::of(tally);
-            Draws::Some(
-                self.weights
-                    .iter()
-                    .enumerate()
-                    .map(|(draw, weight)| {
-                        let sum: f64 = tally
-                            .slots()
-                            .iter()
-                            .map(|(slot, value)| {
-                                let times = weight.get(*slot as usize).copied().unwrap_or(0);
-                                as_f64(*value) * f64::from(times)
-                            })
-                            .sum();
-                        sum * unsure.factor(draw)
-                    })
-                    .collect(),
-            )
+            let mut sums = [0.0; DRAWS];
+            for (slot, value) in tally.slots() {
+                let value = as_f64(*value);
+                // A slot beyond the range was drawn by none.
+                if let Some(times) = self.by_slot.get(*slot as usize) {
+                    for (sum, times) in sums.iter_mut().zip(times) {
+                        *sum += value * f64::from(*times);
+                    }
+                }
+            }
+            let sums = sums.iter().enumerate();
+            Draws::Some(sums.map(|(draw, sum)| sum * unsure.factor(draw)).collect())
         };
         Estimate {
             point: as_f64(tally.total),

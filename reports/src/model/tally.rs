@@ -1,6 +1,7 @@
 //! Sums over rows that remember when and how they came about.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use weighbridge_wire::{Merge, Quality, RowValue};
 
@@ -84,8 +85,10 @@ impl Sums {
     pub(crate) fn add(&mut self, slot: u32, quality: Quality, value: &RowValue) {
         let quality = quality_word(quality);
         for (column, figure) in value.columns() {
-            let first = !self.columns.contains_key(&column);
-            let tally = self.columns.entry(column).or_default();
+            let (tally, first) = match self.columns.entry(column) {
+                Entry::Occupied(known) => (known.into_mut(), false),
+                Entry::Vacant(new) => (new.insert(Tally::default()), true),
+            };
             tally.add(Merge::of(column), slot, quality, figure, first);
         }
     }
