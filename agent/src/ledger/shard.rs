@@ -1,6 +1,7 @@
 //! One of the tables that threads add to. Which shard a cost lands in does not matter: rotation merges them.
 
 mod common;
+mod distribution;
 mod exchange;
 mod packed;
 mod paged;
@@ -9,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use weighbridge_wire::{Hints, Histogram, Sketch, side};
+use weighbridge_wire::{Sketch, side};
 
 use super::cost::Cost;
 use super::edge::{
@@ -21,6 +22,7 @@ use super::shapes::{ShapeCell, Shapes};
 use crate::entities::{Busiest, Distinct, KEY_SKETCH_HASHES, KeyHash};
 use crate::shape::Shape;
 pub(crate) use common::{Common, Losses, Merged};
+pub(crate) use distribution::DistributionCell;
 pub(crate) use exchange::{Exchange, Socket};
 pub(crate) use packed::Packed;
 use packed::{Figures, Show};
@@ -56,19 +58,6 @@ pub(crate) struct OperationCell {
 pub(crate) struct SharedCell {
     pub(crate) cost: Cost,
     pub(crate) late_cpu_ns: i64,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DistributionCell {
-    pub(crate) request_cpu: Histogram,
-    /// Of requests that got shares of common work.
-    pub(crate) shared_request_cpu: Histogram,
-    /// Wall time of requests that another service sent on.
-    pub(crate) called_wall: Histogram,
-    /// Of those at which their chain began.
-    pub(crate) root_wall: Histogram,
-    cpu_hints: Hints,
-    wall_hints: Hints,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -171,52 +160,6 @@ impl Figures for OperationCell {
 }
 
 impl Cell for OperationCell {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
-}
-
-impl DistributionCell {
-    /// Records what a request's own polls cost; `shared` if it got shares of common work.
-    #[inline]
-    pub(crate) fn record_cpu(&mut self, own_ns: u64, shared: bool) {
-        let histogram = if shared {
-            &mut self.shared_request_cpu
-        } else {
-            &mut self.request_cpu
-        };
-        histogram.record_with(own_ns, &mut self.cpu_hints);
-    }
-
-    /// Records how long a request took; `root` if its chain began with it.
-    #[inline]
-    pub(crate) fn record_wall(&mut self, wall_ns: u64, root: bool) {
-        let histogram = if root {
-            &mut self.root_wall
-        } else {
-            &mut self.called_wall
-        };
-        histogram.record_with(wall_ns, &mut self.wall_hints);
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        self.request_cpu.merge(&other.request_cpu);
-        self.shared_request_cpu.merge(&other.shared_request_cpu);
-        self.called_wall.merge(&other.called_wall);
-        self.root_wall.merge(&other.root_wall);
-    }
-}
-
-impl Figures for DistributionCell {
-    fn show(&mut self, to: &mut impl Show) {
-        to.histogram(&mut self.request_cpu);
-        to.histogram(&mut self.shared_request_cpu);
-        to.histogram(&mut self.called_wall);
-        to.histogram(&mut self.root_wall);
-    }
-}
-
-impl Cell for DistributionCell {
     fn reset(&mut self) {
         *self = Self::default();
     }

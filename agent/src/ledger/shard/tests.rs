@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use weighbridge_wire::Histogram;
 
 use super::*;
 
@@ -75,13 +76,11 @@ fn no_figure_is_lost_by_packing() {
             late_cpu_ns: 22,
         })),
     });
-    again(DistributionCell {
-        request_cpu: histogram.clone(),
-        shared_request_cpu: histogram.clone(),
-        called_wall: Histogram::new(),
-        root_wall: histogram,
-        ..DistributionCell::default()
-    });
+    let mut distribution = DistributionCell::default();
+    distribution.request_cpu = histogram.clone();
+    distribution.shared_request_cpu = histogram.clone();
+    distribution.root_wall = histogram;
+    again(distribution);
     let size = |direction, class| SizeCell {
         direction,
         class,
