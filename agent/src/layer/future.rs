@@ -75,12 +75,7 @@ where
             Ok(response) => {
                 let mut outcome = Outcome::Ok;
                 if let Some(bill) = carrier.bill() {
-                    // Only gRPC tells its own status beside that of HTTP.
-                    outcome = if bill.counts_messages() {
-                        outcome::of_head(response.status(), response.headers())
-                    } else {
-                        outcome::of_status(response.status())
-                    };
+                    outcome = outcome::of_head(response.status(), response.headers());
                     if bill.tells_at_once() {
                         bill.answered();
                     }

@@ -6,23 +6,15 @@ use crate::bill::Outcome;
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// By status of the response's head.
-pub(crate) fn of_status(status: StatusCode) -> Outcome {
-    if status.is_server_error() {
-        Outcome::Error
-    } else if status.is_client_error() {
-        Outcome::ClientError
-    } else {
-        Outcome::Ok
-    }
-}
-
 /// By status of the response's head, and `grpc-status` where it stands there.
 pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
-    match of_status(status) {
-        Outcome::Ok => of_grpc(headers).unwrap_or(Outcome::Ok),
-        failed => failed,
+    if status.is_server_error() {
+        return Outcome::Error;
     }
+    if status.is_client_error() {
+        return Outcome::ClientError;
+    }
+    of_grpc(headers).unwrap_or(Outcome::Ok)
 }
 
 /// By `grpc-status`, if there is one.
