@@ -393,7 +393,7 @@ impl Bill {
             }
             state.answer();
             if let Some(callee) = &mut state.callee {
-                callee.add_response_bytes(body_bytes);
+                callee.counts.response_body_bytes += body_bytes;
             }
         });
     }
@@ -442,7 +442,7 @@ impl Bill {
         }
         state.answer();
         if let Some(callee) = &mut state.callee {
-            callee.add_response_bytes(body_bytes);
+            callee.counts.response_body_bytes += body_bytes;
         }
     }
 

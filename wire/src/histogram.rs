@@ -62,14 +62,8 @@ impl Histogram {
 
     #[inline(never)]
     fn record_and_tell(&mut self, index: u32, hint: &mut u8) {
-        let found = self.buckets.binary_search_by_key(&index, |&(at, _)| at);
-        let (Ok(place) | Err(place)) = found;
-        match found {
-            Ok(_) => self.buckets[place].1 = self.buckets[place].1.saturating_add(1),
-            Err(_) => self.buckets.insert(place, (index, 1)),
-        }
         // A place too far to be noted leaves the hint of another one.
-        if let Ok(place) = u8::try_from(place) {
+        if let Ok(place) = u8::try_from(self.count_up(index, 1)) {
             *hint = place;
         }
     }
@@ -81,16 +75,25 @@ impl Histogram {
             return false;
         }
         if count > 0 {
-            match self.buckets.binary_search_by_key(&index, |&(at, _)| at) {
-                Ok(found) => {
-                    if let Some((_, slot)) = self.buckets.get_mut(found) {
-                        *slot = slot.saturating_add(count);
-                    }
-                }
-                Err(place) => self.buckets.insert(place, (index, count)),
-            }
+            self.count_up(index, count);
         }
         true
+    }
+
+    /// Returns where the bucket stands.
+    fn count_up(&mut self, index: u32, count: u64) -> usize {
+        match self.buckets.binary_search_by_key(&index, |&(at, _)| at) {
+            Ok(found) => {
+                if let Some((_, slot)) = self.buckets.get_mut(found) {
+                    *slot = slot.saturating_add(count);
+                }
+                found
+            }
+            Err(place) => {
+                self.buckets.insert(place, (index, count));
+                place
+            }
+        }
     }
 
     /// Takes buckets that ascend, are in range and hold no 0: what the decoder has checked.

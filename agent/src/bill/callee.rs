@@ -9,18 +9,18 @@ use crate::sync::lock;
 
 /// Messages and bytes of bodies, each way.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    request_messages: u64,
-    request_body_bytes: u64,
-    response_messages: u64,
-    response_body_bytes: u64,
+pub(super) struct Counts {
+    pub(super) request_messages: u64,
+    pub(super) request_body_bytes: u64,
+    pub(super) response_messages: u64,
+    pub(super) response_body_bytes: u64,
 }
 
 /// An edge and what is known of it so far.
 #[derive(Debug)]
 pub(super) struct Callee {
     pub(super) edge: Arc<EdgeName>,
-    counts: Counts,
+    pub(super) counts: Counts,
     /// What most requests do not have; its counts are added to those above. Boxed: each bill is copied once,
     /// and this is a third of it.
     more: Option<Box<EdgeFigures>>,
@@ -29,16 +29,11 @@ pub(super) struct Callee {
 impl Callee {
     /// One message came, unless something else is known.
     pub(super) fn new(edge: Arc<EdgeName>, known: Option<EdgeFigures>) -> Self {
-        let one = Counts {
-            request_messages: 1,
-            ..Counts::default()
-        };
         Self {
             edge,
-            counts: if known.is_none() {
-                one
-            } else {
-                Counts::default()
+            counts: Counts {
+                request_messages: u64::from(known.is_none()),
+                ..Counts::default()
             },
             more: known.map(Box::new),
         }
@@ -73,22 +68,6 @@ impl Callee {
         }
     }
 
-    pub(super) fn add_request_bytes(&mut self, bytes: u64) {
-        self.counts.request_body_bytes += bytes;
-    }
-
-    pub(super) fn add_response_bytes(&mut self, bytes: u64) {
-        self.counts.response_body_bytes += bytes;
-    }
-
-    pub(super) fn add_request_message(&mut self) {
-        self.counts.request_messages += 1;
-    }
-
-    pub(super) fn add_response_message(&mut self) {
-        self.counts.response_messages += 1;
-    }
-
     /// All of it, and leaves nothing.
     pub(super) fn take(&mut self) -> EdgeFigures {
         let counts = mem::take(&mut self.counts);
@@ -115,14 +94,14 @@ impl Bill {
     /// Bytes of the request's body were read.
     pub(crate) fn add_request_bytes(&self, bytes: u64) {
         if let Some(callee) = &mut lock(&self.state).callee {
-            callee.add_request_bytes(bytes);
+            callee.counts.request_body_bytes += bytes;
         }
     }
 
     /// Bytes of the response's body were handed out.
     pub(crate) fn add_response_bytes(&self, bytes: u64) {
         if let Some(callee) = &mut lock(&self.state).callee {
-            callee.add_response_bytes(bytes);
+            callee.counts.response_body_bytes += bytes;
         }
     }
 }

@@ -122,7 +122,6 @@ fn close_edge(
     shard: &mut Shard,
     wanted: Option<Wanted>,
 ) {
-    // Before the figures are taken, whose bytes it counts.
     let http2_weight = state.take_edge_weight();
     let Some(callee) = &mut state.callee else {
         return;

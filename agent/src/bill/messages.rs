@@ -90,15 +90,13 @@ impl Bill {
             callee, messages, ..
         } = &mut *state;
         let Some(callee) = callee else { return };
-        let seen = match direction {
-            Direction::Request => &mut messages[0],
-            Direction::Response => &mut messages[1],
+        let counts = &mut callee.counts;
+        let (seen, count) = match direction {
+            Direction::Request => (&mut messages[0], &mut counts.request_messages),
+            Direction::Response => (&mut messages[1], &mut counts.response_messages),
         };
         if *seen > 0 {
-            match direction {
-                Direction::Request => callee.add_request_message(),
-                Direction::Response => callee.add_response_message(),
-            }
+            *count += 1;
         }
         *seen += 1;
         let sizes = &mut callee.more().sizes;

@@ -40,23 +40,23 @@ impl EdgeCell {
         self.response_body_bytes += signed(e.response_bytes);
         self.errors += i64::from(e.is_error);
         add_known(&mut self.wall_ns, Some(signed(e.wall_ns)));
-        let whole = e.socket.inspect(|socket| {
-            add_known(&mut self.protocol_ns, Some(socket.protocol_ns));
-            add_known(&mut self.io_ns, Some(socket.io_ns));
-        });
         // The request's share by weight; the answer's is what is left, so that nothing is lost by rounding.
-        let first = whole.map(|socket| {
+        let shares = e.socket.map(|whole| {
+            add_known(&mut self.protocol_ns, Some(whole.protocol_ns));
+            add_known(&mut self.io_ns, Some(whole.io_ns));
             let weight = e.request_bytes.saturating_add(HEAD_BYTES);
             let of_all = weight.saturating_add(e.response_bytes.saturating_add(HEAD_BYTES));
-            Socket {
-                protocol_ns: share_of(socket.protocol_ns, weight, of_all),
-                io_ns: share_of(socket.io_ns, weight, of_all),
-            }
+            let first = Socket {
+                protocol_ns: share_of(whole.protocol_ns, weight, of_all),
+                io_ns: share_of(whole.io_ns, weight, of_all),
+            };
+            let rest = Socket {
+                protocol_ns: whole.protocol_ns - first.protocol_ns,
+                io_ns: whole.io_ns - first.io_ns,
+            };
+            (first, rest)
         });
-        let rest = whole.zip(first).map(|(whole, first)| Socket {
-            protocol_ns: whole.protocol_ns - first.protocol_ns,
-            io_ns: whole.io_ns - first.io_ns,
-        });
+        let (first, rest) = shares.unzip();
         self.one(Direction::Request, e.request_bytes, first);
         self.one(Direction::Response, e.response_bytes, rest);
     }
