@@ -151,13 +151,6 @@ fn random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn kills() -> u64 {
-    std::env::var("WEIGHBRIDGE_TEST_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(KILLS)
-}
-
 /// Now, as the collector's own clock has it; cut to whole seconds.
 fn now_unix_ns(directory: &Path) -> u64 {
     let modified = std::fs::metadata(directory).unwrap().modified().unwrap();
@@ -169,14 +162,12 @@ fn now_unix_ns(directory: &Path) -> u64 {
 /// how many it sent.
 #[allow(clippy::print_stdout)] // the seed and what came of it
 fn storm(directory: &Path, send: impl Fn(SocketAddr, u64) -> bool + Copy + Send + 'static) -> u64 {
-    let kills = kills();
-    let mut seed = std::env::var("WEIGHBRIDGE_TEST_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| {
-            use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-            RandomState::new().build_hasher().finish()
-        });
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let kills = number("WEIGHBRIDGE_TEST_KILLS").unwrap_or(KILLS);
+    let mut seed = number("WEIGHBRIDGE_TEST_SEED").unwrap_or_else(|| {
+        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+        RandomState::new().build_hasher().finish()
+    });
     println!("{kills} kills, WEIGHBRIDGE_TEST_SEED={seed}");
     let count = kills * DELTAS_PER_KILL;
     let (mut child, mut addr) = start(directory);

@@ -29,10 +29,7 @@ impl Shared {
         finest: Option<Tier>,
     ) -> Result<View, StoreError> {
         let (stored, mut extra) = self.gather(since_unix_ns, until_unix_ns, finest)?;
-        let has_otlp = {
-            let joiner = self.joiner.lock().unwrap_or_else(PoisonError::into_inner);
-            joiner.is_used()
-        };
+        let has_otlp = { self.joiner().is_used() };
         if has_otlp {
             // A counter tells differences: what stands before and after the range is needed too.
             let look_back_ns = crate::estimate::LOOK_BACK_NS;

@@ -355,12 +355,17 @@ impl Writer<'_> {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let outcome = write_pending(self.shared, &mut pending);
-        self.next_search = otlp::is_searching(self.shared).then(|| monotonic() + SEARCH_EVERY);
+        self.search_on();
         if let Err(error) = &outcome {
             // Still under the lock: whether these deltas stand in the folded windows now, only the store knows.
             self.broke_with(error, &mut pending);
         }
         outcome
+    }
+
+    /// Looks further on disk in a moment, while there is more to read.
+    fn search_on(&mut self) {
+        self.next_search = otlp::is_searching(self.shared).then(|| monotonic() + SEARCH_EVERY);
     }
 
     fn search(&mut self) {
@@ -370,7 +375,7 @@ impl Writer<'_> {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let outcome = otlp::search(self.shared, &mut pending);
-        self.next_search = otlp::is_searching(self.shared).then(|| monotonic() + SEARCH_EVERY);
+        self.search_on();
         if let Err(error) = outcome {
             self.broke_with(&error, &mut pending);
         }

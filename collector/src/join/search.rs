@@ -86,26 +86,26 @@ impl Joiner {
     }
 }
 
-/// The offers of these keys in a run, with their names.
-fn found_in(store: &dyn Store, run: u64, keys: &[u64]) -> Result<Vec<Derived>, StoreError> {
+/// The offers of these keys, which are sorted, in a run, with their names.
+fn found_in(store: &dyn Store, run: u64, mut keys: &[u64]) -> Result<Vec<Derived>, StoreError> {
     let mut found = Vec::new();
-    let mut chunk: Option<Vec<u8>> = None;
-    for &key in keys {
-        let offers = chunk.as_deref().and_then(Offers::find);
-        if offers.is_none_or(|offers| offers.ends_before(key)) {
-            chunk = store.half_chunk(run, key)?.map(|(_, bytes)| bytes);
-        }
-        let Some(bytes) = chunk.as_deref() else {
-            continue;
-        };
-        if Offers::find(bytes).is_some_and(|offers| offers.has(key))
+    while let Some((&first, others)) = keys.split_first() {
+        let chunk = store.half_chunk(run, first)?.map(|(_, bytes)| bytes);
+        let bytes = chunk.as_deref().unwrap_or_default();
+        let offers = Offers::find(bytes);
+        // The chunk of the first key serves those that follow, as far as it reaches.
+        let reaches = |key: &u64| offers.is_some_and(|offers| !offers.ends_before(*key));
+        let served = 1 + others.iter().take_while(|key| reaches(key)).count();
+        let (here, later) = keys.split_at(served);
+        keys = later;
+        let has = |key: &u64| offers.is_some_and(|offers| offers.has(*key));
+        if here.iter().any(has)
             && let Some(chunk) = FoundChunk::read(bytes)
-            && let Some(offer) = chunk.offer(key)
         {
             found.push(Derived {
+                offers: here.iter().filter_map(|key| chunk.offer(*key)).collect(),
                 parties: chunk.derived.parties,
                 targets: chunk.derived.targets,
-                offers: vec![offer],
                 ..Derived::default()
             });
         }
@@ -115,42 +115,26 @@ fn found_in(store: &dyn Store, run: u64, keys: &[u64]) -> Result<Vec<Derived>, S
 
 /// The offers of a chunk where they stand: most chunks do not have what is looked for, and are not read further.
 #[derive(Clone, Copy)]
-struct Offers<'a>(&'a [u8]);
+struct Offers<'a>(&'a [[u8; Offer::BYTES]]);
 
 impl<'a> Offers<'a> {
     fn find(chunk: &'a [u8]) -> Option<Self> {
         let (&version, rest) = chunk.split_first()?;
-        let offers = Derived::offers_of_halves(rest)?;
-        (version == VERSION && offers.len().is_multiple_of(Offer::BYTES)).then_some(Self(offers))
+        let (offers, rest) = Derived::offers_of_halves(rest)?.as_chunks();
+        (version == VERSION && rest.is_empty()).then_some(Self(offers))
     }
 
-    fn key(self, at: usize) -> Option<u64> {
-        let bytes = self.0.get(at * Offer::BYTES..)?.first_chunk::<8>()?;
-        Some(u64::from_le_bytes(*bytes))
-    }
-
-    fn len(self) -> usize {
-        self.0.len() / Offer::BYTES
+    fn key(offer: &[u8; Offer::BYTES]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = *offer;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     fn ends_before(self, key: u64) -> bool {
-        self.len()
-            .checked_sub(1)
-            .and_then(|last| self.key(last))
-            .is_none_or(|last| last < key)
+        self.0.last().is_none_or(|last| Self::key(last) < key)
     }
 
     fn has(self, key: u64) -> bool {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            match self.key(middle).map(|found| found.cmp(&key)) {
-                Some(std::cmp::Ordering::Equal) => return true,
-                Some(std::cmp::Ordering::Less) => low = middle + 1,
-                _ => high = middle,
-            }
-        }
-        false
+        self.0.binary_search_by_key(&key, Self::key).is_ok()
     }
 }
 

@@ -169,6 +169,18 @@ const EDGES: [&str; 4] = [
     "stock GET /stock/:sku <- http shopPOST /orders GET /stock/{sku} POST /orders: 1",
 ];
 
+/// Everything that the store holds, by service.
+fn stored(store: &dyn Store) -> Rows {
+    let mut rows = Rows::new();
+    for folded in store.scan(0, u64::MAX, None).unwrap().1 {
+        let folded = folded.unwrap();
+        rows.entry(folded.service.service)
+            .or_default()
+            .merge(&folded.rows);
+    }
+    rows
+}
+
 fn is_whole(rows: &Rows) {
     assert_eq!(requests(rows), REQUESTS);
     let mut found = edges(rows);
@@ -434,13 +446,7 @@ async fn a_half_that_left_memory_is_found_on_disk() {
     );
     joiner.take(&late, at(61), &mut pending, 1_000);
     fold(&mut joiner, &mut pending, 70);
-    let mut rows = Rows::new();
-    for folded in store.scan(0, u64::MAX, None).unwrap().1 {
-        let folded = folded.unwrap();
-        rows.entry(folded.service.service)
-            .or_default()
-            .merge(&folded.rows);
-    }
+    let mut rows = stored(&store);
     rows.remove("other");
     is_whole(&rows);
 }

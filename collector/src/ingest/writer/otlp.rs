@@ -10,6 +10,7 @@ use super::{Shared, Writer};
 use crate::clock::monotonic;
 use crate::ingest::Refusal;
 use crate::ingest::otlp::OtlpAppend;
+use crate::join::Joiner;
 use crate::otlp::derived::Derived;
 use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, StoreError};
 
@@ -59,11 +60,7 @@ impl Writer<'_> {
     pub(super) fn admit_otlp(&mut self, requests: Vec<OtlpAppend>) -> Vec<Admitted> {
         let mut together = FxHashSet::default();
         let mut admitted = Vec::with_capacity(requests.len());
-        let joiner = self
-            .shared
-            .joiner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let joiner = self.shared.joiner();
         for mut request in requests {
             if self.next_recover.is_some() {
                 let _ = request.reply.send(Err(Refusal::StoreFailed));
@@ -127,11 +124,7 @@ impl Writer<'_> {
     /// What came since the last run goes to disk when it is enough for one.
     fn write_run(&mut self) {
         let shared = self.shared;
-        let run = shared
-            .joiner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .full_run(shared.clock.now_unix_ns());
+        let run = shared.joiner().full_run(shared.clock.now_unix_ns());
         if let Some(run) = run
             && let Err(error) = shared.store.write_run(&run)
         {
@@ -141,21 +134,22 @@ impl Writer<'_> {
 }
 
 fn take(shared: &Shared, pending: &mut FoldBatch, id: DeltaId, derived: &Derived) {
-    let mut joiner = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut joiner = shared.joiner();
     let cut = joiner.take(derived, monotonic(), pending, shared.limits.rows_per_window);
     pending.derived.push(id);
     shared.metrics.rows_folded_or_cut(cut);
+    tell(shared, &mut joiner);
+}
+
+/// Counts what was joined since the last time.
+fn tell(shared: &Shared, joiner: &mut Joiner) {
     let counts = joiner.take_counts();
     shared.metrics.otlp.joins(counts, joiner.waiting());
 }
 
 /// Takes up the halves that the store holds.
 pub(super) fn restore(shared: &Shared) -> Result<(), StoreError> {
-    shared
-        .joiner
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .restore(&*shared.store, monotonic())
+    shared.joiner().restore(&*shared.store, monotonic())
 }
 
 /// Folds a blob that an earlier process had committed.
@@ -170,26 +164,21 @@ pub(super) fn replay(shared: &Shared, pending: &mut FoldBatch, blob: &Blob) {
 
 /// True while halves are looked for on disk.
 pub(super) fn is_searching(shared: &Shared) -> bool {
-    shared
-        .joiner
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_searching()
+    shared.joiner().is_searching()
 }
 
 /// Looks on disk a little further.
 pub(super) fn search(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
-    let mut joiner = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut joiner = shared.joiner();
     let rows_max = shared.limits.rows_per_window;
     joiner.search(&*shared.store, monotonic(), pending, rows_max)?;
-    let counts = joiner.take_counts();
-    shared.metrics.otlp.joins(counts, joiner.waiting());
+    tell(shared, &mut joiner);
     Ok(())
 }
 
 /// Adds to a fold what the store must hold of halves from then on.
 pub(super) fn prepare_fold(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreError> {
-    let mut joiner = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut joiner = shared.joiner();
     joiner.prepare_fold(
         &*shared.store,
         monotonic(),
@@ -197,7 +186,6 @@ pub(super) fn prepare_fold(shared: &Shared, pending: &mut FoldBatch) -> Result<(
         pending,
         shared.limits.rows_per_window,
     )?;
-    let counts = joiner.take_counts();
-    shared.metrics.otlp.joins(counts, joiner.waiting());
+    tell(shared, &mut joiner);
     Ok(())
 }

@@ -78,13 +78,7 @@ fn a_half_in_the_oldest_of_many_runs_is_found_a_few_runs_at_a_time() {
     assert!(searches > 5, "all runs at once: {searches}");
     assert_eq!(joiner.waiting(), 0);
     fold(&mut joiner, &mut pending, now + 10);
-    let mut rows = Rows::new();
-    for folded in store.scan(0, u64::MAX, None).unwrap().1 {
-        let folded = folded.unwrap();
-        rows.entry(folded.service.service)
-            .or_default()
-            .merge(&folded.rows);
-    }
+    let mut rows = stored(&store);
     rows.remove("other");
     is_whole(&rows);
 }
