@@ -164,10 +164,14 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         .map(|(_, row)| figure(row, column::RETAINED_BYTES))
         .unwrap();
     assert!((owner - 8 * MIB as i64).abs() < 2 * MIB as i64, "{owner}");
-    // The table had room. Where addresses fall is the allocator's choice (a sanitizer's own is less even), and a place
-    // with eight neighbours takes no ninth.
+    // A sanitizer's own allocator spreads addresses less evenly, and a place with eight neighbours takes no ninth.
+    let unlucky = if std::env::var_os("WEIGHBRIDGE_TEST_SANITIZED").is_some() {
+        8
+    } else {
+        0
+    };
     let lost = samples_lost(&delta);
-    assert!(lost <= 8, "{lost} were lost");
+    assert!(lost <= unlucky, "the table had room, and {lost} were lost");
 
     // All is freed: the next window says so, for operations that did nothing in it too.
     HELD.lock().unwrap().clear();

@@ -107,6 +107,18 @@ const ALL: &[Evidence] = &[
     },
 ];
 
+/// What nightly builds for: flags of sanitizers go with a target.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// Cargo of nightly, which alone has sanitizers.
+fn nightly_cargo(context: &Context) -> Command {
+    let mut cargo = context.command("rustup");
+    cargo
+        .args(["run", "nightly", "cargo"])
+        .env_remove("RUSTUP_TOOLCHAIN");
+    cargo
+}
+
 /// Runs one, or lists them.
 pub(crate) fn run(context: &Context, name: Option<&str>) -> Result<()> {
     let Some(name) = name else {

@@ -4,10 +4,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::{TRIPLE, nightly_cargo};
 use crate::context::Context;
 use crate::say;
-
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// As `fuzz/targets/main.rs` lists them.
 const TARGETS: [&str; 5] = ["ledger", "otlp", "stored", "frame", "text"];
@@ -28,13 +27,12 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 /// to be copied to `fuzz/seeds`, where a test of the collector's reads it from then on.
 pub(super) fn run(context: &Context) -> Result<()> {
     let target_dir = context.target.join("evidence").join("fuzz");
-    let mut cargo = context.command("rustup");
+    let mut cargo = nightly_cargo(context);
     cargo
-        .args(["run", "nightly", "cargo", "build", "--locked", "--release"])
+        .args(["build", "--locked", "--release"])
         .args(["--manifest-path", "fuzz/Cargo.toml", "--target", TRIPLE])
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("RUSTFLAGS", FLAGS)
-        .env_remove("RUSTUP_TOOLCHAIN");
+        .env("RUSTFLAGS", FLAGS);
     context
         .run(&mut cargo)
         .context("the targets were not built; `rustup toolchain install nightly`")?;

@@ -2,10 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 
+use super::{TRIPLE, nightly_cargo};
 use crate::context::Context;
 use crate::say;
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Unit tests of the modules with unsafe code, and of the accounts that sit on them.
 const UNIT_TESTS: &[&str] = &["alloc::", "clock::", "account::"];
@@ -38,20 +37,20 @@ pub(super) fn run(context: &Context) -> Result<()> {
 fn sanitize(context: &Context, sanitizer: &str, flags: &[&str]) -> Result<()> {
     say::line(&format!("{sanitizer} sanitizer"));
     let cargo = || {
-        let mut cargo = context.command("rustup");
+        let mut cargo = nightly_cargo(context);
         cargo
-            .args(["run", "nightly", "cargo", "test", "--locked"])
+            .args(["test", "--locked"])
             .args(flags)
-            .args(["--target", TARGET, "--package", "weighbridge-agent"])
+            .args(["--target", TRIPLE, "--package", "weighbridge-agent"])
             // Flags of its own: a target directory of its own.
             .env(
                 "CARGO_TARGET_DIR",
                 context.target.join("evidence").join(sanitizer),
             )
             .env("RUSTFLAGS", format!("-Zsanitizer={sanitizer}"))
+            .env("WEIGHBRIDGE_TEST_SANITIZED", "1")
             // The agent's tables live as long as the process, and tests let some of theirs go.
-            .env("ASAN_OPTIONS", "detect_leaks=0")
-            .env_remove("RUSTUP_TOOLCHAIN");
+            .env("ASAN_OPTIONS", "detect_leaks=0");
         cargo
     };
     let mut unit = cargo();
