@@ -489,12 +489,15 @@ impl Drop for Busy {
     }
 }
 
+/// Spans that are taken in each second at full load, by a collector of its own.
+fn spans_at_full_load() -> Outcome<f64> {
+    let server = Server::weighbridge(&[])?;
+    Ok(cost(&server, fresh(), SPANS as f64)?.1)
+}
+
 fn overload(report: &mut Report) -> Outcome<()> {
     let busy = Busy::start()?;
-    let most = {
-        let server = Server::weighbridge(&[])?;
-        cost(&server, fresh(), SPANS as f64)?.1
-    };
+    let most = spans_at_full_load()?;
     let server = Server::weighbridge(&[])?;
     let pace = Duration::from_secs_f64(SPANS as f64 / (most * 10.0));
     let told = load(server.address, STREAMS_OVERLOAD, fresh(), pace, 10)?;
@@ -524,11 +527,7 @@ fn overload(report: &mut Report) -> Outcome<()> {
 
 /// The time from a request to its answer at half of what is taken in at full load.
 fn latency(report: &mut Report) -> Outcome<()> {
-    let full = {
-        let server = Server::weighbridge(&[])?;
-        cost(&server, fresh(), SPANS as f64)?.1
-    };
-    let half = full / 2.0;
+    let half = spans_at_full_load()? / 2.0;
     let server = Server::weighbridge(&[])?;
     let pace = Duration::from_secs_f64(SPANS as f64 / half);
     let told = load(server.address, STREAMS, fresh(), pace, 10)?;
