@@ -101,14 +101,14 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         .unwrap();
     runtime.block_on(async {
         job("small", async {
-            hold("small", pieces(16 * KIB, KIB));
+            hold("small", pieces(8 * KIB, KIB));
         })
         .await;
         job("large", async {
             hold("large", pieces(20, MIB));
         })
         .await;
-        job("frees", async { drop(pieces(32 * KIB, KIB)) }).await;
+        job("frees", async { drop(pieces(8 * KIB, KIB)) }).await;
         job("grows", async {
             let mut all = Vec::new();
             for _ in 0..64 {
@@ -123,12 +123,12 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         })
         .await;
         job("hands over", async {
-            hold("hands over", pieces(16 * KIB, KIB));
+            hold("hands over", pieces(4 * KIB, KIB));
         })
         .await;
         job("classed", async {
             class("bulk");
-            hold("classed", pieces(8 * KIB, KIB));
+            hold("classed", pieces(4 * KIB, KIB));
         })
         .await;
         background("owner", async {
@@ -149,10 +149,10 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
     assert!(agent.flush(PATIENCE));
     let delta = last(&ledger);
     assert_conserved(&delta);
-    assert_retains(&delta, "JOB small", "", 16 * MIB);
+    assert_retains(&delta, "JOB small", "", 8 * MIB);
     assert_retains(&delta, "JOB large", "", 20 * MIB);
     assert_retains(&delta, "JOB grows", "", 4 * MIB);
-    assert_retains(&delta, "JOB classed", "bulk", 8 * MIB);
+    assert_retains(&delta, "JOB classed", "bulk", 4 * MIB);
     assert_retains(&delta, "JOB classed", "", 0);
     for gone in ["JOB frees", "JOB hands over"] {
         assert_retains(&delta, gone, "", 0);
@@ -164,14 +164,9 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         .map(|(_, row)| figure(row, column::RETAINED_BYTES))
         .unwrap();
     assert!((owner - 8 * MIB as i64).abs() < 2 * MIB as i64, "{owner}");
-    // A sanitizer's own allocator spreads addresses less evenly, and a place with eight neighbours takes no ninth.
-    let unlucky = if std::env::var_os("WEIGHBRIDGE_TEST_SANITIZED").is_some() {
-        8
-    } else {
-        0
-    };
-    let lost = samples_lost(&delta);
-    assert!(lost <= unlucky, "the table had room, and {lost} were lost");
+    // A place with eight neighbours takes no ninth: with some 1 600 samples in 2 048 places that happens in one of three
+    // thousand runs.
+    assert_eq!(samples_lost(&delta), 0, "the table had room");
 
     // All is freed: the next window says so, for operations that did nothing in it too.
     HELD.lock().unwrap().clear();

@@ -48,7 +48,6 @@ fn sanitize(context: &Context, sanitizer: &str, flags: &[&str]) -> Result<()> {
                 context.target.join("evidence").join(sanitizer),
             )
             .env("RUSTFLAGS", format!("-Zsanitizer={sanitizer}"))
-            .env("WEIGHBRIDGE_TEST_SANITIZED", "1")
             // The agent's tables live as long as the process, and tests let some of theirs go.
             .env("ASAN_OPTIONS", "detect_leaks=0");
         cargo
