@@ -125,7 +125,7 @@ fn sleep_is_no_cpu_time_in_any_mode() {
             clock.settle();
             let mut slept = 0;
             for _ in 0..20 {
-                let before = clock.park();
+                let before = clock.park(Leaving::Runtime);
                 std::thread::park_timeout(std::time::Duration::from_millis(2));
                 slept += clock.read(Leaving::Runtime) - before;
             }

@@ -177,10 +177,10 @@ impl ThreadClock {
     }
 
     /// The thread is about to sleep. Scaled pieces end here, so that the sleep is in none of them.
-    pub(crate) fn park(&self) -> i64 {
+    pub(crate) fn park(&self, leaving: Leaving) -> i64 {
         match self.mode.get() {
             Mode::Scaled => self.settle(),
-            _ => self.read(Leaving::Runtime),
+            _ => self.read(leaving),
         }
     }
 

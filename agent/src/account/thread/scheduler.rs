@@ -87,7 +87,8 @@ pub(crate) fn become_seen_runtime_thread() {
 /// A thread that drives a runtime without having been started by it has no account so far.
 pub(crate) fn on_park() {
     if with_owner(|owner| owner.is_some()).unwrap_or(true) {
-        let _ = THREAD.try_with(|thread| thread.flush(ThreadClock::park));
+        // On a driver's thread the piece that ends is the driver's, and is not put off as the scheduler's may be.
+        let _ = THREAD.try_with(|thread| thread.flush(|clock| clock.park(thread.leaving.get())));
     } else {
         become_runtime_thread();
     }
