@@ -8,7 +8,7 @@ use crate::{browser, checks, install, instructions, otlp, regenerate, release};
 
 /// All tests.
 pub(crate) fn test(context: &Context) -> Result<()> {
-    let mut steps = Steps::new(context.strict);
+    let mut steps = Steps::new(context.strict).watch_disk_of(&context.target);
     add_tests(&mut steps, context);
     steps.finish()
 }
@@ -16,7 +16,7 @@ pub(crate) fn test(context: &Context) -> Result<()> {
 /// The gate. The format comes first since it takes no build; the quick start's build comes next, so
 /// that it is timed from an empty cache on a new machine; its binary then runs the demo in the tests.
 pub(crate) fn ci(context: &Context) -> Result<()> {
-    let mut steps = Steps::new(context.strict);
+    let mut steps = Steps::new(context.strict).watch_disk_of(&context.target);
     steps.run("format", |_| {
         context.run(context.cargo().args(["fmt", "--all", "--check"]))
     });
@@ -64,6 +64,8 @@ pub(crate) const OTHER_CLOCKS: [(&str, &str); 3] = [
 
 fn add_tests(steps: &mut Steps, context: &Context) {
     steps.run("build of the quick start", |_| release::build(context));
+    // Before any test: some of the workspace's own start one of them too.
+    steps.run_or_skip("servers of the tests", |_| servers(context));
     steps.run("build of the tests", |_| {
         context.run(context.cargo().args([
             "test",
@@ -99,7 +101,7 @@ fn add_tests(steps: &mut Steps, context: &Context) {
             .args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         context.run_lines(&mut cargo, |line| tests.read_line(line))
     });
-    steps.run_or_skip("clients against their servers", |tests| {
+    steps.run("clients against their servers", |tests| {
         clients(context, tests)
     });
     steps.run_or_skip("OpenTelemetry's SDKs against the collector", |tests| {
@@ -121,23 +123,26 @@ const CLIENTS: &[(&str, &str)] = &[
     ("axum-0_8,reqwest-0_13,tracing-opentelemetry-0_34", "chain"),
 ];
 
-fn clients(context: &Context, tests: &mut Tests) -> Result<Outcome> {
+fn servers(context: &Context) -> Result<Outcome> {
     let missing = install::ensure(context, install::SERVERS)?;
+    if missing.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::Skipped(format!(
+        "missing: {}; install them (Debian: apt-get install {}), or what needs them is not tested",
+        missing.join(", "),
+        missing.join(" ")
+    )))
+}
+
+fn clients(context: &Context, tests: &mut Tests) -> Result<()> {
     let mut cargo = context.cargo();
     cargo.args(["test", "--package", "weighbridge-agent", "--locked"]);
     cargo.arg("--no-fail-fast");
     for (feature, test) in CLIENTS {
         cargo.args(["--features", feature, "--test", test]);
     }
-    context.run_lines(&mut cargo, |line| tests.read_line(line))?;
-    if missing.is_empty() {
-        return Ok(Outcome::Passed);
-    }
-    Ok(Outcome::Skipped(format!(
-        "missing: {}; install them (Debian: apt-get install {})",
-        missing.join(", "),
-        missing.join(" ")
-    )))
+    context.run_lines(&mut cargo, |line| tests.read_line(line))
 }
 
 /// Services choose features of the agent one by one, and a shipped binary leaves the demo out: each must

@@ -1,11 +1,17 @@
 //! Steps with their times, and the summary at the end.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::clock::Stopwatch;
 use crate::say;
+
+/// What the gate writes from an empty target directory, in GiB, told when space runs out.
+const SPACE_WHOLE_GIB: u64 = 12;
+/// Less than this and the next step may find the disk full.
+const SPACE_LOW_BYTES: u64 = 1 << 30;
 
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub(crate) struct Steps {
     strict: bool,
     whole: Stopwatch,
     done: Vec<(String, Outcome, Duration)>,
+    /// Whose disk is watched.
+    target: Option<PathBuf>,
     /// What the tests among the steps counted.
     pub(crate) tests: Tests,
 }
@@ -63,8 +71,19 @@ impl Steps {
             strict,
             whole: Stopwatch::start(),
             done: Vec::new(),
+            target: None,
             tests: Tests::default(),
         }
+    }
+
+    /// Says after each step how much space the disk of this folder has left.
+    pub(crate) fn watch_disk_of(mut self, target: &Path) -> Self {
+        // An empty one is made now, since only a folder that exists can be asked.
+        if std::fs::create_dir_all(target).is_ok() {
+            self.target = Some(target.to_path_buf());
+        }
+        self.say_disk();
+        self
     }
 
     /// Runs a step that cannot be skipped.
@@ -93,6 +112,29 @@ impl Steps {
             Outcome::Failed(why) => say::loud(&format!("FAILED {name}: {why}")),
         }
         self.done.push((name.to_owned(), outcome, watch.elapsed()));
+        self.say_disk();
+    }
+
+    /// Says how much of the disk is left: a compiler that finds it full says so in the middle of a thousand lines.
+    fn say_disk(&self) {
+        let Some(free) = self
+            .target
+            .as_deref()
+            .and_then(|dir| fs4::available_space(dir).ok())
+        else {
+            return;
+        };
+        let line = format!(
+            "{:.1} GiB left on the disk of the target directory",
+            gibibytes(free)
+        );
+        if free < SPACE_LOW_BYTES {
+            say::loud(&format!(
+                "{line}, too little; the whole gate writes {SPACE_WHOLE_GIB} GiB"
+            ));
+        } else {
+            say::line(&line);
+        }
     }
 
     /// Prints what happened, and fails when a step failed.
@@ -125,6 +167,11 @@ impl Steps {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn gibibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1_u64 << 30) as f64
 }
 
 fn summary(done: &[(String, Outcome, Duration)], whole: Duration) -> Vec<String> {
