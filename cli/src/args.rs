@@ -136,7 +136,7 @@ pub(crate) struct ReportArgs {
     /// What may not be changed, limits and prices (TOML)
     #[arg(long, value_name = "FILE", conflicts_with = "redact")]
     pub(crate) constraints: Option<PathBuf>,
-    /// An earlier report.json: what changed since, and which predictions came true
+    /// An earlier report.json: what changed since, as more calls and dearer calls
     #[arg(long, value_name = "BASE.json")]
     pub(crate) baseline: Option<PathBuf>,
     /// Recommendations that are not to be shown (TOML: id, reason, until)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{
     ChangeReport, ChangeSide, ChangeVerdict, CostChange, Document, Figure, FigureUnit,
-    PredictionCheck, QualityShare, QualityWord, Verdict,
+    QualityShare, QualityWord,
 };
 
 /// A budget: by how much a request may become dearer.
@@ -43,7 +43,6 @@ pub fn compare(base: &Document, head: &Document) -> ChangeReport {
         head: side(head),
         origins: rows(&origins(base), &origins(head)),
         operations: rows(&operations(base), &operations(head)),
-        predictions: predictions(base, head),
         notes,
     }
 }
@@ -267,58 +266,6 @@ fn ratio(before: &Figure, after: &Figure) -> Figure {
         }
     }
     change
-}
-
-/// What the base predicted of changes worth doing or trying, against the same figures in the head.
-fn predictions(base: &Document, head: &Document) -> Vec<PredictionCheck> {
-    let mut checks = Vec::new();
-    for recommendation in &base.recommendations {
-        if !matches!(recommendation.verdict, Verdict::Do | Verdict::Try) {
-            continue;
-        }
-        let now = head
-            .recommendations
-            .iter()
-            .find(|r| r.id == recommendation.id);
-        for prediction in &recommendation.prediction {
-            let observed = now
-                .and_then(|now| {
-                    now.prediction
-                        .iter()
-                        .find(|p| p.figure == prediction.figure && p.unit == prediction.unit)
-                })
-                .and_then(|p| p.before);
-            checks.push(PredictionCheck {
-                recommendation: recommendation.id.clone(),
-                title: recommendation.title.clone(),
-                figure: prediction.figure.clone(),
-                unit: prediction.unit,
-                before: prediction.before,
-                predicted: prediction.after,
-                low: prediction.low,
-                high: prediction.high,
-                observed,
-                finding: finding(prediction, observed).to_owned(),
-            });
-        }
-    }
-    checks
-}
-
-fn finding(prediction: &crate::document::Prediction, observed: Option<f64>) -> &'static str {
-    let Some(observed) = observed else {
-        return "the new report has no such figure: the parts that it was about are gone or renamed";
-    };
-    match (prediction.low, prediction.high, prediction.before) {
-        (Some(low), Some(high), _) if (low..=high).contains(&observed) => {
-            "within the predicted interval"
-        }
-        (_, _, Some(before)) if libm::fabs(observed - before) <= 0.1 * libm::fabs(before) => {
-            "as before: the change does not seem to have been made"
-        }
-        (Some(_), Some(_), _) => "outside the predicted interval",
-        _ => "the prediction has no interval to hold it against",
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use weighbridge_reports::Document;
 use weighbridge_reports::document::{
-    ChangeReport, ChangeSide, ChangeVerdict, CostChange, FigureUnit, PredictionCheck,
+    AfterReport, ChangeReport, ChangeSide, ChangeVerdict, CostChange, FigureUnit, Outcome,
+    OutcomeFigure, Score,
 };
 use weighbridge_reports::html::render;
 
@@ -188,19 +189,41 @@ fn whole() -> Document {
         head: side,
         origins: vec![change.clone()],
         operations: vec![change],
-        predictions: vec![PredictionCheck {
-            recommendation: "rec:a".to_owned(),
-            title: "Merge".to_owned(),
-            figure: "cores".to_owned(),
-            unit: FigureUnit::Cores,
-            before: Some(1.0),
-            predicted: Some(1.0),
-            low: Some(1.0),
-            high: Some(1.0),
-            observed: Some(1.0),
-            finding: "within the predicted interval".to_owned(),
-        }],
         notes: Vec::new(),
+    });
+    let score = Score {
+        figures: 1,
+        with_interval: 1,
+        inside: 1,
+        errors: vec![1.0],
+        errors_dropped: 0,
+        error_median: Some(1.0),
+        error_max: Some(1.0),
+    };
+    document.after = Some(AfterReport {
+        earlier_start: document.window.start.clone(),
+        earlier_end: document.window.end.clone(),
+        load_factor: Some(1.0),
+        notes: Vec::new(),
+        outcomes: vec![Outcome {
+            id: "rec:a".to_owned(),
+            title: "Merge".to_owned(),
+            applied: true,
+            seen: "they are one service".to_owned(),
+            figures: vec![OutcomeFigure {
+                figure: "cores".to_owned(),
+                unit: FigureUnit::Cores,
+                predicted: Some(1.0),
+                low: Some(1.0),
+                high: Some(1.0),
+                observed: Some(1.0),
+                error: Some(1.0),
+                inside: Some(true),
+                not_scored_reason: None,
+            }],
+        }],
+        score: score.clone(),
+        running: score,
     });
     document
 }

@@ -412,6 +412,7 @@ fn small_documents_have_every_section() {
             "recommendations",
             "what-if",
             "change",
+            "predictions",
             "conservation",
             "quality",
             "method",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, FigureUnit};
+use super::Figure;
 
 /// The change from one document to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,8 +15,6 @@ pub struct ChangeReport {
     pub origins: Vec<CostChange>,
     /// By operation of a service: the largest change of cores first.
     pub operations: Vec<CostChange>,
-    /// What the base predicted, against what the head observes.
-    pub predictions: Vec<PredictionCheck>,
     /// What a reader must know about the comparison, in sentences.
     pub notes: Vec<String>,
 }
@@ -94,34 +92,4 @@ pub struct CostChange {
     pub cores_change: Figure,
     /// Is a request dearer?
     pub verdict: ChangeVerdict,
-}
-
-/// One figure that the base predicted for a change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PredictionCheck {
-    /// Id of the recommendation, the same in both documents.
-    pub recommendation: String,
-    /// The recommendation in one sentence.
-    pub title: String,
-    /// The figure, e.g. `cores of store and warehouse together`.
-    pub figure: String,
-    /// The unit of all.
-    pub unit: FigureUnit,
-    /// As it was in the base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<f64>,
-    /// As the base predicted it after the change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub predicted: Option<f64>,
-    /// Lower end of the prediction's 90 % interval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub low: Option<f64>,
-    /// Upper end of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub high: Option<f64>,
-    /// As the head observes it; absent when the head has no such figure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed: Option<f64>,
-    /// What that says, in one sentence.
-    pub finding: String,
 }

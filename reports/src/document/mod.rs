@@ -30,7 +30,7 @@ pub use after::{
 pub use capacity::{
     CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, ServiceCapacity,
 };
-pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange, PredictionCheck};
+pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange};
 pub use conservation::{
     AccountRow, ConservationReport, EdgeConservation, LossRow, ProcessConservation,
     ServiceConservation,

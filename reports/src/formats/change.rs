@@ -9,7 +9,7 @@ use crate::document::{ChangeReport, CostChange};
 /// Rows in the table; the page has all.
 const ROWS: usize = 20;
 
-/// The change in Markdown: whether the budget holds, the origins that changed most, and what was predicted. Names are
+/// The change in Markdown: whether the budget holds, the origins that changed most. Names are
 /// escaped, so that none of them becomes markup.
 #[must_use]
 pub fn change_markdown(change: &ChangeReport, budget: Option<Budget>) -> String {
@@ -38,18 +38,6 @@ fn write(out: &mut String, change: &ChangeReport, budget: Option<Budget>) -> std
             "\n{} more stand in the page.",
             change.origins.len() - ROWS
         )?;
-    }
-    if !change.predictions.is_empty() {
-        writeln!(out, "\n### Predictions\n")?;
-        for check in change.predictions.iter().take(ROWS) {
-            writeln!(
-                out,
-                "- {}: {}: {}",
-                escape(&check.title),
-                escape(&check.figure),
-                escape(&check.finding)
-            )?;
-        }
     }
     writeln!(out)?;
     for note in &change.notes {

@@ -12,6 +12,7 @@ mod map_figure;
 pub(super) mod memory;
 pub(super) mod method;
 pub(super) mod origins;
+pub(super) mod predictions;
 pub(super) mod recommendations;
 pub(super) mod services;
 mod shapes;
