@@ -88,6 +88,11 @@ fn samples_lost(delta: &Delta) -> i64 {
 
 #[test]
 fn what_an_operation_left_behind_is_found_by_sampling() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    // The first agent of the process, since names outlive it and would fill the small table.
+    an_operation_that_gave_way_keeps_what_it_left_behind(&runtime);
     let ledger = Ledger::new();
     let agent = weighbridge_agent::builder()
         .service("retains")
@@ -95,9 +100,6 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         .retained_mean_bytes(MEAN_BYTES)
         .sink(ledger.clone())
         .try_init()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
         .unwrap();
     runtime.block_on(async {
         job("small", async {
@@ -195,6 +197,74 @@ fn what_an_operation_left_behind_is_found_by_sampling() {
         "{kept:.0} kept, {lost} lost of {expected:.0}"
     );
     agent.shutdown();
+}
+
+const HEAVY: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+
+/// Idle, it loses its place to heavier ones; its number, which its samples bear, must not become another's.
+fn an_operation_that_gave_way_keeps_what_it_left_behind(runtime: &tokio::runtime::Runtime) {
+    let ledger = Ledger::new();
+    let agent = weighbridge_agent::builder()
+        .service("gives way")
+        .window(std::time::Duration::from_secs(3_600))
+        .retained_mean_bytes(MEAN_BYTES)
+        .operations_max(4)
+        .sink(ledger.clone())
+        .try_init()
+        .unwrap();
+    let leaves = |bytes| {
+        runtime.block_on(job("leaves", async move {
+            support::burn(std::time::Duration::from_millis(if bytes > 0 {
+                0
+            } else {
+                10
+            }));
+            hold("leaves", pieces(bytes / KIB, KIB));
+        }));
+    };
+    leaves(8 * MIB);
+    let mut owned = 0;
+    for name in HEAVY {
+        // Some windows each: a heavy newcomer first shows itself, then gets a place, and is in it.
+        for window in 0..4 {
+            runtime.block_on(job(name, async {
+                support::burn(std::time::Duration::from_millis(3));
+            }));
+            assert!(agent.flush(PATIENCE));
+            let delta = last(&ledger);
+            assert_retains(&delta, "JOB leaves", "", 8 * MIB);
+            let others = others_retain(&delta, "JOB leaves");
+            assert!(others < MIB as i64, "{others} in window {window} of {name}");
+            owned += usize::from(row(&delta, &format!("JOB {name}"), "").is_some());
+        }
+    }
+    assert!(
+        owned > HEAVY.len(),
+        "heavy ones had places of their own: {owned}"
+    );
+    // Back again, under another number: one name, one figure.
+    for _ in 0..4 {
+        leaves(0);
+        assert!(agent.flush(PATIENCE));
+    }
+    leaves(4 * MIB);
+    assert!(agent.flush(PATIENCE));
+    assert_retains(&last(&ledger), "JOB leaves", "", 12 * MIB);
+    HELD.lock().unwrap().clear();
+    agent.shutdown();
+}
+
+/// Retained bytes of all operations but one.
+fn others_retain(delta: &Delta, operation: &str) -> i64 {
+    delta
+        .rows
+        .of_kind(RowKind::Distribution)
+        .filter(|(key, _)| key.quality == Quality::Sampled)
+        .filter(|(key, _)| {
+            DistributionKey::read(key).is_some_and(|key| *key.operation != *operation)
+        })
+        .map(|(_, row)| figure(row, column::RETAINED_BYTES))
+        .sum()
 }
 
 fn last(ledger: &Arc<Ledger>) -> Delta {

@@ -108,6 +108,12 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// Adds what other samples say; draws of samples do not depend on each other.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.variance += other.variance;
+    }
+
     /// Adds a sample.
     pub(crate) fn add(&mut self, size_bytes: u64, mean_bytes: f64) {
         let size = size_bytes as f64;

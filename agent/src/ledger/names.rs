@@ -430,7 +430,8 @@ impl Names {
         general.kind == owner.kind && rest.is_some_and(|rest| rest.starts_with(' '))
     }
 
-    /// Counts these operations as asked for: what they allocated is alive, so their ids must keep their meaning.
+    /// Counts operations as asked for that have something alive, or are in flight and may still allocate: their ids must
+    /// keep their meaning, also those of operations that gave way to heavier ones.
     pub(crate) fn keep<'a>(&self, holders: impl Iterator<Item = &'a Holder>) {
         let now_ns = self.now_ns.load(Ordering::Relaxed);
         let tables = read(&self.tables);
@@ -438,6 +439,11 @@ impl Names {
             if let Holder::Operation(id) = *holder
                 && let Some(name) = tables.operations.get(id)
             {
+                name.touch(now_ns);
+            }
+        }
+        for name in tables.operations.all() {
+            if name.in_flight.load(Ordering::Relaxed) > 0 {
                 name.touch(now_ns);
             }
         }
@@ -488,12 +494,14 @@ impl Names {
         let before_ns = now_ns.saturating_sub(FORGET_AFTER_NS);
         // One reference is the table's, one is `resolved`'s. What a row refers to outlives the row here by
         // one rotation at least, because `resolved` holds the row.
-        let forgotten = tables.edges.forget(window_begin_ns, 2)
-            + tables.entities.forget(window_begin_ns, 2)
-            + tables.rows.forget(before_ns, 2)
-            + tables.operations.forget(before_ns, 2)
-            + tables.origins.forget(before_ns, 1)
-            + tables.callers.forget(before_ns, 1);
+        // Of the retired only operations may be asked for again, by `keep`.
+        let retired_ns = u64::MAX;
+        let forgotten = tables.edges.forget(window_begin_ns, retired_ns, 2)
+            + tables.entities.forget(window_begin_ns, retired_ns, 2)
+            + tables.rows.forget(before_ns, retired_ns, 2)
+            + tables.operations.forget(before_ns, window_begin_ns, 2)
+            + tables.origins.forget(before_ns, retired_ns, 1)
+            + tables.callers.forget(before_ns, retired_ns, 1);
         if forgotten > 0 {
             self.make_void();
         }

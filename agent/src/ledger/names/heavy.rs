@@ -15,7 +15,7 @@ use weighbridge_wire::OTHER;
 
 use super::edges::{EDGES, ENTITIES};
 use super::table::{Entry, Table};
-use super::{Names, OperationRow, Place, Resolved, cut};
+use super::{Names, OperationName, OperationRow, Place, Resolved, cut};
 use crate::sync::{lock, read, write};
 
 /// Newcomers that are weighed, by table.
@@ -447,12 +447,16 @@ impl Names {
             self.make_void();
             // Classes go with their operation, and rows with any of their names.
             let gone = |id: u32, table: &HashSet<u32>| table.contains(&id);
-            let bases: Vec<_> = tables.operations.retired_entries();
-            tables.operations.retire_where(|name| {
-                bases.iter().any(|base| {
-                    base.operation == name.operation && base.component == name.component
-                })
-            });
+            let key = |name: &OperationName| (name.component.clone(), name.operation.clone());
+            let bases: HashSet<_> = tables
+                .operations
+                .iter()
+                .filter(|name| name.class.is_empty())
+                .map(|name| key(name))
+                .collect();
+            tables
+                .operations
+                .retire_where(|name| !name.class.is_empty() && !bases.contains(&key(name)));
             let (names, callers, origins) = (
                 tables.operations.retired_ids(),
                 tables.callers.retired_ids(),
@@ -470,13 +474,6 @@ impl Names {
 
 fn sums(costs: impl Iterator<Item = (u32, Weight)>) -> HashMap<u32, u64> {
     costs.map(|(id, cost)| (id, cost.sum())).collect()
-}
-
-impl<T> Table<T> {
-    fn retired_entries(&self) -> Vec<Arc<T>> {
-        let ids = self.retired_ids();
-        ids.iter().filter_map(|id| self.entry(*id)).collect()
-    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ impl<T> Table<T> {
         })
     }
 
+    /// Those that are found, and those that are kept only for their ids.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.all.iter().flatten().map(|slot| &slot.entry)
+    }
+
     pub(super) fn entry(&self, id: u32) -> Option<Arc<T>> {
         self.get(id).cloned()
     }
@@ -194,15 +199,20 @@ impl<T> Table<T> {
 }
 
 impl<T: Entry> Table<T> {
-    /// Forgets what nobody holds or has asked for since this instant. `held` are the references that the
-    /// table and the caller have. Returns how many were forgotten.
-    pub(super) fn forget(&mut self, before_ns: u64, held: usize) -> usize {
+    /// Forgets what nobody holds or has asked for since this instant; whoever is retired goes unless it was asked for
+    /// since the other one. `held` are the references that the table and the caller have. Returns how many were
+    /// forgotten.
+    pub(super) fn forget(&mut self, before_ns: u64, retired_before_ns: u64, held: usize) -> usize {
         let leaving: Vec<u32> = (0u32..)
             .zip(&self.all)
             .filter_map(|(id, slot)| {
                 let entry = &slot.as_ref()?.entry;
-                let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns
-                    || self.retired.contains(&id);
+                let before_ns = if self.retired.contains(&id) {
+                    retired_before_ns
+                } else {
+                    before_ns
+                };
+                let idle = entry.used_ns().load(Ordering::Relaxed) < before_ns;
                 let is_held = Arc::strong_count(entry) > held;
                 (idle && !is_held && !entry.is_fixed()).then_some(id)
             })
@@ -271,7 +281,7 @@ mod tests {
                 let used_ns = if id == gone { 1 } else { 9 };
                 entry.as_ref().unwrap().entry.touch(used_ns);
             }
-            assert_eq!(forgotten.forget(5, 1), 1);
+            assert_eq!(forgotten.forget(5, 5, 1), 1);
             assert_eq!(found(&forgotten), left);
             assert!(forgotten.get(gone).is_none());
             let back = forgotten.insert(7, |_| Name("d", AtomicU64::new(0)));
@@ -284,7 +294,8 @@ mod tests {
         let mut all = table(&["a", "b"]);
         (0..2).for_each(|id| all.retire(id));
         assert_eq!(found(&all), [""; 0]);
-        assert_eq!(all.forget(0, 1), 2, "whoever is retired goes");
+        assert_eq!(all.forget(0, 0, 1), 0, "but not what was asked for");
+        assert_eq!(all.forget(0, 5, 1), 2, "whoever is retired goes");
         assert_eq!(all.len(), 0);
     }
 
@@ -292,8 +303,8 @@ mod tests {
     fn what_somebody_holds_is_not_forgotten() {
         let mut table = table(&["a"]);
         let held = table.entry(0).unwrap();
-        assert_eq!(table.forget(5, 1), 0);
+        assert_eq!(table.forget(5, 5, 1), 0);
         drop(held);
-        assert_eq!(table.forget(5, 1), 1);
+        assert_eq!(table.forget(5, 5, 1), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Rows of what operations and owners retain: of the quality `sampled`, with columns of memory only, so that
 //! they stand beside the measured rows and change no sum of CPU.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use weighbridge_wire::{
@@ -14,11 +15,33 @@ fn estimate(retained: &Retained, holder: Holder) -> Estimate {
     retained.by_holder.get(&holder).copied().unwrap_or_default()
 }
 
-/// The row of an operation, also when it retains nothing: that is an observation, and means are taken over
-/// observations.
-pub(super) fn add_operation(rows: &mut RowSet, retained: &Retained, name: &OperationName) {
-    let estimate = estimate(retained, Holder::Operation(name.id));
-    write(rows, operation_key(name), estimate, retained);
+/// What each operation retains, by the first of its ids: one that gave way to a heavier one and came back has two.
+#[derive(Debug)]
+pub(super) struct OfOperations<'a> {
+    retained: &'a Retained,
+    by_id: HashMap<u32, Estimate>,
+}
+
+impl<'a> OfOperations<'a> {
+    pub(super) fn new(retained: &'a Retained, names: &Resolved) -> Self {
+        let mut first = HashMap::new();
+        let mut by_id: HashMap<u32, Estimate> = HashMap::new();
+        for name in names.operations() {
+            let key = (&name.component, &name.operation, &name.class);
+            let id = *first.entry(key).or_insert(name.id);
+            let more = estimate(retained, Holder::Operation(name.id));
+            by_id.entry(id).or_default().join(more);
+        }
+        Self { retained, by_id }
+    }
+
+    /// The row of an operation, also when it retains nothing: that is an observation, and means are taken over
+    /// observations.
+    pub(super) fn add(&self, rows: &mut RowSet, name: &OperationName) {
+        if let Some(estimate) = self.by_id.get(&name.id) {
+            write(rows, operation_key(name), *estimate, self.retained);
+        }
+    }
 }
 
 /// One row for each known owner, and one for what is nobody's.
@@ -43,8 +66,7 @@ pub(super) fn write_owners(rows: &mut RowSet, retained: &Retained, names: &Resol
         .iter()
         .filter(|(holder, _)| unknown(holder))
     {
-        rest.bytes += estimate.bytes;
-        rest.variance += estimate.variance;
+        rest.join(*estimate);
     }
     let key = owner_key(OwnerKind::Unattributed, &"unattributed".into());
     write(rows, key, rest, retained);

@@ -196,6 +196,7 @@ pub(super) fn write_distributions(
     retained: Option<&Retained>,
     names: &Resolved,
 ) {
+    let retained = retained.map(|retained| retained::OfOperations::new(retained, names));
     let things: Vec<_> = names
         .operations()
         .filter(|name| retained.is_some() || merged.distributions.has(name.id))
@@ -205,8 +206,8 @@ pub(super) fn write_distributions(
         things,
         |name| [&name.component, &name.operation, &name.class],
         |rows, name| {
-            if let Some(retained) = retained {
-                retained::add_operation(rows, retained, name);
+            if let Some(retained) = &retained {
+                retained.add(rows, name);
             }
             if let Some(cell) = merged.distributions.get(name.id) {
                 add_distribution(rows, name, &cell);
