@@ -386,6 +386,38 @@ fn a_hundred_services_fit_into_one_and_a_half_megabytes() {
 }
 
 #[test]
+fn cuts_of_the_system_stand_with_the_recommendations() {
+    let mut document = sample::erp();
+    let part = |html: &str| {
+        let start = html
+            .find("<section id=\"recommendations\"")
+            .expect("the section");
+        let end = start + html[start..].find("</section>").expect("its end");
+        html[start..end].to_owned()
+    };
+    let shown = part(&render(&document));
+    for text in [
+        "<h3 id=\"topologies\">",
+        "merge store and warehouse",
+        "as it is",
+        "t-search",
+        "t-topologies",
+        "t-deployables",
+        "store+warehouse",
+        "Kept because the data demands it: store and warehouse share no lock",
+    ] {
+        assert!(shown.contains(text), "{text}");
+    }
+    let found = document.topologies.as_mut().expect("cuts");
+    found.infeasible = Some("no cut keeps both limits".to_owned());
+    found.proposals.clear();
+    let shown = part(&render(&document));
+    assert!(shown.contains("no cut keeps both limits") && !shown.contains("t-topologies"));
+    document.topologies = None;
+    assert!(!part(&render(&document)).contains("id=\"topologies\""));
+}
+
+#[test]
 fn small_documents_have_every_section() {
     let mut one = sample::erp();
     one.services.truncate(1);
@@ -401,13 +433,16 @@ fn small_documents_have_every_section() {
     ] {
         let html = render(&document);
         assert_safe(&html, what);
+        // As the page is read: what it costs, where, what to change, what changed, and how far to trust it.
+        let mut at = 0;
         for id in [
             "findings",
             "origins",
-            "services",
+            "map",
             "edges",
             "entities",
             "memory",
+            "services",
             "capacity",
             "recommendations",
             "what-if",
@@ -419,11 +454,19 @@ fn small_documents_have_every_section() {
             "glossary",
             "data",
         ] {
-            assert!(
-                html.contains(&format!("<section id=\"{id}\"")),
-                "{what}: {id}"
-            );
+            let section = format!("<section id=\"{id}\"");
+            let here = html[at..].find(&section);
+            at += here.unwrap_or_else(|| panic!("{what}: {id} is missing or out of its place"));
         }
+        // Range, coverage and the agent's own cost come before all of them.
+        let tiles = html.find("<dt>Coverage</dt>").expect("the tile");
+        let own = html.find("<dt>Agent’s own cost</dt>").expect("the tile");
+        assert!(
+            html.find("<time").expect("the range") < tiles
+                && tiles < own
+                && own < html.find("<section id").expect("one"),
+            "{what}"
+        );
     }
     assert!(render(&sample::empty()).contains("No service reported in this range"));
 }
@@ -511,6 +554,12 @@ fn every_row_of_the_document_can_be_linked_to() {
         has("conservation-"),
         document.conservation.services.len() + 1,
         "each service, and the heading"
+    );
+    let cuts = &document.topologies.as_ref().expect("cuts").proposals;
+    assert_eq!(has("topology-"), cuts.len());
+    assert_eq!(
+        has("deployable-"),
+        cuts.iter().map(|cut| cut.deployables.len()).sum::<usize>()
     );
     // Each card has its own and that of its heading.
     assert_eq!(has("rec-"), document.recommendations.len() * 2);

@@ -22,8 +22,8 @@ const shot = folder(pictures);
 const url = pathToFileURL(resolve(file)).href;
 const profile = mkdtempSync(join(tmpdir(), 'weighbridge-report-'));
 
-const SECTIONS = ['findings', 'origins', 'services', 'edges', 'entities', 'memory', 'capacity',
-  'recommendations', 'what-if', 'change', 'conservation', 'quality', 'method', 'glossary', 'data'];
+const SECTIONS = ['findings', 'origins', 'map', 'edges', 'entities', 'memory', 'services',
+  'capacity', 'recommendations', 'what-if', 'change', 'predictions', 'conservation', 'quality', 'method', 'glossary', 'data'];
 
 /** The file itself, and the document that its button saves. */
 const own = (to) => to === url || to.startsWith(`${url}#`) || to.startsWith('blob:');

@@ -76,6 +76,10 @@ pub(crate) fn row_ids(d: &Document) -> BTreeSet<String> {
     ids.extend(d.conservation.services.iter().map(|s| s.id.clone()));
     ids.extend(d.capacity.services.iter().map(|s| s.id.clone()));
     ids.extend(d.recommendations.iter().map(|r| r.id.clone()));
+    for proposal in d.topologies.iter().flat_map(|found| &found.proposals) {
+        ids.push(proposal.id.clone());
+        ids.extend(proposal.deployables.iter().map(|d| d.id.clone()));
+    }
     let set: BTreeSet<String> = ids.iter().cloned().collect();
     assert_eq!(set.len(), ids.len(), "a row id is there twice");
     set

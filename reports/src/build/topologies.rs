@@ -1,5 +1,7 @@
 //! The search over topologies, as part of the document.
 
+use std::collections::BTreeSet;
+
 use crate::Options;
 use crate::document::{
     DeployableReport, Figure, FigureUnit, QualityWord, TopologiesReport, TopologyProposal,
@@ -47,10 +49,7 @@ pub(super) fn topologies(model: &Model, options: &Options, weighed: &Weighed) ->
         pareto_size: u64::try_from(found.pareto_size).unwrap_or(u64::MAX),
         infeasible: found.infeasible.clone(),
         implied,
-        proposals: (1u32..)
-            .zip(&found.pareto)
-            .map(|(n, p)| proposal(n, p, unit))
-            .collect(),
+        proposals: proposals(&found.pareto, unit),
     }
 }
 
@@ -78,13 +77,47 @@ fn known(value: Option<f64>, unit: FigureUnit, absent: &str) -> Figure {
     }
 }
 
-fn proposal(n: u32, proposal: &Proposal, unit: FigureUnit) -> TopologyProposal {
+fn proposals(pareto: &[Proposal], unit: FigureUnit) -> Vec<TopologyProposal> {
+    let mut used = BTreeSet::new();
+    pareto
+        .iter()
+        .map(|found| {
+            // By what it is and not by its place: that of a cut changes with each figure.
+            let steps: Vec<String> = found.steps.iter().map(ToString::to_string).collect();
+            let named = if steps.is_empty() {
+                "as it is".to_owned()
+            } else {
+                steps.join("; ")
+            };
+            proposal(&unique(&named, &mut used), steps, found, unit)
+        })
+        .collect()
+}
+
+/// The name, with a number behind it when it was given before.
+fn unique(name: &str, used: &mut BTreeSet<String>) -> String {
+    let mut tried = name.to_owned();
+    let mut n = 2u32;
+    while !used.insert(tried.clone()) {
+        tried = format!("{name} ({n})");
+        n += 1;
+    }
+    tried
+}
+
+fn proposal(
+    named: &str,
+    steps: Vec<String>,
+    proposal: &Proposal,
+    unit: FigureUnit,
+) -> TopologyProposal {
     let figures: &Figures = &proposal.figures;
+    let mut names = BTreeSet::new();
     let no_memory = "a service reports no resident set";
     let no_cores = "the cores of a process are not known";
     TopologyProposal {
-        id: format!("topology:{n}"),
-        steps: proposal.steps.iter().map(ToString::to_string).collect(),
+        id: format!("topology:{named}"),
+        steps,
         first_step: proposal
             .first_step
             .as_ref()
@@ -109,6 +142,7 @@ fn proposal(n: u32, proposal: &Proposal, unit: FigureUnit) -> TopologyProposal {
             .deployables
             .iter()
             .map(|d| DeployableReport {
+                id: format!("deployable:{named}/{}", unique(&d.name, &mut names)),
                 name: d.name.clone(),
                 cores: known(Some(d.cores), FigureUnit::Cores, no_cores),
                 replicas: known(Some(d.replicas), FigureUnit::Count, no_cores),

@@ -1,10 +1,16 @@
 //! The range and how well it is covered.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use weighbridge_wire::column;
+
 use super::figures::{figure, plain, share};
 use super::time::rfc3339;
 use crate::Options;
-use crate::document::{Coverage, EdgeReport, Figure, FigureUnit, QualityWord, WindowReport};
-use crate::model::{Estimate, Model};
+use crate::document::{
+    Coverage, EdgeEnd, EdgeReport, Figure, FigureUnit, QualityWord, WindowReport,
+};
+use crate::model::{Estimate, Model, ServiceFacts, SideRef, as_f64};
 
 /// A range shorter than this cannot hold a daily peak.
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -63,6 +69,98 @@ pub(crate) fn window(model: &Model, options: &Options, edges: &[EdgeReport]) -> 
     }
 }
 
+/// True when a process of the service has the agent, and not only spans or metrics that somebody else made. Rows of a
+/// process may be missing: then what was booked to a class of work tells, since spans know of no such thing.
+fn has_agent(service: &ServiceFacts) -> bool {
+    if service.processes.is_empty() {
+        return service
+            .operations
+            .values()
+            .any(|operation| operation.all.total(column::CPU_ENCODE_NS).is_some());
+    }
+    service
+        .processes
+        .keys()
+        .any(|process| !process.agent_version.is_empty())
+}
+
+/// Calls, and how many of them a process with the agent answered.
+#[derive(Default)]
+struct Traffic {
+    answered: f64,
+    all: f64,
+}
+
+/// Requests that no service made: they need no edge. A job is no traffic.
+fn outside(services: &[ServiceFacts]) -> Traffic {
+    let mut sums = Traffic::default();
+    for service in services {
+        let weighed = has_agent(service);
+        for (id, operation) in &service.operations {
+            if id.operation.starts_with("JOB ") {
+                continue;
+            }
+            let ended = operation
+                .by_caller
+                .iter()
+                .filter(|(caller, _)| caller.service.is_empty())
+                .filter_map(|(_, sums)| sums.total(column::ENDED))
+                .map(as_f64)
+                .sum::<f64>();
+            sums.all += ended;
+            sums.answered += if weighed { ended } else { 0.0 };
+        }
+    }
+    sums
+}
+
+/// Counted by call: what the caller sent, or what was answered where that is more or no caller counts. A service of
+/// which only some instances have the agent so answers fewer calls than its callers made. Each consumer of a message
+/// gets it whole, so that there only what arrived is counted.
+fn traffic(model: &Model) -> Traffic {
+    let services = model.services();
+    let mut sums = outside(services);
+    let mut sent: BTreeMap<&SideRef, Traffic> = BTreeMap::new();
+    let from_outside = |callee: &SideRef| callee.id.peer_service.is_empty();
+    for edge in &model.edges {
+        let joined = &edge.joined;
+        if joined.caller.is_none() && joined.callee.as_ref().is_some_and(from_outside) {
+            continue;
+        }
+        let count = |side: &Option<SideRef>| {
+            let side = model.side(side.as_ref()?)?;
+            side.all.total(column::REQUEST_MESSAGES).map(as_f64)
+        };
+        let received = count(&joined.callee);
+        let weighed = joined.to.seen
+            && joined
+                .to
+                .service
+                .is_some_and(|service| has_agent(&services[service]));
+        let answered = received.filter(|_| weighed).unwrap_or(0.0);
+        match &joined.caller {
+            Some(caller) if edge.is_sync() => {
+                let of_call = sent.entry(caller).or_default();
+                of_call.answered += answered;
+                of_call.all += received.unwrap_or(0.0);
+            }
+            _ => {
+                sums.answered += answered;
+                sums.all += received.or_else(|| count(&joined.caller)).unwrap_or(0.0);
+            }
+        }
+    }
+    for (caller, of_call) in sent {
+        let made = model
+            .side(caller)
+            .and_then(|side| side.all.total(column::REQUEST_MESSAGES))
+            .map_or(0.0, as_f64);
+        sums.answered += of_call.answered;
+        sums.all += of_call.all.max(made);
+    }
+    sums
+}
+
 /// How much of the traffic was seen, and what all services together use.
 fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage {
     let calls = |wanted: &dyn Fn(&EdgeReport) -> bool| -> f64 {
@@ -72,12 +170,20 @@ fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage 
             .filter_map(|edge| edge.calls.value)
             .sum()
     };
+    let with_agent: BTreeSet<&str> = model
+        .services()
+        .iter()
+        .filter(|service| has_agent(service))
+        .map(|service| service.label.as_str())
+        .collect();
+    let weighed = |end: &EdgeEnd| end.instrumented && with_agent.contains(end.service.as_str());
+    let traffic = traffic(model);
     let part = |of: f64, all: f64, absent: &str| -> Figure {
         let share = (all > 0.0).then(|| of / all);
         plain(share, FigureUnit::Ratio, QualityWord::Measured, absent)
     };
     let services = model.services();
-    let sum = |of: &dyn Fn(&crate::model::ServiceFacts) -> Option<Estimate>| {
+    let sum = |of: &dyn Fn(&ServiceFacts) -> Option<Estimate>| {
         services.iter().filter_map(of).reduce(|a, b| a.plus(&b))
     };
     let cores = sum(&|service| model.service_cores(service));
@@ -89,14 +195,14 @@ fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage 
     let processes: usize = services.iter().map(|s| s.processes.len()).sum();
     Coverage {
         answered: part(
-            calls(&|edge| edge.to.instrumented),
-            calls(&|_| true),
-            "no call was seen in this range",
+            traffic.answered,
+            traffic.all,
+            "no request or call was seen in this range",
         ),
         both_ends: part(
-            calls(&|edge| edge.from.instrumented && edge.to.instrumented),
-            calls(&|edge| edge.from.instrumented),
-            "no service called another in this range",
+            calls(&|edge| weighed(&edge.from) && weighed(&edge.to)),
+            calls(&|edge| weighed(&edge.from)),
+            "no service with the agent called another in this range",
         ),
         #[allow(clippy::cast_precision_loss)]
         processes: plain(
@@ -117,5 +223,126 @@ fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage 
                 "no CPU is known",
             )
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_wire::{FoldedRange, ProcessKey, RowKind, RowSet, column};
+
+    use crate::html::render;
+    use crate::testing::System;
+    use crate::{Document, Options};
+
+    fn answered(range: &FoldedRange) -> Option<f64> {
+        let document = Document::build(range, &Options::default());
+        document.window.coverage.unwrap().answered.value
+    }
+
+    /// 20 orders a window from outside, 5 calls each.
+    fn pair() -> System {
+        let mut system = System::new(40);
+        let us = [300_000, 40_000, 40_000, 60_000, 60_000, 90_000];
+        system.root("front", "POST /a", 20, us);
+        system.http(
+            ("front", "POST /a"),
+            ("back", "POST /b"),
+            20,
+            5,
+            240_000,
+            60_000,
+        );
+        system
+    }
+
+    /// The rows of a service's processes as a sender of spans and metrics makes them: no agent has a version.
+    fn without_agent(range: &mut FoldedRange, service: &str) {
+        for window in &mut range.windows {
+            if window.service.service != service {
+                continue;
+            }
+            let mut rows = RowSet::new();
+            for (key, value) in window.rows.iter() {
+                let mut key = key.clone();
+                if RowKind::from_wire(key.kind) == Some(RowKind::Process) {
+                    let process = ProcessKey::read(&key).unwrap();
+                    let other = ProcessKey {
+                        agent_version: "".into(),
+                        ..process
+                    };
+                    key = other.row_key(key.quality);
+                }
+                rows.add(key, value);
+            }
+            window.rows = rows;
+        }
+    }
+
+    #[test]
+    fn all_with_the_agent_cover_all() {
+        assert_eq!(answered(&pair().range()), Some(1.0));
+    }
+
+    #[test]
+    fn requests_from_outside_count_without_an_edge() {
+        let mut system = System::new(40);
+        system.root("front", "POST /a", 20, [1_000; 6]);
+        assert_eq!(answered(&system.range()), Some(1.0));
+    }
+
+    #[test]
+    fn a_service_that_only_sends_spans_is_not_covered() {
+        let mut range = pair().range();
+        without_agent(&mut range, "back");
+        // One request from outside in six calls.
+        let share = answered(&range).unwrap();
+        assert!((share - 1.0 / 6.0).abs() < 1e-9, "{share}");
+        let document = Document::build(&range, &Options::default());
+        assert!(render(&document).contains("in 2 processes, 1 with the agent inside"));
+        without_agent(&mut range, "front");
+        assert_eq!(answered(&range), Some(0.0), "known to be none");
+    }
+
+    #[test]
+    fn calls_that_go_to_instances_without_the_agent_are_not_covered() {
+        let mut range = pair().range();
+        for window in &mut range.windows {
+            if window.service.service != "back" {
+                continue;
+            }
+            // Of two instances only one has the agent: half of the calls are seen by it.
+            let mut rows = RowSet::new();
+            for (key, value) in window.rows.iter() {
+                let mut value = value.clone();
+                if let Some(n) = value.get(column::REQUEST_MESSAGES) {
+                    value.add(column::REQUEST_MESSAGES, -(n / 2));
+                }
+                rows.add(key.clone(), &value);
+            }
+            window.rows = rows;
+        }
+        // (1 + 2.5) of (1 + 5)
+        let share = answered(&range).unwrap();
+        assert!((share - 3.5 / 6.0).abs() < 0.01, "{share}");
+    }
+
+    #[test]
+    fn no_traffic_is_not_applicable_and_never_zero() {
+        let mut system = System::new(40);
+        system.root("front", "JOB nightly", 1, [1_000; 6]);
+        let document = Document::build(&system.range(), &Options::default());
+        assert_eq!(
+            document.window.coverage.as_ref().unwrap().answered.value,
+            None
+        );
+        let html = render(&document);
+        let tile = html.split_once("<dt>Coverage</dt>").unwrap().1;
+        assert!(
+            tile.starts_with(
+                "<dd><b>n/a</b> <span>no request or call was seen in this range</span>"
+            ),
+            "{}",
+            &tile[..200]
+        );
     }
 }

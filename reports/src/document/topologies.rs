@@ -37,7 +37,7 @@ pub struct TopologiesReport {
 /// One topology.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopologyProposal {
-    /// Row id.
+    /// Row id: `topology:` and the steps, or `topology:as it is`.
     pub id: String,
     /// What leads there, one step after the other; empty for today's.
     pub steps: Vec<String>,
@@ -69,6 +69,8 @@ pub struct TopologyProposal {
 /// A deployable of a topology.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeployableReport {
+    /// Row id: `deployable:`, the steps of its cut, a slash and its name.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Its cores.

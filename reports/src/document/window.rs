@@ -34,9 +34,9 @@ pub struct WindowReport {
 /// How much of the traffic the figures speak of, and what it adds up to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// Share of all calls and requests from outside that a service with the agent answered.
+    /// Share of all calls, those from outside with them, that a process with the agent answered.
     pub answered: Figure,
-    /// Share of the calls that services with the agent made whose answering end has it too.
+    /// Share of the calls that services with the agent made whose answering service has it too.
     pub both_ends: Figure,
     /// Processes that reported.
     pub processes: Figure,

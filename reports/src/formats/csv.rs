@@ -1,5 +1,7 @@
 //! One CSV file per table.
 
+mod plans;
+
 use crate::Document;
 use crate::document::{ClassFigures, Figure, FigureUnit};
 
@@ -27,6 +29,13 @@ pub fn csv(document: &Document) -> Vec<CsvTable> {
         capacity(document),
         conservation(document),
         recommendations(document),
+        plans::search(document),
+        plans::topologies(document),
+        plans::deployables(document),
+        plans::instances(document),
+        plans::regions(document),
+        plans::latency(document),
+        plans::obstacles(document),
     ]
 }
 
@@ -64,9 +73,23 @@ impl Table {
     }
 }
 
+/// Spreadsheets leave white space and characters without width out before they look for a formula, and take full-width
+/// signs for the plain ones.
 fn quoted(cell: &str) -> String {
-    let formula =
-        cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let first = cell.trim_start_matches(|c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    });
+    let begins = cell.starts_with(['\t', '\r'])
+        || first.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let is_number = cell.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && cell
+            .bytes()
+            .skip(1)
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'-' | b'+'))
+        && cell.parse::<f64>().is_ok();
+    let formula = begins && !is_number;
     let cell = if formula {
         format!("'{cell}")
     } else {
@@ -546,6 +569,24 @@ mod tests {
         assert_eq!(quoted("+1+cmd"), "\"'+1+cmd\"");
         assert_eq!(quoted("@x"), "\"'@x\"");
         assert_eq!(quoted("-x"), "\"'-x\"");
+        for cell in [
+            "\tx",
+            "\rx",
+            "\n=1",
+            " =1",
+            "\u{feff}=1",
+            "\u{200b}@x",
+            "＝1",
+            "-inf",
+            "+1",
+            "-1+2",
+            "-",
+            "=",
+        ] {
+            let shown = quoted(cell);
+            assert!(shown.starts_with("\"'"), "{cell:?}: {shown:?}");
+        }
+        assert_eq!(quoted("-1.5e-7"), "-1.5e-7");
         assert_eq!(quoted("-12.5"), "-12.5", "a number stays a number");
         assert_eq!(quoted("a,b"), "\"a,b\"");
         assert_eq!(quoted("plain"), "plain");

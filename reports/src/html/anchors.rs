@@ -97,6 +97,21 @@ impl Anchors {
         for recommendation in &document.recommendations {
             anchors.add(&recommendation.id, clip(&recommendation.title, 60));
         }
+        for proposal in document
+            .topologies
+            .iter()
+            .flat_map(|found| &found.proposals)
+        {
+            let label = match proposal.steps.len() {
+                0 => "as it is".to_owned(),
+                1 => clip(&proposal.steps[0], 60),
+                more => format!("{} and {} more", clip(&proposal.steps[0], 60), more - 1),
+            };
+            anchors.add(&proposal.id, label);
+            for deployable in &proposal.deployables {
+                anchors.add(&deployable.id, name(&deployable.name));
+            }
+        }
         anchors
     }
 

@@ -26,9 +26,10 @@ pub fn render_live(document: &Document) -> String {
     let parts = [
         section::header::tiles_alone(document),
         section::origins::live(document, &anchors),
-        section::services::section(document, &anchors),
+        section::map_figure::section(document, &anchors),
         section::edges::section(document, &anchors),
         section::entities::section(document, &anchors),
+        section::services::section(document, &anchors),
         section::conservation::section(document, &anchors),
     ];
     parts.map(|part| part.to_string()).concat()

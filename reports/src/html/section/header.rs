@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Coverage, Document};
+use crate::document::{Coverage, Document, Figure};
 use crate::html::figure;
 use crate::html::format;
 use crate::html::markup::Markup;
@@ -85,13 +85,28 @@ pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
 fn tiles(document: &Document) -> Vec<Tile> {
     let coverage = document.window.coverage.as_ref();
     let processes: usize = document.services.iter().map(|s| s.instances.len()).sum();
+    let with_agent = document
+        .services
+        .iter()
+        .flat_map(|s| &s.instances)
+        .filter(|instance| !instance.agent_version.is_empty())
+        .count();
     let unexplained = &document.quality.unexplained_share;
-    let mut out = vec![
+    let out = vec![
+        covered(coverage),
+        Tile {
+            label: "Agent’s own cost",
+            value: known(&document.quality.agent_share),
+            note: match document.quality.agent_share.value {
+                Some(_) => "of the CPU time went to the agent’s own thread".to_owned(),
+                None => why(&document.quality.agent_share),
+            },
+        },
         Tile {
             label: "Services",
             value: format::integer(i64::try_from(document.services.len()).unwrap_or(i64::MAX)),
             note: format!(
-                "in {}, with the agent inside",
+                "in {}, {with_agent} with the agent inside",
                 plural(processes as u64, "process", "processes")
             ),
         },
@@ -112,39 +127,40 @@ fn tiles(document: &Document) -> Vec<Tile> {
             ),
             note: "of the CPU time belongs to a named account".to_owned(),
         },
-        Tile {
-            label: "Agent",
-            value: figure::sentence(&document.quality.agent_share),
-            note: "of the CPU time went to the agent’s own thread".to_owned(),
-        },
     ];
-    out.push(covered(coverage));
     out
+}
+
+/// What is not known has no figure: `n/a`, and beside it the reason.
+fn known(figure: &Figure) -> String {
+    match figure.value {
+        Some(_) => figure::sentence(figure),
+        None => "n/a".to_owned(),
+    }
+}
+
+fn why(figure: &Figure) -> String {
+    let reason = figure.unknown_reason.as_deref().unwrap_or("no data for it");
+    text::sentence(reason)
 }
 
 /// Which part of the traffic came from instances with the agent.
 fn covered(coverage: Option<&Coverage>) -> Tile {
-    let known = coverage.and_then(|c| c.answered.value.map(|share| (c, share)));
-    let (value, note) = match known {
-        None => (
-            "not known".to_owned(),
-            "no call was seen in this range".to_owned(),
-        ),
-        Some((coverage, share)) => (
-            format::percent(share),
-            match coverage.both_ends.value {
-                Some(both) => format!(
-                    "of the calls were answered by a process with the agent; of those between services {} are seen from \
-                     both ends",
-                    format::percent(both)
-                ),
-                None => "of the calls were answered by a process with the agent".to_owned(),
-            },
-        ),
+    let note = match coverage {
+        None => "this document is of before coverage was counted".to_owned(),
+        Some(coverage) => match (coverage.answered.value, coverage.both_ends.value) {
+            (None, _) => why(&coverage.answered),
+            (Some(_), Some(both)) => format!(
+                "of the traffic was answered by processes with the agent; of the calls between services {} are seen from \
+                 both ends",
+                format::percent(both)
+            ),
+            (Some(_), None) => "of the traffic was answered by processes with the agent".to_owned(),
+        },
     };
     Tile {
         label: "Coverage",
-        value,
+        value: coverage.map_or_else(|| "n/a".to_owned(), |c| known(&c.answered)),
         note,
     }
 }

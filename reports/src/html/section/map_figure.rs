@@ -1,6 +1,8 @@
-//! The service map as a figure: what stands on it, and what its arrows say.
+//! The service map: what stands on it, what its arrows say, and the same as a table.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
 
 use crate::chart::{Caption, MapEdge, MapNode, MapProposal, ServiceMap, service_map};
 use crate::document::{
@@ -8,13 +10,15 @@ use crate::document::{
     Verdict,
 };
 use crate::html::anchors::Anchors;
-use crate::html::figure::{self, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
+use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, name};
 
 use super::edges::MANY_CALLS;
+use super::rendered;
 
 /// Most services on the map: those with the dearest edges first.
 const MAP_NODES: usize = 16;
@@ -85,7 +89,141 @@ impl Nodes {
     }
 }
 
-pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
+/// Edges in the table beside the map: those with the dearest messages. The tables of edges and `report.json` have all.
+const ROWS_SHOWN: usize = 200;
+
+#[derive(Template)]
+#[template(path = "map.html")]
+struct Map {
+    map: Markup,
+    note: String,
+    table: Markup,
+    proposed: bool,
+}
+
+/// The section.
+pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    let (map, note) = map(document, anchors);
+    rendered(&Map {
+        map,
+        note,
+        table: table(&document.edges, anchors),
+        proposed: !proposals(document).is_empty(),
+    })
+}
+
+/// What the arrows say, one row for each edge.
+fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    if edges.is_empty() {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", "Caller → callee, and how they talk"),
+        figures("Calls/s", "Calls or messages in a second"),
+        figures(
+            "Message CPU",
+            "Cores that carrying its messages takes, on both sides, in pools and brokers",
+        ),
+        figures(
+            "Share",
+            "Message overhead ÷ (overhead + work that the call causes)",
+        ),
+        figures(
+            "Request bytes",
+            "Bodies of all requests in the range, as the receiving side counted; both counts stand under Both ends",
+        ),
+        figures(
+            "Response bytes",
+            "Bodies of all responses in the range, as the receiving side counted",
+        ),
+        figures(
+            "On the wire",
+            "Bytes of both directions, where a socket was ours",
+        ),
+        figures(
+            "Wait",
+            "From the send to the end of the response; for async the time from publishing to consuming",
+        ),
+        figures("Errors", "Calls that ended as errors"),
+        figures(
+            "Again",
+            "Calls made again after a failure, and messages delivered again",
+        ),
+    ];
+    let rows = edges
+        .iter()
+        .take(ROWS_SHOWN)
+        .map(|edge| {
+            let (traffic, is_async) = (&edge.traffic, edge.mode == "async");
+            Row::new("")
+                .head(&Markup::composed(format!(
+                    "{}<small>{}</small>",
+                    anchors.link_as(&edge.id, &super::edges::short_name(edge)),
+                    Markup::text(&format!("{} {}", name(&edge.mode), name(&edge.transport))),
+                )))
+                .figure(&edge.rate, Show::Bare, &mut notes)
+                .figure(&edge.overhead_cores, Show::Bare, &mut notes)
+                .figure(&edge.overhead_share, Show::Plain, &mut notes)
+                .figure(
+                    counted(
+                        &traffic.request_body_bytes_received,
+                        &traffic.request_body_bytes_sent,
+                    ),
+                    Show::Plain,
+                    &mut notes,
+                )
+                .figure(
+                    counted(
+                        &traffic.response_body_bytes_received,
+                        &traffic.response_body_bytes_sent,
+                    ),
+                    Show::Plain,
+                    &mut notes,
+                )
+                .figure(&traffic.wire_bytes, Show::Plain, &mut notes)
+                .figure(
+                    if is_async { &edge.lag } else { &edge.wait },
+                    Show::Plain,
+                    &mut notes,
+                )
+                .figure(&edge.errors, Show::Plain, &mut notes)
+                .figure(
+                    if edge.broker.is_some() {
+                        &edge.redelivered
+                    } else {
+                        &edge.retries
+                    },
+                    Show::Plain,
+                    &mut notes,
+                )
+        })
+        .collect();
+    Table::new(
+        "t-map",
+        if edges.len() > ROWS_SHOWN {
+            "What the arrows say: the dearest edges"
+        } else {
+            "What the arrows say, dearest messages first"
+        },
+        columns,
+        rows,
+        notes,
+    )
+    .wide_head()
+    .markup()
+}
+
+/// What the receiving side counted, or the sending side where only that one could.
+fn counted<'a>(received: &'a Figure, sent: &'a Figure) -> &'a Figure {
+    if received.value.is_some() {
+        received
+    } else {
+        sent
+    }
+}
+
+fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     if document.services.is_empty() {
         return (Markup::default(), String::new());
     }
@@ -150,7 +288,7 @@ pub(super) fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     let proposals = proposals(document);
     let map = ServiceMap {
         caption: Caption {
-            id: "map",
+            id: "chart-map",
             title: "Who calls whom",
             description: "Services as boxes, calls as arrows from the caller to the called; the thicker, the more CPU \
                           its messages cost; dashed where the caller does not wait. The tables below hold the same.",

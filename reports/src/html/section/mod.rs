@@ -8,7 +8,7 @@ pub(super) mod entities;
 pub(super) mod findings;
 mod flames;
 pub(super) mod header;
-mod map_figure;
+pub(super) mod map_figure;
 pub(super) mod memory;
 pub(super) mod method;
 pub(super) mod origins;
@@ -16,6 +16,7 @@ pub(super) mod predictions;
 pub(super) mod recommendations;
 pub(super) mod services;
 mod shapes;
+pub(super) mod topologies;
 pub(super) mod what_if;
 
 use super::markup::Markup;

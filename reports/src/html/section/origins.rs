@@ -1,5 +1,7 @@
 //! Cost per origin: what a request costs over all services.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 
 use super::flames::{Labels, flames};
@@ -14,6 +16,9 @@ use crate::html::picture::{self, BARS_SHOWN};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::name;
 
+/// Links of one kind under an origin.
+const WAYS_SHOWN: usize = 16;
+
 struct Origin {
     slug: String,
     operation: String,
@@ -23,6 +28,7 @@ struct Origin {
     services: Markup,
     operations: Markup,
     overhead: Markup,
+    ways: Markup,
     flames: Markup,
     open: bool,
 }
@@ -73,6 +79,9 @@ fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
                 };
                 let mut shown = drill_down(index, origin, document, anchors);
                 shown.flames = flames;
+                if whole {
+                    shown.ways = ways(origin, document, anchors);
+                }
                 shown.open = whole && widest == Some(index);
                 shown
             })
@@ -203,9 +212,45 @@ fn drill_down(
         services: services(index, origin, document, anchors),
         operations: operations(index, origin, anchors),
         overhead: overhead(index, origin),
+        ways: Markup::default(),
         flames: Markup::default(),
         open: false,
     }
+}
+
+/// Links further down: to the edges between the operations of the chain, and to the regions inside them.
+fn ways(origin: &OriginReport, document: &Document, anchors: &Anchors) -> Markup {
+    let rows: BTreeSet<&str> = origin.operations.iter().map(|o| o.row.as_str()).collect();
+    let edges = document
+        .edges
+        .iter()
+        .filter(|edge| rows.contains(edge.from.row.as_str()) && rows.contains(edge.to.row.as_str()))
+        .map(|edge| &edge.id);
+    let regions = document
+        .services
+        .iter()
+        .take(super::services::REGIONS_SHOWN)
+        .flat_map(|service| &service.operations)
+        .filter(|operation| rows.contains(operation.id.as_str()))
+        .flat_map(|operation| &operation.regions)
+        .map(|region| &region.id);
+    let line = |label: &str, ids: Vec<&String>| {
+        let links: Vec<String> = ids
+            .iter()
+            .filter_map(|id| anchors.link(id))
+            .map(|link| link.to_string())
+            .collect();
+        if links.is_empty() {
+            String::new()
+        } else {
+            format!("<p class=small>{label}: {}</p>", links.join(" · "))
+        }
+    };
+    Markup::composed(format!(
+        "{}{}",
+        line("Edges on its way", edges.take(WAYS_SHOWN).collect()),
+        line("Regions in it", regions.take(WAYS_SHOWN).collect()),
+    ))
 }
 
 fn services(index: usize, origin: &OriginReport, document: &Document, anchors: &Anchors) -> Markup {

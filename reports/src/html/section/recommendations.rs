@@ -40,6 +40,7 @@ struct Recommendations {
     cards: Vec<Card>,
     counts: Vec<(&'static str, &'static str, usize)>,
     suppressed: Vec<Left>,
+    topologies: Markup,
 }
 
 /// A recommendation that an ignore file leaves.
@@ -74,6 +75,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .map(|(index, r)| card(index, r, anchors))
             .collect(),
         counts,
+        topologies: super::topologies::part(document, anchors),
         suppressed: document
             .suppressed
             .iter()

@@ -29,7 +29,7 @@ struct Service {
 const LOAD_SHOWN: usize = 40;
 
 /// Services whose regions are shown: the largest. `report.json` has those of all.
-const REGIONS_SHOWN: usize = 8;
+pub(super) const REGIONS_SHOWN: usize = 8;
 
 #[derive(Template)]
 #[template(path = "services.html")]
@@ -119,6 +119,20 @@ fn facts(service: &ServiceReport, windows: u64) -> String {
     parts.join(" · ")
 }
 
+/// Versions that ran, or that none was said.
+fn versions(service: &ServiceReport) -> String {
+    let versions: Vec<String> = service
+        .versions
+        .iter()
+        .filter(|version| !version.is_empty())
+        .map(|version| name(version))
+        .collect();
+    match versions.len() {
+        0 => "none said".to_owned(),
+        _ => versions.join(", "),
+    }
+}
+
 fn chart(document: &Document) -> Markup {
     if document.services.is_empty() {
         return Markup::default();
@@ -163,7 +177,12 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let mut columns = vec![
         words("Service", ""),
+        words("Versions", "That ran in the range"),
         figures("Processes", "Mean number running at once"),
+        figures(
+            "Imbalance",
+            "CPU of the busiest process as a multiple of the mean of all: 1 is even",
+        ),
         figures("Cores", "CPU seconds in a second, as the kernel counts"),
         figures("CPU", "CPU time of its processes in the range"),
         figures(
@@ -175,10 +194,6 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
         figures("Base", "Cores that one process uses without any request"),
         figures("Threads", "Most in one process"),
         figures("Limit", "Cores that one process may use"),
-        figures(
-            "Imbalance",
-            "CPU of the busiest process as a multiple of the mean of all: 1 is even",
-        ),
     ];
     columns.extend(CLASS_COLUMNS);
     let rows = document
@@ -187,7 +202,9 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
         .map(|service| {
             let mut row = Row::new("")
                 .head(&anchors.link_as(&service.id, &service.service))
+                .words(&versions(service))
                 .figure(&service.instance_count, Show::Plain, &mut notes)
+                .figure(&service.imbalance, Show::Number, &mut notes)
                 .figure(&service.cpu_cores, Show::Bare, &mut notes)
                 .figure(&service.cpu_process, Show::Plain, &mut notes)
                 .figure(&service.cpu_operations, Show::Plain, &mut notes)
@@ -195,8 +212,7 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
                 .figure(&service.agent.share, Show::Plain, &mut notes)
                 .figure(&service.base.cpu, Show::Bare, &mut notes)
                 .figure(&service.threads, Show::Plain, &mut notes)
-                .figure(&service.cores_limit, Show::Bare, &mut notes)
-                .figure(&service.imbalance, Show::Number, &mut notes);
+                .figure(&service.cores_limit, Show::Bare, &mut notes);
             for (_, class) in service.cpu_by_class.each() {
                 row = row.figure(class, Show::Plain, &mut notes);
             }

@@ -1,0 +1,239 @@
+//! Tables of what could be, and of what limits it: cuts, responses under load, obstacles; and of processes and regions.
+
+use super::{CsvTable, Table, number, value};
+use crate::Document;
+
+/// The search over cuts: one row, or none where nothing was searched.
+pub(super) fn search(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "topology_search",
+        &[
+            "load_factor",
+            "exact",
+            "examined",
+            "pareto_size",
+            "cost_unit",
+            "today",
+            "best",
+            "bound",
+            "gap",
+            "cost_is",
+            "infeasible",
+        ],
+    );
+    if let Some(found) = &document.topologies {
+        table.row(&[
+            found.load_factor.to_string(),
+            found.exact.to_string(),
+            found.examined.to_string(),
+            found.pareto_size.to_string(),
+            found.today.unit.as_str().to_owned(),
+            value(&found.today),
+            value(&found.best),
+            value(&found.bound),
+            value(&found.gap),
+            found.cost_is.clone(),
+            found.infeasible.clone().unwrap_or_default(),
+        ]);
+    }
+    table.done()
+}
+
+/// Cuts that no other beats.
+pub(super) fn topologies(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "topologies",
+        &[
+            "id",
+            "steps",
+            "boundaries",
+            "cost_unit",
+            "cost",
+            "latency_ratio",
+            "blast_radius",
+            "cores",
+            "memory_bytes",
+            "processes",
+            "first_step",
+            "first_step_cost",
+        ],
+    );
+    for p in document.topologies.iter().flat_map(|t| &t.proposals) {
+        table.row(&[
+            p.id.clone(),
+            p.steps.join("; "),
+            p.boundaries.to_string(),
+            p.cost.unit.as_str().to_owned(),
+            value(&p.cost),
+            value(&p.latency),
+            value(&p.blast_radius),
+            value(&p.cores),
+            value(&p.memory),
+            value(&p.replicas),
+            p.first_step.clone().unwrap_or_default(),
+            value(&p.first_step_cost),
+        ]);
+    }
+    table.done()
+}
+
+/// The services of each cut.
+pub(super) fn deployables(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "topology_services",
+        &[
+            "topology",
+            "id",
+            "service",
+            "cores",
+            "processes",
+            "memory_bytes",
+            "utilisation",
+        ],
+    );
+    for p in document.topologies.iter().flat_map(|t| &t.proposals) {
+        for d in &p.deployables {
+            table.row(&[
+                p.id.clone(),
+                d.id.clone(),
+                d.name.clone(),
+                value(&d.cores),
+                value(&d.replicas),
+                value(&d.memory),
+                value(&d.utilisation),
+            ]);
+        }
+    }
+    table.done()
+}
+
+/// Processes, one by one.
+pub(super) fn instances(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "instances",
+        &[
+            "id",
+            "service",
+            "instance",
+            "host",
+            "versions",
+            "agent_version",
+            "clock",
+            "cpu_process_ns",
+            "share_of_service",
+            "rss_bytes",
+            "rss_peak_bytes",
+            "threads",
+            "cores_limit",
+            "windows",
+        ],
+    );
+    for s in &document.services {
+        for i in &s.instances {
+            table.row(&[
+                i.id.clone(),
+                s.service.clone(),
+                i.instance.clone(),
+                i.host.clone(),
+                i.versions.join(" "),
+                i.agent_version.clone(),
+                i.clock_mode.clone(),
+                value(&i.cpu_process),
+                value(&i.share),
+                value(&i.rss),
+                value(&i.rss_peak),
+                value(&i.threads),
+                value(&i.cores_limit),
+                i.windows.to_string(),
+            ]);
+        }
+    }
+    table.done()
+}
+
+/// Named pieces of code.
+pub(super) fn regions(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "regions",
+        &[
+            "id",
+            "service",
+            "operation",
+            "class",
+            "region",
+            "runs_per_request",
+            "cpu_ns_per_request",
+            "cpu_inclusive_ns_per_request",
+            "alloc_bytes_per_request",
+        ],
+    );
+    for s in &document.services {
+        for o in &s.operations {
+            for r in &o.regions {
+                table.row(&[
+                    r.id.clone(),
+                    s.service.clone(),
+                    o.operation.clone(),
+                    o.class.clone(),
+                    r.path.join(" > "),
+                    value(&r.runs),
+                    value(&r.cpu),
+                    value(&r.cpu_inclusive),
+                    value(&r.alloc_bytes),
+                ]);
+            }
+        }
+    }
+    table.done()
+}
+
+/// Mean response of each origin at each load.
+pub(super) fn latency(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "latency",
+        &[
+            "id",
+            "service",
+            "operation",
+            "load_factor",
+            "response_ns",
+            "response_low_ns",
+            "response_high_ns",
+        ],
+    );
+    for o in &document.capacity.latency {
+        for p in &o.points {
+            table.row(&[
+                o.id.clone(),
+                o.service.clone(),
+                o.operation.clone(),
+                p.load_factor.to_string(),
+                value(&p.response),
+                number(p.response.low),
+                number(p.response.high),
+            ]);
+        }
+    }
+    table.done()
+}
+
+/// What stands in the way of more processes or shards.
+pub(super) fn obstacles(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "obstacles",
+        &["service", "kind", "name", "figure", "unit", "sentence"],
+    );
+    for s in &document.services {
+        for o in &s.obstacles {
+            table.row(&[
+                s.service.clone(),
+                o.kind.as_str().to_owned(),
+                o.name.clone(),
+                value(&o.figure),
+                o.figure.unit.as_str().to_owned(),
+                o.sentence.clone(),
+            ]);
+        }
+    }
+    table.done()
+}

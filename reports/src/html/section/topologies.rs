@@ -1,0 +1,265 @@
+//! Other cuts of the system: those that no other beats in cost, latency and blast radius.
+
+use askama::Template;
+
+use super::rendered;
+use crate::document::{Document, TopologiesReport, TopologyProposal};
+use crate::html::anchors::Anchors;
+use crate::html::figure::{self, Notes, Show};
+use crate::html::format;
+use crate::html::markup::Markup;
+use crate::html::table::{Row, Table, figures, words};
+use crate::html::text::{self, escape_text, name};
+
+/// Services of one cut in the table of services; `report.json` has all.
+const DEPLOYABLES_SHOWN: usize = 12;
+/// Steps of one cut that are written out.
+const STEPS_SHOWN: usize = 12;
+
+#[derive(Template)]
+#[template(path = "topologies.html")]
+struct Topologies {
+    lead: String,
+    infeasible: String,
+    search: Markup,
+    table: Markup,
+    deployables: Markup,
+    few: bool,
+    notes: Vec<String>,
+}
+
+/// The part of the section of recommendations; nothing where no search was made.
+pub(crate) fn part(document: &Document, anchors: &Anchors) -> Markup {
+    let Some(found) = &document.topologies else {
+        return Markup::default();
+    };
+    let infeasible = found
+        .infeasible
+        .as_deref()
+        .map(text::sentence)
+        .unwrap_or_default();
+    let shown = infeasible.is_empty();
+    rendered(&Topologies {
+        lead: lead(found),
+        search: if shown {
+            search(found)
+        } else {
+            Markup::default()
+        },
+        table: table(&found.proposals, anchors),
+        deployables: deployables(&found.proposals, anchors),
+        few: found
+            .proposals
+            .iter()
+            .any(|p| p.deployables.len() > DEPLOYABLES_SHOWN || p.steps.len() > STEPS_SHOWN),
+        notes: notes(found),
+        infeasible,
+    })
+}
+
+fn lead(found: &TopologiesReport) -> String {
+    let looked = if found.exact {
+        "Every way to cut the system along its components was looked at"
+    } else {
+        "Not every way to cut the system was looked at"
+    };
+    format!(
+        "{looked}, at {} times the load seen. Cost counts {}. In the table stand the cuts that no other beats in cost, \
+         latency and blast radius at once; which of them is best is a matter of what you value.",
+        format::significant(found.load_factor, 3),
+        text::sentence(&found.cost_is),
+    )
+}
+
+/// Notes of the cuts and constraints that the data implies, each once.
+fn notes(found: &TopologiesReport) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let implied = found
+        .implied
+        .iter()
+        .map(|rule| format!("Kept because the data demands it: {}", text::sentence(rule)));
+    let of_cuts = found
+        .proposals
+        .iter()
+        .flat_map(|proposal| &proposal.notes)
+        .map(|note| text::sentence(note));
+    for note in implied.chain(of_cuts) {
+        if !out.contains(&note) {
+            out.push(note);
+        }
+    }
+    out
+}
+
+fn search(found: &TopologiesReport) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Search", ""),
+        figures(
+            "Load",
+            "For which all cuts are sized, as a multiple of the load seen",
+        ),
+        figures("Today", "Cost of the system as it is"),
+        figures("Best", "Cost of the cheapest cut found"),
+        figures("Bound", "No cut costs less than this"),
+        figures(
+            "Gap",
+            "(Best − bound) ÷ best: by how much the best found can be off at most",
+        ),
+        figures("Looked at", "Cuts, or changes of cuts, that were priced"),
+        figures(
+            "Unbeaten",
+            "Cuts that no other beats, before near twins were left out",
+        ),
+    ];
+    let row = Row::new("")
+        .head(&Markup::text(if found.exact {
+            "all cuts"
+        } else {
+            "in steps, with a bound"
+        }))
+        .cell(figure::number_cell(
+            found.load_factor,
+            &format!(
+                "{}×",
+                escape_text(&format::significant(found.load_factor, 3))
+            ),
+        ))
+        .figure(&found.today, Show::Plain, &mut notes)
+        .figure(&found.best, Show::Plain, &mut notes)
+        .figure(&found.bound, Show::Plain, &mut notes)
+        .figure(&found.gap, Show::Plain, &mut notes)
+        .number(found.examined)
+        .number(found.pareto_size);
+    Table::new(
+        "t-search",
+        "How good the best cut can be",
+        columns,
+        vec![row],
+        notes,
+    )
+    .fixed()
+    .markup()
+}
+
+/// What leads to a cut, one step on each line.
+fn steps(proposal: &TopologyProposal) -> Markup {
+    if proposal.steps.is_empty() {
+        return Markup::text("as it is");
+    }
+    let mut lines: Vec<String> = proposal
+        .steps
+        .iter()
+        .take(STEPS_SHOWN)
+        .map(|step| escape_text(&text::sentence(step)))
+        .collect();
+    let more = proposal.steps.len().saturating_sub(STEPS_SHOWN);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    Markup::composed(lines.join("<br>"))
+}
+
+fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
+    if proposals.is_empty() {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Cut", "The steps from today’s system"),
+        figures("Cost", "As said above"),
+        figures(
+            "Latency",
+            "Worst ratio of an origin’s 95th percentile to today’s: 1 is as today",
+        ),
+        figures(
+            "Fails with one",
+            "Blast radius: largest share of requests that fail when one service does",
+        ),
+        figures("Cores", "Of all its services"),
+        figures("Memory", "Of all its services"),
+        figures("Processes", "Of all its services"),
+        figures(
+            "Boundaries",
+            "Merges and splits between today’s system and this",
+        ),
+        words(
+            "First step",
+            "The step that saves most by itself and can be taken back",
+        ),
+        figures("then costs", "Cost after the first step"),
+    ];
+    let rows = proposals
+        .iter()
+        .map(|proposal| {
+            let first = match &proposal.first_step {
+                Some(step) => text::sentence(step),
+                None if proposal.steps.is_empty() => String::new(),
+                None => "none saves by itself".to_owned(),
+            };
+            Row::new(anchors.slug(&proposal.id))
+                .head(&steps(proposal))
+                .figure(&proposal.cost, Show::Plain, &mut notes)
+                .figure(&proposal.latency, Show::Number, &mut notes)
+                .figure(&proposal.blast_radius, Show::Plain, &mut notes)
+                .figure(&proposal.cores, Show::Bare, &mut notes)
+                .figure(&proposal.memory, Show::Plain, &mut notes)
+                .figure(&proposal.replicas, Show::Number, &mut notes)
+                .number(proposal.boundaries)
+                .words(&first)
+                .figure(&proposal.first_step_cost, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        "t-topologies",
+        "Cuts that no other beats, cheapest first",
+        columns,
+        rows,
+        notes,
+    )
+    .wide_head()
+    .markup()
+}
+
+fn deployables(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Cut", ""),
+        words("Service", ""),
+        figures("Cores", ""),
+        figures("Processes", ""),
+        figures("Memory", "Of all its processes"),
+        figures("Utilisation", "Share of its processes’ cores that is used"),
+    ];
+    let mut rows = Vec::new();
+    for proposal in proposals {
+        let shown = proposal.deployables.len().min(DEPLOYABLES_SHOWN);
+        for (index, deployable) in proposal.deployables.iter().take(shown).enumerate() {
+            let row = Row::new(anchors.slug(&deployable.id));
+            let row = if index == 0 {
+                row.group_head(&anchors.link(&proposal.id).unwrap_or_default(), shown)
+            } else {
+                row
+            };
+            rows.push(
+                row.words(&name(&deployable.name))
+                    .figure(&deployable.cores, Show::Bare, &mut notes)
+                    .figure(&deployable.replicas, Show::Number, &mut notes)
+                    .figure(&deployable.memory, Show::Plain, &mut notes)
+                    .figure(&deployable.utilisation, Show::Plain, &mut notes),
+            );
+        }
+    }
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        "t-deployables",
+        "The services of each cut",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .markup()
+}
