@@ -148,6 +148,95 @@ mod tests {
         }
     }
 
+    macro_rules! paths {
+        ($($form:ident { $($path:path),* $(,)? })*) => {
+            vec![$($((stringify!($path).replace(' ', ""), $form($path)),)*)*]
+        };
+    }
+
+    /// The limits of clients whose features are on, by path.
+    fn of_clients() -> Vec<(String, String)> {
+        #[allow(unused_mut, reason = "features add to it")]
+        let mut values: Vec<(String, String)> = paths! { count { crate::messages::TARGETS_MAX } };
+        #[cfg(feature = "hyper-util-0_1")]
+        values.extend(paths! {
+            time {
+                crate::http_client::TIMEOUT_DEFAULT, crate::http_client::CONNECT_TIMEOUT,
+                crate::http_client::IDLE_TIMEOUT, crate::http_client::DRAIN_TIME_MAX,
+            }
+            count { crate::http_client::IDLE_CONNECTIONS_MAX }
+            bytes { crate::http_client::BODY_BYTES_MAX }
+        });
+        #[cfg(feature = "async-nats-0_51")]
+        values.extend(paths! {
+            count { crate::nats::UNSURE_MAX }
+            time { crate::nats::LOOK_UP_PATIENCE }
+        });
+        #[cfg(feature = "rumqttc-0_25")]
+        values.extend(paths! {
+            time { crate::mqtt::CONNECTION_PATIENCE, crate::mqtt::ACKNOWLEDGE_TIMEOUT }
+            count { crate::mqtt::WAITING_MESSAGES_MAX, crate::mqtt::SUBSCRIPTIONS_MAX }
+        });
+        #[cfg(feature = "rusqlite-0_42")]
+        values.extend(paths! { count { crate::sqlite::PREPARED_MAX } });
+        #[cfg(feature = "redis-1")]
+        values.extend(paths! {
+            count { crate::redis::ENTITIES_MAX }
+            time { crate::redis::CONNECT_TIMEOUT }
+        });
+        #[cfg(feature = "tokio-postgres-0_7")]
+        values.extend(paths! { time { crate::postgres::CONNECT_TIMEOUT } });
+        values
+    }
+
+    #[test]
+    fn the_table_of_clients_has_the_values_that_hold() {
+        for (path, value) in of_clients() {
+            let cells = format!("| `{}` | {value} |", path.trim_start_matches("crate::"));
+            assert!(
+                DOCUMENT.contains(&cells),
+                "docs/accounting.md lacks `{cells}`"
+            );
+        }
+    }
+
+    /// Public constants in the source that bound something, by file and name.
+    fn bounds(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                bounds(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines() {
+                let Some((name, _)) = line
+                    .strip_prefix("pub const ")
+                    .and_then(|rest| rest.split_once(':'))
+                else {
+                    continue;
+                };
+                let ends = ["_MAX", "_TIMEOUT", "_PATIENCE", "_DEFAULT"];
+                if ends.iter().any(|end| name.contains(end)) {
+                    found.push((path.display().to_string(), name.to_owned()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_public_bound_in_the_source_stands_in_a_table() {
+        let mut found = Vec::new();
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        bounds(&source, &mut found);
+        assert!(found.len() > 60, "{found:?}");
+        for (file, name) in found {
+            let stands = DOCUMENT.contains(&format!("`{name}`"))
+                || DOCUMENT.contains(&format!("::{name}` |"));
+            assert!(stands, "docs/accounting.md has no row for {name} of {file}");
+        }
+    }
+
     #[test]
     fn every_variable_of_the_agent_is_documented() {
         let documents = [
