@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unsafe_code)] // fork
 
+#[path = "life/hostile.rs"]
+mod hostile;
 #[cfg(feature = "tracing-subscriber-0_3")]
 #[path = "life/regions.rs"]
 mod regions;

@@ -176,3 +176,36 @@ fn a_fork_in_the_middle_of_a_region_leaves_it_to_the_parent() {
         "{step:?}"
     );
 }
+
+#[test]
+fn a_signal_in_the_middle_of_a_region_ends_the_process_as_ever() {
+    use std::os::unix::process::ExitStatusExt as _;
+    const NAME: &str = "regions::a_signal_in_the_middle_of_a_region_ends_the_process_as_ever";
+    if is_subject() {
+        make_spans_regions();
+        let agent = weighbridge_agent::init();
+        work_in_region("sent", || burn(PIECE));
+        assert!(agent.flush(PATIENCE));
+        work_in_region("cut", || {
+            ready();
+            // Crosses boundaries all the time, so that the signal meets the agent's own code as well.
+            loop {
+                info_span!("inner").in_scope(|| weighbridge_agent::encode(|| ()));
+            }
+        });
+    }
+    for (name, number) in [("TERM", 15), ("KILL", 9)] {
+        let collector = Collector::start(Mood::Honest);
+        let child = start(NAME, &collector);
+        signal(&child, name);
+        let (status, text) = end(child);
+        assert_eq!(status.signal(), Some(number), "{name}: {text}");
+        let deltas = deltas(&collector);
+        assert_eq!(
+            (jobs(&deltas, "sent"), jobs(&deltas, "cut")),
+            (1, 0),
+            "{name}: {text}"
+        );
+        assert_eq!(count(&region(&deltas, "sent", "step")), 1, "{name}: {text}");
+    }
+}
