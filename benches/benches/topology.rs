@@ -119,6 +119,7 @@ fn system(services: usize, edges: usize) -> Inputs {
             by_bytes_known: false,
             bytes: 500.0,
             wait_ns: Some(4e6),
+            critical_share: None,
         });
     }
     let rates: Vec<f64> = inputs.operations.iter().take(20).map(|o| o.rate).collect();

@@ -92,7 +92,7 @@ fn a_wrong_prediction_is_shown_to_be_wrong() {
     assert_eq!(cores.inside, Some(false));
     let score = &later.after.as_ref().unwrap().score;
     assert!(score.inside < score.with_interval);
-    assert_eq!(score.error_max.unwrap(), cores.error.unwrap());
+    assert!(score.error_max.unwrap() >= cores.error.unwrap());
 }
 
 #[test]

@@ -89,6 +89,13 @@ impl Rule for Batch {
         })
     }
 
+    fn changes(&self, context: &Context<'_>, at: &usize) -> Vec<Change> {
+        vec![Change::Batch {
+            edge: context.model.edges[*at].id.clone(),
+            calls: None,
+        }]
+    }
+
     fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
         let edge = &context.model.edges[*at];
         let (each, _) = once_a_call(context, edge)?;
@@ -117,10 +124,6 @@ impl Rule for Batch {
                 Some(x.first()? * kept * x.get(2)? * 1e-9)
             }),
             cost: None,
-            changes: vec![Change::Batch {
-                edge: edge.id.clone(),
-                calls: None,
-            }],
         })
     }
 

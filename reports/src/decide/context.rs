@@ -1,6 +1,8 @@
 //! What every rule needs: data, settings, sufficiency, and shapes of answers.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use weighbridge_wire::column;
 
@@ -12,10 +14,13 @@ use crate::document::{
     Threshold, Verdict,
 };
 use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
-use crate::topology::Weighed;
+use crate::topology::{EdgesOf, Figures, Load, Together, Weighed, apart_and_together};
 
 /// A range shorter than a day need not hold a daily peak.
 const DAY_NS: u64 = 86_400_000_000_000;
+
+/// By the pair of services, the lower index first.
+type Pairs = BTreeMap<(usize, usize), Option<Rc<Together>>>;
 
 /// Data and settings.
 pub(crate) struct Context<'a> {
@@ -26,6 +31,9 @@ pub(crate) struct Context<'a> {
     between: BTreeMap<(usize, usize), Vec<&'a Edge>>,
     /// The same model, ready for topologies.
     pub(crate) weighed: &'a Weighed,
+    edges_of: EdgesOf,
+    /// What pairs save in one process, as far as somebody asked.
+    together: RefCell<Pairs>,
 }
 
 /// Where a figure lies against a threshold.
@@ -58,7 +66,32 @@ impl<'a> Context<'a> {
             entities,
             between,
             weighed,
+            edges_of: EdgesOf::new(weighed.inputs()),
+            together: RefCell::default(),
         }
+    }
+
+    /// What two services save in one process, by the topology engine: what `simulate` says of the same merge.
+    pub(crate) fn together(&self, a: usize, b: usize) -> Option<Rc<Together>> {
+        let key = (a.min(b), a.max(b));
+        self.together
+            .borrow_mut()
+            .entry(key)
+            .or_insert_with(|| {
+                self.weighed
+                    .together(&self.edges_of, [key.0, key.1])
+                    .map(Rc::new)
+            })
+            .clone()
+    }
+
+    /// The figures of two services apart and in one process.
+    pub(crate) fn apart_and_together(
+        &self,
+        (a, b): (usize, usize),
+        load: &Load,
+    ) -> Option<(Figures, Figures)> {
+        apart_and_together(self.weighed.inputs(), &self.edges_of, [a, b], load)
     }
 
     pub(crate) fn service(&self, index: usize) -> &'a ServiceFacts {

@@ -3,7 +3,6 @@
 use crate::document::{Figure, FigureUnit, Judgement, QualityWord, Turn, Verdict};
 use crate::model::{Estimate, quantile};
 use crate::rng::SplitMix64;
-use crate::topology::Change;
 
 /// Most candidates that are judged; those with the largest gains.
 pub(crate) const SHORTLIST_MAX: usize = 20;
@@ -25,8 +24,6 @@ pub(crate) struct Stake {
     pub(crate) gain: Function,
     /// What cost falls by, cores; the gain itself when absent.
     pub(crate) cost: Option<Function>,
-    /// The same change in the words of the topology model, which tells latencies; empty where it has none.
-    pub(crate) changes: Vec<Change>,
 }
 
 /// A figure computed from the inputs of a stake. `None` where it has no value.
@@ -378,7 +375,6 @@ mod tests {
             inputs: vec![Input::weighed("the gain", FigureUnit::Cores, gain)],
             gain: Box::new(|x| x.first().copied()),
             cost: None,
-            changes: Vec::new(),
         }
     }
 
@@ -453,7 +449,6 @@ mod tests {
             ],
             gain: Box::new(|x| Some(x[0] * (5_000.0 - x[1]) * 1e-9)),
             cost: None,
-            changes: Vec::new(),
         };
         let judged = judged(&[stake], 1).remove(0).judgement;
         assert_eq!(judged.turns[0].input, "a local call", "it swings more");

@@ -121,11 +121,10 @@ impl Rule for Keep {
         let after = pair
             .cores
             .as_ref()
-            .zip(pair.overhead.as_ref())
-            .map(|(cores, overhead)| {
+            .zip(context.together(a, b))
+            .map(|(cores, together)| {
                 cores
-                    .minus(overhead)
-                    .map(|c| c.max(0.0))
+                    .minus(&together.saved)
                     .of_quality(QualityWord::Estimated)
             });
         let mut evidence: Vec<Evidence> = pair.talk_evidence(context).into_iter().collect();

@@ -3,8 +3,8 @@
 use weighbridge_wire::column;
 
 use super::context::Context;
-use crate::build::replicas_for;
 use crate::model::{OperationId, as_f64};
+use crate::topology::{DeployableFigures, Load};
 
 /// Memory of a pair, bytes.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct PairMemory {
     pub(crate) replicas: (f64, f64),
     /// Processes when they are one.
     pub(crate) replicas_merged: f64,
-    /// Peak resident set of one process of each.
+    /// What one process of each holds.
     pub(crate) rss: (f64, f64),
     pub(crate) before: f64,
     pub(crate) after: f64,
@@ -25,35 +25,24 @@ impl PairMemory {
     }
 }
 
-/// Peak resident sets times processes: apart, `r_a·M_a + r_b·M_b`; together, every process holds both and
-/// one base less: `r·(M_a + M_b − M_base)`. `None` when cores, limits or memory are not known.
+/// By the topology engine: the processes that each needs at the largest load planned for and what they hold, apart and
+/// merged. `None` when cores, limits or memory are not known.
 pub(crate) fn pair_memory(context: &Context<'_>, a: usize, b: usize) -> Option<PairMemory> {
-    let factor = context.options.design_load();
-    let one = |index: usize| {
-        let service = context.service(index);
-        let limit = context.model.cores_limit(service)?;
-        let cores = context.load(index)?.at(factor).point;
-        let replicas = replicas_for(cores, limit, context.options)?
-            .max(libm::round(context.model.instances(service).unwrap_or(1.0)));
-        let rss = service
-            .process
-            .total(column::RSS_PEAK_BYTES)
-            .or_else(|| service.process.total(column::RSS_BYTES))?;
-        let init = service.process.total(column::RSS_INIT_BYTES).unwrap_or(0);
-        Some((limit, cores, replicas, as_f64(rss), as_f64(init)))
+    let load = Load::planned(context.options, context.options.design_load());
+    let (apart, together) = context.apart_and_together((a, b), &load)?;
+    let ([one, other], [merged]) = (&apart.deployables[..], &together.deployables[..]) else {
+        return None;
     };
-    let (limit_a, cores_a, r_a, rss_a, init_a) = one(a)?;
-    let (limit_b, cores_b, r_b, rss_b, init_b) = one(b)?;
-    let merged = replicas_for(cores_a + cores_b, limit_a.max(limit_b), context.options)?;
-    // One service's processes never become fewer than the more numerous of the two asked for.
-    let merged = merged.max(r_a.max(r_b));
-    let base = init_a.min(init_b);
+    // Without cores of a process nobody knows how many there must be.
+    let sized =
+        |d: &DeployableFigures| Some((d.replicas_needed.map(|_| d.replicas)?, d.process_bytes?));
+    let (first, second, all) = (sized(one)?, sized(other)?, sized(merged)?);
     Some(PairMemory {
-        replicas: (r_a, r_b),
-        replicas_merged: merged,
-        rss: (rss_a, rss_b),
-        before: r_a * rss_a + r_b * rss_b,
-        after: merged * (rss_a + rss_b - base).max(0.0),
+        replicas: (first.0, second.0),
+        replicas_merged: all.0,
+        rss: (first.1, second.1),
+        before: first.0 * first.1 + second.0 * second.1,
+        after: all.0 * all.1,
     })
 }
 

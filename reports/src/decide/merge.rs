@@ -1,6 +1,6 @@
 //! Merge two services whose messages cost more than the work they ask for.
 
-use weighbridge_wire::column;
+use std::rc::Rc;
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
 use super::couple::Couple;
@@ -11,7 +11,7 @@ use crate::document::{
     Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation, RecommendationKind, Verdict,
 };
 use crate::model::{Edge, Estimate};
-use crate::topology::Change;
+use crate::topology::{Change, Together};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -52,12 +52,10 @@ pub(crate) struct Pair<'a> {
     edges: Vec<&'a Edge>,
     overhead: Option<Estimate>,
     work: Option<Estimate>,
-    /// Synchronous calls between them in a second.
-    rate: Option<Estimate>,
     /// Overhead ÷ (overhead + work).
     share: Option<Estimate>,
-    /// Cores that disappear: overhead less what a local call costs.
-    saved: Option<Estimate>,
+    /// What one process saves, by the topology engine.
+    together: Option<Rc<Together>>,
     cores: Option<Estimate>,
     memory: Option<PairMemory>,
 }
@@ -87,7 +85,7 @@ impl Rule for Merge {
         if let Err(missing) = context.sufficient(&context.deciding_operations(&pair.edges)) {
             return Some(context.cannot_say(missing));
         }
-        let (Some(share), Some(saved), Some(cores)) = (&pair.share, &pair.saved, &pair.cores)
+        let (Some(share), Some(together), Some(cores)) = (&pair.share, &pair.together, &pair.cores)
         else {
             return Some(context.cannot_say(
                 "Overhead, work or the services' CPU is not known; both need the agent with its accounts.",
@@ -107,7 +105,7 @@ impl Rule for Merge {
                     say::share(self.overhead_share_min)
                 ),
             ),
-            Against::Above => self.worth(context, saved, cores),
+            Against::Above => self.worth(context, together, cores),
         };
         if finding.verdict == Verdict::Do
             && let Some((verdict, objection)) =
@@ -125,24 +123,48 @@ impl Rule for Merge {
         (finding.verdict == Verdict::Do || !little).then_some(finding)
     }
 
+    fn changes(&self, context: &Context<'_>, &(a, b): &(usize, usize)) -> Vec<Change> {
+        vec![Change::Merge {
+            services: [a, b].map(|at| context.label(at).to_owned()).into(),
+            name: None,
+        }]
+    }
+
     fn stake(&self, context: &Context<'_>, &(a, b): &(usize, usize)) -> Option<Stake> {
         let pair = Pair::new(context, a, b);
-        let each = pair
-            .overhead
-            .as_ref()?
-            .over(pair.rate.as_ref()?)?
-            .scaled(1e9);
-        let saved = |x: &[f64]| Some(x.first()? * (x.get(1)? - x.get(2)?) * 1e-9);
+        let together = pair.together.as_ref()?;
+        // Per call, so that what a call costs and how often it is made can be off apart.
+        let each = |cores: &Estimate| Some(cores.over(&together.calls)?.scaled(1e9));
+        let saved = |x: &[f64]| {
+            let call = x.get(1)? + x.get(2)? + x.get(3)? - x.get(5)?;
+            Some(x.first()? * call * 1e-9 + x.get(4)?)
+        };
+        let weighed = Input::weighed;
         let mut stake = Stake {
             objective: "cores saved".to_owned(),
             unit: FigureUnit::Cores,
             inputs: vec![
-                Input::weighed(
-                    "calls between them",
-                    FigureUnit::PerSecond,
-                    pair.rate.as_ref()?,
+                weighed("calls between them", FigureUnit::PerSecond, &together.calls),
+                weighed(
+                    "messages of a call",
+                    FigureUnit::NsPerCall,
+                    &each(&together.messages)?,
                 ),
-                Input::weighed("messages of a call", FigureUnit::NsPerCall, &each),
+                weighed(
+                    "schedulers for a call",
+                    FigureUnit::NsPerCall,
+                    &each(&together.wake)?,
+                ),
+                weighed(
+                    "a call beside its messages",
+                    FigureUnit::NsPerCall,
+                    &each(&together.crossing)?,
+                ),
+                weighed(
+                    "the processes themselves",
+                    FigureUnit::Cores,
+                    &together.base,
+                ),
                 Input {
                     name: "a call inside the process".to_owned(),
                     unit: FigureUnit::NsPerCall,
@@ -154,10 +176,6 @@ impl Rule for Merge {
             ],
             gain: Box::new(saved),
             cost: None,
-            changes: vec![Change::Merge {
-                services: [a, b].map(|at| context.label(at).to_owned()).into(),
-                name: None,
-            }],
         };
         if let (Some(prices), Some(memory)) = (&context.options.prices, &pair.memory) {
             let gib = (memory.before - memory.after) / (1024.0 * 1024.0 * 1024.0);
@@ -188,11 +206,8 @@ impl Rule for Merge {
             }
             Verdict::CannotSay => format!("Merging {name_a} and {name_b} cannot be judged yet."),
         };
-        let after = pair
-            .cores
-            .as_ref()
-            .zip(pair.saved.as_ref())
-            .map(|(cores, saved)| cores.minus(saved).map(|c| c.max(0.0)));
+        let saved = pair.together.as_ref().map(|together| &together.saved);
+        let after = pair.after();
         let mut prediction = vec![
             predict(
                 &format!("cores of {name_a} and {name_b} together"),
@@ -203,7 +218,6 @@ impl Rule for Merge {
             .observed_by(ObserveWhat::Cores, &[name_a, name_b], "", ""),
         ];
         prediction.extend(pair.messages(context));
-        prediction.extend(pair.latency(context));
         prediction.extend(pair.memory_figures(context));
         let bytes = pair
             .memory
@@ -217,7 +231,7 @@ impl Rule for Merge {
             verdict_reason: finding.reason,
             title,
             subjects: vec![context.service_subject(a), context.service_subject(b)],
-            gain: crate::build::optional(pair.saved.as_ref(), FigureUnit::Cores, "the saving is not known"),
+            gain: crate::build::optional(saved, FigureUnit::Cores, "the saving is not known"),
             evidence: pair.evidence(context),
             prediction,
             downsides: vec![
@@ -234,7 +248,7 @@ impl Rule for Merge {
                 "Link the component of {name_b} that answers {} into {name_a} behind the same trait, switched by configuration, for one instance.",
                 pair.main_target().unwrap_or_else(|| "these calls".to_owned())
             ),
-            rule: "Merge when the message overhead of the synchronous edges between two services (both sides, pools, brokers) exceeds the work that the calls ask for, the saving is worth the coupling, and memory does not grow beyond bounds.".to_owned(),
+            rule: "Merge when the message overhead of the synchronous edges between two services (both sides, pools, brokers) exceeds the work that the calls ask for, what the calls save is worth the coupling, and memory does not grow beyond bounds.".to_owned(),
             thresholds: vec![
                 threshold(
                     "overhead ÷ (overhead + work)",
@@ -243,7 +257,7 @@ impl Rule for Merge {
                     FigureUnit::Ratio,
                 ),
                 threshold(
-                    "saved ÷ cores of both",
+                    "saved by calls ÷ cores of both",
                     self.saving_share_min,
                     pair.saving_share().map(|s| s.point),
                     FigureUnit::Ratio,
@@ -271,17 +285,19 @@ impl Merge {
         })
     }
 
-    fn worth(&self, context: &Context<'_>, saved: &Estimate, cores: &Estimate) -> Finding {
-        let Some(share) = saved.over(cores) else {
+    /// The calls must be worth it: the process that goes as well is no reason to couple two services.
+    fn worth(&self, context: &Context<'_>, together: &Together, cores: &Estimate) -> Finding {
+        let Some(share) = together.by_calls.over(cores) else {
             return context.cannot_say("The services used no CPU.");
         };
         match against(&share, self.saving_share_min, "the saving") {
             Against::Above => context.finding(
                 Verdict::Do,
                 format!(
-                    "Messages cost more than the work, and without them {} fewer are needed, {} of both services.",
-                    say::with_interval(saved, say::cores),
-                    say::share(share.point)
+                    "Messages cost more than the work; without them {} fewer are needed, {} of both services, and {} fewer with the processes themselves.",
+                    say::with_interval(&together.by_calls, say::cores),
+                    say::share(share.point),
+                    say::with_interval(&together.saved, say::cores)
                 ),
             ),
             Against::Below => context.finding(
@@ -311,16 +327,6 @@ impl<'a> Pair<'a> {
         };
         let overhead = add(|edge| edge.cost.overhead_cores.clone());
         let work = add(|edge| edge.cost.work_cores.clone());
-        let rate = add(|edge| edge.cost.rate.clone());
-        let local = context.options.local_call_ns * 1e-9;
-        let saved = overhead
-            .as_ref()
-            .zip(rate.as_ref())
-            .map(|(overhead, rate)| {
-                overhead
-                    .minus(&rate.scaled(local))
-                    .of_quality(QualityWord::Estimated)
-            });
         let share = overhead
             .as_ref()
             .zip(work.as_ref())
@@ -330,9 +336,8 @@ impl<'a> Pair<'a> {
             b,
             overhead,
             work,
-            rate,
             share,
-            saved,
+            together: context.together(a, b),
             cores: context.pair_cores(a, b),
             memory: pair_memory(context, a, b),
             edges,
@@ -340,7 +345,18 @@ impl<'a> Pair<'a> {
     }
 
     fn saving_share(&self) -> Option<Estimate> {
-        self.saved.as_ref()?.over(self.cores.as_ref()?)
+        let together = self.together.as_ref()?;
+        together.by_calls.over(self.cores.as_ref()?)
+    }
+
+    /// Cores of both in one process.
+    fn after(&self) -> Option<Estimate> {
+        let (cores, together) = self.cores.as_ref().zip(self.together.as_ref())?;
+        Some(
+            cores
+                .minus(&together.saved)
+                .of_quality(QualityWord::Estimated),
+        )
     }
 
     /// The edge with most overhead.
@@ -424,77 +440,6 @@ impl<'a> Pair<'a> {
                 ObserveWhat::Calls,
                 &[context.label(self.a), context.label(self.b)],
                 "",
-                "",
-            ),
-        )
-    }
-
-    /// Mean wall time of the calling operation: what each call waits on the critical path shrinks as its wait does, to
-    /// the callee's own wall time. Where the rows do not tell what is critical, calls are taken to run one after the
-    /// other, and the figure says so.
-    fn latency(&self, context: &Context<'_>) -> Option<crate::document::Prediction> {
-        let edge = self.main_edge()?;
-        let model = context.model;
-        let from = edge.joined.from.service?;
-        let to = edge.joined.to.service?;
-        let caller = context
-            .service(from)
-            .operations
-            .get(&edge.joined.from.operation)?;
-        let callee = context
-            .service(to)
-            .operations
-            .get(&edge.joined.to.operation)?;
-        let wall = model.per_ended(caller, &[column::WALL_NS])?;
-        let inner = model.per_ended(callee, &[column::WALL_NS])?;
-        let side = model.side(edge.joined.caller.as_ref()?)?;
-        let wait = model
-            .column(&side.all, column::WAIT_NS)?
-            .over(&model.column(&side.all, column::REQUEST_MESSAGES)?)?;
-        let calls = edge.cost.calls_per_request.as_ref()?;
-        let critical = model
-            .column(&side.all, column::CRITICAL_NS)
-            .and_then(|ns| ns.over(&model.column(&side.all, column::REQUEST_MESSAGES)?));
-        let told = critical.is_some();
-        // Of a call that runs beside others only what is critical can be gained.
-        let felt = critical.map_or_else(
-            || Some(Estimate::exact(1.0, QualityWord::Measured)),
-            |critical| {
-                critical
-                    .over(&wait)
-                    .map(|share| share.map(|share| share.clamp(0.0, 1.0)))
-            },
-        )?;
-        let saved = wait
-            .minus(&inner)
-            .map(|ns| ns.max(0.0))
-            .times(calls)
-            .times(&felt);
-        let after = wall.minus(&saved);
-        // They waited for more than the request took: the calls do run side by side.
-        if after.point <= 0.0 {
-            return None;
-        }
-        let how = if told {
-            "by what of its calls is on the critical path"
-        } else {
-            "if its calls run one after the other"
-        };
-        Some(
-            predict(
-                &format!(
-                    "mean wall time of {} of {}, {how}",
-                    edge.joined.from.operation.shown(),
-                    context.label(from)
-                ),
-                FigureUnit::Ns,
-                Some(&wall),
-                Some(&after),
-            )
-            .observed_by(
-                ObserveWhat::Wall,
-                &[context.label(from)],
-                &edge.joined.from.operation.shown(),
                 "",
             ),
         )

@@ -1,6 +1,7 @@
 //! Decisions: one file per rule. A rule finds candidates, checks each, and explains what it found.
 
 mod batch;
+mod changed;
 mod context;
 mod couple;
 mod judge;
@@ -14,7 +15,6 @@ mod replicate;
 pub(crate) mod say;
 mod separate;
 mod shard;
-mod slo;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ mod tests;
 use crate::Options;
 use crate::document::{EntityReport, Recommendation, Verdict};
 use crate::model::Model;
-use crate::topology::Weighed;
+use crate::topology::{Change, Weighed};
 
 use context::Context;
 use judge::{SHORTLIST_MAX, SURE_MIN, Stake, judge};
@@ -62,6 +62,12 @@ trait Rule {
         finding: Finding,
     ) -> Recommendation;
 
+    /// The change in the words of the topology engine, which tells what it does to latency and messages; empty where it
+    /// has none.
+    fn changes(&self, _: &Context<'_>, _: &Self::Candidate) -> Vec<Change> {
+        Vec::new()
+    }
+
     /// What its gain is made of, for the judge. `None` where nothing is gained or a figure is missing.
     fn stake(&self, _: &Context<'_>, _: &Self::Candidate) -> Option<Stake> {
         None
@@ -72,6 +78,7 @@ trait Rule {
 struct Found {
     recommendation: Recommendation,
     stake: Option<Stake>,
+    changes: Vec<Change>,
 }
 
 fn run<R: Rule>(rule: &R, context: &Context<'_>) -> Vec<Found> {
@@ -79,12 +86,17 @@ fn run<R: Rule>(rule: &R, context: &Context<'_>) -> Vec<Found> {
         .iter()
         .filter_map(|candidate| {
             let finding = rule.check(context, candidate)?;
-            let stake = (finding.verdict != Verdict::CannotSay)
-                .then(|| rule.stake(context, candidate))
-                .flatten();
+            let told = finding.verdict != Verdict::CannotSay;
+            let stake = told.then(|| rule.stake(context, candidate)).flatten();
+            let changes = if told {
+                rule.changes(context, candidate)
+            } else {
+                Vec::new()
+            };
             Some(Found {
                 recommendation: rule.explain(context, candidate, finding),
                 stake,
+                changes,
             })
         })
         .collect()
@@ -115,14 +127,15 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
         .collect();
     let model = context.model;
     let judgements = judge(&shortlist, staked, model.sampler.draws(), model.rollup.seed);
+    let slos = show_changes(context, &mut found);
     let options = context.options;
     let is_asked = !options.constraints.slo_p95_ns.is_empty();
-    for (one, judgement) in found.iter_mut().zip(judgements) {
-        let (Some(mut judgement), Some(stake)) = (judgement, &one.stake) else {
+    for ((one, judgement), slo) in found.iter_mut().zip(judgements).zip(slos) {
+        let (Some(mut judgement), Some(_)) = (judgement, &one.stake) else {
             continue;
         };
         if is_asked {
-            judgement = judgement.with_slo(slo::kept(context.weighed, &stake.changes, options));
+            judgement = judgement.with_slo(slo);
         }
         let r = &mut one.recommendation;
         if r.verdict == Verdict::Do && judgement.improves() < SURE_MIN {
@@ -151,6 +164,34 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
         r.judgement = Some(judgement.for_verdict(r.verdict, &r.first_step));
     }
     found.into_iter().map(|one| one.recommendation).collect()
+}
+
+/// Adds what the topology engine says of the shortlist's changes to their predictions, and tells whether objectives are
+/// kept. One answer for each of the first [`SHORTLIST_MAX`].
+fn show_changes(context: &Context<'_>, found: &mut [Found]) -> Vec<Result<f64, String>> {
+    let shortlist: Vec<usize> = (0..found.len().min(SHORTLIST_MAX)).collect();
+    let known: Vec<usize> = shortlist
+        .iter()
+        .copied()
+        .filter(|at| !found[*at].changes.is_empty())
+        .collect();
+    let changes: Vec<&[Change]> = known.iter().map(|at| &found[*at].changes[..]).collect();
+    let evaluated = changed::evaluated(context.weighed, &changes, context.options);
+    let mut slos: Vec<Result<f64, String>> = shortlist
+        .iter()
+        .map(|_| Err("the topology model does not know this change".to_owned()))
+        .collect();
+    for (at, changed) in known.into_iter().zip(evaluated) {
+        slos[at] = match changed {
+            Ok(changed) => {
+                let more = changed.compared.changed();
+                found[at].recommendation.prediction.extend(more);
+                changed.slo_kept
+            }
+            Err(why) => Err(why),
+        };
+    }
+    slos
 }
 
 fn order(verdict: Verdict) -> u8 {

@@ -6,7 +6,7 @@ use super::context::{Against, Context, against, predict, threshold};
 use super::{Finding, Rule, say};
 use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
 use crate::model::Estimate;
-use crate::topology::{Edge, End, saved_together};
+use crate::topology::{Change, Edge, End, saved_together};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -138,6 +138,16 @@ impl Rule for Move {
             Against::Below => return None,
             Against::Unclear(why) => context.cannot_say(why),
         })
+    }
+
+    fn changes(&self, context: &Context<'_>, candidate: &Candidate) -> Vec<Change> {
+        let inputs = context.weighed.inputs();
+        let operation = &inputs.operations[candidate.operation];
+        vec![Change::Move {
+            service: context.label(operation.service).to_owned(),
+            operations: vec![operation.name.clone()],
+            to: context.label(candidate.to).to_owned(),
+        }]
     }
 
     fn explain(

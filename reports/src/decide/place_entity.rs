@@ -102,6 +102,19 @@ impl Rule for PlaceEntity {
         )
     }
 
+    fn changes(&self, context: &Context<'_>, at: &usize) -> Vec<Change> {
+        let copied = Copied::new(context, &context.entities[*at]);
+        copied
+            .holders
+            .iter()
+            .map(|holder| Change::PlaceEntity {
+                entity: copied.report.entity.clone(),
+                service: context.label(*holder).to_owned(),
+                access: Access::Remote,
+            })
+            .collect()
+    }
+
     fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
         let copied = Copied::new(context, &context.entities[*at]);
         let (keep, changes) = (copied.keep.as_ref()?, copied.changes.as_ref()?);
@@ -128,15 +141,6 @@ impl Rule for PlaceEntity {
             ],
             gain: Box::new(|x| Some((x.first()? * x.get(1)? - x.get(2)? * x.get(3)?) * 1e-9)),
             cost: None,
-            changes: copied
-                .holders
-                .iter()
-                .map(|holder| Change::PlaceEntity {
-                    entity: copied.report.entity.clone(),
-                    service: context.label(*holder).to_owned(),
-                    access: Access::Remote,
-                })
-                .collect(),
         })
     }
 

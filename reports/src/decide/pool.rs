@@ -101,7 +101,16 @@ impl Rule for Pool {
         ))
     }
 
-    fn stake(&self, context: &Context<'_>, peaks: &Peaks) -> Option<Stake> {
+    fn changes(&self, context: &Context<'_>, peaks: &Peaks) -> Vec<Change> {
+        vec![Change::Merge {
+            services: [peaks.a, peaks.b]
+                .map(|at| context.label(at).to_owned())
+                .into(),
+            name: None,
+        }]
+    }
+
+    fn stake(&self, _: &Context<'_>, peaks: &Peaks) -> Option<Stake> {
         Some(Stake {
             objective: "cores saved at the peak".to_owned(),
             unit: FigureUnit::Cores,
@@ -111,12 +120,6 @@ impl Rule for Pool {
             ],
             gain: Box::new(|x| Some(*x.first()? - *x.get(1)?)),
             cost: None,
-            changes: vec![Change::Merge {
-                services: [peaks.a, peaks.b]
-                    .map(|at| context.label(at).to_owned())
-                    .into(),
-                name: None,
-            }],
         })
     }
 

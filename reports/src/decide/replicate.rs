@@ -105,7 +105,15 @@ impl Rule for Replicate {
         })
     }
 
-    fn stake(&self, context: &Context<'_>, hot: &Hot) -> Option<Stake> {
+    fn changes(&self, context: &Context<'_>, hot: &Hot) -> Vec<Change> {
+        vec![Change::Replicate {
+            service: context.label(hot.service).to_owned(),
+            operations: vec![hot.id.shown()],
+            replicas: 1,
+        }]
+    }
+
+    fn stake(&self, _: &Context<'_>, hot: &Hot) -> Option<Stake> {
         Some(Stake {
             objective: "cores that a replica can carry, less what keeps its copy in step"
                 .to_owned(),
@@ -120,11 +128,6 @@ impl Rule for Replicate {
             ],
             gain: Box::new(|x| Some(*x.first()? - *x.get(1)?)),
             cost: Some(Box::new(|x| x.get(1).map(|price| -price))),
-            changes: vec![Change::Replicate {
-                service: context.label(hot.service).to_owned(),
-                operations: vec![hot.id.shown()],
-                replicas: 1,
-            }],
         })
     }
 

@@ -151,6 +151,14 @@ impl Rule for Split {
         })
     }
 
+    fn changes(&self, context: &Context<'_>, heavy: &Heavy) -> Vec<Change> {
+        vec![Change::Split {
+            service: context.label(heavy.service).to_owned(),
+            operations: vec![heavy.id.shown()],
+            name: None,
+        }]
+    }
+
     fn stake(&self, context: &Context<'_>, heavy: &Heavy) -> Option<Stake> {
         let queue = queue(context, heavy.service, &heavy.id)?;
         let inputs = queue
@@ -186,11 +194,6 @@ impl Rule for Split {
             inputs,
             gain: Box::new(move |draw| Some(shapes.wait(draw, true)? - shapes.wait(draw, false)?)),
             cost: Some(Box::new(move |_| Some(-each))),
-            changes: vec![Change::Split {
-                service: context.label(heavy.service).to_owned(),
-                operations: vec![heavy.id.shown()],
-                name: None,
-            }],
         })
     }
 

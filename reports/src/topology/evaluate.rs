@@ -117,7 +117,7 @@ pub(super) fn way_when(inputs: &Inputs, at: usize, together: bool) -> Way {
 }
 
 /// Scheduler CPU of a message at an end, ns.
-fn wake(inputs: &Inputs, end: End) -> f64 {
+pub(super) fn wake(inputs: &Inputs, end: End) -> f64 {
     match end {
         End::Operation(operation) => inputs.services[inputs.operations[operation].service].wake_ns,
         End::Service(service) => inputs.services[service].wake_ns,
@@ -395,6 +395,29 @@ fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<Clas
         .collect()
 }
 
+/// Cores that a process needs of itself. Background work comes along with the services whose own process it was; the
+/// agent is paid once for a process, as the dearest of the services in it pays it.
+pub(super) fn fixed_each(
+    inputs: &Inputs,
+    home_of: &[usize],
+    services: impl IntoIterator<Item = usize>,
+) -> f64 {
+    let each = |service: usize, cores: f64| {
+        cores / inputs.services[service].instances.max(f64::MIN_POSITIVE)
+    };
+    let background: f64 = home_of
+        .iter()
+        .map(|at| each(*at, inputs.services[*at].background))
+        .sum();
+    let agent = home_of
+        .iter()
+        .copied()
+        .chain(services)
+        .map(|at| each(at, inputs.services[at].agent))
+        .fold(0.0, f64::max);
+    background + agent
+}
+
 /// Counts processes, and adds what each of them costs.
 fn size(
     inputs: &Inputs,
@@ -412,20 +435,11 @@ fn size(
     if members.is_empty() && deployable.home_of.is_empty() {
         return sized;
     }
-    let each = |service: usize, cores: f64| {
-        cores / inputs.services[service].instances.max(f64::MIN_POSITIVE)
-    };
-    // Background work comes along; the agent is paid once for a process, as the dearest of its services pays it.
-    let mut agent: f64 = 0.0;
-    for service in &deployable.home_of {
-        sized.fixed_each += each(*service, inputs.services[*service].background);
-        agent = agent.max(each(*service, inputs.services[*service].agent));
-    }
-    for operation in members {
-        let service = inputs.operations[*operation].service;
-        agent = agent.max(each(service, inputs.services[service].agent));
-    }
-    sized.fixed_each += agent;
+    sized.fixed_each = fixed_each(
+        inputs,
+        &deployable.home_of,
+        members.iter().map(|at| inputs.operations[*at].service),
+    );
     for (entity, _) in topology.copied.iter().filter(|(_, to)| *to == at) {
         let entity = &inputs.entities[*entity];
         let change = copies::change_ns(inputs, entity).map_or(0.0, |(carry, apply)| carry + apply);

@@ -191,6 +191,8 @@ pub struct Edge<N = f64> {
     pub bytes: f64,
     /// Mean wait of a synchronous caller, or age of a message when it was consumed, ns per call.
     pub wait_ns: Option<f64>,
+    /// Of that wait, the share on the critical path of the caller's requests, 0 to 1; unknown when no row tells.
+    pub critical_share: Option<f64>,
 }
 
 /// The part of an edge that belongs to an origin.
@@ -353,6 +355,7 @@ impl<N> Inputs<N> {
                     by_bytes_known: e.by_bytes_known,
                     bytes: e.bytes,
                     wait_ns: e.wait_ns,
+                    critical_share: e.critical_share,
                 })
                 .collect(),
             origins: self

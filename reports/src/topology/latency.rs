@@ -299,7 +299,8 @@ impl Walk<'_> {
         Some(change)
     }
 
-    /// Without shapes: one after the other, as far as the time that the operation waited for calls allows.
+    /// Without shapes: what of the calls is on the critical path; where no row tells, one after the other, as far as
+    /// the time that the operation waited for calls allows.
     fn without_shapes(&mut self, at: usize, operation: &Operation) -> Option<f64> {
         if operation.rate <= 0.0 {
             return Some(0.0);
@@ -311,7 +312,8 @@ impl Walk<'_> {
             let Some(wall) = edge.wait_ns.filter(|_| edge.sync) else {
                 continue;
             };
-            let calls = edge.rate / operation.rate;
+            // Of a call that runs beside others only what is critical counts.
+            let calls = edge.rate / operation.rate * edge.critical_share.unwrap_or(1.0);
             let batch = self
                 .topology
                 .batched

@@ -9,6 +9,7 @@
 
 mod change;
 mod climb;
+mod compared;
 mod copies;
 mod deployable;
 mod evaluate;
@@ -17,6 +18,7 @@ mod figures;
 mod groups;
 mod inputs;
 mod latency;
+mod pair;
 mod place;
 mod proxy;
 mod read;
@@ -31,6 +33,7 @@ mod whatif;
 
 pub(crate) use change::nearest;
 pub use change::{Access, Change, ChangeError, WayWord, apply_all};
+pub(crate) use compared::{Compared, TOO_FEW_WINDOWS, touched};
 pub(crate) use evaluate::saved_together;
 pub use evaluate::{Load, evaluate};
 pub use exact::EXACT_MAX;
@@ -40,6 +43,7 @@ pub use inputs::{
     Branch, Component, Edge, EdgePart, End, Entity, Inputs, Operation, Origin, Part, Place,
     Service, Shape, Step,
 };
+pub(crate) use pair::{EdgesOf, Together, apart_and_together};
 pub use rules::Rules;
 pub use search::{Found, PARETO_MAX, Proposal, SEARCH_MAX, search};
 pub use value::{Deployable, Shards, Topology, Way};

@@ -268,6 +268,8 @@ fn edges(
         } else {
             joined.callee.as_ref()
         };
+        let waited = waiting.and_then(|side| model.side(side));
+        let wait_ns = mean(waited, &[column::WAIT_NS]);
         let by_bytes = by_bytes(model, edge);
         if let Some(side) = &joined.caller {
             let key = (
@@ -314,10 +316,11 @@ fn edges(
                 &[column::REQUEST_BODY_BYTES, column::RESPONSE_BODY_BYTES],
             )
             .unwrap_or(0.0),
-            wait_ns: mean(
-                waiting.and_then(|side| model.side(side)),
-                &[column::WAIT_NS],
-            ),
+            wait_ns,
+            critical_share: wait_ns
+                .filter(|ns| edge.is_sync() && *ns > 0.0)
+                .zip(mean(waited, &[column::CRITICAL_NS]))
+                .map(|(wait, critical)| (critical / wait).clamp(0.0, 1.0)),
         });
     }
 }

@@ -32,6 +32,16 @@ impl Weighed {
         }
     }
 
+    /// A part of it, with the same draws.
+    pub(super) fn part_of(&self, of: impl Fn(&Inputs<Estimate>) -> Inputs<Estimate>) -> Self {
+        let estimates = of(&self.estimates);
+        Self {
+            point: estimates.map(&|estimate| estimate.point),
+            draws: self.draws,
+            estimates,
+        }
+    }
+
     /// The numbers as they were seen.
     #[must_use]
     pub fn inputs(&self) -> &Inputs {

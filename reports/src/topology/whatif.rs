@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use weighbridge_wire::FoldedRange;
 
+use super::compared::{Compared, TOO_FEW_WINDOWS};
 use super::rules::Rules;
 use super::{Change, ChangeError, Figures, Inputs, Load, Topology, Weighed, apply_all, evaluate};
 use crate::constraints::ConstraintError;
 use crate::decide::say;
 use crate::document::{
-    Document, Evidence, Figure, FigureUnit, Prediction, QualityWord, Recommendation,
-    RecommendationKind, Subject, SubjectKind, Threshold, Verdict,
+    Document, Evidence, Figure, FigureUnit, Recommendation, RecommendationKind, Subject,
+    SubjectKind, Threshold, Verdict,
 };
-use crate::model::{Estimate, Model};
+use crate::model::Model;
 use crate::{Options, formats};
 
 /// Share of draws in which the cost must fall for a `do`, and at most for a `leave`.
@@ -103,7 +104,7 @@ pub fn what_if(
         evaluate(inputs, &before, &exact),
         evaluate(inputs, &after, &exact),
     );
-    let draws: Vec<(Figures, Figures)> = (0..weighed.draws())
+    let draws = (0..weighed.draws())
         .map(|draw| {
             let inputs = weighed.draw(draw);
             (
@@ -112,11 +113,12 @@ pub fn what_if(
             )
         })
         .collect();
-    let pair = Pair {
-        point: &point,
-        draws: &draws,
+    let pair = Compared {
+        point,
+        draws,
+        no_draws: TOO_FEW_WINDOWS,
     };
-    let broken = broken(inputs, &rules, options, &after, &point.1);
+    let broken = broken(inputs, &rules, options, &after, &pair.point.1);
     let mut options = options.clone();
     if !options.load_factors.contains(&question.load) {
         options.load_factors.push(question.load);
@@ -127,183 +129,6 @@ pub fn what_if(
         inputs, &options, question, &document, &pair, &broken, &after,
     )];
     Ok(Answer { document, broken })
-}
-
-/// Figures before and after, at the point and in every draw.
-struct Pair<'a> {
-    point: &'a (Figures, Figures),
-    draws: &'a [(Figures, Figures)],
-}
-
-impl Pair<'_> {
-    fn estimate(&self, of: impl Fn(&(Figures, Figures)) -> Option<f64>) -> Option<Estimate> {
-        let point = of(self.point)?;
-        if self.draws.is_empty() {
-            let why = "too few windows for an interval";
-            return Some(Estimate::without_interval(
-                point,
-                QualityWord::Estimated,
-                why,
-            ));
-        }
-        let draws = self
-            .draws
-            .iter()
-            .map(|draw| of(draw).unwrap_or(f64::NAN))
-            .collect();
-        Some(Estimate::of_draws(point, draws))
-    }
-
-    /// A figure of both topologies.
-    fn both(
-        &self,
-        name: String,
-        unit: FigureUnit,
-        of: impl Fn(&Figures) -> Option<f64>,
-    ) -> Prediction {
-        let after = self
-            .estimate(|(_, after)| of(after))
-            .map(|e| e.figure(unit));
-        let known = |f: fn(&Figure) -> Option<f64>| after.as_ref().and_then(f);
-        Prediction {
-            figure: name,
-            unit,
-            before: of(&self.point.0).filter(|x| x.is_finite()),
-            after: known(|f| f.value),
-            low: known(|f| f.low),
-            high: known(|f| f.high),
-            interval_absent_reason: match &after {
-                None => Some("the figure after the change is not known".to_owned()),
-                Some(f) if f.low.is_none() => Some(
-                    f.interval_absent_reason
-                        .clone()
-                        .unwrap_or_else(|| "computed from constants".to_owned()),
-                ),
-                Some(_) => None,
-            },
-            observe: None,
-        }
-    }
-}
-
-fn predictions(pair: &Pair<'_>, options: &Options) -> Vec<Prediction> {
-    let mut all = vec![
-        pair.both("cores of all services".to_owned(), FigureUnit::Cores, |f| {
-            Some(f.cores)
-        }),
-        pair.both(
-            "memory of all services".to_owned(),
-            FigureUnit::Bytes,
-            |f| f.memory_bytes,
-        ),
-        pair.both("processes".to_owned(), FigureUnit::Count, |f| {
-            Some(f.replicas)
-        }),
-        pair.both(
-            "messages between services".to_owned(),
-            FigureUnit::PerSecond,
-            |f| Some(f.messages),
-        ),
-        pair.both("their bytes".to_owned(), FigureUnit::BytesPerSecond, |f| {
-            Some(f.message_bytes)
-        }),
-        pair.both("copies of data".to_owned(), FigureUnit::Count, |f| {
-            Some(f.copies)
-        }),
-        pair.both("bytes of copies".to_owned(), FigureUnit::Bytes, |f| {
-            f.copy_bytes
-        }),
-        pair.both(
-            "largest mean age of a change in a copy".to_owned(),
-            FigureUnit::Ns,
-            |f| f.staleness_ns,
-        ),
-        pair.both(
-            "largest share of requests that fail with one service".to_owned(),
-            FigureUnit::Ratio,
-            |f| f.blast_radius,
-        ),
-    ];
-    if let Some(prices) = &options.prices {
-        let weights = super::Weights::of(Some(prices));
-        all.insert(
-            1,
-            pair.both(
-                format!("cores and memory, {} in an hour", prices.currency),
-                FigureUnit::MoneyPerHour,
-                move |f| Some(weights.cost(f)),
-            ),
-        );
-    }
-    let names = |figures: &Figures| {
-        figures
-            .deployables
-            .iter()
-            .map(|d| d.name.clone())
-            .collect::<Vec<_>>()
-    };
-    let mut deployables = names(&pair.point.0);
-    deployables.extend(
-        names(&pair.point.1)
-            .into_iter()
-            .filter(|name| !names(&pair.point.0).contains(name)),
-    );
-    for name in deployables {
-        let of = |f: &Figures| f.deployables.iter().find(|d| d.name == name).cloned();
-        let mut more = vec![
-            pair.both(format!("cores of {name}"), FigureUnit::Cores, |f| {
-                Some(of(f)?.cores)
-            }),
-            pair.both(format!("processes of {name}"), FigureUnit::Count, |f| {
-                Some(of(f)?.replicas)
-            }),
-            pair.both(format!("utilisation of {name}"), FigureUnit::Ratio, |f| {
-                of(f)?.utilisation
-            }),
-            pair.both(
-                format!("utilisation of {name} with one process lost"),
-                FigureUnit::Ratio,
-                |f| of(f)?.utilisation_one_lost,
-            ),
-            pair.both(format!("memory of {name}"), FigureUnit::Bytes, |f| {
-                of(f)?.memory_bytes
-            }),
-        ];
-        // What is neither before nor after says nothing; nor does what does not change.
-        more.retain(|p| p.before.is_some() || p.after.is_some());
-        for prediction in &mut more {
-            if prediction.after.is_none() && of(&pair.point.1).is_none() {
-                prediction.interval_absent_reason = Some("it is gone after the change".to_owned());
-            }
-        }
-        all.extend(more);
-    }
-    for (at, origin) in pair
-        .point
-        .0
-        .origins
-        .iter()
-        .enumerate()
-        .filter(|(_, o)| o.rate.is_some())
-    {
-        let name = format!("{} of {}", origin.operation, origin.service);
-        let mut add = |what: &str, unit, of: fn(&super::OriginFigures) -> Option<f64>| {
-            all.push(pair.both(format!("{what} of {name}"), unit, |f| {
-                of(f.origins.get(at)?)
-            }));
-        };
-        add("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns);
-        add(
-            "CPU of a request, scheduler included,",
-            FigureUnit::NsPerRequest,
-            |o| o.kernel_cpu_ns,
-        );
-        add("mean latency", FigureUnit::Ns, |o| o.mean_ns);
-        add("median latency", FigureUnit::Ns, |o| o.p50_ns);
-        add("95th percentile of latency", FigureUnit::Ns, |o| o.p95_ns);
-        add("99th percentile of latency", FigureUnit::Ns, |o| o.p99_ns);
-    }
-    all
 }
 
 /// Constraints that a topology does not satisfy, and limits of latency that it does not keep.
@@ -322,7 +147,7 @@ fn broken(
 }
 
 fn verdict(
-    pair: &Pair<'_>,
+    pair: &Compared,
     options: &Options,
     document: &Document,
     broken: &[String],
@@ -387,7 +212,7 @@ fn recommendation(
     options: &Options,
     question: &Question,
     document: &Document,
-    pair: &Pair<'_>,
+    pair: &Compared,
     broken: &[String],
     after: &Topology,
 ) -> Recommendation {
@@ -445,7 +270,7 @@ fn recommendation(
         }],
         subjects,
         gain,
-        prediction: predictions(pair, options),
+        prediction: pair.predictions(options),
         downsides,
         falsify: vec!["Make the change, weigh again at the same load, and compare: a figure outside its interval is a miss.".to_owned()],
         first_step: "Make the change for one instance, behind a switch.".to_owned(),
@@ -491,6 +316,7 @@ pub fn answer_markdown(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Prediction;
     use crate::testing::System;
     use crate::{Constraints, Prices};
 

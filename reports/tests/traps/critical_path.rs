@@ -29,30 +29,36 @@ fn fan_out() -> Document {
     build(&s)
 }
 
+/// What of the mean latency of the page a merge takes away.
 fn saved(d: &Document, with: &str) -> f64 {
     let merge = get(d, Kind::Merge, &["front", with]);
-    let wall = merge
+    let latency = merge
         .prediction
         .iter()
-        .find(|p| p.figure.starts_with("mean wall"))
+        .find(|p| p.figure == "mean latency of GET /page of front")
         .unwrap();
-    assert!(wall.figure.contains("critical path"), "{}", wall.figure);
-    assert!(wall.after.unwrap() > 0.0);
-    wall.before.unwrap() - wall.after.unwrap()
+    assert!(latency.after.unwrap() > 0.0);
+    latency.before.unwrap() - latency.after.unwrap()
 }
 
 #[test]
 fn calls_off_the_critical_path_gain_no_time() {
     let d = fan_out();
-    assert_eq!(saved(&d, "news"), 0.0);
-    assert_eq!(saved(&d, "mail"), 0.0);
+    // Off the path only the caller's own encoding and decoding goes, 75 µs each, and a hair of its wait for a core; the
+    // time that the call took stays.
+    let own = 2.0 * 75_000.0 - 1_000.0;
+    for to in ["news", "mail"] {
+        let gain = saved(&d, to);
+        assert!(gain <= 1.05 * own, "{to}: {gain}");
+    }
     let ads = saved(&d, "ads");
-    assert!(ads > 0.0 && ads <= WAIT_NS as f64, "{ads}");
+    assert!(ads > 0.5 * WAIT_NS as f64, "{ads}");
     let all: f64 = ["ads", "news", "mail"].iter().map(|to| saved(&d, to)).sum();
     assert!(all < WALL_NS as f64, "{all} of {WALL_NS}");
-    // Their CPU is saved all the same.
+    // Their CPU is saved all the same, and an agent with each.
     for to in ["ads", "news", "mail"] {
         let gain = get(&d, Kind::Merge, &["front", to]).gain.value.unwrap();
-        assert!((gain / (40.0 * 599e-6) - 1.0).abs() < 0.05, "{to}: {gain}");
+        let want = 40.0 * 599e-6 + 0.001;
+        assert!((gain / want - 1.0).abs() < 0.05, "{to}: {gain}");
     }
 }

@@ -20,6 +20,7 @@ mod memory;
 mod mixture;
 mod numbers;
 mod peaks;
+mod simulate;
 mod sizes;
 mod thin;
 mod worked;
@@ -123,15 +124,17 @@ fn a_chatty_pair_with_nothing_against_it_is_merged() {
     assert_eq!(judgement.draws, 1_000);
     assert!(judgement.gain.value.unwrap() <= judgement.gain_found);
     assert!(judgement.regret.value.unwrap() < 0.01 * judgement.gain_found);
-    let messages = judgement
+    let local = judgement
         .turns
         .iter()
-        .find(|t| t.input == "messages of a call")
+        .find(|t| t.input == "a call inside the process")
         .unwrap();
-    // At the price of a local call nothing would be gained.
+    // A local call as dear as the messages, and its part of the agent that goes, would gain nothing.
+    let calls = d.edges[0].rate.value.unwrap();
+    let want = 240_000.0 + 1e6 / calls;
     assert!(
-        (messages.turns_at.unwrap() - 1_000.0).abs() < 1.0,
-        "{messages:?}"
+        (local.turns_at.unwrap() / want - 1.0).abs() < 1e-6,
+        "{local:?} and not {want}"
     );
     assert!(!html::render(&d).is_empty() && !formats::markdown(&d).is_empty());
 }

@@ -76,6 +76,7 @@ pub(crate) fn call(
         by_bytes_known: false,
         bytes: 0.0,
         wait_ns: None,
+        critical_share: None,
     });
     inputs.edges.len() - 1
 }

@@ -1,0 +1,270 @@
+//! Figures of one topology beside those of another, as predictions of a document.
+
+use super::{Figures, OriginFigures, Weights};
+use crate::Options;
+use crate::document::{Figure, FigureUnit, ObserveWhat, Prediction, QualityWord};
+use crate::model::Estimate;
+
+/// Figures before and after, at the point and in draws.
+pub(crate) struct Compared {
+    pub(crate) point: (Figures, Figures),
+    pub(crate) draws: Vec<(Figures, Figures)>,
+    /// Why there are no draws, when there are none.
+    pub(crate) no_draws: &'static str,
+}
+
+/// Why nothing was drawn from a short range.
+pub(crate) const TOO_FEW_WINDOWS: &str = "too few windows for an interval";
+
+impl Compared {
+    pub(super) fn estimate(
+        &self,
+        of: impl Fn(&(Figures, Figures)) -> Option<f64>,
+    ) -> Option<Estimate> {
+        let point = of(&self.point)?;
+        if self.draws.is_empty() {
+            return Some(Estimate::without_interval(
+                point,
+                QualityWord::Estimated,
+                self.no_draws,
+            ));
+        }
+        let draws = self
+            .draws
+            .iter()
+            .map(|draw| of(draw).unwrap_or(f64::NAN))
+            .collect();
+        Some(Estimate::of_draws(point, draws))
+    }
+
+    /// A figure of both topologies.
+    fn both(
+        &self,
+        name: String,
+        unit: FigureUnit,
+        of: impl Fn(&Figures) -> Option<f64>,
+    ) -> Prediction {
+        let after = self
+            .estimate(|(_, after)| of(after))
+            .map(|e| e.figure(unit));
+        let known = |f: fn(&Figure) -> Option<f64>| after.as_ref().and_then(f);
+        Prediction {
+            figure: name,
+            unit,
+            before: of(&self.point.0).filter(|x| x.is_finite()),
+            after: known(|f| f.value),
+            low: known(|f| f.low),
+            high: known(|f| f.high),
+            interval_absent_reason: match &after {
+                None => Some("the figure after the change is not known".to_owned()),
+                Some(f) if f.low.is_none() => Some(
+                    f.interval_absent_reason
+                        .clone()
+                        .unwrap_or_else(|| "computed from constants".to_owned()),
+                ),
+                Some(_) => None,
+            },
+            observe: None,
+        }
+    }
+
+    /// All that the engine says.
+    pub(crate) fn predictions(&self, options: &Options) -> Vec<Prediction> {
+        let mut all = self.system(options);
+        all.extend(self.deployables());
+        for (at, origin) in self.point.0.origins.iter().enumerate() {
+            if origin.rate.is_some() {
+                all.extend(self.origin(at));
+            }
+        }
+        all
+    }
+
+    fn system(&self, options: &Options) -> Vec<Prediction> {
+        let mut all = vec![
+            self.both("cores of all services".to_owned(), FigureUnit::Cores, |f| {
+                Some(f.cores)
+            }),
+            self.both(
+                "memory of all services".to_owned(),
+                FigureUnit::Bytes,
+                |f| f.memory_bytes,
+            ),
+            self.both("processes".to_owned(), FigureUnit::Count, |f| {
+                Some(f.replicas)
+            }),
+        ];
+        all.extend(self.between());
+        if let Some(prices) = &options.prices {
+            let weights = Weights::of(Some(prices));
+            all.insert(
+                1,
+                self.both(
+                    format!("cores and memory, {} in an hour", prices.currency),
+                    FigureUnit::MoneyPerHour,
+                    move |f| Some(weights.cost(f)),
+                ),
+            );
+        }
+        all
+    }
+
+    /// What goes and stands between services: messages, copies, failures.
+    fn between(&self) -> [Prediction; 6] {
+        [
+            self.both(
+                "messages between services".to_owned(),
+                FigureUnit::PerSecond,
+                |f| Some(f.messages),
+            ),
+            self.both("their bytes".to_owned(), FigureUnit::BytesPerSecond, |f| {
+                Some(f.message_bytes)
+            }),
+            self.both("copies of data".to_owned(), FigureUnit::Count, |f| {
+                Some(f.copies)
+            }),
+            self.both("bytes of copies".to_owned(), FigureUnit::Bytes, |f| {
+                f.copy_bytes
+            }),
+            self.both(
+                "largest mean age of a change in a copy".to_owned(),
+                FigureUnit::Ns,
+                |f| f.staleness_ns,
+            ),
+            self.both(
+                "largest share of requests that fail with one service".to_owned(),
+                FigureUnit::Ratio,
+                |f| f.blast_radius,
+            ),
+        ]
+    }
+
+    fn deployables(&self) -> Vec<Prediction> {
+        let names = |figures: &Figures| {
+            figures
+                .deployables
+                .iter()
+                .map(|d| d.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let mut deployables = names(&self.point.0);
+        deployables.extend(
+            names(&self.point.1)
+                .into_iter()
+                .filter(|name| !names(&self.point.0).contains(name)),
+        );
+        let mut all = Vec::new();
+        for name in deployables {
+            let of = |f: &Figures| f.deployables.iter().find(|d| d.name == name).cloned();
+            let mut more = vec![
+                self.both(format!("cores of {name}"), FigureUnit::Cores, |f| {
+                    Some(of(f)?.cores)
+                }),
+                self.both(format!("processes of {name}"), FigureUnit::Count, |f| {
+                    Some(of(f)?.replicas)
+                }),
+                self.both(format!("utilisation of {name}"), FigureUnit::Ratio, |f| {
+                    of(f)?.utilisation
+                }),
+                self.both(
+                    format!("utilisation of {name} with one process lost"),
+                    FigureUnit::Ratio,
+                    |f| of(f)?.utilisation_one_lost,
+                ),
+                self.both(format!("memory of {name}"), FigureUnit::Bytes, |f| {
+                    of(f)?.memory_bytes
+                }),
+            ];
+            // What is neither before nor after says nothing; nor does what does not change.
+            more.retain(|p| p.before.is_some() || p.after.is_some());
+            for prediction in &mut more {
+                if prediction.after.is_none() && of(&self.point.1).is_none() {
+                    prediction.interval_absent_reason =
+                        Some("it is gone after the change".to_owned());
+                }
+            }
+            all.extend(more);
+        }
+        all
+    }
+
+    fn origin(&self, at: usize) -> [Prediction; 6] {
+        let origin = &self.point.0.origins[at];
+        let name = format!("{} of {}", origin.operation, origin.service);
+        let figure = |what: &str, unit, of: fn(&OriginFigures) -> Option<f64>| {
+            self.both(format!("{what} of {name}"), unit, |f| {
+                of(f.origins.get(at)?)
+            })
+        };
+        [
+            figure("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns),
+            figure(
+                "CPU of a request, scheduler included,",
+                FigureUnit::NsPerRequest,
+                |o| o.kernel_cpu_ns,
+            ),
+            figure("mean latency", FigureUnit::Ns, |o| o.mean_ns).observed_by(
+                ObserveWhat::Wall,
+                &[&origin.service],
+                &origin.operation,
+                "",
+            ),
+            figure("median latency", FigureUnit::Ns, |o| o.p50_ns),
+            figure("95th percentile of latency", FigureUnit::Ns, |o| o.p95_ns),
+            figure("99th percentile of latency", FigureUnit::Ns, |o| o.p99_ns),
+        ]
+    }
+
+    /// What changes beside cores, memory and processes: between services, and for the origins that are kept.
+    pub(crate) fn changed(&self) -> Vec<Prediction> {
+        let differs = |p: &Prediction| match (p.before, p.after) {
+            (Some(before), Some(after)) => differ(before, after),
+            (before, after) => before != after,
+        };
+        self.between()
+            .into_iter()
+            .filter(differs)
+            .chain((0..self.point.0.origins.len()).flat_map(|at| self.origin(at)))
+            .collect()
+    }
+}
+
+/// Origins whose figures a change touches, those with most time or CPU in a second at stake first, at most `most`.
+pub(crate) fn touched(before: &Figures, after: &Figures, most: usize) -> Vec<usize> {
+    let mut touched: Vec<(f64, usize)> = before
+        .origins
+        .iter()
+        .zip(&after.origins)
+        .enumerate()
+        .filter_map(|(at, (before, after))| {
+            let rate = before.rate?;
+            let change = |of: fn(&OriginFigures) -> Option<f64>| match (of(before), of(after)) {
+                (Some(before), Some(after)) if differ(before, after) => (after - before).abs(),
+                // Saturated: no figure is the largest change.
+                (Some(_), None) => f64::MAX,
+                _ => 0.0,
+            };
+            let stake = rate * change(|o| o.mean_ns).max(change(|o| o.kernel_cpu_ns));
+            (stake > 0.0).then_some((stake, at))
+        })
+        .collect();
+    touched.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+    touched.truncate(most);
+    let mut origins: Vec<usize> = touched.into_iter().map(|(_, at)| at).collect();
+    origins.sort_unstable();
+    origins
+}
+
+/// More than the last digits of a sum.
+fn differ(before: f64, after: f64) -> bool {
+    (after - before).abs() > 1e-9 * before.abs().max(after.abs())
+}
+
+impl Figures {
+    /// The same without what is said of single deployables, and of these origins only.
+    pub(crate) fn of_origins(mut self, origins: &[usize]) -> Self {
+        self.deployables.clear();
+        self.origins = origins.iter().map(|at| self.origins[*at].clone()).collect();
+        self
+    }
+}

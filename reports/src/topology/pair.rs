@@ -1,0 +1,212 @@
+//! Two services in one process: the part of a system that this hangs on, and what it does to their cores, term by term.
+//!
+//! It equals what [`evaluate`](super::evaluate) says of the merged topology (a test holds them together). It is here
+//! because a report looks at every pair of services that talk, in every draw, and evaluating all of a large system for
+//! each of them would take minutes.
+
+use super::evaluate::{fixed_each, saved_together, wake, way_when};
+use super::{Change, End, Figures, Inputs, Load, Topology, Way, Weighed, evaluate};
+use crate::model::Estimate;
+
+/// What changes when two services share a process, at the load seen with the processes there are.
+#[derive(Clone, Debug)]
+pub(crate) struct Together {
+    /// Synchronous calls between them that become local, per second.
+    pub(crate) calls: Estimate,
+    /// Their messages on both sides, pools included, cores.
+    pub(crate) messages: Estimate,
+    /// The schedulers' part of these messages, cores.
+    pub(crate) wake: Estimate,
+    /// What the calls cost beside messages and schedulers, cores; see
+    /// [`Options::crossing_ns`](crate::Options::crossing_ns).
+    pub(crate) crossing: Estimate,
+    /// Cores of the processes themselves that are saved: one agent for two, and background work in as many processes
+    /// as there are then. Negative where background work comes to run more often.
+    pub(crate) base: Estimate,
+    /// Cores that the calls save, `messages + wake + crossing − local calls`.
+    pub(crate) by_calls: Estimate,
+    /// Cores saved in all.
+    pub(crate) saved: Estimate,
+}
+
+/// Which edges touch which service, so that a part of a large system is found fast.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgesOf(Vec<Vec<usize>>);
+
+impl EdgesOf {
+    pub(crate) fn new<N>(inputs: &Inputs<N>) -> Self {
+        let mut of = vec![Vec::new(); inputs.services.len()];
+        for (at, edge) in inputs.edges.iter().enumerate() {
+            let mut touched: Vec<usize> = [edge.from, edge.to]
+                .into_iter()
+                .filter_map(|end| service_of(inputs, end))
+                .chain(edge.broker)
+                .collect();
+            touched.sort_unstable();
+            touched.dedup();
+            touched.into_iter().for_each(|service| of[service].push(at));
+        }
+        Self(of)
+    }
+
+    fn of(&self, services: &[usize]) -> Vec<usize> {
+        let mut edges: Vec<usize> = services.iter().flat_map(|s| self.0[*s].clone()).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        edges
+    }
+}
+
+fn service_of<N>(inputs: &Inputs<N>, end: End) -> Option<usize> {
+    match end {
+        End::Operation(operation) => Some(inputs.operations[operation].service),
+        End::Service(service) => Some(service),
+        End::Outside => None,
+    }
+}
+
+/// The edges between two services with ends at the services, and nothing else: all that the cores of the two hang on.
+fn edges_between<N: Clone>(inputs: &Inputs<N>, edges: &EdgesOf, services: [usize; 2]) -> Inputs<N> {
+    let place = |end| {
+        service_of(inputs, end)
+            .and_then(|service| services.iter().position(|s| *s == service))
+            .map(End::Service)
+    };
+    Inputs {
+        services: services.map(|s| inputs.services[s].clone()).into(),
+        edges: edges
+            .of(&services)
+            .into_iter()
+            .filter_map(|at| {
+                let (from, to) = place(inputs.edges[at].from).zip(place(inputs.edges[at].to))?;
+                (from != to).then(|| {
+                    let mut edge = inputs.edges[at].clone();
+                    (edge.from, edge.to) = (from, to);
+                    edge.parts = Vec::new();
+                    edge.broker = None;
+                    edge
+                })
+            })
+            .collect(),
+        local_call_ns: inputs.local_call_ns,
+        crossing_ns: inputs.crossing_ns,
+        ..Inputs::default()
+    }
+}
+
+/// Some services with their operations and every edge that touches them; whoever is at the other end is outside.
+/// Their processes, cores and memory are those of the whole system; origins and entities are left out.
+fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
+    let mut part = Inputs {
+        local_call_ns: inputs.local_call_ns,
+        crossing_ns: inputs.crossing_ns,
+        remote_call_ns: inputs.remote_call_ns,
+        ..Inputs::default()
+    };
+    let here = |service: usize| services.iter().position(|s| *s == service);
+    let mut moved = std::collections::BTreeMap::new();
+    for (at, operation) in inputs.operations.iter().enumerate() {
+        let Some(service) = here(operation.service) else {
+            continue;
+        };
+        moved.insert(at, part.operations.len());
+        let mut operation = operation.clone();
+        operation.service = service;
+        operation.component = 0;
+        operation.parts = Vec::new();
+        operation.shapes = Vec::new();
+        part.operations.push(operation);
+    }
+    let place = |end| match end {
+        End::Operation(operation) => moved
+            .get(&operation)
+            .map_or(End::Outside, |at| End::Operation(*at)),
+        End::Service(service) => here(service).map_or(End::Outside, End::Service),
+        End::Outside => End::Outside,
+    };
+    for at in edges.of(services) {
+        let mut edge = inputs.edges[at].clone();
+        (edge.from, edge.to) = (place(edge.from), place(edge.to));
+        edge.broker = edge.broker.and_then(here);
+        edge.parts = Vec::new();
+        part.edges.push(edge);
+    }
+    part.services = services
+        .iter()
+        .map(|s| inputs.services[*s].clone())
+        .collect();
+    part
+}
+
+/// The figures of two services apart and in one process at a load, without origins: by the engine, on their part of
+/// the system.
+pub(crate) fn apart_and_together(
+    inputs: &Inputs,
+    edges: &EdgesOf,
+    services: [usize; 2],
+    load: &Load,
+) -> Option<(Figures, Figures)> {
+    let part = part(inputs, edges, &services);
+    let apart = Topology::as_it_is(&part);
+    let merge = Change::Merge {
+        services: part.services.iter().map(|s| s.label.clone()).collect(),
+        name: None,
+    };
+    let together = merge.apply(&part, &apart).ok()?;
+    Some((
+        evaluate(&part, &apart, load),
+        evaluate(&part, &together, load),
+    ))
+}
+
+impl Weighed {
+    /// What two services save in one process, with the spread over all draws.
+    pub(crate) fn together(&self, edges: &EdgesOf, services: [usize; 2]) -> Option<Together> {
+        let part = self.part_of(|inputs| edges_between(inputs, edges, services));
+        let terms = part.spread(|inputs| terms(inputs).into());
+        let [calls, messages, wake, crossing, base, by_calls, saved] = terms.try_into().ok()?;
+        Some(Together {
+            calls,
+            messages,
+            wake,
+            crossing,
+            base,
+            by_calls,
+            saved,
+        })
+    }
+}
+
+/// In the order of the fields of [`Together`].
+fn terms(inputs: &Inputs) -> [f64; 7] {
+    let (mut calls, mut schedulers, mut crossing, mut by_calls) = (0.0, 0.0, 0.0, 0.0);
+    for (at, edge) in inputs.edges.iter().enumerate() {
+        by_calls += saved_together(inputs, at, 1.0);
+        if !edge.local && way_when(inputs, at, true) == Way::Local {
+            let each = edge.messages() * (wake(inputs, edge.from) + wake(inputs, edge.to));
+            calls += edge.rate;
+            schedulers += edge.rate * each * 1e-9;
+            crossing += edge.rate * inputs.crossing_ns * 1e-9;
+        }
+    }
+    let local = calls * inputs.local_call_ns * 1e-9;
+    let apart: f64 = (0..inputs.services.len())
+        .map(|at| fixed_each(inputs, &[at], [at]) * inputs.services[at].instances)
+        .sum();
+    let all: Vec<usize> = (0..inputs.services.len()).collect();
+    let most = inputs
+        .services
+        .iter()
+        .map(|s| s.instances)
+        .fold(0.0, f64::max);
+    let base = apart - fixed_each(inputs, &all, all.iter().copied()) * most;
+    [
+        calls,
+        by_calls - schedulers - crossing + local,
+        schedulers,
+        crossing,
+        base,
+        by_calls,
+        by_calls + base,
+    ]
+}
