@@ -115,6 +115,8 @@ fn system(services: usize, edges: usize) -> Inputs {
             callee_ns: half,
             callee_pool_ns: half / 4.0,
             broker_ns: 0.0,
+            broker_publication_ns: 0.0,
+            shares_with: Vec::new(),
             by_bytes_ns: 0.0,
             by_bytes_known: false,
             bytes: 500.0,

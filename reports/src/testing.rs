@@ -92,6 +92,9 @@ pub(crate) struct Proc {
     pub(crate) rss_peak: i64,
 }
 
+/// An owner of a service with its CPU in each window.
+type Course = (&'static str, OwnerKind, &'static str, fn(u64) -> i64);
+
 /// A made-up system.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct System {
@@ -100,6 +103,8 @@ pub(crate) struct System {
     calls: Vec<Call>,
     uses: Vec<Use>,
     owners: Vec<(&'static str, OwnerKind, &'static str, i64)>,
+    /// Owners whose CPU is not the same in every window.
+    courses: Vec<Course>,
     sizes: Vec<(&'static str, &'static str, &'static str, i64, i64)>,
     procs: BTreeMap<&'static str, Proc>,
 }
@@ -285,6 +290,18 @@ impl System {
         self.owners.push((service, kind, name, per_window_ns));
     }
 
+    /// An owner with so much CPU in each window.
+    #[allow(dead_code)]
+    pub(crate) fn owner_course(
+        &mut self,
+        service: &'static str,
+        kind: OwnerKind,
+        name: &'static str,
+        cpu_ns: fn(u64) -> i64,
+    ) {
+        self.courses.push((service, kind, name, cpu_ns));
+    }
+
     /// Sets the process of a service; the default has 2 cores and 40 MiB.
     pub(crate) fn process(&mut self, service: &'static str) -> &mut Proc {
         self.procs.entry(service).or_insert(Proc {
@@ -411,6 +428,12 @@ impl System {
                 .entry(service)
                 .or_default()
                 .add(owner_key(*kind, name), &handler(*ns));
+        }
+        for (service, kind, name, ns) in &self.courses {
+            services
+                .entry(service)
+                .or_default()
+                .add(owner_key(*kind, name), &handler(ns(w)));
         }
         for (service, rows) in &mut services {
             self.process_rows(service, rows);

@@ -96,7 +96,7 @@ pub(super) fn caller_ns(inputs: &Inputs) -> f64 {
     if rate > 0.0 { all / rate } else { 0.0 }
 }
 
-/// One more consumer of a changed product, ns: its own part and the broker's, as those that there are.
+/// One more consumer of a changed product, ns: its own part, and one delivery of the broker's, as those that there are.
 fn change_ns(inputs: &Inputs) -> (f64, f64) {
     let (mut own, mut broker, mut count) = (0.0, 0.0, 0.0);
     for edge in inputs.edges.iter().filter(|edge| !edge.sync) {
@@ -110,7 +110,8 @@ fn change_ns(inputs: &Inputs) -> (f64, f64) {
         own += operation.cores * 1e9 / operation.rate
             + edge.callee_pool_ns
             + inputs.services[operation.service].wake_ns * edge.messages();
-        broker += edge.broker_ns;
+        // The publication is there whoever gets it.
+        broker += edge.broker_delivery_ns();
         count += 1.0;
     }
     if count > 0.0 {

@@ -5,6 +5,7 @@
 
 mod crossing;
 mod cut;
+mod fan_out;
 mod figure;
 mod fronts;
 mod interval;

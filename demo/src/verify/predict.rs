@@ -9,6 +9,7 @@ use weighbridge_wire::{FoldedRange, Window};
 
 use super::Start;
 use super::crossing::{Crossing, beside_ns};
+use super::fan_out::{at_fan_out, fan_out};
 use super::figure::{Sealed, Subject};
 use super::fronts::caller_ns;
 use super::interval::{Spread, interval};
@@ -112,19 +113,22 @@ pub(super) fn predict(
         let found = all.iter().find(|reading| reading.part == wanted);
         found.map(|reading| reading.weighed.inputs().clone())
     };
+    let whole = Weighed::read(whole, &weighbridge_reports::Options::default())
+        .inputs()
+        .clone();
+    // Only all stretches together hold topics with one receiver and with two, each in its own time.
+    let fan_out = fan_out(&whole);
     let known = Known {
         given: &given.placement,
         idle: of(Part::Idle).context("nothing was weighed")?,
-        whole: Weighed::read(whole, &weighbridge_reports::Options::default())
-            .inputs()
-            .clone(),
+        whole,
         caller_ns: of(Part::Crossing).map_or(0.0, |inputs| caller_ns(&inputs)),
     };
     let point = |readings: &[Reading], trial: &Trial| -> anyhow::Result<Vec<(Subject, f64)>> {
         let mut figures = Vec::new();
         for reading in readings {
-            let inputs = reading.weighed.inputs();
-            let of = figures_of(reading.part, inputs, &known, trial);
+            let inputs = at_fan_out(reading.weighed.inputs().clone(), fan_out);
+            let of = figures_of(reading.part, &inputs, &known, trial);
             figures.extend(of.with_context(|| format!("predicting `{}`", trial.name))?);
         }
         Ok(figures)
@@ -138,7 +142,7 @@ pub(super) fn predict(
     let mut draws: BTreeMap<(&str, Subject), Vec<f64>> = BTreeMap::new();
     for reading in &all {
         for draw in 0..reading.weighed.draws() {
-            let inputs = reading.weighed.draw(draw);
+            let inputs = at_fan_out(reading.weighed.draw(draw), fan_out);
             for trial in trials {
                 // A draw without a request of an origin tells nothing of it.
                 let of = figures_of(reading.part, &inputs, &known, trial).unwrap_or_default();

@@ -87,7 +87,7 @@ fn method(options: &Options) -> Vec<String> {
         "A unit cost is the CPU booked in the range divided by the requests that ended in it.".to_owned(),
         "Intervals hold 90 % and come from a circular block bootstrap over the windows with one set of draws for all figures, so that differences and ratios keep what their parts have in common.".to_owned(),
         format!(
-            "Message overhead is {} on both sides of an edge, plus the share of client pools, drivers and server connections that carry it, plus the broker's CPU divided over the messages it delivered.",
+            "Message overhead is {} on both sides of an edge, plus the share of client pools, drivers and server connections that carry it, plus the broker's CPU, shared out over the messages that it took in and those that it delivered.",
             message_classes()
         ),
         format!(

@@ -1,11 +1,10 @@
-//! What carries messages without being a request: pools and drivers of clients, connections of servers,
-//! processes of brokers.
+//! What carries messages without being a request: pools and drivers of clients, connections of servers.
 
 use std::collections::BTreeMap;
 
 use weighbridge_wire::{OwnerKind, column, mode, side};
 
-use super::edges::{Joined, SideRef};
+use super::edges::SideRef;
 use super::rollup::Rollup;
 use super::service::{CPU_COLUMNS, EdgeSideFacts, EdgeSideId};
 use super::tally::Tally;
@@ -20,17 +19,14 @@ pub(crate) struct Carriers {
     /// Callers' sides of which protocol and io CPU stands in a pool's or driver's owner row, and which share of it
     /// does. The rest stands in the rows of the calling operation: its own polls of the call.
     in_owner: BTreeMap<SideRef, Estimate>,
-    /// CPU of a broker's process, ns per message delivered.
-    broker: BTreeMap<usize, Estimate>,
 }
 
 impl Carriers {
-    pub(crate) fn new(rollup: &Rollup, sampler: &Resampler, joined: &[Joined]) -> Self {
+    pub(crate) fn new(rollup: &Rollup, sampler: &Resampler) -> Self {
         let mut carriers = Self::default();
         for service in 0..rollup.services.len() {
             carriers.pools_of(rollup, sampler, service);
         }
-        carriers.brokers(rollup, sampler, joined);
         carriers
     }
 
@@ -42,10 +38,6 @@ impl Carriers {
     /// operation's; `None` when no owner carries it.
     pub(crate) fn share_in_owner(&self, side: &SideRef) -> Option<&Estimate> {
         self.in_owner.get(side)
-    }
-
-    pub(crate) fn broker_per_message(&self, service: usize) -> Option<&Estimate> {
-        self.broker.get(&service)
     }
 
     /// Shares out the CPU of each pool, driver and connection, less what edge rows already show, evenly over
@@ -104,31 +96,6 @@ impl Carriers {
                     .entry(side)
                     .and_modify(|mine| *mine = mine.plus(&per_call))
                     .or_insert_with(|| per_call.clone());
-            }
-        }
-    }
-
-    /// A broker's hop: the CPU of its owners, the agent's left out, over the messages it delivered (over
-    /// those published when nobody with an agent consumes).
-    fn brokers(&mut self, rollup: &Rollup, sampler: &Resampler, joined: &[Joined]) {
-        let mut messages: BTreeMap<usize, Tally> = BTreeMap::new();
-        for edge in joined {
-            let Some(broker) = edge.broker else { continue };
-            let side = edge.callee.as_ref().or(edge.caller.as_ref());
-            let count = side
-                .and_then(|s| rollup.services.get(s.service)?.edges.get(&s.id))
-                .and_then(|facts| facts.all.get(column::REQUEST_MESSAGES));
-            if let Some(count) = count {
-                messages.entry(broker).or_default().merge_sum(count);
-            }
-        }
-        for (broker, count) in messages {
-            let cpu = rollup.services[broker]
-                .owners_cpu(|kind, _| kind != OwnerKind::Agent.as_str())
-                .map(|cpu| sampler.estimate(&cpu));
-            if let Some(per_message) = cpu.and_then(|cpu| cpu.over(&sampler.estimate(&count))) {
-                self.broker
-                    .insert(broker, per_message.of_quality(QualityWord::Apportioned));
             }
         }
     }

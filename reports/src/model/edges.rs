@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_wire::{column, mode, side};
 
+use super::brokers::Brokers;
 use super::carriers::Carriers;
 use super::rollup::Rollup;
 use super::service::{EdgeSideFacts, EdgeSideId, EdgeVariant, Endpoint, Name, OperationId};
@@ -267,6 +268,7 @@ pub(crate) fn cost(
     rollup: &Rollup,
     sampler: &Resampler,
     carriers: &Carriers,
+    brokers: &Brokers,
     joined: Vec<Joined>,
 ) -> Vec<Edge> {
     let mut taken: BTreeSet<String> = BTreeSet::new();
@@ -274,7 +276,7 @@ pub(crate) fn cost(
         .into_iter()
         .map(|joined| Edge {
             id: String::new(),
-            cost: price(rollup, sampler, carriers, &joined),
+            cost: price(rollup, sampler, carriers, brokers, &joined),
             joined,
         })
         .collect();
@@ -295,7 +297,13 @@ pub(crate) fn cost(
     edges
 }
 
-fn price(rollup: &Rollup, sampler: &Resampler, carriers: &Carriers, joined: &Joined) -> EdgeCost {
+fn price(
+    rollup: &Rollup,
+    sampler: &Resampler,
+    carriers: &Carriers,
+    brokers: &Brokers,
+    joined: &Joined,
+) -> EdgeCost {
     let facts = |side: &Option<SideRef>| {
         side.as_ref()
             .and_then(|s| rollup.services.get(s.service)?.edges.get(&s.id))
@@ -308,10 +316,9 @@ fn price(rollup: &Rollup, sampler: &Resampler, carriers: &Carriers, joined: &Joi
 
     let caller_cost = side_cost(sampler, carriers, caller, joined.caller.as_ref());
     let callee_cost = side_cost(sampler, carriers, callee, joined.callee.as_ref());
-    let broker = joined
-        .broker
-        .and_then(|broker| carriers.broker_per_message(broker))
-        .cloned();
+    let broker = brokers
+        .hop(joined)
+        .map(|hop| hop.publication.plus(&hop.delivery));
     let overhead = [&caller_cost.total, &callee_cost.total, &broker]
         .into_iter()
         .flatten()

@@ -1,5 +1,6 @@
 //! The model: what a rollup says about demand, messages and base costs, with intervals.
 
+mod brokers;
 mod carriers;
 mod demand;
 mod edges;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use weighbridge_wire::FoldedRange;
 
+pub(crate) use brokers::Brokers;
 pub(crate) use carriers::Carriers;
 pub(crate) use edges::{Edge, End, SideCost, SideRef};
 pub(crate) use estimate::{Estimate, Resampler, as_f64, quantile, shares};
@@ -37,8 +39,10 @@ use crate::document::QualityWord;
 pub(crate) struct Model {
     pub(crate) rollup: Rollup,
     pub(crate) sampler: Resampler,
-    /// What pools, drivers and brokers add to calls.
+    /// What pools and drivers add to calls.
     pub(crate) carriers: Carriers,
+    /// What brokers do.
+    pub(crate) brokers: Brokers,
     /// Joined edges; by caller, call and callee.
     pub(crate) edges: Vec<Edge>,
     /// Of services whose operations nobody weighed; by index.
@@ -50,12 +54,14 @@ impl Model {
         let rollup = Rollup::read(range);
         let sampler = Resampler::new(rollup.slots, rollup.seed);
         let joined = edges::join(&rollup);
-        let carriers = Carriers::new(&rollup, &sampler, &joined);
-        let edges = edges::cost(&rollup, &sampler, &carriers, joined);
+        let carriers = Carriers::new(&rollup, &sampler);
+        let brokers = Brokers::new(&rollup, &sampler, &joined);
+        let edges = edges::cost(&rollup, &sampler, &carriers, &brokers, joined);
         let mut model = Self {
             rollup,
             sampler,
             carriers,
+            brokers,
             edges,
             separated: BTreeMap::new(),
         };

@@ -99,7 +99,7 @@ fn closest(loads: &[Vec<f64>]) -> (usize, Option<usize>) {
 }
 
 /// Largest ÷ smallest singular value of the columns, each scaled to length 1. `None` when one of them is nothing.
-fn condition<'a>(columns: impl Iterator<Item = &'a Vec<f64>>) -> Option<f64> {
+pub(super) fn condition<'a>(columns: impl Iterator<Item = &'a Vec<f64>>) -> Option<f64> {
     let columns: Vec<&Vec<f64>> = columns.collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let lengths: Vec<f64> = columns.iter().map(|c| libm::sqrt(dot(c, c))).collect();
@@ -156,7 +156,11 @@ fn eigenvalues(m: &mut [Vec<f64>]) -> Vec<f64> {
 
 /// Non-negative least squares over weighted slots, by an active set: what would be negative is held at 0, and the
 /// rest solved again. `None` when the slots drawn do not tell the columns apart.
-fn least_squares(columns: &[&Vec<f64>], target: &[f64], weight: &[u32]) -> Option<Vec<f64>> {
+pub(super) fn least_squares(
+    columns: &[&Vec<f64>],
+    target: &[f64],
+    weight: &[u32],
+) -> Option<Vec<f64>> {
     let mut free: Vec<usize> = (0..columns.len()).collect();
     loop {
         let dot = |a: &[f64], b: &[f64]| {

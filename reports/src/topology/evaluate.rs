@@ -57,17 +57,61 @@ struct Terms {
     caller_pool: f64,
     callee_pool: f64,
     broker: f64,
-    /// Messages per second at each end.
+    /// Messages per second at the answering end, and at the caller's.
     messages: f64,
-    /// Change of all of that for one call, ns (without scheduler), and messages of one call.
+    sent: f64,
+    /// Change of all of that for one call, ns, without scheduler.
     change_ns: f64,
-    messages_each: f64,
 }
 
 fn terms(inputs: &Inputs, topology: &Topology, at: usize, factor: f64) -> Terms {
-    let calls = topology.batched.get(&at).copied().unwrap_or(1.0);
-    let gone = copies::link_is_gone(inputs, topology, at);
-    terms_of(inputs, at, topology.ways[at], calls, gone, factor)
+    let change = EdgeChange {
+        way: topology.ways[at],
+        calls: topology.batched.get(&at).copied().unwrap_or(1.0),
+        gone: copies::link_is_gone(inputs, topology, at),
+        publication: publication(inputs, topology, at),
+    };
+    terms_of(inputs, at, change, factor)
+}
+
+/// How an edge is used in a topology.
+#[derive(Clone, Copy, Debug)]
+struct EdgeChange {
+    way: Way,
+    /// Calls that are made one.
+    calls: f64,
+    gone: bool,
+    /// This edge's part of its publication ÷ the part that it had.
+    publication: f64,
+}
+
+impl EdgeChange {
+    fn to(way: Way) -> Self {
+        Self {
+            way,
+            calls: 1.0,
+            gone: false,
+            publication: 1.0,
+        }
+    }
+}
+
+/// A publication is paid once, however many it goes to: those that still get it over the broker share it.
+fn publication(inputs: &Inputs, topology: &Topology, at: usize) -> f64 {
+    let others = &inputs.edges[at].shares_with;
+    if others.is_empty() {
+        return 1.0;
+    }
+    let left = others
+        .iter()
+        .filter(|other| {
+            topology.ways[**other] == Way::Remote
+                && !copies::link_is_gone(inputs, topology, **other)
+        })
+        .count();
+    #[allow(clippy::cast_precision_loss)]
+    let (before, after) = ((others.len() + 1) as f64, (left + 1) as f64);
+    before / after
 }
 
 /// What an edge costs each of its ends beyond the operations' rows as they were weighed, cores; scheduler included.
@@ -79,12 +123,10 @@ pub(super) struct EdgeCores {
 }
 
 pub(super) fn edge_cores(inputs: &Inputs, at: usize, way: Way, factor: f64) -> EdgeCores {
-    let terms = terms_of(inputs, at, way, 1.0, false, factor);
+    let terms = terms_of(inputs, at, EdgeChange::to(way), factor);
     let edge = &inputs.edges[at];
     EdgeCores {
-        caller: terms.caller_rows
-            + terms.caller_pool
-            + terms.messages * wake(inputs, edge.from) * 1e-9,
+        caller: terms.caller_rows + terms.caller_pool + terms.sent * wake(inputs, edge.from) * 1e-9,
         callee: terms.callee_rows
             + terms.callee_pool
             + terms.messages * wake(inputs, edge.to) * 1e-9,
@@ -125,12 +167,12 @@ pub(super) fn wake(inputs: &Inputs, end: End) -> f64 {
     }
 }
 
-fn terms_of(inputs: &Inputs, at: usize, way: Way, calls: f64, gone: bool, factor: f64) -> Terms {
+fn terms_of(inputs: &Inputs, at: usize, change: EdgeChange, factor: f64) -> Terms {
     let edge = &inputs.edges[at];
     let rate = edge.rate * factor;
     let cores = |ns: f64| ns * rate * 1e-9;
     let carried = edge.caller_total_ns() + edge.callee_total_ns() + edge.broker_ns;
-    if gone {
+    if change.gone {
         let work = match edge.to {
             End::Operation(to) if inputs.operations[to].rate > 0.0 => {
                 inputs.operations[to].cores * 1e9 / inputs.operations[to].rate
@@ -144,7 +186,7 @@ fn terms_of(inputs: &Inputs, at: usize, way: Way, calls: f64, gone: bool, factor
             ..Terms::default()
         };
     }
-    match way {
+    match change.way {
         Way::Remote if edge.local => {
             // It never was a message: priced as the synchronous calls here are, half at each end.
             let each = inputs.remote_call_ns.unwrap_or(0.0) + inputs.crossing_ns;
@@ -153,13 +195,13 @@ fn terms_of(inputs: &Inputs, at: usize, way: Way, calls: f64, gone: bool, factor
                 caller_rows: cores(half - inputs.local_call_ns),
                 callee_rows: cores(half),
                 messages: rate * edge.messages(),
-                messages_each: edge.messages(),
+                sent: rate * edge.messages(),
                 change_ns: each - inputs.local_call_ns,
                 ..Terms::default()
             }
         }
         Way::Remote => {
-            let calls = calls.max(1.0);
+            let calls = change.calls.max(1.0);
             // What grows with bytes stays; the rest is paid once for a batch.
             let bytes = if carried > 0.0 {
                 (edge.by_bytes_ns / carried).clamp(0.0, 1.0)
@@ -167,15 +209,18 @@ fn terms_of(inputs: &Inputs, at: usize, way: Way, calls: f64, gone: bool, factor
                 0.0
             };
             let left = bytes + (1.0 - bytes) / calls;
+            let shared = left * change.publication;
+            let broker = edge.broker_publication_ns * shared + edge.broker_delivery_ns() * left;
             Terms {
-                caller_rows: cores(edge.caller_ns * (left - 1.0)),
+                caller_rows: cores(edge.caller_ns * (shared - 1.0)),
                 callee_rows: cores(edge.callee_ns * (left - 1.0)),
-                caller_pool: cores(edge.caller_pool_ns * left),
+                caller_pool: cores(edge.caller_pool_ns * shared),
                 callee_pool: cores(edge.callee_pool_ns * left),
-                broker: cores(edge.broker_ns * left),
+                broker: cores(broker),
                 messages: rate * edge.messages() / calls,
-                messages_each: edge.messages() / calls,
-                change_ns: carried * (left - 1.0),
+                sent: rate * edge.messages_of_caller() * change.publication / calls,
+                change_ns: edge.caller_total_ns() * shared + edge.callee_total_ns() * left + broker
+                    - carried,
             }
         }
         // As it is.
@@ -254,9 +299,14 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     for (at, edge) in inputs.edges.iter().enumerate() {
         let terms = terms(inputs, topology, at, f);
         let mut scheduler_each = 0.0;
-        for (end, row, pool) in [
-            (edge.from, terms.caller_rows, terms.caller_pool),
-            (edge.to, terms.callee_rows, terms.callee_pool),
+        for (end, row, pool, messages) in [
+            (edge.from, terms.caller_rows, terms.caller_pool, terms.sent),
+            (
+                edge.to,
+                terms.callee_rows,
+                terms.callee_pool,
+                terms.messages,
+            ),
         ] {
             let mut outside_rows = row;
             if let End::Operation(operation) = end {
@@ -264,10 +314,11 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
                 outside_rows = 0.0;
             }
             if let Some(deployable) = place(end) {
-                variable[deployable] +=
-                    outside_rows + pool + terms.messages * wake(inputs, end) * 1e-9;
+                variable[deployable] += outside_rows + pool + messages * wake(inputs, end) * 1e-9;
             }
-            scheduler_each += terms.messages_each * wake(inputs, end);
+            if edge.rate > 0.0 {
+                scheduler_each += messages / (edge.rate * f) * wake(inputs, end);
+            }
         }
         if let End::Operation(operation) = edge.to {
             incoming[operation] += edge.rate;

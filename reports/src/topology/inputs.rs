@@ -183,6 +183,11 @@ pub struct Edge<N = f64> {
     pub callee_pool_ns: N,
     /// The broker's.
     pub broker_ns: N,
+    /// The part of it that is taking the publication in; the rest is sending it on.
+    pub broker_publication_ns: N,
+    /// The other edges that the same publication goes over: `caller_ns`, `caller_pool_ns` and `broker_publication_ns`
+    /// are this edge's part of what is paid once.
+    pub shares_with: Vec<usize>,
     /// The part of all of these that grows with bytes; 0 where sizes do not tell.
     pub by_bytes_ns: N,
     /// Whether sizes told it.
@@ -351,6 +356,8 @@ impl<N> Inputs<N> {
                     callee_ns: f(&e.callee_ns),
                     callee_pool_ns: f(&e.callee_pool_ns),
                     broker_ns: f(&e.broker_ns),
+                    broker_publication_ns: f(&e.broker_publication_ns),
+                    shares_with: e.shares_with.clone(),
                     by_bytes_ns: f(&e.by_bytes_ns),
                     by_bytes_known: e.by_bytes_known,
                     bytes: e.bytes,
@@ -408,15 +415,31 @@ impl Edge {
         self.caller_ns + self.caller_pool_ns
     }
 
+    /// What a message costs the broker to send on, ns.
+    #[must_use]
+    pub fn broker_delivery_ns(&self) -> f64 {
+        self.broker_ns - self.broker_publication_ns
+    }
+
     /// What a call costs in messages on the answering side, ns.
     #[must_use]
     pub fn callee_total_ns(&self) -> f64 {
         self.callee_ns + self.callee_pool_ns
     }
+}
 
+impl<N> Edge<N> {
     /// Messages of one call: one there, and one back when it is answered.
     #[must_use]
     pub fn messages(&self) -> f64 {
         if self.sync { 2.0 } else { 1.0 }
+    }
+
+    /// The same at the caller's end, where a publication is sent once for all who get it.
+    #[must_use]
+    pub fn messages_of_caller(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)]
+        let receivers = (self.shares_with.len() + 1) as f64;
+        self.messages() / receivers
     }
 }

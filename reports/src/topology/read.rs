@@ -215,6 +215,7 @@ fn edges(
     index: &mut Index,
     origins: &origins::Origins,
 ) {
+    let publications = publications(model);
     for (at, edge) in model.edges.iter().enumerate() {
         let joined = &edge.joined;
         let (mut caller_ns, mut caller_pool_ns) =
@@ -309,6 +310,19 @@ fn edges(
             callee_ns,
             callee_pool_ns,
             broker_ns: edge.cost.broker.clone().unwrap_or_else(Estimate::zero),
+            broker_publication_ns: model
+                .brokers
+                .hop(joined)
+                .map_or_else(Estimate::zero, |hop| hop.publication),
+            shares_with: joined
+                .caller
+                .as_ref()
+                .and_then(|caller| publications.get(caller))
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|other| *other != at && !edge.is_sync())
+                .collect(),
             by_bytes_known: by_bytes.is_some(),
             by_bytes_ns: by_bytes.unwrap_or_else(Estimate::zero),
             bytes: mean(
@@ -323,6 +337,20 @@ fn edges(
                 .map(|(wait, critical)| (critical / wait).clamp(0.0, 1.0)),
         });
     }
+}
+
+/// The edges of each publication that several consume, by the side that published.
+fn publications(model: &Model) -> BTreeMap<&SideRef, Vec<usize>> {
+    let mut of: BTreeMap<&SideRef, Vec<usize>> = BTreeMap::new();
+    for (at, edge) in model.edges.iter().enumerate() {
+        if let Some(caller) = edge.joined.caller.as_ref()
+            && !edge.is_sync()
+            && edge.joined.siblings > 1
+        {
+            of.entry(caller).or_default().push(at);
+        }
+    }
+    of
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -361,10 +389,9 @@ fn services(model: &Model, read: &mut Inputs<Estimate>) {
         End::Outside => None,
     };
     for edge in &read.edges {
-        let per_call = if edge.sync { 2.0 } else { 1.0 };
-        for (end, pool) in [
-            (edge.from, &edge.caller_pool_ns),
-            (edge.to, &edge.callee_pool_ns),
+        for (end, pool, per_call) in [
+            (edge.from, &edge.caller_pool_ns, edge.messages_of_caller()),
+            (edge.to, &edge.callee_pool_ns, edge.messages()),
         ] {
             let Some(service) = service_of(read, end) else {
                 continue;

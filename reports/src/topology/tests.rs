@@ -376,3 +376,70 @@ fn a_call_that_becomes_local_saves_its_crossing() {
     let call = edges.find(|e| e.sync && e.from != End::Outside && e.to != End::Outside);
     close(saved.1 - cores.1, call.unwrap().rate * 30_000.0 / 1e9, 1e-6);
 }
+
+/// A publication that several get is paid once: who stops getting it leaves it to the others.
+#[test]
+fn a_publication_is_paid_whole_by_those_who_still_get_it() {
+    let mut s = System::new(60);
+    s.root("shop", "PUT /p", 30, [400_000, 0, 0, 0, 0, 0]);
+    for to in ["mail", "books"] {
+        let call = s.message(
+            ("shop", "PUT /p"),
+            (to, "CONSUME p"),
+            30,
+            "p",
+            80_000,
+            60_000,
+        );
+        call.publishes = to == "mail";
+    }
+    s.owner("broker", OwnerKind::Driver, "mqtt broker", 6_000_000);
+    s.owner("shop", OwnerKind::Runtime, "scheduler", 900_000);
+    let weighed = Weighed::read(&s.range(), &Options::default());
+    let (inputs, today) = (weighed.inputs(), weighed.as_it_is());
+    let to = |name: &str| {
+        let found = inputs
+            .edges
+            .iter()
+            .find(|e| e.shown.contains(&format!("→ {name}")));
+        found.unwrap()
+    };
+    let (mail, books) = (to("mail"), to("books"));
+    assert_eq!((mail.shares_with.len(), books.shares_with.len()), (1, 1));
+    let inline = |from: &str, to: &str| Change::Transport {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        way: WayWord::Inline,
+    };
+    let cores = |changes: &[Change]| {
+        let next = apply_all(changes, inputs, &today).unwrap();
+        evaluate(inputs, &next, &seen()).cores
+    };
+    let together = cores(&[merge(&["shop", "mail", "books"])]);
+    let one = cores(&[merge(&["shop", "mail", "books"]), inline("shop", "mail")]);
+    let both = cores(&[
+        merge(&["shop", "mail", "books"]),
+        inline("shop", "mail"),
+        inline("shop", "books"),
+    ]);
+    // One less gets it: its own side, its delivery, its scheduler's part and a call in place of them.
+    let wake = |name: &str| {
+        let service = inputs.services.iter().find(|s| s.label == name).unwrap();
+        service.wake_ns
+    };
+    let received = mail.callee_total_ns() + mail.broker_delivery_ns() + wake("mail");
+    let rate = mail.rate * 1e-9;
+    close(
+        together - one,
+        rate * (received - inputs.local_call_ns),
+        1e-9,
+    );
+    // Nobody gets it: nothing is published either.
+    let published = 2.0 * (books.caller_total_ns() + books.broker_publication_ns) + wake("shop");
+    let received = books.callee_total_ns() + books.broker_delivery_ns() + wake("books");
+    close(
+        one - both,
+        rate * (published + received - inputs.local_call_ns),
+        1e-9,
+    );
+}

@@ -72,6 +72,8 @@ pub(crate) fn call(
         callee_ns: message_ns / 2.0,
         callee_pool_ns: 0.0,
         broker_ns: 0.0,
+        broker_publication_ns: 0.0,
+        shares_with: Vec::new(),
         by_bytes_ns: 0.0,
         by_bytes_known: false,
         bytes: 0.0,
