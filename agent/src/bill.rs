@@ -10,6 +10,7 @@ mod close;
 mod entrance;
 mod messages;
 mod start;
+mod timed;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -26,6 +27,7 @@ pub(crate) use calls::{CallToken, Stretch};
 pub(crate) use entrance::{Entrance, EntranceNames, RememberedEntrance};
 use messages::Http2Weight;
 pub(crate) use start::{GRPC, Opening, Start};
+use timed::Timed;
 pub(crate) use waiting::{Held, hold, sweep};
 
 use crate::account::{self, OwnerRef};
@@ -274,6 +276,21 @@ impl Bill {
 
     #[inline]
     fn book_as<const SHARE: bool>(
+        &self,
+        spent: &Spent,
+        stretch: Option<Stretch>,
+        shard: usize,
+        booked: impl FnOnce(&mut Shard),
+    ) {
+        let timed = Timed::begin(self.start_ns);
+        self.book_into::<SHARE>(spent, stretch, shard, booked);
+        if let Some(timed) = timed {
+            timed.end(&mut ledger().shard(shard));
+        }
+    }
+
+    #[inline]
+    fn book_into<const SHARE: bool>(
         &self,
         spent: &Spent,
         stretch: Option<Stretch>,

@@ -261,8 +261,9 @@ columns! {
     HOST_SOFTIRQ_NS = sum(118), Nanoseconds;
     /// Time that the hypervisor gave to others while the machine wanted to run.
     HOST_STEAL_NS = sum(119), Nanoseconds;
-    /// CPU time that crossings of account boundaries cost in the host's threads, estimated: clock readings ×
-    /// what a crossing was measured to cost at init. It stands in the accounts crossed, so it is an "of which".
+    /// CPU time that the agent cost in the host's threads, estimated: clock readings × what a crossing of an account
+    /// boundary was measured to cost at init, and one in 256 bills timed. It stands in the accounts, so it is an "of
+    /// which".
     CPU_HOOKS_NS = sum(120), Nanoseconds;
 
     // Regions and shapes.

@@ -1,7 +1,7 @@
 //! What the agent itself costs, and how it steps back when that is too much.
 //!
-//! Its share is its own thread plus the crossings of account boundaries in the host's threads, over the CPU
-//! time of the process. Past the limit, regions are measured for one request in [`THINNED`] only, and past it
+//! Its share is its own thread plus, in the host's threads, the crossings of account boundaries and the work on bills,
+//! over the CPU time of the process. Past the limit, regions are measured for one request in [`THINNED`] only, and past it
 //! again not at all. Accounts and totals are never given up: without them nothing would add up.
 
 use weighbridge_wire::{Class, LossKey, Quality, RowKey, RowKind, RowSet, RowValue, column};
@@ -102,15 +102,18 @@ impl BackOff {
             return;
         };
         let figure = |column| process.get(column).unwrap_or(0);
-        let hooks_ns = i128::from(figure(column::CLOCK_READINGS)) * i128::from(self.crossing_ps);
-        let hooks_ns = i64::try_from(hooks_ns / 1_000).unwrap_or(i64::MAX);
+        let crossings_ns =
+            i128::from(figure(column::CLOCK_READINGS)) * i128::from(self.crossing_ps);
+        let crossings_ns = i64::try_from(crossings_ns / 1_000).unwrap_or(i64::MAX);
+        // The work on bills is there already.
+        let hooks_ns = crossings_ns.saturating_add(figure(column::CPU_HOOKS_NS));
         let share = Share {
             overhead_ns: hooks_ns.saturating_add(figure(column::CPU_AGENT_NS)),
             process_ns: figure(column::CPU_PROCESS_NS),
             length_ns: figure(column::OBSERVED_NS),
         };
         let key: RowKey = key.clone();
-        rows.row_mut(key).add(column::CPU_HOOKS_NS, hooks_ns);
+        rows.row_mut(key).add(column::CPU_HOOKS_NS, crossings_ns);
         let reason = match self.step {
             Step::All => None,
             Step::Thinned => Some("thinned by back-off"),
@@ -191,6 +194,8 @@ pub(super) fn crossing_ps() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::{Account, OwnerRef, enter, flush_here, runtime_owner};
+    use crate::bill::{Bill, Outcome, Start};
 
     fn back_off() -> BackOff {
         BackOff {
@@ -270,15 +275,21 @@ mod tests {
         let mut books = crate::testing::Books::open();
         let mut rows = books.rotate().rows;
         back_off.step = Step::Thinned;
-        let readings = {
+        let (readings, bills_ns) = {
             let (key, process) = rows.of_kind(RowKind::Process).next().unwrap();
             let (key, readings) = (key.clone(), process.get(column::CLOCK_READINGS).unwrap());
-            rows.row_mut(key).add(column::CLOCK_READINGS, 1_000_000);
-            readings + 1_000_000
+            let bills_ns = process.get(column::CPU_HOOKS_NS).unwrap();
+            let row = rows.row_mut(key);
+            row.add(column::CLOCK_READINGS, 1_000_000);
+            row.add(column::CPU_HOOKS_NS, 7);
+            (readings + 1_000_000, bills_ns + 7)
         };
         back_off.end_window(&mut rows);
         let (_, process) = rows.of_kind(RowKind::Process).next().unwrap();
-        assert_eq!(process.get(column::CPU_HOOKS_NS), Some(readings * 20));
+        assert_eq!(
+            process.get(column::CPU_HOOKS_NS),
+            Some(readings * 20 + bills_ns)
+        );
         let lost: i64 = rows
             .of_kind(RowKind::Loss)
             .filter(|(key, _)| LossKey::read(key).is_some_and(|key| *key.place == *"agent.regions"))
@@ -288,12 +299,50 @@ mod tests {
     }
 
     #[test]
+    fn most_of_what_empty_requests_cost_is_told_as_the_agents() {
+        let mut books = crate::testing::Books::open();
+        let mut back_off = back_off();
+        let spent_ns = crate::testing::on_thread(|| {
+            let _runtime = enter(Account::new(runtime_owner(), Class::Handler));
+            back_off.crossing_ps = crossing_ps();
+            let before_ns = clock::thread_cpu_ns();
+            for _ in 0..20_000 {
+                let bill = Bill::start(Start {
+                    operation: "JOB empty",
+                    ..Start::default()
+                });
+                drop(enter(Account::new(
+                    OwnerRef::Bill(bill.clone()),
+                    Class::Handler,
+                )));
+                bill.end(Outcome::Ok);
+            }
+            let spent_ns = clock::thread_cpu_ns() - before_ns;
+            flush_here();
+            spent_ns
+        });
+        let mut rows = books.rotate().rows;
+        back_off.end_window(&mut rows);
+        let (_, process) = rows.of_kind(RowKind::Process).next().unwrap();
+        let told_ns = process.get(column::CPU_HOOKS_NS).unwrap();
+        // Finding the name and taking the bill apart are not in it; other tests of the process may be.
+        assert!(
+            told_ns > spent_ns / 3 && told_ns < spent_ns * 3,
+            "{told_ns} told of {spent_ns}"
+        );
+        // Without the bills it would be a small part.
+        let crossings_ns =
+            process.get(column::CLOCK_READINGS).unwrap() * back_off.crossing_ps / 1_000;
+        assert!(
+            told_ns > crossings_ns * 3 / 2,
+            "{told_ns} told, {crossings_ns} of crossings"
+        );
+    }
+
+    #[test]
     fn a_crossing_costs_something() {
         let _books = crate::testing::Books::open();
-        let _runtime = crate::account::enter(crate::account::Account::new(
-            crate::account::runtime_owner(),
-            Class::Handler,
-        ));
+        let _runtime = enter(Account::new(runtime_owner(), Class::Handler));
         let ps = crossing_ps();
         assert!((500..100_000_000).contains(&ps), "{ps}");
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 
 use super::entrance::{Entrance, EntranceNames};
+use super::timed::Timed;
 use super::{Arrival, Bill, Callee, Http2Weight, State};
 use crate::ledger::{Cost, EdgeFigures, EdgeId, ledger};
 use crate::propagation::{Trace, TraceContext};
@@ -53,6 +54,8 @@ pub(crate) struct Opening<'a> {
 impl Bill {
     /// Opens a bill: `started` is counted now.
     pub(crate) fn start(start: Start<'_>) -> Arc<Self> {
+        let start_ns = clock::monotonic_ns();
+        let timed = Timed::begin(start_ns);
         let (edge, mut figures) = start.callee.unzip();
         let names = EntranceNames {
             component: start.component,
@@ -64,12 +67,13 @@ impl Bill {
         let opening = Opening {
             trace: start.trace.map_or_else(Trace::default, Trace::from),
             figures: figures.as_mut(),
-            begun_ns: None,
+            begun_ns: Some(start_ns),
             socket: start.socket,
             http2: start.http2,
         };
         let (entrance, _) = Entrance::find(ledger(), &names);
-        Self::open(entrance, opening, || Entrance::find(ledger(), &names).0)
+        let again = || Entrance::find(ledger(), &names).0;
+        Timed::end_with(timed, Self::open_at(start_ns, entrance, opening, again))
     }
 
     /// Opens a bill at an entrance; `again` looks it up when its names were forgotten in this instant.
@@ -78,11 +82,22 @@ impl Bill {
         opening: Opening<'_>,
         again: impl FnOnce() -> Entrance,
     ) -> Arc<Self> {
+        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
+        let timed = Timed::begin(start_ns);
+        Timed::end_with(timed, Self::open_at(start_ns, entrance, opening, again))
+    }
+
+    #[inline]
+    fn open_at(
+        start_ns: u64,
+        entrance: Entrance,
+        opening: Opening<'_>,
+        again: impl FnOnce() -> Entrance,
+    ) -> Arc<Self> {
         let generation = state::generation();
         if generation == 0 {
             return Self::open_unweighed(entrance, opening);
         }
-        let start_ns = opening.begun_ns.unwrap_or_else(clock::monotonic_ns);
         let ledger = ledger();
         let shard = ledger.shard(account::shard_here());
         let (entrance, mut shard) = if entrance.is_valid(ledger) {

@@ -130,6 +130,7 @@ impl Rotation {
             .with(column::CPU_CUMULATIVE_NS, cumulative_ns)
             .with(column::CPU_AGENT_NS, pages.agent_ns)
             .with(column::CLOCK_READINGS, super::edge::signed(merged.readings))
+            .with(column::CPU_HOOKS_NS, super::edge::signed(merged.bills_ns))
             .with(column::OBSERVED_NS, super::edge::signed(length_ns))
             .with(column::CLOCK_REREADS, super::edge::signed(clock.rereads))
             .with(

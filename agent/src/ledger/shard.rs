@@ -549,6 +549,8 @@ pub(crate) struct Shard {
     pub(crate) losses: Losses,
     /// Clock readings taken.
     pub(crate) readings: u64,
+    /// What opening and closing bills took, from samples.
+    pub(crate) bills_ns: u64,
 }
 
 impl Shard {

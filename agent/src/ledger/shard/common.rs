@@ -23,6 +23,7 @@ pub(crate) struct Common {
     shapes: Shapes,
     losses: Losses,
     readings: u64,
+    bills_ns: u64,
 }
 
 /// What was lost, by place and reason.
@@ -45,6 +46,8 @@ pub(crate) struct Merged {
     pub(crate) shapes: Shapes,
     pub(crate) losses: Losses,
     pub(crate) readings: u64,
+    /// What opening and closing bills took, from samples.
+    pub(crate) bills_ns: u64,
 }
 
 /// Something of each of a table's lists of cells.
@@ -84,6 +87,7 @@ impl Common {
         let folded = self.shapes.merge(&mut other.shapes);
         self.lose(LOST_SHAPES, "table full", folded);
         self.readings += std::mem::take(&mut other.readings);
+        self.bills_ns += std::mem::take(&mut other.bills_ns);
     }
 
     pub(crate) fn lose(&mut self, place: &'static str, reason: &'static str, n: u64) {
@@ -109,6 +113,7 @@ impl Common {
             shapes: std::mem::take(&mut self.shapes),
             losses: std::mem::take(&mut self.losses),
             readings: std::mem::take(&mut self.readings),
+            bills_ns: std::mem::take(&mut self.bills_ns),
         };
         (taken, (a, b, c, d, e))
     }
@@ -149,6 +154,7 @@ impl Common {
             shapes: self.shapes,
             losses: self.losses,
             readings: self.readings,
+            bills_ns: self.bills_ns,
         }
     }
 }
