@@ -31,7 +31,8 @@
 //! A message that is published belongs to the request that publishes it, under `exchange/routing key`; a routing
 //! key made at run time needs a template ([`Topic`](crate::messages::Topic)). One that is consumed is a request
 //! of its own, `CONSUME <queue>`, whose origin is that of the chain which published it. What the chain needs goes
-//! along in the message's headers; its other properties are left alone.
+//! along in the message's headers; its other properties are left alone. A message whose headers would exceed the
+//! frame agreed on with the broker only because of ours goes without them (counted as lost at `agent.amqp.headers`).
 //!
 //! The client reads and writes its socket on a thread of its own, `lapin-io-loop`, whose CPU is the owner
 //! `driver`, `amqp PEER` (`amqp` when there are several peers). Edge rows hold what the calls themselves cost in class `protocol`, and no io; the length of

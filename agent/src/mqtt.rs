@@ -30,7 +30,10 @@
 //! may have it all the same. A consumed message counts each time it arrives, and as redelivered when the
 //! broker says that it sent it before and this process had it, or has just begun; what was lost on its way is not. It
 //! is acknowledged after its handler has ended. `body_bytes` are the payload alone; the
-//! three properties that carry the chain stand in `wire_bytes`, which is the length of the PUBLISH packet.
+//! three properties that carry the chain stand in `wire_bytes`, which is the length of the PUBLISH packet. Where they
+//! would make a packet larger than the broker takes, they stay away (counted as lost at `agent.mqtt.headers`), and a
+//! packet that is larger without them is refused before it costs the connection. A subscriber's own limit is between
+//! the broker and it: leave room for 300 bytes.
 //!
 //! For at-least-once across reconnects set `clean_start(false)` and a session expiry in the options.
 

@@ -24,6 +24,7 @@ use support::brokers::{
 };
 use support::servers::{self, RabbitMq};
 use support::{Ledger, PATIENCE, burn, figure};
+use tokio::time::timeout;
 use weighbridge_agent::amqp::{self, Channel, Connection};
 use weighbridge_agent::job;
 use weighbridge_agent::messages::{Disposition, Topic};
@@ -85,6 +86,7 @@ fn against_the_real_server() {
     one_publish_is_consumed_from_each_queue(server.clone());
     one_message_is_got_and_a_batch_is_shared_out(server.clone());
     errors_are_the_clients_own_and_count_no_message(server.clone());
+    a_message_that_fits_without_our_headers_goes_without_them(server.clone());
     what_users_send_is_in_no_label_and_no_log(server.clone());
     a_silent_server_costs_no_second_count(server.clone());
     the_example_runs(server.clone());
@@ -335,6 +337,65 @@ fn errors_are_the_clients_own_and_count_no_message(server: Shared) {
     }
 }
 
+fn a_message_that_fits_without_our_headers_goes_without_them(server: Shared) {
+    let ledger = weigh("amqp-narrow", move |weighed| async move {
+        let connection = connect(&server, "narrow").await;
+        let channel = channel(&connection).await;
+        declare(&channel, "sizes", FieldTable::default()).await;
+        let consumer = consumer(&channel, "sizes").await;
+        tokio::spawn(consumer.consume(|message| async move {
+            assert!(message.properties.headers().is_some());
+        }));
+        let frame_max = connection.inner().configuration().frame_max() as usize;
+        let properties = |bytes: usize| {
+            let mut headers = FieldTable::default();
+            let text = AMQPValue::LongString("x".repeat(bytes).into());
+            headers.insert("long".into(), text);
+            BasicProperties::default().with_headers(headers)
+        };
+        let options = BasicPublishOptions::default;
+        for bytes in [10, frame_max - 200] {
+            let confirm = channel
+                .basic_publish("", "sizes", options(), b"12", properties(bytes))
+                .await
+                .unwrap();
+            assert!(confirm.await.unwrap().is_ack());
+        }
+        publish(&channel, "sizes", b"1").await;
+        weighed.ended("CONSUME sizes", 3).await;
+        // Too large anyway: the broker gives up the connection.
+        let bare = connect(&server, "narrow").await;
+        let bare = self::channel(&bare).await;
+        let too_large = properties(frame_max + 100);
+        let sent = bare.inner().basic_publish(
+            "".into(),
+            "sizes".into(),
+            options(),
+            b"12",
+            too_large.clone(),
+        );
+        let expected = timeout(PATIENCE, async { sent.await?.await })
+            .await
+            .unwrap();
+        let sent = channel.basic_publish("", "sizes", options(), b"12", too_large);
+        let found = timeout(PATIENCE, async { sent.await?.await })
+            .await
+            .unwrap();
+        assert_eq!(
+            found.unwrap_err().to_string(),
+            expected.unwrap_err().to_string()
+        );
+        assert!(weighed.agent.flush(PATIENCE));
+    });
+    let [published, consumed] = both_ends(&ledger, "narrow");
+    assert_eq!(published, [3, 5]);
+    assert_eq!(published, consumed);
+    let sent = edge(&ledger, side::CALLER, "narrow");
+    assert_eq!(figure(&sent, column::ERRORS), 1);
+    let lost = ledger.select(RowKind::Loss, &[(0, "agent.amqp.headers")]);
+    assert_eq!(figure(&lost, column::LOST), 1);
+}
+
 fn what_users_send_is_in_no_label_and_no_log(server: Shared) {
     const SECRET: &str = "s3cr3t";
     let heard = Heard::everything_of_ours();
@@ -409,12 +470,9 @@ fn a_server_that_is_killed_costs_no_second_count(server: RabbitMq) {
                 .await?
                 .await
         };
-        let error = tokio::time::timeout(PATIENCE, publishing).await.unwrap();
+        let error = timeout(PATIENCE, publishing).await.unwrap();
         assert!(error.is_err(), "the publisher is told");
-        let ended = tokio::time::timeout(PATIENCE, consuming)
-            .await
-            .unwrap()
-            .unwrap();
+        let ended = timeout(PATIENCE, consuming).await.unwrap().unwrap();
         assert!(ended.is_err(), "and so is the consumer");
         assert!(weighed.agent.flush(PATIENCE));
     });

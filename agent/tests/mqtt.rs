@@ -250,6 +250,47 @@ fn a_server_that_dies_or_is_silent_is_told_to_who_publishes_and_counted_once() {
 }
 
 #[test]
+fn a_message_that_fits_without_our_properties_goes_without_them() {
+    const PACKET_BYTES_MAX: usize = 2_000;
+    let Some(server) = servers::mosquitto_with("max_packet_size 2000") else {
+        return;
+    };
+    let ledger = weigh("mqtt-narrow", move |weighed| async move {
+        let _consumer = consumer("narrow", server.port, "sizes", |_| async {}).await;
+        let client = publisher("narrow", server.port).await;
+        let publish = |bytes: usize| {
+            client.publish("sizes", QoS::AtLeastOnce, Bytes::from(vec![b'x'; bytes]))
+        };
+        // Fixed header, topic, packet id, length of the properties.
+        let largest = PACKET_BYTES_MAX - 3 - 7 - 2 - 1;
+        let (small, fits, too_large) =
+            tokio::join!(publish(10), publish(largest), publish(largest + 1));
+        small.unwrap();
+        fits.unwrap();
+        let error = too_large.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                MqttError::TooLarge {
+                    bytes: 2_001,
+                    bytes_max: 2_000,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        weighed.ended("CONSUME sizes", 2).await;
+    });
+    let [published, consumed] = both_ends(&ledger, "narrow");
+    assert_eq!(published, [2, 1_997]);
+    assert_eq!(published, consumed);
+    let sent = edge(&ledger, side::CALLER, "narrow");
+    assert_eq!(figure(&sent, column::ERRORS), 1);
+    let lost = ledger.select(RowKind::Loss, &[(0, "agent.mqtt.headers")]);
+    assert_eq!(figure(&lost, column::LOST), 1);
+}
+
+#[test]
 fn what_users_send_is_in_no_label_and_no_log() {
     let Some(server) = servers::mosquitto() else {
         return;

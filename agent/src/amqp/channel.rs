@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions};
@@ -18,11 +19,21 @@ use crate::messages::{Peer, Publication, Topic};
 pub struct Channel {
     inner: lapin::Channel,
     peer: Peer,
+    /// What the broker and the client have agreed on.
+    configuration: Arc<lapin::Configuration>,
 }
 
 impl Channel {
-    pub(super) fn new(inner: lapin::Channel, peer: Peer) -> Self {
-        Self { inner, peer }
+    pub(super) fn new(
+        inner: lapin::Channel,
+        peer: Peer,
+        configuration: Arc<lapin::Configuration>,
+    ) -> Self {
+        Self {
+            inner,
+            peer,
+            configuration,
+        }
     }
 
     /// The channel itself, for what has no wrapper here. Messages that go through it are not counted.
@@ -50,7 +61,7 @@ impl Channel {
             _ => self.peer.publish_named(&format!("{exchange}/{name}")),
         };
         publication.encoded(routing_key.cost());
-        let properties = with_ours(properties, |present| {
+        let properties = with_ours(properties, self.configuration.frame_max(), |present| {
             publication.headers_beside(present.iter().copied())
         });
         let (exchange, routing_key) = (short(exchange)?, short(routing_key.as_str())?);

@@ -1,6 +1,6 @@
 //! Where the broker is.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use lapin::ConnectionProperties;
 use lapin::uri::AMQPUri;
@@ -14,6 +14,7 @@ use crate::sync::lock;
 pub struct Connection {
     inner: lapin::Connection,
     peer: Peer,
+    configuration: Arc<lapin::Configuration>,
     place: Option<(String, u16)>,
 }
 
@@ -38,6 +39,7 @@ impl Connection {
         let place = uri.parse::<AMQPUri>().ok();
         note(peer);
         Self {
+            configuration: Arc::new(connection.configuration().clone()),
             inner: connection,
             peer: Peer::new(TRANSPORT, peer),
             place: place.map(|uri| (uri.authority.host, uri.authority.port)),
@@ -60,7 +62,11 @@ impl Connection {
             self.peer.resolve(host, *port).await;
         }
         let channel = self.inner.create_channel().await?;
-        Ok(Channel::new(channel, self.peer.clone()))
+        Ok(Channel::new(
+            channel,
+            self.peer.clone(),
+            self.configuration.clone(),
+        ))
     }
 }
 

@@ -10,10 +10,11 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::link::{Link, Status};
-use super::packet::publish_bytes;
+use super::packet::{PACKET_BYTES_MAX, publish_bytes};
 use super::publishing::Publishing;
 use super::{ACKNOWLEDGE_TIMEOUT, CONNECTION_PATIENCE, MqttError};
 use crate::Encoded;
+use crate::ledger::loss;
 use crate::messages::{Publication, Topic};
 
 /// Publishes over a connection. Cheap to clone.
@@ -74,7 +75,8 @@ impl Client {
     /// # Errors
     /// [`MqttError::NotConnected`] when that takes longer than `patience`.
     pub async fn ready(&self, patience: Duration) -> Result<(), MqttError> {
-        self.wait_for(patience, |status| status.subscribed).await
+        let ready = self.wait_for(patience, |status| status.subscribed).await;
+        ready.map(|_| ())
     }
 
     /// Closes the connection. [`Consumer::run`](super::Consumer::run) ends when the messages that have
@@ -113,17 +115,29 @@ impl Client {
         let connected = self
             .wait_for(CONNECTION_PATIENCE, |status| status.connected)
             .await;
-        let properties = properties(&publication);
         let body_bytes = payload.len() as u64;
-        let wire_bytes = publish_bytes(
-            topic.as_str().as_bytes(),
-            qos,
-            payload.len(),
-            properties.as_ref(),
-        );
+        let packet = connected.and_then(|status| {
+            let bytes = |properties: Option<&PublishProperties>| {
+                publish_bytes(topic.as_str().as_bytes(), qos, payload.len(), properties)
+            };
+            let bytes_max = status
+                .packet_bytes_max
+                .map_or(PACKET_BYTES_MAX, |max| PACKET_BYTES_MAX.min(u64::from(max)));
+            let packet = within(bytes_max, properties(&publication), bytes);
+            packet.map_err(|bytes| MqttError::TooLarge {
+                peer: self.link.peer_name(),
+                topic: name.to_owned(),
+                bytes,
+                bytes_max,
+            })
+        });
+        let (properties, wire_bytes, refused) = match packet {
+            Ok((properties, wire_bytes)) => (properties, wire_bytes, None),
+            Err(error) => (None, None, Some(error)),
+        };
         let (publishing, outcome) =
             Publishing::begin(publication, name, body_bytes, wire_bytes, permit);
-        if let Err(error) = connected {
+        if let Some(error) = refused {
             publishing.settle(Err(error));
         } else {
             let topic = topic.into_made().unwrap_or_else(str::to_owned);
@@ -154,10 +168,10 @@ impl Client {
         &self,
         patience: Duration,
         wanted: impl Fn(&Status) -> bool,
-    ) -> Result<(), MqttError> {
+    ) -> Result<Status, MqttError> {
         let mut status = self.link.status();
         match timeout(patience, status.wait_for(wanted)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(status)) => Ok(*status),
             _ => Err(MqttError::NotConnected {
                 peer: self.link.peer_name(),
             }),
@@ -178,4 +192,27 @@ fn properties(publication: &Publication) -> Option<PublishProperties> {
         user_properties: pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         ..PublishProperties::default()
     })
+}
+
+/// What goes along with a message and the length of its packet. Ours stay away where the packet would be too large
+/// only because of them: the event loop gives up its connection, and everything under way, over such a packet.
+///
+/// # Errors
+/// The length of a packet that is too large anyway.
+fn within(
+    bytes_max: u64,
+    properties: Option<PublishProperties>,
+    bytes: impl Fn(Option<&PublishProperties>) -> Option<u64>,
+) -> Result<(Option<PublishProperties>, Option<u64>), u64> {
+    let fits = |length: &Option<u64>| length.is_none_or(|bytes| bytes <= bytes_max);
+    let length = bytes(properties.as_ref());
+    if fits(&length) {
+        return Ok((properties, length));
+    }
+    let alone = bytes(None);
+    if !fits(&alone) {
+        return Err(alone.unwrap_or(u64::MAX));
+    }
+    loss("agent.mqtt.headers", "message too large", 1);
+    Ok((None, alone))
 }

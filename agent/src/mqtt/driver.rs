@@ -39,9 +39,10 @@ pub(super) async fn drive(
             Ok(Event::Outgoing(Outgoing::Publish(packet_id))) => link.written(packet_id),
             Ok(Event::Outgoing(_)) => {}
             Ok(Event::Incoming(packet)) => {
-                if let Packet::ConnAck(_) = packet {
+                if let Packet::ConnAck(ack) = &packet {
+                    let packet_bytes_max = ack.properties.as_ref().and_then(|p| p.max_packet_size);
                     let options = event_loop.options.clone();
-                    link.connected(addresses(options).await);
+                    link.connected(addresses(options).await, packet_bytes_max);
                     backoff.reset();
                     if std::mem::take(&mut failing) {
                         tracing::info!(peer = link.peer.name(), "connected to the broker again");

@@ -48,6 +48,18 @@ pub enum MqttError {
         /// What it said.
         reason: String,
     },
+    /// The broker does not take packets of that length; nothing was sent.
+    #[error("{peer} takes packets of up to {bytes_max} bytes; one of {topic} would have {bytes}")]
+    TooLarge {
+        /// The broker as the client names it.
+        peer: String,
+        /// The topic.
+        topic: String,
+        /// Length of the packet, in bytes.
+        bytes: u64,
+        /// The limit, in bytes.
+        bytes_max: u64,
+    },
     /// The topic or filter is malformed.
     #[error("`{topic}` is not a topic that can be published or subscribed to")]
     Topic {

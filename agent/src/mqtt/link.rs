@@ -38,11 +38,14 @@ pub(super) struct Status {
     pub(super) connected: bool,
     /// The broker has confirmed every subscription.
     pub(super) subscribed: bool,
+    /// Most bytes of a packet that the broker takes, where it has a limit.
+    pub(super) packet_bytes_max: Option<u32>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     connected: bool,
+    packet_bytes_max: Option<u32>,
     closing: bool,
     /// Counts connections: an acknowledgement is only good on the one the message came over.
     generation: u64,
@@ -142,10 +145,11 @@ impl Link {
         publishing.settle(outcome);
     }
 
-    /// A connection is there. Subscribes to everything again.
-    pub(super) fn connected(&self, addresses: Vec<IpAddr>) {
+    /// A connection is there, whose broker takes packets of so many bytes. Subscribes to everything again.
+    pub(super) fn connected(&self, addresses: Vec<IpAddr>, packet_bytes_max: Option<u32>) {
         let mut state = lock(&self.state);
         state.connected = true;
+        state.packet_bytes_max = packet_bytes_max;
         state.generation += 1;
         state.had.connected();
         self.peer.set_addresses(addresses);
@@ -245,6 +249,7 @@ impl Link {
         let status = Status {
             connected: state.connected,
             subscribed: state.connected && state.unconfirmed == 0,
+            packet_bytes_max: state.packet_bytes_max,
         };
         self.status
             .send_if_modified(|old| std::mem::replace(old, status) != status);
@@ -286,7 +291,7 @@ mod tests {
     fn a_message_of_a_lost_connection_is_not_acknowledged_before_the_next_one() {
         let (requests, _event_loop) = AsyncClient::new(MqttOptions::new("c", "localhost", 1), 10);
         let link = Link::new("m-generations", requests, 1);
-        link.connected(Vec::new());
+        link.connected(Vec::new(), None);
         let arrived = link.generation();
         link.disconnected(|| {});
         assert_ne!(

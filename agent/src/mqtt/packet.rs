@@ -3,6 +3,9 @@
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 
+/// Most bytes of a packet that MQTT can tell the length of.
+pub(super) const PACKET_BYTES_MAX: u64 = 1 + 4 + 268_435_455;
+
 /// Bytes that a PUBLISH packet takes on the wire. `None` when it has properties other than ours, whose length
 /// is not worth a second encoder.
 pub(super) fn publish_bytes(

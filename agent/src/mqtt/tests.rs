@@ -336,16 +336,14 @@ async fn the_chain_is_only_told_to_a_broker_that_is_trusted() {
     client.ready(PATIENCE).await.unwrap();
     let link = client.link_for_tests();
     assert!(link.peer.is_trusted(), "loopback");
-    link.connected(vec![
-        "127.0.0.1".parse().unwrap(),
-        "203.0.113.9".parse().unwrap(),
-    ]);
+    let addresses = ["127.0.0.1", "203.0.113.9"].map(|address| address.parse().unwrap());
+    link.connected(addresses.to_vec(), None);
     assert!(
         !link.peer.is_trusted(),
         "one address that is not trusted is enough"
     );
     assert_eq!(link.peer.address(), "203.0.113.9".parse().ok());
     let arc: Arc<_> = link;
-    arc.connected(Vec::new());
+    arc.connected(Vec::new(), None);
     assert!(!arc.peer.is_trusted(), "unknown is not trusted");
 }

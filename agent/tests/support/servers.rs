@@ -252,6 +252,11 @@ pub fn nats() -> Option<Server> {
 
 /// Mosquitto, for MQTT 5, with sessions that outlive it when it ends in good order.
 pub fn mosquitto() -> Option<Server> {
+    mosquitto_with("")
+}
+
+/// Mosquitto with these lines of configuration besides.
+pub fn mosquitto_with(lines: &str) -> Option<Server> {
     let program = find("mosquitto", &["/usr/sbin".into()])?;
     let directory = directory();
     let port = free_port();
@@ -259,7 +264,7 @@ pub fn mosquitto() -> Option<Server> {
     let data = directory.path().display();
     let configuration = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
-         persistence_location {data}/\nmax_queued_messages 0\nset_tcp_nodelay true\n"
+         persistence_location {data}/\nmax_queued_messages 0\nset_tcp_nodelay true\n{lines}\n"
     );
     std::fs::write(&file, configuration).unwrap();
     let mut command = unprivileged(&program);
