@@ -35,8 +35,9 @@
 //! frame agreed on with the broker only because of ours goes without them (counted as lost at `agent.amqp.headers`).
 //!
 //! The client reads and writes its socket on a thread of its own, `lapin-io-loop`, whose CPU is the owner
-//! `driver`, `amqp PEER` (`amqp` when there are several peers). Edge rows hold what the calls themselves cost in class `protocol`, and no io; the length of
-//! frames is not known, so wire bytes are absent.
+//! `driver`, `amqp PEER` (`amqp` when there are several peers). Edge rows hold what the calls themselves cost in class
+//! `protocol`, and beside it, apportioned by bytes each window, what the thread of the only peer did, its io included;
+//! the length of frames is not known, so wire bytes are absent.
 //!
 //! # When a message is counted
 //!

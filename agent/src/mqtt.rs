@@ -19,8 +19,8 @@
 //!
 //! Encoding belongs to the request that publishes; a consumed message is a request of its own, `CONSUME
 //! <topic>`, whose origin is that of the chain which published it. The event loop's task belongs to the owner
-//! `driver`, `mqtt <peer>`: rumqttc owns the socket, so its protocol and io CPU cannot be told apart nor
-//! given to single messages, and edge rows leave both absent.
+//! `driver`, `mqtt <peer>`: rumqttc owns the socket, so its protocol and io CPU cannot be told apart. All of it is
+//! protocol, and each window it is shared out over the edges of the peer, by the bytes of their messages.
 //!
 //! # When a message is counted
 //!

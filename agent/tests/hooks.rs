@@ -174,6 +174,70 @@ fn connections_of_servers_and_clients_are_told_by_their_library() {
     assert_eq!(figure(&calls, column::LATE_CPU_NS), 0);
 }
 
+/// reqwest and tonic spawn with hyper-util's executor, and are told by it.
+#[cfg(all(feature = "reqwest-0_13", feature = "tonic-0_14"))]
+#[test]
+fn tasks_of_clients_are_told_by_the_library_that_spawns_them() {
+    async fn by_reqwest(address: std::net::SocketAddr) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{address}/")).send().await;
+        assert_eq!(answer.unwrap().bytes().await.unwrap().len(), 0);
+    }
+    async fn by_tonic(address: std::net::SocketAddr) {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+        let channel = endpoint.unwrap().connect().await.unwrap();
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let path = http::uri::PathAndQuery::from_static("/no/such");
+        let answer: Result<tonic::Response<()>, _> =
+            client.unary(tonic::Request::new(()), path, codec).await;
+        assert_eq!(answer.unwrap_err().code(), tonic::Code::Unimplemented);
+    }
+    for name in ["reqwest", "tonic"] {
+        let ledger = weigh(|| {
+            block_on(&threads(2), async {
+                let app = Router::new().route("/", get(|| async {}));
+                let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let server = tokio::spawn(async { axum::serve(listener, app).await });
+                for _ in 0..20 {
+                    match name {
+                        "reqwest" => job("calls", by_reqwest(address)).await,
+                        _ => job("calls", by_tonic(address)).await,
+                    }
+                }
+                server.abort();
+                drop(server.await);
+            });
+        });
+        assert!(owner(&ledger, "pool", "hyper-util") > 0, "{name}");
+        assert_eq!(owner(&ledger, "pool", name), 0, "no pool of this name");
+    }
+}
+
+/// What async-nats' own task costs is on the edges of the peer.
+#[cfg(feature = "async-nats-0_51")]
+#[test]
+fn the_task_of_a_brokers_client_is_shared_out_over_its_edges() {
+    let Some(server) = support::servers::nats() else {
+        return;
+    };
+    let ledger = weigh(|| {
+        block_on(&threads(2), async {
+            let address = server.address().to_string();
+            let client = weighbridge_agent::nats::connect("broker", address).await;
+            let client = client.unwrap();
+            for _ in 0..500 {
+                let payload = bytes::Bytes::from_static(&[7; 1_000]);
+                client.publish("made", payload).await.unwrap();
+            }
+            client.inner().flush().await.unwrap();
+        });
+    });
+    assert!(support::assert_shared_out(&ledger, "nats broker", "broker") > 0);
+}
+
 #[test]
 fn cancelled_and_panicking_tasks_are_dropped_at_their_requests_cost() {
     let ledger = weigh(|| {

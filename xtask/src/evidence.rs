@@ -198,7 +198,7 @@ fn hooks(context: &Context) -> Result<()> {
             "--package",
             "weighbridge-agent",
             "--features",
-            "axum-0_8,hyper-util-0_1",
+            "axum-0_8,async-nats-0_51,hyper-util-0_1,reqwest-0_13,tonic-0_14",
             "--lib",
             "--test",
             "hooks",

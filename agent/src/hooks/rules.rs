@@ -81,7 +81,7 @@ pub(crate) enum Place {
     /// In the agent: its futures carry their accounts themselves.
     Agent,
     /// In a known pool, driver or server.
-    Known(OwnerRef),
+    Known(OwnerRef, OwnerKind),
     /// In hyper's executor.
     HyperExecutor,
     /// Anywhere else.
@@ -126,7 +126,7 @@ pub(crate) fn place(location: &'static Location<'static>) -> Place {
         .find(|rule| path.contains(&rule.path))
         .map(|rule| (rule.kind, rule.name.clone()));
     let place = match rule {
-        Some((kind, name)) => Place::Known(owner(kind, &name)),
+        Some((kind, name)) => Place::Known(owner(kind, &name), kind),
         None if is_agent(location.file()) => Place::Agent,
         None => known(&path),
     };
@@ -149,7 +149,7 @@ fn known(path: &str) -> Place {
         .iter()
         .find(|(krate, inside, ..)| lies_in(krate, inside))
         .map_or(Place::Program, |(_, _, kind, name)| {
-            Place::Known(owner(*kind, name))
+            Place::Known(owner(*kind, name), *kind)
         })
 }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn known_files_are_told_by_crate_and_path() {
         let named = |path: &str| match known(path) {
-            Place::Known(owner) => Some(owner),
+            Place::Known(owner, _) => Some(owner),
             _ => None,
         };
         let same = |path: &str, kind, name| {
@@ -225,7 +225,7 @@ mod tests {
         write(&RULES).own.clear();
         write(&RULES).places.clear();
         assert!(
-            matches!(here, Place::Known(found) if found.same(&owner(OwnerKind::Pool, "ruled")))
+            matches!(here, Place::Known(found, OwnerKind::Pool) if found.same(&owner(OwnerKind::Pool, "ruled")))
         );
     }
 }

@@ -134,7 +134,12 @@ fn account_at(spawned_at: &'static Location<'static>) -> Option<(Account, Option
     let named = |owner| Some((Account::new(owner, Class::Handler), None));
     match place(spawned_at) {
         Place::Agent => None,
-        Place::Known(known) => named(of_peer(&known).unwrap_or(known)),
+        // All that a client's own tasks do is to carry messages.
+        Place::Known(known, OwnerKind::Driver) => {
+            let owner = of_peer(&known).unwrap_or(known);
+            Some((Account::new(owner, Class::Protocol), None))
+        }
+        Place::Known(known, _) => named(of_peer(&known).unwrap_or(known)),
         Place::HyperExecutor => match current().map(|account| account.owner) {
             Some(OwnerRef::Bill(_) | OwnerRef::Split(_)) => {
                 named(owner(OwnerKind::Pool, "hyper-util"))

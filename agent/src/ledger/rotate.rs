@@ -106,7 +106,7 @@ impl Rotation {
         let unattributed_ns = pass_owners(&mut pages, owners, explained_ns);
         // Owners come last of what conservation counts.
         let accounts_ns = pages.accounts_ns;
-        let drivers = drivers::drivers(&merged, &names);
+        let drivers = drivers::drivers(&merged, &names, &gauges.foreign);
         write_edges(&mut pages, &merged, &shares, &drivers, &names);
         write_entities(&mut pages, &merged, &names);
         let mut regions = RowSet::new();
@@ -310,6 +310,11 @@ fn add_owner_cpu(rows: &mut RowSet, kind: OwnerKind, name: &str, cpu_ns: i64) {
         owner_kind: kind.as_str().into(),
         name: name.into(),
     };
+    // All that a client's own thread does is to carry messages.
+    let class = match kind {
+        OwnerKind::Driver => Class::Protocol,
+        _ => Class::Handler,
+    };
     rows.row_mut(key.row_key(Quality::Measured))
-        .add(Class::Handler.column(), cpu_ns);
+        .add(class.column(), cpu_ns);
 }

@@ -70,3 +70,36 @@ pub fn apportioned(ledger: &Ledger, peer: &str) -> i64 {
         .filter_map(|(_, row)| row.get(column::CPU_PROTOCOL_NS))
         .sum()
 }
+
+/// What this driver spent is on the edges of the peer, to the nanosecond, in each window with messages, and stays its
+/// own in others. Returns how much is on edges, in ns.
+pub fn assert_shared_out(ledger: &Ledger, owner: &str, peer: &str) -> i64 {
+    const CARRIED: [u32; 2] = [column::CPU_PROTOCOL_NS, column::CPU_IO_NS];
+    let sum = |row: &RowValue| -> i64 { CARRIED.iter().filter_map(|c| row.get(*c)).sum() };
+    let mut shown = 0;
+    for delta in ledger.deltas() {
+        let mut spent = 0;
+        for (key, row) in delta.rows.of_kind(RowKind::Owner) {
+            if &*key.parts[0] == "driver" && &*key.parts[1] == owner {
+                spent += sum(row);
+            }
+        }
+        let (mut messages, mut shared) = (0, None);
+        for (key, row) in delta.rows.of_kind(RowKind::Edge) {
+            if &*key.parts[9] != peer {
+                continue;
+            }
+            let passed = passed(row);
+            messages += passed[0] + passed[2];
+            if key.quality == Quality::Apportioned {
+                *shared.get_or_insert(0) += sum(row);
+            }
+        }
+        match shared {
+            Some(shared) => assert_eq!(shared, spent, "{owner} on edges to {peer}"),
+            None => assert!(spent == 0 || messages == 0, "{spent} of {owner} on no edge"),
+        }
+        shown += shared.unwrap_or(0);
+    }
+    shown
+}

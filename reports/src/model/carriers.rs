@@ -16,8 +16,8 @@ use crate::document::QualityWord;
 pub(crate) struct Carriers {
     /// CPU of pools, drivers and connections that edge rows do not show yet, ns per call of that side.
     pool: BTreeMap<SideRef, Estimate>,
-    /// Callers' sides of which protocol and io CPU stands in a pool's or driver's owner row, and which share of it
-    /// does. The rest stands in the rows of the calling operation: its own polls of the call.
+    /// Sides of which protocol and io CPU stands in a pool's or driver's owner row, and which share of it does. The
+    /// rest stands in the rows of the calling operation: its own polls of the call.
     in_owner: BTreeMap<SideRef, Estimate>,
 }
 
@@ -55,13 +55,16 @@ impl Carriers {
                 .collect();
             let mut calls = Tally::default();
             let mut shown = Tally::default();
-            let mut callers = Vec::new();
+            let mut carried = Vec::new();
+            let is_connection = OwnerKind::parse(kind) == Some(OwnerKind::Connection);
             for (id, edge) in &sides {
                 if let Some(messages) = edge.all.get(column::REQUEST_MESSAGES) {
                     calls.merge_sum(messages);
                 }
-                if &*id.side == side::CALLER {
-                    callers.push(SideRef {
+                // What a server's connections share out is taken from them; what clients do stays theirs, on the
+                // sides of those who consume too.
+                if !is_connection {
+                    carried.push(SideRef {
                         service,
                         id: (*id).clone(),
                     });
@@ -77,7 +80,7 @@ impl Carriers {
                 || Estimate::exact(1.0, QualityWord::Apportioned),
                 |share| share.map(|share| share.clamp(0.0, 1.0)),
             );
-            for side in callers {
+            for side in carried {
                 self.in_owner.insert(side, share.clone());
             }
             let mut left = cpu;
@@ -101,8 +104,8 @@ impl Carriers {
     }
 }
 
-/// Does this owner carry the messages of this side? Pools and drivers are named `transport peer`: callers'
-/// sides name the peer; a consumer's side is carried by the client that it consumes with. Connections of a
+/// Does this owner carry the messages of this side? Pools and drivers are named `transport peer` or after the peer:
+/// callers' sides name the peer; a consumer's side is carried by the client that it consumes with. Connections of a
 /// server are named by their protocol (`http1`) and carry what it answers, from outside too.
 fn carried_by(kind: &str, name: &str, id: &EdgeSideId, edge: &EdgeSideFacts) -> bool {
     let variant = edge.variant();
@@ -115,9 +118,8 @@ fn carried_by(kind: &str, name: &str, id: &EdgeSideId, edge: &EdgeSideFacts) -> 
             match &*id.side {
                 side::CALLER => same_transport && same_peer,
                 side::CALLEE if is_async => {
-                    !transport.is_empty()
-                        && same_transport
-                        && (same_peer || variant.peer.is_empty())
+                    same_transport
+                        && (same_peer || (!transport.is_empty() && variant.peer.is_empty()))
                 }
                 _ => false,
             }

@@ -1,14 +1,14 @@
 //! What a driver's messages share, over the edges of its peer.
 //!
-//! A driver's thread works for all messages that pass over its connection. At the end of a window its `protocol` and
-//! `io` are shown on the edges of the peer of its name, by what the messages weigh. They stay the driver's: no request
-//! spent them.
+//! A driver works for all messages that pass over its connection. At the end of a window its `protocol` and `io` are
+//! shown on the edges of its peer, by what the messages weigh: of the peer of its name (`driver_thread`), or of its
+//! transport and peer (`amqp broker`). They stay the driver's: no request spent them.
 
 use rustc_hash::FxHashMap;
 use weighbridge_wire::OwnerKind;
 
 use super::apportion::{SHARED, largest_remainder};
-use crate::ledger::edge::frame_weight;
+use crate::ledger::edge::{add_known, frame_weight};
 use crate::ledger::names::Resolved;
 use crate::ledger::shard::{EdgeCell, Merged};
 
@@ -19,12 +19,24 @@ const LOCAL: &str = "local";
 #[derive(Debug, Default)]
 pub(super) struct DriverShares(FxHashMap<u32, [Option<i64>; 2]>);
 
-/// Shares out protocol and io of each driver, by the bytes and messages of its edges in this window.
-pub(super) fn drivers(merged: &Merged, names: &Resolved) -> DriverShares {
-    let mut shares = FxHashMap::default();
-    for (owner, cost) in names.owners.iter().zip(&merged.owners) {
+/// Shares out protocol and io of each driver, by the bytes and messages of its edges in this window. `foreign` are
+/// owners whose threads the agent does not run on: all that they spend is protocol.
+pub(super) fn drivers(
+    merged: &Merged,
+    names: &Resolved,
+    foreign: &[(OwnerKind, String, i64)],
+) -> DriverShares {
+    let mut shares = DriverShares::default();
+    let own = names.owners.iter().zip(&merged.owners);
+    let own = own.map(|(owner, cost)| {
         let shared_ns = SHARED.map(|class| cost.class_ns(class));
-        if owner.kind != OwnerKind::Driver || shared_ns == [0; 2] {
+        (owner.kind, &*owner.name, shared_ns)
+    });
+    let foreign = foreign
+        .iter()
+        .map(|(kind, name, protocol_ns)| (*kind, name.as_str(), [*protocol_ns, 0]));
+    for (kind, owner, shared_ns) in own.chain(foreign) {
+        if kind != OwnerKind::Driver || shared_ns == [0; 2] {
             continue;
         }
         // By id, so that equal remainders always fall alike.
@@ -33,15 +45,25 @@ pub(super) fn drivers(merged: &Merged, names: &Resolved) -> DriverShares {
             .iter()
             .filter(|(id, _)| {
                 names.edge(*id).is_some_and(|name| {
-                    *name.edge.peer == *owner.name && name.edge.transport != LOCAL
+                    let edge = &name.edge;
+                    edge.transport != LOCAL && carries(owner, edge.transport, &edge.peer)
                 })
             })
             .map(|(id, cell)| (id, carried(&cell)))
             .filter(|(_, weight)| *weight > 0)
             .collect();
-        shares.extend(over_edges(shared_ns, &edges));
+        shares.add(over_edges(shared_ns, &edges));
     }
-    DriverShares(shares)
+    shares
+}
+
+/// Whether a driver of this name carries the messages of a peer.
+fn carries(owner: &str, transport: &str, peer: &str) -> bool {
+    let of_transport = || {
+        let rest = owner.strip_prefix(transport)?;
+        rest.strip_prefix(' ')
+    };
+    !peer.is_empty() && (owner == peer || of_transport() == Some(peer))
 }
 
 /// Shares protocol and io out by weights. What never occurred was not told apart: absent.
@@ -70,6 +92,16 @@ fn carried(cell: &EdgeCell) -> i64 {
 }
 
 impl DriverShares {
+    /// A peer may have several: its tasks on a driver's thread, beside the thread itself.
+    fn add(&mut self, shares: impl Iterator<Item = (u32, [Option<i64>; 2])>) {
+        for (id, shared) in shares {
+            let sums = self.0.entry(id).or_default();
+            for (sum, ns) in sums.iter_mut().zip(shared) {
+                add_known(sum, ns);
+            }
+        }
+    }
+
     /// Protocol and io of an edge's driver; absent where it has none, or where the driver knows none.
     pub(super) fn of_edge(&self, id: u32) -> [Option<i64>; 2] {
         self.0.get(&id).copied().unwrap_or_default()
@@ -81,6 +113,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_driver_carries_the_messages_of_its_peer_only() {
+        for owner in ["broker", "amqp broker"] {
+            assert!(carries(owner, "amqp", "broker"), "{owner}");
+        }
+        for owner in ["amqp", "nats broker", "amqp broker two", "amqpbroker", ""] {
+            assert!(!carries(owner, "amqp", "broker"), "{owner}");
+        }
+        assert!(!carries("", "", ""), "callers without a name");
+        assert!(!carries("http ", "http", ""));
+    }
+
+    #[test]
+    fn two_drivers_of_a_peer_add_up() {
+        let mut shares = DriverShares::default();
+        shares.add([(1, [Some(5), None])].into_iter());
+        shares.add([(1, [Some(2), Some(3)]), (2, [None, Some(1)])].into_iter());
+        assert_eq!(shares.of_edge(1), [Some(7), Some(3)]);
+        assert_eq!(shares.of_edge(2), [None, Some(1)]);
+        assert_eq!(shares.of_edge(3), [None, None]);
+    }
 
     proptest! {
         #[test]
