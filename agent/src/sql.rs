@@ -11,8 +11,6 @@
 mod cache;
 mod scan;
 
-use std::sync::Arc;
-
 pub(crate) use cache::Statements;
 
 /// Longest text that is analysed, in bytes. Longer ones have no entities and are counted.

@@ -20,10 +20,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ConnectionProperties};
 use rustix::process::Signal;
 use support::brokers::{
-    Heard, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, is_long, messages, weigh,
+    Heard, Weighed, assert_not_told, body_bytes, both_ends, both_sides, edge, edge_to, is_long,
+    messages, weigh,
 };
 use support::servers::{self, RabbitMq};
-use support::{Ledger, PATIENCE, burn, figure};
+use support::{Ledger, PATIENCE, Worked, assert_shared_out, burn, figure};
 use tokio::time::timeout;
 use weighbridge_agent::amqp::{self, Channel, Connection};
 use weighbridge_agent::job;
@@ -31,6 +32,11 @@ use weighbridge_agent::messages::{Disposition, Topic};
 use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
 
 type Shared = Arc<RabbitMq>;
+
+/// What a handler works.
+const WORK: Duration = Duration::from_micros(200);
+/// What a bill may hold besides, for each message.
+const BESIDES: Duration = Duration::from_micros(100);
 
 async fn connect(server: &RabbitMq, peer: &str) -> Connection {
     let uri = format!("amqp://{}/%2f", server.server.address());
@@ -99,7 +105,8 @@ fn against_the_real_server() {
 
 fn what_is_sent_is_received_to_the_message_and_byte(server: Shared) {
     let n = messages();
-    let work = Duration::from_micros(20);
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("amqp-both", move |weighed| async move {
         let connection = connect(&server, "rabbit").await;
         let channel = channel(&connection).await;
@@ -107,7 +114,10 @@ fn what_is_sent_is_received_to_the_message_and_byte(server: Shared) {
         let qos = channel.inner().basic_qos(100, BasicQosOptions::default());
         qos.await.unwrap();
         let consumer = consumer(&channel, "orders").await.at_once(4);
-        tokio::spawn(consumer.consume(move |_| async move { burn(work) }));
+        tokio::spawn(consumer.consume(move |_| {
+            let works = works.clone();
+            async move { works.burn(WORK) }
+        }));
         job("publishes", async {
             let mut confirms = Vec::new();
             for i in 0..n {
@@ -136,19 +146,19 @@ fn what_is_sent_is_received_to_the_message_and_byte(server: Shared) {
     assert_eq!(published, consumed);
     let received = edge(&ledger, side::CALLEE, "rabbit");
     assert!(figure(&received, column::WAIT_NS) > 0, "the lag is known");
-    let cost = ledger.operation("CONSUME orders", "").cpu_ns();
-    assert!(cost >= i64::try_from(work.as_nanos() * n as u128).unwrap());
-    for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
-        let key = OperationKey::read(key).unwrap();
-        if &*key.operation == "CONSUME orders" {
-            assert_eq!(&*key.origin_operation, "JOB publishes");
-        }
-    }
+    worked.assert_caused(&ledger, "CONSUME orders", "JOB publishes", BESIDES);
     let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "amqp rabbit")]);
-    assert!(driver.cpu_ns() > 0, "the client's thread has an owner");
+    let on_edges = assert_shared_out(&ledger, "amqp rabbit", "rabbit");
+    assert!(
+        on_edges > 0,
+        "the client's thread has an owner, and it is on the edges"
+    );
+    assert!(driver.cpu_ns() >= on_edges);
 }
 
 fn what_fails_comes_again_or_becomes_a_dead_letter(server: Shared) {
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("amqp-dead", move |weighed| async move {
         let connection = connect(&server, "dead").await;
         let channel = channel(&connection).await;
@@ -159,17 +169,18 @@ fn what_fails_comes_again_or_becomes_a_dead_letter(server: Shared) {
         declare(&channel, "dead", FieldTable::default()).await;
         declare(&channel, "alive", arguments).await;
         let tries = Arc::new(AtomicUsize::new(0));
-        let tried = tries.clone();
+        let (tried, works) = (tries.clone(), works.clone());
         let alive = consumer(&channel, "alive").await;
         tokio::spawn(alive.consume(move |message| {
-            let tried = tried.clone();
+            let (tried, works) = (tried.clone(), works.clone());
             async move {
+                works.burn(WORK);
                 match &*message.data {
                     b"again" if !message.is_redelivered() => Disposition::Requeue,
                     b"reject" => Disposition::Reject,
                     b"panic" => {
                         tried.fetch_add(1, Ordering::Relaxed);
-                        panic!("on purpose")
+                        std::panic::resume_unwind(Box::new("on purpose"))
                     }
                     _ => Disposition::Accept,
                 }
@@ -192,10 +203,11 @@ fn what_fails_comes_again_or_becomes_a_dead_letter(server: Shared) {
     assert_eq!(consumed[0], 4, "dead letters are no new messages");
     let row = edge(&ledger, side::CALLEE, "dead");
     assert_eq!(figure(&row, column::REDELIVERED), 4);
-    assert_eq!(
-        figure(&ledger.operation("CONSUME alive", ""), column::ERRORS),
-        4
-    );
+    let alive = ledger.operation("CONSUME alive", "");
+    assert_eq!(figure(&alive, column::ERRORS), 4);
+    // Each attempt, those that panicked too.
+    assert_eq!(worked.so_far()[0], 6);
+    worked.assert_billed("CONSUME alive", &alive, 10 * BESIDES);
     assert_eq!(
         figure(&ledger.operation("CONSUME dead", ""), column::ERRORS),
         0
@@ -387,7 +399,7 @@ fn a_message_that_fits_without_our_headers_goes_without_them(server: Shared) {
         );
         assert!(weighed.agent.flush(PATIENCE));
     });
-    let [published, consumed] = both_ends(&ledger, "narrow");
+    let [published, consumed] = both_sides(&ledger, "narrow");
     assert_eq!(published, [3, 5]);
     assert_eq!(published, consumed);
     let sent = edge(&ledger, side::CALLER, "narrow");
@@ -449,7 +461,8 @@ fn a_silent_server_costs_no_second_count(server: Shared) {
     assert_eq!(published, consumed);
     let row = edge(&ledger, side::CALLER, "silent");
     assert_eq!(figure(&row, column::ERRORS), 0);
-    assert!(figure(&row, column::WAIT_NS) >= 250_000_000);
+    let wait_ns = figure(&row, column::WAIT_NS);
+    assert!(wait_ns >= 250_000_000, "{wait_ns}");
 }
 
 fn a_server_that_is_killed_costs_no_second_count(server: RabbitMq) {

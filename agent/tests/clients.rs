@@ -1,4 +1,4 @@
-//! HTTP clients of three makes, from one server under `serve` to another: both sides of each edge count the same,
+//! HTTP clients of three makes, one over HTTP/2 too, from one server under `serve` to another: both sides of each edge count the same,
 //! the origin's bill holds both hops, and a client's own errors come back as they are.
 
 #![allow(clippy::unwrap_used)]
@@ -23,8 +23,8 @@ use hyper_util::rt::TokioExecutor;
 use reqwest_middleware::ClientWithMiddleware;
 use support::brokers::{Tap, messages};
 use support::{
-    Connection, Served, apportioned, builder, caller_and_callee, failed, figure, passed, settled,
-    weigh_server,
+    Connection, Served, Worked, apportioned, assert_billed, builder, caller_and_callee, failed,
+    figure, passed, settled, weigh_server,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket};
@@ -50,14 +50,19 @@ enum Via {
     Reqwest(ClientWithMiddleware),
 }
 
-const MAKES: [&str; 3] = ["own", "tower", "reqwest"];
+/// `http2` is the tower client again, over one connection with many streams.
+const MAKES: [&str; 4] = ["own", "tower", "http2", "reqwest"];
 
 impl Via {
     fn new(make: &str, peer: &str, base: &str) -> Self {
         match make {
             "own" => Self::Own(Own::new(peer, base).unwrap()),
-            "tower" => {
-                let pooled = Pooled::builder(TokioExecutor::new()).build_http();
+            "tower" | "http2" => {
+                // Head and body are two frames: without this the second waits for an acknowledgement.
+                let mut connector = HttpConnector::new();
+                connector.set_nodelay(true);
+                let mut pooled = Pooled::builder(TokioExecutor::new());
+                let pooled = pooled.http2_only(make == "http2").build(connector);
                 Self::Tower(Box::new(client_layer(peer).layer(pooled)))
             }
             _ => Self::Reqwest(reqwest(peer, plain())),
@@ -117,10 +122,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What it takes to answer for `7`.
+const WORK: Duration = Duration::from_micros(300);
+/// What a request's handler may cost besides.
+const BESIDES: Duration = Duration::from_micros(250);
+
 #[derive(Clone)]
 struct Warehouse {
     entered: Arc<Notify>,
     far: String,
+    worked: Worked,
 }
 
 async fn stock(
@@ -149,15 +160,24 @@ async fn stock(
             warehouse.entered.notify_one();
             std::future::pending().await
         }
-        _ => (StatusCode::OK, moved(String::new()), body),
+        sku => {
+            if sku == "7" {
+                warehouse.worked.burn(WORK);
+            }
+            (StatusCode::OK, moved(String::new()), body)
+        }
     }
 }
 
-fn warehouse(entered: Arc<Notify>, far: String) -> Router {
+fn warehouse(entered: Arc<Notify>, far: String, worked: Worked) -> Router {
     Router::new()
         .route("/stock/{sku}", post(stock))
         .layer(weighbridge_agent::layer())
-        .with_state(Warehouse { entered, far })
+        .with_state(Warehouse {
+            entered,
+            far,
+            worked,
+        })
 }
 
 /// A server under `serve`, for as long as the test runs.
@@ -200,10 +220,11 @@ impl Store {
 }
 
 /// The chain store → warehouse, by each client.
-async fn chains(served: &Served) {
+async fn chains(served: &Served, worked: &Worked) {
     let ledger = &served.ledger;
     let mut connection = Connection::open(served.address).await;
     for make in MAKES {
+        let before = worked.so_far();
         for n in 0..messages() {
             let sku = match n % 100 {
                 1 => "broken",
@@ -233,12 +254,24 @@ async fn chains(served: &Served) {
         }
         // Both hops are on the bill of the origin.
         let origin = format!("GET /order/{make}");
-        served.ended(&origin, calls).await;
+        if make == "http2" {
+            // What a stream leaves behind is dropped in the connection's task, after the request perhaps.
+            served.reached(&origin, column::ENDED, calls).await;
+        } else {
+            served.ended(&origin, calls).await;
+        }
         for operation in [&*origin, "POST /stock/{sku}"] {
             let parts = [(1, operation), (6, origin.as_str())];
             let row = ledger.select(RowKind::Operation, &parts);
             assert_eq!(figure(&row, column::ENDED), calls, "{operation} by {make}");
         }
+        // And the work is billed to it once.
+        let [pieces, spent_ns] = worked.so_far();
+        let here = [pieces - before[0], spent_ns - before[1]];
+        assert_eq!(here[0], calls - calls / 50, "{make}");
+        let parts = [(1, "POST /stock/{sku}"), (6, origin.as_str())];
+        let hop = ledger.select(RowKind::Operation, &parts);
+        assert_billed(here, &format!("stock by {make}"), &hop, BESIDES);
         let waited = ledger.operation(&origin, "");
         assert!(figure(&waited, column::WAIT_CALL_NS) > 0, "{make}");
     }
@@ -575,13 +608,16 @@ fn both_sides_of_each_call_count_the_same() {
         |_| router,
         |served| async move {
             let entered = Arc::new(Notify::new());
-            let far = serve([127, 0, 0, 2], |base| warehouse(Arc::default(), base)).await;
-            let near = serve([127, 0, 0, 1], |_| warehouse(entered.clone(), far.clone())).await;
+            let worked = Worked::default();
+            let app = |base| warehouse(Arc::default(), base, Worked::default());
+            let far = serve([127, 0, 0, 2], app).await;
+            let app = |_| warehouse(entered.clone(), far.clone(), worked.clone());
+            let near = serve([127, 0, 0, 1], app).await;
             let client = |make: &&str| Via::new(make, &format!("warehouse by {make}"), &near);
             let clients: Vec<Via> = MAKES.iter().map(client).collect();
             assert!(store.clients.set(clients).is_ok());
             store.base.set(near.clone()).unwrap();
-            chains(&served).await;
+            chains(&served, &worked).await;
             cut(&served, &near).await;
             given_up(&served, &near, &entered).await;
             broken(&served).await;

@@ -223,6 +223,7 @@ fn grpc_is_weighed_message_by_message() {
             let shop = Shop {
                 address,
                 go_on: wait,
+                worked: support::Worked::default(),
             };
             let routes = Routes::new(shop).into_axum_router();
             routes.layer(weighbridge_agent::layer())

@@ -9,11 +9,14 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use shop::{Lines, Shop, framed, lines, path};
 use support::brokers::messages;
-use support::{Served, apportioned, builder, failed, figure, passed, settled, weigh_server};
+use support::{
+    Served, Worked, apportioned, builder, failed, figure, passed, settled, weigh_server,
+};
 use tokio::sync::Notify;
 use tonic::client::Grpc as Client;
 use tonic::service::Routes;
@@ -38,17 +41,21 @@ async fn unary(client: &mut Weighed, message: Lines, method: &str) -> Result<Lin
     answer.await.map(Response::into_inner)
 }
 
-fn app(address: SocketAddr) -> axum::Router {
+/// What a call's handler may cost besides its work.
+const BESIDES: Duration = Duration::from_micros(300);
+
+fn app(address: SocketAddr, worked: Worked) -> axum::Router {
     let shop = Shop {
         address,
         go_on: Arc::new(Notify::new()),
+        worked,
     };
     Routes::new(shop)
         .into_axum_router()
         .layer(weighbridge_agent::layer())
 }
 
-async fn calls(served: &Served) {
+async fn calls(served: &Served, worked: &Worked) {
     let calls = i64::try_from(messages()).unwrap();
     let mut client = weighed(served.address, "shop calls").await;
     let message = lines(20);
@@ -77,14 +84,17 @@ async fn calls(served: &Served) {
     let edge = [(1, "shop.Cart/Unary"), (6, "JOB asks shop")];
     let hop = served.ledger.select(RowKind::Operation, &edge);
     assert_eq!(figure(&hop, column::ENDED), calls);
+    // What it worked is billed to it, and once.
+    assert_eq!(worked.so_far()[0], calls);
+    worked.assert_caused(&served.ledger, "shop.Cart/Unary", "JOB asks shop", BESIDES);
 }
 
 async fn shapes(served: &Served) {
     let mut client = weighed(served.address, "shop shapes").await;
     let codec = ProstCodec::<Lines, Lines>::default;
-    const MESSAGES: u64 = 200;
-    let many = i64::try_from(MESSAGES).unwrap();
-    let all = stream::iter((0..MESSAGES).map(|_| lines(3)));
+    let count = messages() as u64;
+    let many = i64::try_from(count).unwrap();
+    let all = stream::iter((0..count).map(|_| lines(1)));
     client.ready().await.unwrap();
     let sum = client
         .client_streaming(Request::new(all.clone()), path("Upload"), codec())
@@ -93,7 +103,7 @@ async fn shapes(served: &Served) {
         .into_inner();
     client.ready().await.unwrap();
     let mut answers = client
-        .server_streaming(Request::new(lines(MESSAGES)), path("Download"), codec())
+        .server_streaming(Request::new(lines(count)), path("Download"), codec())
         .await
         .unwrap()
         .into_inner();
@@ -108,10 +118,10 @@ async fn shapes(served: &Served) {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(both.count().await, MESSAGES as usize);
+    assert_eq!(both.count().await, messages());
     let [caller, callee] = settled(served, "shop shapes", many + 1 + many).await;
-    let streamed = many * framed(&lines(3));
-    let asked = framed(&lines(MESSAGES));
+    let streamed = many * framed(&lines(1));
+    let asked = framed(&lines(count));
     let expected = [
         many + 1 + many,
         streamed + asked + streamed,
@@ -230,8 +240,11 @@ async fn driven(served: &Served) {
 
 #[test]
 fn both_sides_of_each_call_count_the_same() {
+    let worked = Worked::default();
+    let works = worked.clone();
+    let app = |address| app(address, works);
     weigh_server(builder("shop"), app, |served| async move {
-        calls(&served).await;
+        calls(&served, &worked).await;
         shapes(&served).await;
         statuses(&served).await;
         given_up(&served).await;

@@ -17,15 +17,21 @@ use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rustix::process::Signal;
 use support::brokers::{
-    Heard, Tap, Weighed, assert_not_told, body_bytes, both_ends, edge, edge_to, messages, weigh,
+    Heard, Tap, Weighed, assert_not_told, body_bytes, both_ends, both_sides, edge, edge_to,
+    messages, weigh,
 };
 use support::servers;
-use support::{PATIENCE, burn, figure};
+use support::{PATIENCE, Worked, assert_shared_out, figure};
 use tokio::time::timeout;
 use weighbridge_agent::job;
 use weighbridge_agent::messages::Topic;
 use weighbridge_agent::mqtt::{self, Client, Consumer, Message, MqttError};
-use weighbridge_agent::wire::{OperationKey, RowKind, column, side};
+use weighbridge_agent::wire::{RowKind, column, side};
+
+/// What a handler works.
+const WORK: Duration = Duration::from_micros(200);
+/// What a bill may hold besides, for each message.
+const BESIDES: Duration = Duration::from_micros(100);
 
 /// A client of this name, whose session outlives its connections.
 fn connect(peer: &str, id: &str, port: u16) -> (Client, Consumer) {
@@ -68,10 +74,12 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
         return;
     };
     let n = messages();
-    let work = Duration::from_micros(20);
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("mqtt-both", move |weighed| async move {
-        let _consumer = consumer("broker", server.port, "orders/+", move |_| async move {
-            burn(work);
+        let _consumer = consumer("broker", server.port, "orders/+", move |_| {
+            let works = works.clone();
+            async move { works.burn(WORK) }
         })
         .await;
         let tap = Tap::on(server.address()).await;
@@ -110,17 +118,14 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
     assert_eq!(figure(&received, column::REDELIVERED), 0);
     assert!(figure(&received, column::WAIT_NS) > 0, "the lag is known");
     // The consumers' bills hold the work, and all of it was caused by the job.
-    let cost = ledger.operation("CONSUME orders/+", "").cpu_ns();
-    let work_ns = i64::try_from(work.as_nanos() * n as u128).unwrap();
-    assert!(cost >= work_ns, "{cost} of {work_ns}");
-    for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
-        let key = OperationKey::read(key).unwrap();
-        if &*key.operation == "CONSUME orders/+" {
-            assert_eq!(&*key.origin_operation, "JOB publishes");
-        }
-    }
+    worked.assert_caused(&ledger, "CONSUME orders/+", "JOB publishes", BESIDES);
     let driver = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "mqtt broker")]);
-    assert!(driver.cpu_ns() > 0, "the event loop has an owner");
+    let on_edges = assert_shared_out(&ledger, "mqtt broker", "broker");
+    assert!(
+        on_edges > 0,
+        "the event loop has an owner, and it is on the edges"
+    );
+    assert!(driver.cpu_ns() >= on_edges);
 }
 
 #[test]
@@ -129,14 +134,17 @@ fn what_comes_again_after_a_cut_is_counted_apart() {
         return;
     };
     let n = messages();
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("mqtt-cut", move |weighed| async move {
         let handled = Arc::new(AtomicUsize::new(0));
         let counted = handled.clone();
+        let works = works.clone();
         let tap = Tap::on(server.address()).await;
         let consumer = consumer("cut", tap.address.port(), "sold", move |message| {
-            let counted = counted.clone();
+            let (counted, works) = (counted.clone(), works.clone());
             async move {
-                burn(Duration::from_micros(20));
+                works.burn(WORK);
                 if !message.redelivered {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
@@ -175,6 +183,9 @@ fn what_comes_again_after_a_cut_is_counted_apart() {
     assert_eq!(published, consumed);
     let again = figure(&edge(&ledger, side::CALLEE, "cut"), column::REDELIVERED);
     assert!(again > 0, "something came again");
+    // What came again was worked on again, and billed again.
+    assert_eq!(worked.so_far()[0], published[0] + again);
+    worked.assert_caused(&ledger, "CONSUME sold", "JOB sells", BESIDES);
 }
 
 #[test]
@@ -281,7 +292,7 @@ fn a_message_that_fits_without_our_properties_goes_without_them() {
         );
         weighed.ended("CONSUME sizes", 2).await;
     });
-    let [published, consumed] = both_ends(&ledger, "narrow");
+    let [published, consumed] = both_sides(&ledger, "narrow");
     assert_eq!(published, [2, 1_997]);
     assert_eq!(published, consumed);
     let sent = edge(&ledger, side::CALLER, "narrow");

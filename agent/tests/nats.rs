@@ -23,12 +23,17 @@ use support::brokers::{
     weigh_by,
 };
 use support::servers::{self, Server};
-use support::{PATIENCE, builder, burn, figure};
+use support::{PATIENCE, Worked, assert_shared_out, builder, figure};
 use tokio::time::timeout;
 use weighbridge_agent::messages::Topic;
 use weighbridge_agent::nats::{self, Client};
 use weighbridge_agent::wire::{Class, OperationKey, RowKind, column, side};
-use weighbridge_agent::{Encoded, Trust, job};
+use weighbridge_agent::{Encoded, Trust, driver_thread, job};
+
+/// What a handler works.
+const WORK: Duration = Duration::from_micros(200);
+/// What a bill may hold besides, for each message.
+const BESIDES: Duration = Duration::from_micros(100);
 
 async fn connect(server: &Server, peer: &str) -> Client {
     nats::connect(peer, server.address().to_string())
@@ -47,7 +52,8 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
         return;
     };
     let n = messages();
-    let work = Duration::from_micros(20);
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("nats-both", move |weighed| async move {
         let consumer = connect(&server, "broker").await;
         let subscriber = consumer.subscribe("orders.*").await.unwrap().at_once(4);
@@ -55,9 +61,9 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
         let handled = Arc::new(AtomicUsize::new(0));
         let counted = handled.clone();
         tokio::spawn(subscriber.consume(move |_| {
-            let counted = counted.clone();
+            let (counted, works) = (counted.clone(), works.clone());
             async move {
-                burn(work);
+                works.burn(WORK);
                 counted.fetch_add(1, Ordering::Relaxed);
             }
         }));
@@ -119,11 +125,8 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
     let received = edge(&ledger, side::CALLEE, "broker");
     assert!(received.get(column::REQUEST_WIRE_BYTES).is_none());
     assert!(figure(&received, column::WAIT_NS) > 0, "the lag is known");
-    // The consumers' bills hold the work, and hardly anything else.
-    let cost = ledger.operation("CONSUME orders.*", "").cpu_ns();
-    let work_ns = i64::try_from(work.as_nanos() * n as u128).unwrap();
-    assert!(cost >= work_ns, "{cost} of {work_ns}");
-    // And all of it was caused by the job.
+    // The consumers' bills hold the work, and hardly anything else, and all of it was caused by the job.
+    worked.assert_caused(&ledger, "CONSUME orders.*", "JOB publishes", BESIDES);
     for (key, _) in ledger.rows().of_kind(RowKind::Operation) {
         let key = OperationKey::read(key).unwrap();
         if &*key.operation == "CONSUME orders.*" {
@@ -131,6 +134,32 @@ fn what_is_sent_is_received_to_the_message_and_byte() {
             assert_eq!(&*key.caller_operation, "JOB publishes");
         }
     }
+}
+
+#[test]
+fn what_the_client_does_on_a_thread_of_its_own_is_on_the_edges() {
+    let Some(server) = servers::nats() else {
+        return;
+    };
+    let ledger = weigh("nats-driven", move |weighed| async move {
+        let address = server.address().to_string();
+        let driven = driver_thread("driven", move || async_nats::connect(address));
+        let driven = driven.await.unwrap();
+        let client = Client::of("driven", async_nats::Client::clone(&driven)).await;
+        let subscriber = client.subscribe("driven.made").await.unwrap();
+        tokio::spawn(subscriber.consume(|_| async {}));
+        flushed(&client).await;
+        for i in 0..200 {
+            let payload = Bytes::from(vec![b'x'; body_bytes(i)]);
+            client.publish("driven.made", payload).await.unwrap();
+        }
+        weighed.ended("CONSUME driven.made", 200).await;
+        drop(client);
+        driven.stop().await;
+    });
+    let [published, consumed] = both_ends(&ledger, "driven");
+    assert_eq!(published, consumed);
+    assert!(assert_shared_out(&ledger, "driven", "driven") > 0);
 }
 
 #[test]

@@ -121,6 +121,8 @@ const CLIENTS: &[(&str, &str)] = &[
     ("lapin-4", "amqp"),
     ("rumqttc-0_25", "mqtt"),
     ("axum-0_8,reqwest-0_13,tracing-opentelemetry-0_34", "chain"),
+    ("hyper-util-0_1,tonic-0_14", "call_shapes"),
+    ("hyper-util-0_1,tonic-0_14", "codec_cost"),
 ];
 
 fn servers(context: &Context) -> Result<Outcome> {
@@ -152,8 +154,10 @@ fn features_alone(context: &Context) -> Result<()> {
         "",
         "async-nats-0_51",
         "axum-0_8",
+        "http2",
         "hyper-util-0_1",
         "lapin-4",
+        "otlp-metrics",
         "reqwest-0_13",
         "rumqttc-0_25",
         "redis-1",
@@ -161,6 +165,8 @@ fn features_alone(context: &Context) -> Result<()> {
         "sqlx-0_9",
         "tokio-postgres-0_7",
         "tonic-0_14",
+        "tracing-opentelemetry-0_34",
+        "tracing-subscriber-0_3",
     ] {
         context.run(context.cargo().args([
             "check",

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{CallHandle, CallResponseBody, Caller};
-use crate::layer::outcome_of_head;
+use crate::bill::Outcome;
+use crate::layer::{outcome_of_grpc, outcome_of_head};
 
 type Looking = Pin<Box<dyn Future<Output = bool> + Send>>;
 
@@ -128,7 +129,14 @@ fn answer<B: http_body::Body, E>(
     match result {
         Ok(mut response) => {
             if let Some(caller) = &caller {
-                let outcome = outcome_of_head(response.status(), response.headers());
+                let mut outcome = outcome_of_head(response.status(), response.headers());
+                // By HTTP's status alone answers what is no gRPC server: to a client that is UNKNOWN and the like.
+                if caller.record().is_grpc()
+                    && response.status() != StatusCode::OK
+                    && outcome_of_grpc(response.headers()).is_none()
+                {
+                    outcome = Outcome::Error;
+                }
                 caller.record().answered(outcome);
                 let handle = CallHandle::new(caller.record().clone());
                 response.extensions_mut().insert(handle);

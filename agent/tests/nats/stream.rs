@@ -14,9 +14,9 @@ use weighbridge_agent::messages::Disposition;
 use weighbridge_agent::nats::JetStream;
 use weighbridge_agent::wire::{OperationKey, Quality, RowKind, column, side};
 
-use super::connect;
 use super::support::brokers::{body_bytes, both_ends, edge, messages, weigh};
-use super::support::{PATIENCE, burn, figure, servers};
+use super::support::{PATIENCE, Worked, burn, figure, servers};
+use super::{BESIDES, WORK, connect};
 
 /// A stream of its own, and a consumer of it.
 async fn stream(jetstream: &JetStream, name: &str, config: pull::Config) -> PullConsumer {
@@ -42,6 +42,8 @@ fn a_stream_has_what_was_acknowledged_and_comes_again_what_was_not() {
         return;
     };
     let n = messages();
+    let worked = Worked::default();
+    let works = worked.clone();
     let ledger = weigh("nats-stream", move |weighed| async move {
         let client = connect(&server, "stream").await;
         let jetstream = client.jetstream();
@@ -53,7 +55,9 @@ fn a_stream_has_what_was_acknowledged_and_comes_again_what_was_not() {
             consumer
                 .consume(|message| {
                     let (failing, doing) = (failing.clone(), doing.clone());
+                    let works = works.clone();
                     async move {
+                        works.burn(WORK);
                         // Each tenth fails at first.
                         if message.sequence() % 10 == 0 && !message.is_redelivered() {
                             failing.fetch_add(1, Ordering::Relaxed);
@@ -103,6 +107,9 @@ fn a_stream_has_what_was_acknowledged_and_comes_again_what_was_not() {
     assert!(figure(&published, column::WAIT_NS) > 0);
     let operation = ledger.operation("CONSUME sold.>", "");
     assert_eq!(figure(&operation, column::ERRORS), n / 10);
+    // What came again was worked on again.
+    assert_eq!(worked.so_far()[0], n + n / 10);
+    worked.assert_caused(&ledger, "CONSUME sold.>", "JOB sells", BESIDES);
 }
 
 #[test]

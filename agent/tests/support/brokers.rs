@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use weighbridge_agent::wire::{RowKind, RowSet, RowValue, column, side};
 use weighbridge_agent::{Agent, Builder, background};
 
-use super::{Ledger, PATIENCE, assert_conserved, builder, figure};
+use super::{Ledger, PATIENCE, assert_conserved, builder, caller_and_callee, figure};
 
 /// There is one agent in a process at one time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -109,10 +109,18 @@ pub fn edge_to(ledger: &Ledger, side: &str, peer: &str, target: &str) -> RowValu
     ledger.select(RowKind::Edge, &[(0, side), (9, peer), (10, target)])
 }
 
-/// Messages and body bytes that were published, and those that were consumed, without what came again.
+/// Messages and body bytes that were published, and those of the same calls that were consumed, without what came
+/// again.
 pub fn both_ends(ledger: &Ledger, peer: &str) -> [[i64; 2]; 2] {
-    let published = edge(ledger, side::CALLER, peer);
-    let consumed = edge(ledger, side::CALLEE, peer);
+    counted(caller_and_callee(ledger, peer))
+}
+
+/// The same of all that was published and consumed, also where nothing told which call it was.
+pub fn both_sides(ledger: &Ledger, peer: &str) -> [[i64; 2]; 2] {
+    counted([side::CALLER, side::CALLEE].map(|side| edge(ledger, side, peer)))
+}
+
+fn counted([published, consumed]: [RowValue; 2]) -> [[i64; 2]; 2] {
     [
         [
             figure(&published, column::REQUEST_MESSAGES),

@@ -1,7 +1,14 @@
 //! What the integration tests share: a sink that folds deltas, a weighed server, and a client that speaks bare
 //! HTTP/1.
 
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)] // each test binary uses its part
+// Each test binary uses its part; figures are shown with `--nocapture`.
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
 
 pub mod brokers;
 pub mod collector;
@@ -14,15 +21,18 @@ pub mod servers;
 mod sides;
 pub mod stores;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use weighbridge_agent::wire::{Delta, OperationKey, ProcessKey, RowKind, RowSet, RowValue, column};
+use weighbridge_agent::wire::{
+    Class, Delta, OperationKey, ProcessKey, RowKind, RowSet, RowValue, column,
+};
 use weighbridge_agent::{Delivery, Sink};
 
 pub use http1::{Answer, Connection};
 pub use served::{Served, builder, panics, serve, weigh_server};
-pub use sides::{apportioned, caller_and_callee, failed, passed, settled};
+pub use sides::{apportioned, assert_shared_out, caller_and_callee, failed, passed, settled};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -180,6 +190,60 @@ pub fn burn(cpu: Duration) {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n));
         }
     }
+}
+
+/// Work of which it is known what it took, over all threads.
+#[derive(Clone, Debug, Default)]
+pub struct Worked(Arc<[AtomicI64; 2]>);
+
+impl Worked {
+    /// Burns CPU on this thread, and adds up what it was.
+    pub fn burn(&self, cpu: Duration) {
+        let begun = thread_cpu();
+        burn(cpu);
+        let spent = i64::try_from((thread_cpu() - begun).as_nanos()).unwrap();
+        let [pieces, spent_ns] = &*self.0;
+        pieces.fetch_add(1, Ordering::Relaxed);
+        spent_ns.fetch_add(spent, Ordering::Relaxed);
+    }
+
+    /// Pieces of work, and their CPU in ns, so far.
+    pub fn so_far(&self) -> [i64; 2] {
+        [0, 1].map(|n| self.0[n].load(Ordering::Relaxed))
+    }
+
+    /// All of it was billed, and once: what these rows hold as `handler` is the work and, for each piece of it, at
+    /// most so much besides.
+    pub fn assert_billed(&self, what: &str, rows: &RowValue, besides: Duration) {
+        assert_billed(self.so_far(), what, rows, besides);
+    }
+
+    /// An operation's bill, which is all on this origin's.
+    pub fn assert_caused(&self, ledger: &Ledger, operation: &str, origin: &str, besides: Duration) {
+        let bill = ledger.operation(operation, "");
+        self.assert_billed(operation, &bill, besides);
+        let caused = ledger.select(RowKind::Operation, &[(1, operation), (6, origin)]);
+        assert_eq!(caused.cpu_ns(), bill.cpu_ns(), "{operation} of {origin}");
+    }
+}
+
+/// As [`Worked::assert_billed`], of so many pieces that took so long, in ns.
+pub fn assert_billed([pieces, spent_ns]: [i64; 2], what: &str, rows: &RowValue, besides: Duration) {
+    let billed_ns = rows.class_cpu_ns(Class::Handler).unwrap_or(0);
+    let each = (billed_ns - spent_ns) / pieces.max(1);
+    println!(
+        "{what}: {billed_ns} ns billed of {spent_ns} in {pieces} pieces, {each} ns besides each"
+    );
+    // The two clocks are not read at one instant.
+    assert!(
+        billed_ns >= spent_ns - spent_ns / 1_000,
+        "{what}: {billed_ns} of {spent_ns}"
+    );
+    let besides_ns = i64::try_from(besides.as_nanos()).unwrap();
+    assert!(
+        each <= besides_ns,
+        "{what}: {billed_ns} of {spent_ns}, {each} too much for each"
+    );
 }
 
 /// CPU time of this thread, from the kernel.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use http::uri::PathAndQuery;
@@ -23,6 +24,8 @@ use tonic::{Code, Request, Response, Status};
 use tower::Service;
 use weighbridge_agent::background;
 use weighbridge_agent::grpc::ProstCodec;
+
+use crate::support::Worked;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Line {
@@ -59,14 +62,19 @@ type Replies = Pin<Box<dyn Stream<Item = Result<Lines, Status>> + Send>>;
 
 /// One of the service's methods.
 #[derive(Clone)]
-struct Method(Arc<Notify>);
+struct Method(Arc<Notify>, Worked);
+
+/// What a unary call works.
+pub const WORK: Duration = Duration::from_micros(400);
 
 impl UnaryService<Lines> for Method {
     type Response = Lines;
     type Future = Reply<Lines>;
 
     fn call(&mut self, request: Request<Lines>) -> Reply<Lines> {
+        let worked = self.1.clone();
         Box::pin(async move {
+            worked.burn(WORK);
             let message = request.into_inner();
             match message.lines.first().map(|line| line.id) {
                 Some(id @ 1_000..) => Err(Status::new(Code::from(id as i32 - 1_000), "as asked")),
@@ -151,6 +159,8 @@ pub const HELD: u64 = 77_777;
 pub struct Shop {
     pub address: SocketAddr,
     pub go_on: Arc<Notify>,
+    /// Of unary calls.
+    pub worked: Worked,
 }
 
 impl NamedService for Shop {
@@ -167,7 +177,7 @@ impl Service<http::Request<Body>> for Shop {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let method = Method(self.go_on.clone());
+        let method = Method(self.go_on.clone(), self.worked.clone());
         let forward = Forward(self.address);
         Box::pin(async move {
             let mut grpc = Grpc::new(ProstCodec::<Lines, Lines>::default());

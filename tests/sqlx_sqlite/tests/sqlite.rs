@@ -37,6 +37,14 @@ fn counts(row: &RowValue) -> [Option<i64>; 3] {
     [column::STATEMENTS, column::ERRORS, column::ROWS].map(|column| row.get(column))
 }
 
+/// How many statements are counted; more in the long form.
+fn messages() -> i64 {
+    match std::env::var("WEIGHBRIDGE_EVIDENCE") {
+        Ok(_) => 100_000,
+        Err(_) => 2_000,
+    }
+}
+
 #[test]
 fn statements_are_weighed_with_entities_and_rows() {
     let ledger = Arc::new(Ledger::default());
@@ -70,6 +78,22 @@ fn statements_are_weighed_with_entities_and_rows() {
                 .await
                 .unwrap();
             assert_eq!(all.len(), 5);
+            // At length, each once.
+            let ddl = "CREATE TABLE sold (n INTEGER PRIMARY KEY)";
+            sqlx::query(ddl).execute(&db).await.unwrap();
+            for n in 0..messages() {
+                let insert = sqlx::query("INSERT INTO sold VALUES (?1)").bind(n);
+                insert.execute(&db).await.unwrap();
+                if n % 10 == 0 {
+                    let again = sqlx::query("INSERT INTO sold VALUES (?1)").bind(n);
+                    again.execute(&db).await.unwrap_err();
+                }
+            }
+            let sold: Vec<(i64,)> = sqlx::query_as("SELECT n FROM sold")
+                .fetch_all(&db)
+                .await
+                .unwrap();
+            assert_eq!(sold.len() as i64, messages());
             let twice = sqlx::query("INSERT INTO product VALUES ('S3CRET-1', 1)");
             let error = twice.execute(&db).await.unwrap_err();
             assert!(error.into_database_error().unwrap().is_unique_violation());
@@ -85,6 +109,15 @@ fn statements_are_weighed_with_entities_and_rows() {
     assert_eq!(
         counts(&ledger.entity("product", "read")),
         [Some(1), Some(0), Some(5)]
+    );
+    let n = messages();
+    assert_eq!(
+        counts(&ledger.entity("sold", "write")),
+        [Some(n), Some(n / 10), Some(n)]
+    );
+    assert_eq!(
+        counts(&ledger.entity("sold", "read")),
+        [Some(1), Some(0), Some(n)]
     );
     let told = format!("{:?}", ledger.0.lock().unwrap());
     assert!(told.contains("product") && !told.contains("S3CRET"));

@@ -60,6 +60,7 @@ impl<T: Cell> Paged<T> {
     }
 
     /// The cell of this number, if it is in use.
+    #[cfg(test)]
     pub(crate) fn get(&self, id: u32) -> Option<&T> {
         let (at, n) = place(id);
         let page = self.pages.get(at)?.as_ref()?;
@@ -67,6 +68,7 @@ impl<T: Cell> Paged<T> {
     }
 
     /// The cells in use, by ascending number.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let pages = (0u32..).zip(&self.pages);
         pages
