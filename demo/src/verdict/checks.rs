@@ -182,7 +182,7 @@ fn parts_of_messages(weighing: &Weighing) -> Line {
         "encode, decode, protocol, io and broker of each edge between services are known, each with its quality",
         format!("{} of {} edges", edges.len() - wrong.len(), edges.len()),
         wrong.join("; "),
-        wrong.is_empty(),
+        !edges.is_empty() && wrong.is_empty(),
     )
 }
 

@@ -169,7 +169,7 @@ fn processes(service: &ServiceFacts) -> Vec<ProcessConservation> {
 }
 
 /// Counts at both ends of each call. One synchronous call is compared with all its answering operations
-/// together; a broker's publications with each consuming service.
+/// together; a broker's publications with each consuming service, or each of its operations that has them all.
 fn edges(model: &Model) -> Vec<EdgeConservation> {
     let mut calls: BTreeMap<&SideRef, Vec<&crate::model::Edge>> = BTreeMap::new();
     for edge in &model.edges {
@@ -198,6 +198,20 @@ fn edges(model: &Model) -> Vec<EdgeConservation> {
             };
             groups.entry(group).or_default().push(edge);
         }
+        let groups = groups.into_iter().flat_map(|(consumer, edges)| {
+            let groups = super::ends::compared(model, edges);
+            let is_one = groups.len() == 1;
+            groups.into_iter().map(move |edges| {
+                let operation = edges
+                    .first()
+                    .map(|edge| &edge.joined.to.operation.operation);
+                let consumer = match operation {
+                    Some(operation) if !is_one => format!("{consumer} {operation}"),
+                    _ => consumer.clone(),
+                };
+                (consumer, edges)
+            })
+        });
         for (consumer, edges) in groups {
             let received = |column| -> Option<i64> {
                 edges

@@ -1,5 +1,7 @@
 //! Both ends of an edge: what they counted, and the time between them.
 
+use std::collections::BTreeMap;
+
 use weighbridge_wire::column;
 
 use super::figures::figure;
@@ -88,7 +90,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
 }
 
 /// The answering sides that share the caller's counts: of a synchronous call all operations that answer it, of a
-/// message those of one consuming service.
+/// message those of one consuming service, as [`compared`] has them.
 fn siblings<'a>(model: &'a Model, edge: &Edge) -> Vec<&'a EdgeSideFacts> {
     let same = |other: &&Edge| match &edge.joined.caller {
         None => other.id == edge.id,
@@ -97,12 +99,56 @@ fn siblings<'a>(model: &'a Model, edge: &Edge) -> Vec<&'a EdgeSideFacts> {
                 && (edge.is_sync() || other.joined.to.label == edge.joined.to.label)
         }
     };
-    model
-        .edges
-        .iter()
-        .filter(same)
+    let edges: Vec<&Edge> = model.edges.iter().filter(same).collect();
+    compared(model, edges)
+        .into_iter()
+        .filter(|group| group.iter().any(|other| other.id == edge.id))
+        .flatten()
         .filter_map(|other| model.side(other.joined.callee.as_ref()?))
         .collect()
+}
+
+/// Which edges of one caller's messages to one consuming service are compared with it together: all of them, unless
+/// they had more than was published. Then each operation has messages of its own (several queues or subscriptions
+/// of one service), and what only came again, dead letters, stands with the first, from which it takes nothing.
+pub(super) fn compared<'a>(model: &'a Model, edges: Vec<&'a Edge>) -> Vec<Vec<&'a Edge>> {
+    let published = edges
+        .first()
+        .and_then(|edge| model.side(edge.joined.caller.as_ref()?))
+        .and_then(|facts| facts.all.total(column::REQUEST_MESSAGES));
+    let first = |edge: &Edge| {
+        let side = edge
+            .joined
+            .callee
+            .as_ref()
+            .and_then(|side| model.side(side));
+        side.map_or(0, first_time)
+    };
+    let consumed = edges
+        .iter()
+        .map(|edge| first(edge))
+        .fold(0, i64::saturating_add);
+    let is_sync = edges.iter().any(|edge| edge.is_sync());
+    if is_sync || published.is_none_or(|published| consumed <= published) {
+        return vec![edges];
+    }
+    let (again, fresh): (Vec<_>, Vec<_>) = edges.into_iter().partition(|edge| first(edge) == 0);
+    let mut groups: BTreeMap<&str, Vec<&Edge>> = BTreeMap::new();
+    for edge in fresh {
+        let operation = &*edge.joined.to.operation.operation;
+        groups.entry(operation).or_default().push(edge);
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    if let Some(group) = groups.first_mut() {
+        group.extend(again);
+    }
+    groups
+}
+
+/// Messages that were delivered to a side for the first time.
+fn first_time(facts: &EdgeSideFacts) -> i64 {
+    let total = |column| facts.all.total(column).unwrap_or(0);
+    total(column::REQUEST_MESSAGES).saturating_sub(total(column::REDELIVERED))
 }
 
 /// Body bytes of messages that were delivered again; `None` where a side had such messages and does not tell theirs.

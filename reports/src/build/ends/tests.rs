@@ -166,6 +166,58 @@ fn bytes_balance_too_where_those_that_came_again_are_told() {
 }
 
 #[test]
+fn several_queues_of_one_service_are_compared_each_by_itself() {
+    // Two queues had all ten, one of them three twice; what was rejected came to a third one.
+    let ends = [
+        ("CONSUME a", 10, 0),
+        ("CONSUME b", 13, 3),
+        ("CONSUME dead", 2, 2),
+    ];
+    let document = |lost: i64| {
+        let mut windows = vec![("front", 0, end(side::CALLER, mode::ASYNC, 10, [9, 0], 0))];
+        for (operation, n, again) in ends {
+            let mut back = RowSet::new();
+            let n = n - if operation == "CONSUME b" { lost } else { 0 };
+            for (key, row) in end(side::CALLEE, mode::ASYNC, n, [0, 9], again).iter() {
+                let mut key = key.clone();
+                key.parts = (key.parts.iter().enumerate())
+                    .map(|(at, part)| match at {
+                        4 => operation.into(),
+                        _ => part.clone(),
+                    })
+                    .collect();
+                let row = row.clone().with(column::REDELIVERED_BYTES, again * 7);
+                back.add(key, &row);
+            }
+            windows.push(("back", 0, back));
+        }
+        document(windows)
+    };
+    let exact = document(0);
+    assert_eq!(exact.edges.len(), 3);
+    for edge in &exact.edges {
+        let ends = &edge.ends;
+        assert_eq!(ends.request_messages.value, Some(0.0), "{}", edge.id);
+        assert_eq!(ends.request_body_bytes.value, Some(0.0), "{}", edge.id);
+    }
+    assert!(exact.conservation.edges_exact);
+    assert_eq!(
+        exact.conservation.edges.len(),
+        4,
+        "messages and bytes of two"
+    );
+    let lost = document(1);
+    let shown = |document: &Document| -> Vec<f64> {
+        let edges = document.edges.iter();
+        edges
+            .map(|edge| edge.ends.request_messages.value.unwrap())
+            .collect()
+    };
+    assert_eq!(shown(&lost).iter().sum::<f64>(), 1.0, "{:?}", shown(&lost));
+    assert!(!lost.conservation.edges_exact);
+}
+
+#[test]
 fn shapes_stand_with_the_operation_and_tell_how_an_edge_ran() {
     let mut rows = end(side::CALLER, mode::SYNC, 9, [1_000, 0], 0);
     let operation = weighbridge_wire::OperationKey {
