@@ -136,11 +136,23 @@ impl Server {
         );
     }
 
-    /// Sends it a signal, such as one that makes it silent: `STOP`, until `CONT`.
+    /// Sends it a signal, such as one that makes it silent: `STOP`, until `CONT`. It is silent then: a thread of it
+    /// that waits for a processor would else go on for a while.
     pub fn signal(&self, signal: Signal) {
-        if let Some(child) = &*self.child.lock().unwrap() {
-            kill_process(Pid::from_child(child), signal).unwrap();
+        let child = self.child.lock().unwrap();
+        let Some(child) = &*child else { return };
+        kill_process(Pid::from_child(child), signal).unwrap();
+        if signal != Signal::STOP {
+            return;
         }
+        let attempts = START_PATIENCE.as_millis();
+        for _ in 0..attempts {
+            if is_stopped(child.id()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("the server does not stop");
     }
 
     /// Stops it now.
@@ -173,6 +185,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether no thread of a process runs any more.
+fn is_stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name, in brackets, may hold anything.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+        state.is_none_or(|state| state == Some('T'))
+    })
 }
 
 /// PostgreSQL with user `postgres` and no password.

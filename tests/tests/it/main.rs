@@ -8,6 +8,7 @@ mod full_disk;
 mod harness;
 mod operation;
 mod otlp_conformance;
+mod otlp_metrics;
 mod otlp_sdks;
 mod readme;
 mod secrets;

@@ -55,19 +55,37 @@ impl Wire {
     /// Everything that was sent, and what is packed in it.
     fn unpacked(&self) -> Vec<Vec<u8>> {
         let sent = self.sent.lock().unwrap();
-        let packed = sent.iter().flat_map(|bytes| {
-            let starts = bytes.windows(3).enumerate();
-            starts
-                .filter(|(_, window)| **window == [0x1f, 0x8b, 8])
-                .map(|(at, _)| {
-                    let mut text = Vec::new();
-                    // Up to its end, or to where it turns out to be nothing packed.
-                    let _ = flate2::read::GzDecoder::new(&bytes[at..]).read_to_end(&mut text);
-                    text
-                })
-        });
-        packed.chain(sent.iter().cloned()).collect()
+        sent.iter().flat_map(|bytes| unpacked(bytes)).collect()
     }
+}
+
+/// Bytes, and what is packed in them.
+fn unpacked(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let starts = bytes.windows(3).enumerate();
+    let packed = starts
+        .filter(|(_, window)| **window == [0x1f, 0x8b, 8])
+        .map(|(at, _)| {
+            let mut text = Vec::new();
+            // Up to its end, or to where it turns out to be nothing packed.
+            let _ = flate2::read::GzDecoder::new(&bytes[at..]).read_to_end(&mut text);
+            text
+        });
+    packed.chain([bytes.to_vec()]).collect()
+}
+
+/// What a service said, without what its own panics say: that is the program's, not the agent's.
+fn without_panics(stderr: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = stderr.lines();
+    while let Some(line) = lines.next() {
+        if line.contains("panicked at") {
+            lines.next();
+        } else {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
@@ -128,7 +146,13 @@ fn what_users_send_reaches_neither_disk_nor_report_and_forged_headers_move_no_co
         let _ = http::request(vault.address(), SECRET, &path, &headers, b"");
     }
     let vault = vault.end();
-    assert_eq!(vault.get("topics"), 6, "the broker had its messages");
+    assert_eq!(vault.get("topics"), 9, "the broker had its messages");
+    assert!(
+        vault.stderr.contains("panicked at"),
+        "and one broke its handler"
+    );
+    let said = without_panics(&vault.stderr);
+    assert!(!said.contains(SECRET), "{said}");
 
     // Each request began here, whatever its headers say, and so did all that followed from it.
     let range = collector.range();
@@ -148,7 +172,12 @@ fn what_users_send_reaches_neither_disk_nor_report_and_forged_headers_move_no_co
             .filter_map(|(_, row)| row.get(column::LOST))
             .sum()
     };
-    assert_eq!([lost("no code"), lost("wrong code")], [3, 3]);
+    // One by HTTP with each request, and one by MQTT.
+    assert_eq!([lost("no code"), lost("wrong code")], [3 + 3, 3]);
+    let forged = found.of_kind(RowKind::Operation).filter(|(key, row)| {
+        &*key.parts[1] == "CONSUME forged/+" && row.get(column::ENDED).is_some()
+    });
+    assert!(forged.count() > 0, "the forged messages were handled");
 
     let shown = format!("{range:?}");
     assert!(shown.contains(TEMPLATE) && !shown.contains(SECRET));
@@ -165,9 +194,14 @@ fn what_users_send_reaches_neither_disk_nor_report_and_forged_headers_move_no_co
         !sent.iter().any(|bytes| holds(bytes, SECRET)),
         "the agent sent it"
     );
+    let mut found = false;
     for (name, bytes) in files(dir.path()) {
-        assert!(!holds(&bytes, SECRET), "{name}");
+        for bytes in unpacked(&bytes) {
+            found |= holds(&bytes, TEMPLATE);
+            assert!(!holds(&bytes, SECRET), "{name}");
+        }
     }
+    assert!(found, "the disk cannot be read");
     let status = Command::new(weighbridge())
         .env("NO_COLOR", "1")
         .args(["report", "--format", "html,json,csv,md", "--from"])
