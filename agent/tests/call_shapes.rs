@@ -234,7 +234,7 @@ async fn shape(served: &Served, hold: &Hold, peer: &'static str, call: Call) {
     let expected = format!("{a}|{b};{c};{d}&");
     let shapes: Vec<_> = rows
         .of_kind(RowKind::CallShape)
-        .filter(|(key, _)| &*key.parts[0] == operation)
+        .filter(|(key, _)| *key.parts[0] == *operation)
         .collect();
     let signatures: Vec<&str> = shapes.iter().map(|(key, _)| &*key.parts[2]).collect();
     assert_eq!(signatures, [&*expected], "{peer}");
@@ -245,7 +245,7 @@ async fn shape(served: &Served, hold: &Hold, peer: &'static str, call: Call) {
     let covered_ns = figure(shape, column::WALL_NS) - figure(shape, column::OWN_NS);
     let steps = |column: u32, is_d: bool| -> i64 {
         rows.of_kind(RowKind::CallStep)
-            .filter(|(key, _)| &*key.parts[0] == operation && (*key.parts[4] == d) == is_d)
+            .filter(|(key, _)| *key.parts[0] == *operation && (*key.parts[4] == d) == is_d)
             .map(|(_, row)| figure(row, column))
             .sum()
     };
