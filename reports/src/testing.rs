@@ -475,6 +475,7 @@ impl System {
             .with(column::THREADS, 4)
             .with(column::CORES_MILLI, proc.cores_milli)
             .with(column::CLOCK_READINGS, 1_000)
+            .with(column::CPU_HOOKS_NS, 40_000)
             .with(column::OBSERVED_NS, i64::try_from(SECOND).unwrap());
         rows.add(key.row_key(Quality::Measured), &value);
     }

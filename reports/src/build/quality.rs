@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use weighbridge_wire::{OwnerKind, column};
+use weighbridge_wire::column;
 
 use super::conservation::unexplained;
 use super::figures::{plain, share};
+use super::services::AgentCpu;
 use crate::Options;
 use crate::document::{ClockNote, FigureUnit, Formula, QualityReport, QualityWord, UnknownKind};
 use crate::model::{Estimate, Model, as_f64, cpu_by_quality, message_classes, shares};
@@ -17,12 +18,7 @@ pub(crate) fn quality(model: &Model, options: &Options) -> QualityReport {
     };
     let process = add(&|s| model.column(&s.process, column::CPU_PROCESS_NS));
     let hidden = add(&|s| unexplained(model, s));
-    let agent = add(&|s| {
-        model.sum(
-            s.owners_cpu(|kind, _| kind == OwnerKind::Agent.as_str())
-                .as_ref(),
-        )
-    });
+    let agent = add(&|s| AgentCpu::of(model, s).whole());
     let lost: i64 = services
         .iter()
         .flat_map(|s| s.losses.values())

@@ -228,16 +228,41 @@ fn owners(model: &Model, service: &ServiceFacts, cpu: Option<&Estimate>) -> Vec<
     owners.into_iter().map(|(_, owner)| owner).collect()
 }
 
+/// What the agent costs a service: its own thread, and beside it what it does inside requests.
+pub(super) struct AgentCpu {
+    own: Option<Estimate>,
+    hooks: Option<Estimate>,
+}
+
+impl AgentCpu {
+    pub(super) fn of(model: &Model, service: &ServiceFacts) -> Self {
+        let owner = service.owners_cpu(|kind, _| kind == OwnerKind::Agent.as_str());
+        Self {
+            own: model
+                .sum(owner.as_ref())
+                .or_else(|| model.column(&service.process, column::CPU_AGENT_NS)),
+            hooks: model
+                .column(&service.process, column::CPU_HOOKS_NS)
+                .map(|hooks| hooks.of_quality(QualityWord::Estimated)),
+        }
+    }
+
+    /// Both together; unknown where one of them is.
+    pub(super) fn whole(&self) -> Option<Estimate> {
+        Some(self.own.as_ref()?.plus(self.hooks.as_ref()?))
+    }
+}
+
 fn agent(model: &Model, service: &ServiceFacts, cpu: Option<&Estimate>) -> AgentCost {
-    let owner = service.owners_cpu(|kind, _| kind == OwnerKind::Agent.as_str());
-    let own = model
-        .sum(owner.as_ref())
-        .or_else(|| model.column(&service.process, column::CPU_AGENT_NS));
+    let agent = AgentCpu::of(model, service);
+    let absent = "no process rows of an agent that tells it";
     AgentCost {
-        share: share(own.as_ref(), cpu),
-        cpu: figure(own.as_ref(), FigureUnit::Ns, "no owner row of the agent"),
+        share: share(agent.whole().as_ref(), cpu),
+        cpu: figure(agent.own.as_ref(), FigureUnit::Ns, "no owner row of the agent"),
+        hooks: figure(agent.hooks.as_ref(), FigureUnit::Ns, absent),
         clock_readings: count(&service.process, column::CLOCK_READINGS, FigureUnit::Count),
-        note: "The agent's own thread; its hooks run inside requests and are part of their CPU."
+        note: "The agent's own thread, and what it does inside requests, which is part of their CPU: crossings of \
+               accounts and work on bills. Not in it: wrapping bodies, reading headers, counting allocations."
             .to_owned(),
     }
 }

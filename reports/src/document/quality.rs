@@ -11,7 +11,7 @@ pub struct QualityReport {
     pub cpu_shares: Vec<QualityShare>,
     /// Share of CPU over all services in `unattributed` and `runtime or unwrapped`.
     pub unexplained_share: Figure,
-    /// Share of CPU over all services that the agents used themselves, hooks not included.
+    /// Share of CPU over all services that the agents used themselves, on their own threads and inside requests.
     pub agent_share: Figure,
     /// How CPU time was read, by service.
     pub clocks: Vec<ClockNote>,

@@ -124,9 +124,11 @@ pub struct OwnerReport {
 /// What the agent itself costs in a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentCost {
-    /// CPU of the agent's own thread over the range, ns; the hooks inside requests are not in it.
+    /// CPU of the agent's own thread over the range, ns.
     pub cpu: Figure,
-    /// Share of the process CPU.
+    /// CPU of what it does inside requests over the range, ns, estimated; part of their CPU.
+    pub hooks: Figure,
+    /// Share of both in the process CPU.
     pub share: Figure,
     /// Clock readings taken in the range.
     pub clock_readings: Figure,

@@ -187,7 +187,8 @@ pub(crate) fn service(
         owners,
         agent: AgentCost {
             cpu: measured(agent_ms * 1e6, UNIT),
-            share: measured(agent_ms * 1e6 / process_ns, FigureUnit::Ratio),
+            hooks: estimated(agent_ms * 2e6, UNIT),
+            share: estimated(agent_ms * 3e6 / process_ns, FigureUnit::Ratio),
             clock_readings: measured(1_204_311.0, FigureUnit::Count),
             note: "The hooks inside requests are part of the accounts they run in.".to_owned(),
         },

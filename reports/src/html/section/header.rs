@@ -98,7 +98,9 @@ fn tiles(document: &Document) -> Vec<Tile> {
             label: "Agent’s own cost",
             value: known(&document.quality.agent_share),
             note: match document.quality.agent_share.value {
-                Some(_) => "of the CPU time went to the agent’s own thread".to_owned(),
+                Some(_) => {
+                    "of the CPU time: its own thread, and what it does inside requests".to_owned()
+                }
                 None => why(&document.quality.agent_share),
             },
         },
