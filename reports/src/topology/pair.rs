@@ -84,6 +84,7 @@ fn edges_between<N: Clone>(inputs: &Inputs<N>, edges: &EdgesOf, services: [usize
                     (edge.from, edge.to) = (from, to);
                     edge.parts = Vec::new();
                     edge.broker = None;
+                    edge.shares_with = Vec::new();
                     edge
                 })
             })
@@ -124,11 +125,25 @@ fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
         End::Service(service) => here(service).map_or(End::Outside, End::Service),
         End::Outside => End::Outside,
     };
-    for at in edges.of(services) {
-        let mut edge = inputs.edges[at].clone();
+    // Who gets the same publications comes along: what one of them pays hangs on the others.
+    let mut kept = edges.of(services);
+    let others: Vec<usize> = kept
+        .iter()
+        .flat_map(|at| inputs.edges[*at].shares_with.clone())
+        .collect();
+    kept.extend(others);
+    kept.sort_unstable();
+    kept.dedup();
+    for at in &kept {
+        let mut edge = inputs.edges[*at].clone();
         (edge.from, edge.to) = (place(edge.from), place(edge.to));
         edge.broker = edge.broker.and_then(here);
         edge.parts = Vec::new();
+        edge.shares_with = edge
+            .shares_with
+            .iter()
+            .filter_map(|other| kept.binary_search(other).ok())
+            .collect();
         part.edges.push(edge);
     }
     part.services = services
@@ -209,4 +224,78 @@ fn terms(inputs: &Inputs) -> [f64; 7] {
         by_calls,
         by_calls + base,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::testing::System;
+
+    /// Services that get what another one publishes, behind many edges that are none of theirs.
+    fn system() -> System {
+        let mut s = System::new(40);
+        for (service, target) in [("a1", "x1"), ("a2", "x2"), ("a3", "x3"), ("a4", "x4")] {
+            s.root(service, "GET /a", 20, [200_000; 6]);
+            let to = (target, "GET /x");
+            s.http((service, "GET /a"), to, 20, 2, 80_000, 50_000);
+        }
+        s.root("shop", "PUT /p", 30, [400_000, 0, 0, 0, 0, 0]);
+        for to in ["mail", "books", "zoo"] {
+            let (from, to) = (("shop", "PUT /p"), (to, "CONSUME p"));
+            let call = s.message(from, to, 30, "p", 80_000, 60_000);
+            call.publishes = to.0 == "mail";
+        }
+        let (from, to) = (("mail", "CONSUME p"), ("zoo", "GET /y"));
+        s.http(from, to, 30, 2, 80_000, 50_000);
+        let (driver, runtime) = (
+            weighbridge_wire::OwnerKind::Driver,
+            weighbridge_wire::OwnerKind::Runtime,
+        );
+        s.owner("broker", driver, "mqtt broker", 6_000_000);
+        s.owner("shop", runtime, "scheduler", 900_000);
+        s
+    }
+
+    fn cores(figures: &Figures, name: &str) -> f64 {
+        let mut all = figures.deployables.iter();
+        all.find(|d| d.name == name).unwrap().cores
+    }
+
+    #[test]
+    fn a_part_of_a_system_costs_what_it_costs_in_the_whole() {
+        let options = Options::default();
+        let weighed = Weighed::read(&system().range(), &options);
+        let (inputs, today) = (weighed.inputs(), weighed.as_it_is());
+        let edges = EdgesOf::new(inputs);
+        let (seen, planned) = (Load::seen(&options), Load::planned(&options, 5.0));
+        let at = |name: &str| inputs.services.iter().position(|s| s.label == name);
+        for (one, other) in [
+            ("mail", "zoo"),
+            ("shop", "mail"),
+            ("zoo", "books"),
+            ("shop", "broker"),
+        ] {
+            let pair = [at(one).unwrap(), at(other).unwrap()];
+            let (apart, together) = apart_and_together(inputs, &edges, pair, &planned).unwrap();
+            let merge = Change::Merge {
+                services: vec![one.to_owned(), other.to_owned()],
+                name: Some("both".to_owned()),
+            };
+            let merged = merge.apply(inputs, &today).unwrap();
+            let whole = evaluate(inputs, &today, &planned);
+            for (part, name) in apart.deployables.iter().zip([one, other]) {
+                let want = cores(&whole, name);
+                assert!((part.cores / want - 1.0).abs() < 1e-9, "{one} and {other}");
+            }
+            let want = cores(&evaluate(inputs, &merged, &planned), "both");
+            let got = together.deployables[0].cores;
+            assert!((got / want - 1.0).abs() < 1e-9, "{one} and {other}");
+            // And the terms of a pair add up to the same.
+            let want =
+                evaluate(inputs, &today, &seen).cores - evaluate(inputs, &merged, &seen).cores;
+            let saved = weighed.together(&edges, pair).unwrap().saved.point;
+            assert!((want - saved).abs() < 1e-12, "{one} and {other}: {saved}");
+        }
+    }
 }
