@@ -157,8 +157,8 @@ pub(crate) struct ReportArgs {
     /// Formats, separated by commas. Without --out: one format, on standard output
     #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
     pub(crate) format: Vec<Format>,
-    /// Hash every name of a service, operation, peer, entity and host
-    #[arg(long)]
+    /// Hash every name of a service, operation, peer, entity and host. Files that hold names cannot be given with it
+    #[arg(long, conflicts_with_all = ["baseline", "after", "ignore", "constraints"])]
     pub(crate) redact: bool,
     /// An earlier report.json whose advice was followed: its predictions are scored by this range
     #[arg(long, value_name = "EARLIER.json")]

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(help_or_error) => {
             // Help goes to standard output with 0, errors to standard error with 2.
-            let _ = help_or_error.print();
+            output::usage(&help_or_error);
             return u8::try_from(help_or_error.exit_code())
                 .map_or(ExitCode::FAILURE, ExitCode::from);
         }

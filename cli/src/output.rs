@@ -37,19 +37,32 @@ pub(crate) fn error(text: &str) {
     }
 }
 
+/// What the reader of arguments says: help to standard output, errors to standard error. An error quotes what was
+/// given, which may be a name from outside.
+pub(crate) fn usage(said: &clap::Error) {
+    let text = said.render().to_string();
+    let shown = visible(&text);
+    if shown == text {
+        let _ = said.print();
+    } else {
+        eprint!("{shown}");
+    }
+}
+
 /// True when standard error may be coloured: a terminal, and `NO_COLOR` is not set.
 pub(crate) fn colored() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The text with what could steer a terminal made visible: control characters, and characters that
-/// change the direction of writing. Line breaks and tabulators stay.
+/// The text with what could steer a terminal or hide text made visible: control characters, and characters that
+/// change the direction of writing or have no width. Line breaks and tabulators stay.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         let steers = (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
         if steers {
             shown.extend(c.escape_default());
         } else {
@@ -70,6 +83,10 @@ mod tests {
             "GET /a\\u{1b}[2J\\r\\u{7}"
         );
         assert_eq!(visible("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(
+            visible("a\u{200b}\u{9b}2J\u{e0041}"),
+            "a\\u{200b}\\u{9b}2J\\u{e0041}"
+        );
         assert_eq!(visible("line\n\tnext Größe 漢"), "line\n\tnext Größe 漢");
     }
 }

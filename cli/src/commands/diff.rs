@@ -20,11 +20,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Exit, Stop> {
     let budget = args.fail_over.map(|percent| Budget { percent });
     let (base, head) = (read(&args.base)?, read(&args.head)?);
     let change = compare(&base, &head);
-    let json = || {
-        serde_json::to_string_pretty(&change)
-            .map(|json| json + "\n")
-            .context("the change cannot be written as JSON")
-    };
+    let json = || formats::change_json(&change).context("the change cannot be written as JSON");
     match &args.out {
         Some(out) => super::report::write(
             &[

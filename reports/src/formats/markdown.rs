@@ -22,9 +22,9 @@ fn write(out: &mut String, d: &Document) -> std::fmt::Result {
     writeln!(out, "# Weighbridge report\n")?;
     writeln!(
         out,
-        "{} to {}, {} windows, {} services.\n",
-        w.start,
-        w.end,
+        "From {} to {}, {} windows, {} services.\n",
+        escape(&w.start),
+        escape(&w.end),
         w.windows,
         d.services.len()
     )?;
@@ -51,6 +51,7 @@ fn write(out: &mut String, d: &Document) -> std::fmt::Result {
             recommendation(out, r)?;
         }
     }
+    left(out, d)?;
     if let Some(after) = &d.after {
         after_the_change(out, after)?;
     }
@@ -60,6 +61,33 @@ fn write(out: &mut String, d: &Document) -> std::fmt::Result {
     capacity(out, d)?;
     obstacles(out, d)?;
     conservation(out, d)
+}
+
+/// What an ignore file took from the list: how many, and why.
+fn left(out: &mut String, d: &Document) -> std::fmt::Result {
+    if d.suppressed.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Left on purpose, by an ignore file: {}.\n",
+        d.suppressed.len()
+    )?;
+    for s in &d.suppressed {
+        let until = if s.until.is_empty() {
+            String::new()
+        } else {
+            format!(" until {}", escape(&s.until))
+        };
+        writeln!(
+            out,
+            "- {} ({}): {}{until}",
+            escape(&s.title),
+            s.verdict.as_str(),
+            escape(&s.reason)
+        )?;
+    }
+    writeln!(out)
 }
 
 fn recommendation(out: &mut String, r: &Recommendation) -> std::fmt::Result {
@@ -126,8 +154,8 @@ fn after_the_change(out: &mut String, after: &AfterReport) -> std::fmt::Result {
     writeln!(
         out,
         "Advice of {} to {}, at {} times its load.\n",
-        after.earlier_start,
-        after.earlier_end,
+        escape(&after.earlier_start),
+        escape(&after.earlier_end),
         after
             .load_factor
             .map_or_else(|| "an unknown multiple of".to_owned(), say::number)
@@ -245,7 +273,7 @@ fn topologies(out: &mut String, d: &Document) -> std::fmt::Result {
     };
     writeln!(out, "## Other cuts of the system\n")?;
     if let Some(why) = &found.infeasible {
-        return writeln!(out, "{}\n", escape(why));
+        return writeln!(out, "None is possible: {}\n", escape(why));
     }
     writeln!(
         out,

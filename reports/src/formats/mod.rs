@@ -7,6 +7,6 @@ mod markdown;
 
 pub use change::change_markdown;
 pub use csv::{CsvTable, csv};
-pub use json::{JSON_SCHEMA, json};
+pub use json::{JSON_SCHEMA, change_json, json};
 pub use markdown::markdown;
 pub(crate) use markdown::{escape, prediction_row};

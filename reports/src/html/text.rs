@@ -99,6 +99,21 @@ pub fn embed_json(json: &str) -> String {
     out
 }
 
+/// The same JSON with what a terminal or a reader could be misled by written as an escape: control characters that JSON
+/// lets stand (DEL and those above it), directional and invisible ones. Line breaks between tokens stay.
+#[must_use]
+pub fn plain_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_deceptive(c) {
+            push_escape(&mut out, c);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn push_escape(out: &mut String, c: char) {
     let mut units = [0_u16; 2];
     for unit in c.encode_utf16(&mut units) {
