@@ -1,5 +1,6 @@
 //! The path of a delta: bounded inflate and decode → commit → acknowledge → fold → written windows.
 
+mod ageing;
 mod inflate;
 mod otlp;
 mod refusal;
@@ -150,6 +151,10 @@ enum Job {
     Otlp(Box<otlp::OtlpAppend>),
     /// Write folded windows now.
     Fold(oneshot::Sender<Result<(), String>>),
+    /// Epochs whose last window ended before this instant are forgotten.
+    Forgotten(u64),
+    /// The store failed on another thread.
+    Broke(StoreError),
     /// Put a snapshot in the place of everything.
     Restore(PathBuf, oneshot::Sender<Result<(), StoreError>>),
 }
@@ -159,6 +164,13 @@ pub struct Engine {
     shared: Arc<Shared>,
     jobs: Mutex<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    ageing: Mutex<Option<Ageing>>,
+}
+
+/// The thread that adds minutes up and removes what is old; it ends when `_stop` is dropped.
+struct Ageing {
+    _stop: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -186,11 +198,22 @@ impl Engine {
         let writer = std::thread::Builder::new()
             .name(crate::STORE_THREAD.into())
             .spawn(move || writer::run(&for_writer, &queue))
-            .map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))?;
+            .map_err(no_thread)?;
+        let (stop, stopped) = sync_channel(0);
+        let (for_ageing, to_writer) = (shared.clone(), jobs.clone());
+        let thread = std::thread::Builder::new()
+            // The kernel keeps so much of a name that the agent takes it for the writer's, and books it there.
+            .name(format!("{}-ageing", crate::STORE_THREAD))
+            .spawn(move || ageing::run(&for_ageing, &to_writer, &stopped))
+            .map_err(no_thread)?;
         Ok(Self {
             shared,
             jobs: Mutex::new(Some(jobs)),
             writer: Mutex::new(Some(writer)),
+            ageing: Mutex::new(Some(Ageing {
+                _stop: stop,
+                thread,
+            })),
         })
     }
 
@@ -209,6 +232,7 @@ impl Engine {
             shared,
             jobs: Mutex::new(None),
             writer: Mutex::new(None),
+            ageing: Mutex::new(None),
         })
     }
 
@@ -396,6 +420,21 @@ impl Engine {
 
     /// Takes in nothing more, commits and folds what waits, and stops the writer. Blocks.
     pub fn stop(&self) {
+        let ageing = self
+            .ageing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Ageing {
+            _stop: stop,
+            thread,
+        }) = ageing
+        {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that adds minutes up had panicked");
+            }
+        }
         drop(
             self.jobs
                 .lock()
@@ -477,6 +516,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn no_thread(error: std::io::Error) -> StoreError {
+    StoreError::Failed(format!("cannot start a thread: {error}"))
 }
 
 fn decode(inflated: &Bytes) -> Result<Delta, Refusal> {

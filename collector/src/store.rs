@@ -107,6 +107,10 @@ pub struct FoldBatch {
     pub half_runs_gone: Vec<u64>,
     /// What waits to be joined now, in place of what waited before.
     pub parked: Option<Vec<u8>>,
+    /// Runs of what waits beyond that.
+    pub spilled: Vec<(u64, Vec<u8>)>,
+    /// Such runs that are no longer needed.
+    pub spilled_gone: Vec<u64>,
 }
 
 /// Halves of calls, sorted by key.
@@ -145,6 +149,8 @@ impl FoldBatch {
             && self.half_run.is_none()
             && self.half_runs_gone.is_empty()
             && self.parked.is_none()
+            && self.spilled.is_empty()
+            && self.spilled_gone.is_empty()
     }
 }
 
@@ -162,8 +168,9 @@ pub struct Aged {
 /// Folded windows in the order (window, service), as they stood when the scan began.
 pub type Scan = Box<dyn Iterator<Item = Result<FoldedWindow, StoreError>> + Send>;
 
-/// A home for ledgers. Every method that changes something is one transaction: all of it or nothing, and
-/// on disk (where there is one) when it returns. There is one writer; readers may come at any time.
+/// A home for ledgers. Every method that changes something is made of transactions, one but for [`age`](Self::age): all
+/// of it or nothing, and on disk (where there is one) when it returns. There is one writer; readers may come at any
+/// time, and [`age`](Self::age) from one other thread.
 pub trait Store: Send + Sync + 'static {
     /// Commits blobs. An id that is known, as a blob or as folded, or that stands earlier in `blobs`, is a
     /// [duplicate](Appended::Duplicate).
@@ -218,6 +225,18 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be read.
     fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError>;
 
+    /// The names of all runs of what waits beyond that, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn spilled_runs(&self) -> Result<Vec<u64>, StoreError>;
+
+    /// One of these runs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn spilled(&self, run: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Visits the states of all epochs. `visit` must not call back into the store.
     ///
     /// # Errors
@@ -225,7 +244,8 @@ pub trait Store: Send + Sync + 'static {
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError>;
 
     /// Moves the tiers towards where they should stand, a piece at a time: adds up minutes that are over, removes
-    /// what its tier keeps no longer, and the states of epochs whose last window ended before an instant.
+    /// what its tier keeps no longer, and the states of epochs whose last window ended before an instant. The writer
+    /// waits for one short transaction of it at most.
     ///
     /// # Errors
     /// As for [`append`](Self::append).

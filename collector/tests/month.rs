@@ -7,13 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use weighbridge_collector::store::{FoldBatch, Keep, Marks, RedbStore, Store as _};
+use weighbridge_collector::store::{
+    Blob, DeltaId, Encoding, EpochId, FoldBatch, Keep, Marks, RedbStore, Store as _,
+};
 use weighbridge_collector::{Clock, Engine, Limits, Metrics};
 use weighbridge_wire::{
-    DistributionKey, EdgeKey, EdgeSizeKey, OperationKey, OwnerKey, ProcessKey, Quality, RowKind,
-    RowSet, RowValue, ServiceId, Window, column,
+    DistributionKey, EdgeKey, EdgeSizeKey, Epoch, OperationKey, OwnerKey, ProcessKey, Quality,
+    RowKind, RowSet, RowValue, ServiceId, Window, column,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -188,6 +191,49 @@ fn rows(service: u64, services: u64, seconds: u64, random: &mut Random) -> RowSe
     rows
 }
 
+/// How long something takes, how many commits of one request after the other there were meanwhile, and how long the
+/// longest took: what an acknowledgement waits for.
+fn commits_while(store: &RedbStore, work: impl FnOnce()) -> (Duration, usize, Duration) {
+    let is_done = AtomicBool::new(false);
+    let epoch = EpochId {
+        tenant: "".into(),
+        epoch: Epoch([7; 16]),
+    };
+    let (took, commits) = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| {
+            let mut commits: Vec<(DeltaId, Duration)> = Vec::new();
+            while !is_done.load(Ordering::Relaxed) {
+                let id = DeltaId {
+                    epoch: epoch.clone(),
+                    seq: commits.len() as u64,
+                };
+                let blob = Blob {
+                    id: id.clone(),
+                    encoding: Encoding::Identity,
+                    body: vec![1; 4_096].into(),
+                };
+                let begin = Instant::now();
+                store.append(&[blob]).unwrap();
+                commits.push((id, begin.elapsed()));
+            }
+            commits
+        });
+        let begin = Instant::now();
+        work();
+        let took = begin.elapsed();
+        is_done.store(true, Ordering::Relaxed);
+        (took, committing.join().unwrap())
+    });
+    let longest = commits.iter().map(|(_, took)| *took).max();
+    let count = commits.len();
+    let batch = FoldBatch {
+        derived: commits.into_iter().map(|(id, _)| id).collect(),
+        ..FoldBatch::default()
+    };
+    store.fold(&batch).unwrap();
+    (took, count, longest.unwrap_or_default())
+}
+
 #[test]
 fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
     let whole = std::env::var("WEIGHBRIDGE_TEST_MONTH").is_ok();
@@ -252,11 +298,9 @@ fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
     for n in 0..6 {
         fold(summed_unix_ns + n * 10 * SECOND_NS, 10);
     }
-    let begin = Instant::now();
-    store
-        .age(Marks::due(now_unix_ns + minute_ns, keep), 0)
-        .unwrap();
-    let minute = begin.elapsed();
+    let later = Marks::due(now_unix_ns + minute_ns, keep);
+    let (minute, commits, longest) =
+        commits_while(&store, || while store.age(later, 0).unwrap().more {});
     let window_bytes = store.window_bytes();
     let engine = Engine::read_only(
         Arc::new(store),
@@ -296,7 +340,8 @@ fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
         "{services} services, {} edges, {DAYS} days: {windows} windows each, filled in {filled:.0?}; file {:.0} MiB, \
-         windows {:.0} MiB; rollup of {read} windows in {took:.2?}; one minute added up in {minute:.0?}",
+         windows {:.0} MiB; rollup of {read} windows in {took:.2?}; one minute added up in {minute:.0?}, while {commits} commits \
+         took {longest:.1?} at most",
         services * EDGES_PER_SERVICE,
         mib(file_bytes),
         mib(window_bytes),

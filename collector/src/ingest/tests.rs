@@ -5,6 +5,7 @@ mod full_disk;
 mod one_graph;
 mod retention;
 mod snapshot;
+mod summing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -159,6 +160,12 @@ impl Store for Mortal {
     }
     fn half_chunks(&self, run: u64) -> Result<Vec<Vec<u8>>, StoreError> {
         self.alive()?.half_chunks(run)
+    }
+    fn spilled_runs(&self) -> Result<Vec<u64>, StoreError> {
+        self.alive()?.spilled_runs()
+    }
+    fn spilled(&self, run: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.alive()?.spilled(run)
     }
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
         self.alive()?.epochs(visit)

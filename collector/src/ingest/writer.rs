@@ -1,4 +1,4 @@
-//! The one thread that changes the store.
+//! The thread that changes the store; only [`ageing`](super::ageing) does beside it.
 //!
 //! It commits all deltas that wait in one transaction (group commit), folds them in memory, acknowledges
 //! them, and every few seconds writes the folded windows and deletes the blobs in one more. When the store
@@ -19,9 +19,7 @@ use weighbridge_wire::{Delta, pb};
 use super::otlp::OtlpAppend;
 use super::{Append, Job, Refusal, Shared};
 use crate::clock::monotonic;
-use crate::store::{
-    Appended, Blob, Encoding, EpochId, EpochState, FoldBatch, Marks, Note, StoreError,
-};
+use crate::store::{Appended, Blob, Encoding, EpochId, EpochState, FoldBatch, Note, StoreError};
 
 /// Most deltas in one commit.
 const COMMIT_DELTAS_MAX: usize = 512;
@@ -31,12 +29,8 @@ const COMMIT_BYTES_MAX: usize = 16 << 20;
 const PENDING_ROWS_MAX: usize = 100_000;
 /// How often a failed store is opened again.
 const RECOVER_EVERY: Duration = Duration::from_secs(2);
-/// How often minutes are added up and old windows looked for.
-const AGE_EVERY: Duration = Duration::from_secs(10);
 /// How often some more of the runs on disk are searched, while there are any left.
 const SEARCH_EVERY: Duration = Duration::from_millis(100);
-/// Most times that ages are halved because there is too much.
-const HALVINGS_MAX: u32 = 12;
 
 /// Reads every blob that is not folded and folds it.
 pub(super) fn recover(shared: &Shared) -> Result<(), StoreError> {
@@ -111,9 +105,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
     let mut writer = Writer {
         shared,
         next_fold: monotonic() + shared.limits.fold_every,
-        next_age: monotonic(),
         next_search: None,
-        halvings: 0,
         next_recover: None,
         known: BTreeMap::new(),
         otlp_ids: otlp::Ids::new(),
@@ -138,11 +130,8 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
 struct Writer<'a> {
     shared: &'a Shared,
     next_fold: Duration,
-    next_age: Duration,
     /// Set while halves are looked for on disk.
     next_search: Option<Duration>,
-    /// How often the ages of the tiers are halved, because there is more than may be kept.
-    halvings: u32,
     /// Set while the store does not work.
     next_recover: Option<Duration>,
     /// What is committed of each epoch, for the bounds on epochs and gaps. The store itself decides what
@@ -184,6 +173,7 @@ impl Writer<'_> {
         let mut requests: Vec<OtlpAppend> = Vec::new();
         let mut folds = Vec::new();
         let mut restore = None;
+        let mut broken = None;
         let mut bytes = 0;
         let mut next = Some(job);
         while let Some(job) = next.take() {
@@ -198,6 +188,10 @@ impl Writer<'_> {
                     requests.push(*request);
                 }
                 Job::Fold(reply) => folds.push(reply),
+                Job::Forgotten(before_unix_ns) => self
+                    .known
+                    .retain(|_, state| state.last_end_unix_ns() >= before_unix_ns),
+                Job::Broke(error) => broken = Some(error),
                 Job::Restore(path, reply) => restore = Some((path, reply)),
             }
             // What comes after a restore counts after it.
@@ -209,6 +203,11 @@ impl Writer<'_> {
             }
         }
         self.append(appends, requests);
+        if let Some(error) = broken
+            && self.next_recover.is_none()
+        {
+            self.broke(&error);
+        }
         for reply in folds {
             let outcome = self.fold().map_err(|error| error.to_string());
             // The one who asked may have gone.
@@ -418,10 +417,6 @@ impl Writer<'_> {
         if self.next_search.is_some_and(|due| now >= due) {
             self.search();
         }
-        if now >= self.next_age && self.next_recover.is_none() {
-            self.next_age = now + AGE_EVERY;
-            self.age();
-        }
     }
 
     fn recover(&mut self) {
@@ -436,41 +431,6 @@ impl Writer<'_> {
                 tracing::warn!(%error, "the store still fails");
                 self.next_recover = Some(monotonic() + RECOVER_EVERY);
             }
-        }
-    }
-
-    fn age(&mut self) {
-        let now_unix_ns = self.shared.clock.now_unix_ns();
-        let limits = &self.shared.limits;
-        // What is refused as too old cannot be folded twice, so its epoch may be forgotten.
-        let lateness_ns = u64::try_from(limits.lateness.as_nanos()).unwrap_or(u64::MAX);
-        let epochs_before = now_unix_ns.saturating_sub(lateness_ns);
-        let due = Marks::due(now_unix_ns, limits.keep(self.halvings));
-        match self.shared.store.age(due, epochs_before) {
-            Ok(aged) => {
-                let bytes = self.shared.store.window_bytes();
-                self.shared.metrics.aged(aged.windows, bytes);
-                if aged.more {
-                    // In pieces, so that ingest does not wait long.
-                    self.next_age = Duration::ZERO;
-                } else if bytes > limits.retention_bytes && self.halvings < HALVINGS_MAX {
-                    self.halvings += 1;
-                    self.next_age = Duration::ZERO;
-                    tracing::warn!(
-                        bytes,
-                        limit = limits.retention_bytes,
-                        halvings = self.halvings,
-                        "more than `retention_size`: every tier is kept half as long"
-                    );
-                } else if bytes < limits.retention_bytes / 4 {
-                    self.halvings = self.halvings.saturating_sub(1);
-                }
-                if aged.epochs > 0 {
-                    self.known
-                        .retain(|_, state| state.last_end_unix_ns() >= epochs_before);
-                }
-            }
-            Err(error) => self.broke(&error),
         }
     }
 }

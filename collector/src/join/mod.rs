@@ -7,12 +7,13 @@
 //!
 //! Offers (every span, 33 bytes) are in memory for three generations and on disk, in runs sorted by key, from a moment
 //! after they came until [`JOIN_WITHIN`]. What waits is in memory and written with every fold, in the transaction
-//! that writes its rows, so that a restart neither forgets nor repeats a join.
+//! that writes its rows, so that a restart neither forgets nor repeats a join; what is too much for memory waits on disk.
 
 mod halves;
 mod parked;
 mod runs;
 mod search;
+mod spilled;
 #[cfg(test)]
 mod tests;
 
@@ -118,7 +119,7 @@ pub(crate) struct Counts {
     pub(crate) joined: u64,
     /// Halves that waited as long as they may.
     pub(crate) unjoined: u64,
-    /// Halves that had to go because too many waited.
+    /// Halves that had to go because too many waited on disk.
     pub(crate) given_up: u64,
     /// Ends of calls that contradict each other's clocks.
     pub(crate) skewed: u64,
@@ -166,6 +167,7 @@ pub(crate) struct Joiner {
     generations: [FxHashMap<u64, Known>; GENERATIONS],
     young_since: Duration,
     parked: Parked,
+    spilled: spilled::Spilled,
     /// Came since the last run was written; sorted and written as the next.
     fresh: Vec<Offer>,
     bodies: FxHashSet<u64>,
@@ -186,6 +188,7 @@ impl Joiner {
             generations: Default::default(),
             young_since: Duration::ZERO,
             parked: Parked::default(),
+            spilled: spilled::Spilled::default(),
             fresh: Vec::new(),
             bodies: FxHashSet::default(),
             bodies_in_order: VecDeque::new(),
@@ -290,6 +293,26 @@ impl Joiner {
         self.changed |= !derived.offers.is_empty();
     }
 
+    /// What waits, with our indices of its names.
+    fn wants_of(&mut self, halves: &Derived) -> Vec<Want> {
+        let (parties, targets) = self.names_of(halves);
+        let at = |names: &[u32], index: u32| names.get(index as usize).copied().unwrap_or(NONE);
+        let ours = |want: &Want| Want {
+            subject: at(
+                if want.is_request() {
+                    &parties
+                } else {
+                    &targets
+                },
+                want.subject,
+            ),
+            op: at(&parties, want.op),
+            call: at(&targets, want.call),
+            ..*want
+        };
+        halves.wants.iter().map(ours).collect()
+    }
+
     /// Indices of a request's names in ours.
     fn names_of(&mut self, derived: &Derived) -> (Vec<u32>, Vec<u32>) {
         let parties = derived
@@ -343,7 +366,7 @@ impl Joiner {
     ) {
         for _ in 0..STEPS_MAX {
             let Some(known) = self.find(want.key) else {
-                self.counts.given_up += self.parked.park(want, now);
+                self.parked.park(want, now);
                 self.changed = true;
                 return;
             };
@@ -586,8 +609,8 @@ impl Joiner {
         !self.bodies_in_order.is_empty()
     }
 
-    /// Halves that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.parked.len()
+    /// Halves that wait, in memory and on disk.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.parked.len() as u64 + self.spilled.len()
     }
 }

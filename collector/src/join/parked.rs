@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::Want;
 
-/// Most halves that wait; the ones that waited longest go first.
-pub(super) const WAITING_MAX: usize = 262_144;
+/// Halves that wait in memory beyond which the ones that waited longest go to disk.
+pub(super) const WAITING_MAX: usize = if cfg!(test) { 4_096 } else { 262_144 };
 
 const NOBODY: u32 = u32::MAX;
 
@@ -27,8 +27,6 @@ pub(super) struct Parked {
     slots: Vec<Slot>,
     free: Vec<u32>,
     heads: FxHashMap<u64, u32>,
-    /// Where the search for the one to give up goes on.
-    hand: usize,
 }
 
 impl Parked {
@@ -36,12 +34,8 @@ impl Parked {
         self.slots.len() - self.free.len()
     }
 
-    /// Parks a half. Returns how many others had to go.
-    pub(super) fn park(&mut self, want: Want, now: Duration) -> u64 {
-        let mut given_up = 0;
-        if self.len() >= WAITING_MAX {
-            given_up = self.give_one_up();
-        }
+    /// Parks a half.
+    pub(super) fn park(&mut self, want: Want, now: Duration) {
         let head = self.heads.get(&want.key).copied().unwrap_or(NOBODY);
         let slot = Slot {
             want,
@@ -66,19 +60,26 @@ impl Parked {
             *place = slot;
             self.heads.insert(key, at);
         }
-        given_up
     }
 
-    /// Slots fill in the order in which halves come, so the hand passes the older ones first.
-    fn give_one_up(&mut self) -> u64 {
-        let at = self.hand % self.slots.len().max(1);
-        self.hand = at + 1;
-        let Some(key) = self.slots.get(at).map(|slot| slot.want.key) else {
-            return 0;
-        };
-        let mut gone = Vec::new();
-        self.take(key, &mut gone);
-        gone.len() as u64
+    /// Takes out about so many, and since when they wait: first those that were looked for on disk, the ones that
+    /// waited longest before the others.
+    pub(super) fn spill(&mut self, about: usize) -> Vec<(Want, u32)> {
+        let mut order: Vec<(bool, u32, u64)> = self
+            .slots
+            .iter()
+            .filter(|slot| !slot.is_free)
+            .map(|slot| (!slot.is_checked, slot.since_s, slot.want.key))
+            .collect();
+        order.sort_unstable();
+        let mut taken = Vec::new();
+        for (_, _, key) in order {
+            if taken.len() >= about {
+                break;
+            }
+            self.each_of(key, |slot| taken.push((slot.want, slot.since_s)));
+        }
+        taken
     }
 
     /// Takes out all that wait for a key.
@@ -87,11 +88,16 @@ impl Parked {
         if self.heads.is_empty() {
             return;
         }
+        self.each_of(key, |slot| into.push(slot.want));
+    }
+
+    /// Takes out all that wait for a key.
+    fn each_of(&mut self, key: u64, mut taken: impl FnMut(&Slot)) {
         let Some(mut at) = self.heads.remove(&key) else {
             return;
         };
         while let Some(slot) = self.slots.get_mut(at as usize) {
-            into.push(slot.want);
+            taken(slot);
             slot.is_free = true;
             self.free.push(at);
             at = slot.next;
@@ -147,7 +153,7 @@ mod tests {
     use crate::otlp::derived::NONE;
 
     #[test]
-    fn at_most_so_many_wait_and_the_longest_waiting_go_first() {
+    fn the_longest_waiting_go_first_and_those_looked_for_before_the_others() {
         let want = |key| Want {
             key,
             root: 1,
@@ -163,21 +169,27 @@ mod tests {
             retries: 0,
         };
         let mut parked = Parked::default();
-        let most = WAITING_MAX as u64;
-        let park = |parked: &mut Parked, key| parked.park(want(key), Duration::from_secs(key));
-        assert_eq!((1..=most).map(|key| park(&mut parked, key)).sum::<u64>(), 0);
-        assert_eq!(
-            (most + 1..=most + 10)
-                .map(|key| park(&mut parked, key))
-                .sum::<u64>(),
-            10
-        );
-        assert_eq!(parked.len(), WAITING_MAX);
-        let mut woken = Vec::new();
-        (1..=10).for_each(|key| parked.take(key, &mut woken));
-        assert_eq!(woken, []);
-        (11..=most + 10).for_each(|key| parked.take(key, &mut woken));
-        assert_eq!(woken.len(), WAITING_MAX);
+        // The third and the first of three were not looked for.
+        for (key, since_s) in [(3, 30), (1, 10)] {
+            parked.park(want(key), Duration::from_secs(since_s));
+        }
+        parked.unchecked(10, 9);
+        for (key, since_s) in [(2, 5), (4, 40), (4, 41)] {
+            parked.park(want(key), Duration::from_secs(since_s));
+        }
+        let keys = |taken: Vec<(Want, u32)>| -> Vec<(u64, u32)> {
+            taken
+                .iter()
+                .map(|(want, since_s)| (want.key, *since_s))
+                .collect()
+        };
+        assert_eq!(keys(parked.spill(1)), [(1, 10)]);
+        assert_eq!(keys(parked.spill(2)), [(2, 5), (3, 30)]);
+        // All that wait for the same go together.
+        assert_eq!(keys(parked.spill(1)), [(4, 41), (4, 40)]);
         assert_eq!(parked.len(), 0);
+        let mut woken = Vec::new();
+        (1..=4).for_each(|key| parked.take(key, &mut woken));
+        assert_eq!(woken, []);
     }
 }

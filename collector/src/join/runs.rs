@@ -40,6 +40,9 @@ impl Joiner {
         self.counts.unjoined += gone;
         self.changed |= gone > 0;
         self.search(store, now, pending, rows_max)?;
+        let mut corrections = Corrections::default();
+        self.spill(store, now, now_unix_ns, pending, &mut corrections)?;
+        self.apply(&corrections, pending, rows_max);
         let horizon = u64::try_from(JOIN_WITHIN.as_nanos()).unwrap_or(u64::MAX);
         while let Some(&oldest) = self.runs.first() {
             if oldest.saturating_add(horizon) >= now_unix_ns && self.runs.len() < RUNS_MAX {
@@ -88,7 +91,7 @@ impl Joiner {
     }
 
     /// Halves with the names that they need.
-    fn encode(&self, offers: &[Offer], wants: &[Want]) -> Vec<u8> {
+    pub(super) fn encode(&self, offers: &[Offer], wants: &[Want]) -> Vec<u8> {
         let mut derived = Derived::default();
         let mut parties = FxHashMap::default();
         let mut targets = FxHashMap::default();
@@ -150,25 +153,11 @@ impl Joiner {
                 self.remember_body(hash);
             }
             let waiting = FoundChunk::read(from.0).ok_or_else(damaged)?.derived;
-            let (parties, targets) = self.names_of(&waiting);
-            let at = |names: &[u32], index: u32| names.get(index as usize).copied().unwrap_or(NONE);
-            for want in &waiting.wants {
-                let names = if want.is_request() {
-                    &parties
-                } else {
-                    &targets
-                };
-                self.parked.park(
-                    Want {
-                        subject: at(names, want.subject),
-                        op: at(&parties, want.op),
-                        call: at(&targets, want.call),
-                        ..*want
-                    },
-                    now,
-                );
+            for want in self.wants_of(&waiting) {
+                self.parked.park(want, now);
             }
         }
+        self.restore_spilled(store)?;
         self.fresh.clear();
         self.changed = false;
         Ok(())

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod disk;
+mod spilled;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -140,7 +140,7 @@ impl Counters {
         self.refused.get_or_create(&of).inc();
     }
 
-    pub(crate) fn joins(&self, counts: Counts, waiting: usize) {
+    pub(crate) fn joins(&self, counts: Counts, waiting: u64) {
         self.joined.inc_by(counts.joined);
         self.unjoined.inc_by(counts.unjoined);
         self.given_up.inc_by(counts.given_up);

@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many records of a size follow; not more than the bytes that are left.
-    fn count(&mut self, bytes_each: usize) -> Option<usize> {
+    pub(crate) fn count(&mut self, bytes_each: usize) -> Option<usize> {
         let count = self.u32()? as usize;
         (count <= self.0.len() / bytes_each).then_some(count)
     }

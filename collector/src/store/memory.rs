@@ -25,6 +25,7 @@ struct Inner {
     epochs: BTreeMap<EpochId, EpochState>,
     halves: BTreeMap<(u64, u64), Vec<u8>>,
     parked: Option<Vec<u8>>,
+    spilled: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Inner {
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
         if let Some(parked) = &batch.parked {
             inner.parked = Some(parked.clone());
         }
+        inner.spilled.extend(batch.spilled.iter().cloned());
+        inner
+            .spilled
+            .retain(|run, _| !batch.spilled_gone.contains(run));
         Ok(())
     }
 
@@ -157,6 +162,14 @@ impl Store for MemoryStore {
         let inner = self.lock();
         let found = inner.halves.range((run, 0)..=(run, u64::MAX));
         Ok(found.map(|(_, chunk)| chunk.clone()).collect())
+    }
+
+    fn spilled_runs(&self) -> Result<Vec<u64>, StoreError> {
+        Ok(self.lock().spilled.keys().copied().collect())
+    }
+
+    fn spilled(&self, run: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().spilled.get(&run).cloned())
     }
 
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {

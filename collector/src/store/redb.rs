@@ -1,17 +1,19 @@
 //! The embedded store: one redb file in the data directory.
 //!
 //! Tables: `blobs` (accepted, not folded), `windows` (folded rows as sent), `minutes`, `hours`, `days` (their
-//! sums), `epochs` (what was folded), `meta` (format version, marks of the tiers). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
+//! sums), `epochs` (what was folded), `meta` (format version, marks of the tiers), `ahead` (how far
+//! minutes are added up). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
 //! disk when the commit returns.
 
 mod copy;
 mod open;
 mod rescue;
+mod summing;
 mod sums;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use sums::decode as decode_window;
 
@@ -28,12 +30,13 @@ use super::{
     StoreError,
 };
 use open::{Handle, Opened, Ways, open_checked};
+use summing::Piece;
 
 /// Name of the database file in the data directory.
 pub const DATABASE_FILE: &str = "ledger.redb";
 
 /// Version of the tables and their contents that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 2;
+pub const FORMAT_VERSION: u64 = 3;
 
 /// Page cache, bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -59,7 +62,20 @@ const EPOCHS: TableDefinition<'_, EpochKey, &[u8]> = TableDefinition::new("epoch
 const HALVES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("halves");
 /// What waits to be joined: one entry.
 const PARKED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("parked");
+/// What waits to be joined beyond that, by run.
+const SPILLED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("spilled");
 const FORMAT_KEY: &str = "format";
+
+/// What became of minutes that were due.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Summed {
+    /// None were.
+    Nothing,
+    /// There are more.
+    Part,
+    /// These were the last.
+    All,
+}
 
 /// The embedded home: one file, one process.
 pub struct RedbStore {
@@ -67,6 +83,11 @@ pub struct RedbStore {
     rows_max: usize,
     ways: Ways,
     inner: RwLock<Inner>,
+    /// Held while a piece of what is due is added up.
+    summing: Mutex<()>,
+    /// Called between reading what is to be added up and putting the sums in place.
+    #[cfg(test)]
+    while_summing: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
 
 struct Inner {
@@ -74,8 +95,30 @@ struct Inner {
     handle: Option<Handle>,
     /// Why the handle is for reading only, after an error.
     rescued: Option<String>,
+    memory: Memory,
+}
+
+/// What is kept in memory of the database.
+struct Memory {
     epochs: BTreeMap<EpochId, EpochState>,
     windows: sums::State,
+    /// Set while a piece is added up that a change may make stale.
+    touched: Option<summing::Touched>,
+}
+
+impl Memory {
+    /// Notes what a fold changed.
+    fn touch(&mut self, batch: &FoldBatch) {
+        let Some(touched) = &mut self.touched else {
+            return;
+        };
+        for (window, service) in batch.windows.keys() {
+            let earliest = touched
+                .entry(service.clone())
+                .or_insert(window.start_unix_ns);
+            *earliest = window.start_unix_ns.min(*earliest);
+        }
+    }
 }
 
 impl Inner {
@@ -83,8 +126,11 @@ impl Inner {
         Self {
             handle: Some(opened.handle),
             rescued: None,
-            epochs: opened.epochs,
-            windows: opened.windows,
+            memory: Memory {
+                epochs: opened.epochs,
+                windows: opened.windows,
+                touched: None,
+            },
         }
     }
 }
@@ -144,7 +190,7 @@ impl RedbStore {
             table.is_empty().map_err(failed)
         };
         let inner = self.read();
-        let nothing_folded = inner.epochs.is_empty() && inner.windows.bytes == 0;
+        let nothing_folded = inner.memory.epochs.is_empty() && inner.memory.windows.bytes == 0;
         drop(inner);
         nothing_folded && no_blobs().unwrap_or(false)
     }
@@ -165,6 +211,9 @@ impl RedbStore {
             rows_max,
             ways,
             inner: RwLock::new(Inner::new(opened)),
+            summing: Mutex::default(),
+            #[cfg(test)]
+            while_summing: Mutex::default(),
         })
     }
 
@@ -189,23 +238,14 @@ impl RedbStore {
     /// known whether this change was committed; reading goes on where the disk still can be read.
     fn change<T>(
         &self,
-        change: impl FnOnce(
-            &Handle,
-            &mut BTreeMap<EpochId, EpochState>,
-            &mut sums::State,
-        ) -> Result<T, redb::Error>,
+        change: impl FnOnce(&Handle, &mut Memory) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut inner = self.write();
         if let Some(why) = &inner.rescued {
             return Err(StoreError::Failed(why.clone()));
         }
-        let Inner {
-            handle,
-            epochs,
-            windows,
-            ..
-        } = &mut *inner;
-        let outcome = change(handle.as_ref().ok_or_else(closed)?, epochs, windows);
+        let Inner { handle, memory, .. } = &mut *inner;
+        let outcome = change(handle.as_ref().ok_or_else(closed)?, memory);
         outcome.map_err(|error| {
             let error = failed(error);
             self.rescue(&mut inner, &error);
@@ -243,6 +283,64 @@ impl RedbStore {
                 self.rescue(&mut inner, &error);
                 Err(error)
             }
+        }
+    }
+
+    /// Adds up one piece of what is due. Others wait for it while it is put in place, and not while it is made.
+    fn sum_piece(&self, due: Marks) -> Result<Summed, StoreError> {
+        let _one_at_a_time = self.summing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, state) = {
+            let mut inner = self.write();
+            if let Some(why) = &inner.rescued {
+                return Err(StoreError::Failed(why.clone()));
+            }
+            if !Piece::is_due(&inner.memory.windows, due) {
+                return Ok(Summed::Nothing);
+            }
+            let handle = inner.handle.as_ref().ok_or_else(closed)?;
+            let read = handle.begin_read().map_err(failed)?;
+            inner.memory.touched = Some(summing::Touched::new());
+            (read, inner.memory.windows.clone())
+        };
+        let piece = Piece::next(&read, &state, due, self.rows_max).map_err(failed)?;
+        drop(read);
+        #[cfg(test)]
+        self.call_while_summing();
+        self.change(|handle, memory| {
+            // Absent: a snapshot took the place of everything, or the file was opened again.
+            let is_stale = memory
+                .touched
+                .take()
+                .is_none_or(|touched| piece.is_stale(&touched));
+            if is_stale {
+                return Ok(Summed::Part);
+            }
+            let write = handle.begin_write()?;
+            let state = piece.apply(&write, memory.windows.clone())?;
+            write.commit()?;
+            let is_all = state.ahead.is_none() && state.marks.summed_unix_ns >= due.summed_unix_ns;
+            memory.windows = state;
+            Ok(if is_all { Summed::All } else { Summed::Part })
+        })
+    }
+
+    /// Has something called between reading what is to be added up and putting the sums in place.
+    #[cfg(test)]
+    pub(crate) fn while_summing(&self, hook: impl FnMut() + Send + 'static) {
+        *self
+            .while_summing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
+    }
+
+    #[cfg(test)]
+    fn call_while_summing(&self) {
+        let mut hook = self
+            .while_summing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(hook) = hook.as_mut() {
+            hook();
         }
     }
 
@@ -289,7 +387,8 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
 
 impl Store for RedbStore {
     fn append(&self, blobs: &[Blob]) -> Result<Vec<Appended>, StoreError> {
-        self.change(|handle, epochs, _| {
+        self.change(|handle, memory| {
+            let epochs = &memory.epochs;
             let mut appended = Vec::with_capacity(blobs.len());
             let write = handle.begin_write()?;
             {
@@ -319,7 +418,8 @@ impl Store for RedbStore {
 
     fn fold(&self, batch: &FoldBatch) -> Result<(), StoreError> {
         let rows_max = self.rows_max;
-        self.change(|handle, epochs, windows| {
+        self.change(|handle, memory| {
+            let epochs = &memory.epochs;
             let mut changed: BTreeMap<EpochId, EpochState> = BTreeMap::new();
             for note in &batch.notes {
                 let id = &note.id.epoch;
@@ -329,7 +429,7 @@ impl Store for RedbStore {
                     .add(note);
             }
             let write = handle.begin_write()?;
-            let state = sums::fold(&write, *windows, batch, rows_max)?;
+            let state = sums::fold(&write, memory.windows.clone(), batch, rows_max)?;
             {
                 let mut table = write.open_table(BLOBS)?;
                 for DeltaId { epoch, seq } in batch
@@ -348,14 +448,15 @@ impl Store for RedbStore {
                 }
             }
             write.commit()?;
-            *windows = state;
-            epochs.append(&mut changed);
+            memory.windows = state;
+            memory.epochs.append(&mut changed);
+            memory.touch(batch);
             Ok(())
         })
     }
 
     fn write_run(&self, run: &HalfRun) -> Result<(), StoreError> {
-        self.change(|handle, _, _| {
+        self.change(|handle, _| {
             let write = handle.begin_write()?;
             insert_run(&mut write.open_table(HALVES)?, run)?;
             Ok(write.commit()?)
@@ -368,11 +469,11 @@ impl Store for RedbStore {
         until_unix_ns: u64,
         finest: Option<Tier>,
     ) -> Result<(Plan, Scan), StoreError> {
-        sums::scan(&self.begin_read()?, since_unix_ns, until_unix_ns, finest)
+        sums::scan(self.begin_read()?, since_unix_ns, until_unix_ns, finest)
     }
 
     fn window_bytes(&self) -> u64 {
-        self.read().windows.bytes
+        self.read().memory.windows.bytes
     }
 
     fn halves(&self) -> Result<(Vec<u64>, Option<Vec<u8>>), StoreError> {
@@ -417,8 +518,28 @@ impl Store for RedbStore {
             .collect()
     }
 
+    fn spilled_runs(&self) -> Result<Vec<u64>, StoreError> {
+        let read = self.begin_read()?;
+        let Some(table) = present(read.open_table(SPILLED))? else {
+            return Ok(Vec::new());
+        };
+        let runs = table.iter().map_err(failed)?;
+        runs.map(|entry| Ok(entry.map_err(failed)?.0.value()))
+            .collect()
+    }
+
+    fn spilled(&self, run: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = self.begin_read()?;
+        let Some(table) = present(read.open_table(SPILLED))? else {
+            return Ok(None);
+        };
+        let found = table.get(run).map_err(failed)?;
+        Ok(found.map(|value| value.value().to_vec()))
+    }
+
     fn epochs(&self, visit: &mut dyn FnMut(&EpochId, &EpochState)) -> Result<(), StoreError> {
         self.read()
+            .memory
             .epochs
             .iter()
             .for_each(|(id, state)| visit(id, state));
@@ -426,16 +547,15 @@ impl Store for RedbStore {
     }
 
     fn age(&self, due: Marks, epochs_before_unix_ns: u64) -> Result<Aged, StoreError> {
-        let rows_max = self.rows_max;
-        self.change(|handle, epochs, windows| {
+        let summed = self.sum_piece(due)?;
+        self.change(|handle, memory| {
             let mut aged = Aged::default();
             let write = handle.begin_write()?;
-            let (state, more_sums) = sums::sum(&write, *windows, due, rows_max)?;
-            let summed = state.marks != windows.marks;
-            let (state, removed, more) = sums::remove(&write, state, due)?;
+            let (state, removed, more) = sums::remove(&write, memory.windows.clone(), due)?;
             aged.windows = removed;
-            aged.more = more || more_sums;
-            let past: Vec<_> = epochs
+            aged.more = more || summed == Summed::Part;
+            let past: Vec<_> = memory
+                .epochs
                 .iter()
                 .filter(|(_, state)| state.last_end_unix_ns() < epochs_before_unix_ns)
                 .map(|(id, _)| id.clone())
@@ -447,10 +567,10 @@ impl Store for RedbStore {
                 }
             }
             aged.epochs = past.len() as u64;
-            if summed || removed > 0 || !past.is_empty() {
+            if summed == Summed::All || removed > 0 || !past.is_empty() {
                 write.commit()?;
-                *windows = state;
-                past.iter().for_each(|id| drop(epochs.remove(id)));
+                memory.windows = state;
+                past.iter().for_each(|id| drop(memory.epochs.remove(id)));
             } else {
                 write.abort()?;
             }
@@ -464,12 +584,15 @@ impl Store for RedbStore {
 
     fn restore(&self, from: &Path) -> Result<(), StoreError> {
         let source = copy::open(from)?;
-        self.change(|handle, epochs, windows| {
+        self.change(|handle, memory| {
             let write = handle.begin_write()?;
             copy::replace(&source, &write)?;
             write.commit()?;
-            *epochs = source.epochs;
-            *windows = source.windows;
+            *memory = Memory {
+                epochs: source.epochs,
+                windows: source.windows,
+                touched: None,
+            };
             Ok(())
         })
     }
@@ -518,6 +641,15 @@ fn write_halves(write: &WriteTransaction, batch: &FoldBatch) -> Result<(), redb:
     if let Some(parked) = &batch.parked {
         write.open_table(PARKED)?.insert(0, parked.as_slice())?;
     }
+    if !batch.spilled.is_empty() || !batch.spilled_gone.is_empty() {
+        let mut table = write.open_table(SPILLED)?;
+        for (run, bytes) in &batch.spilled {
+            table.insert(run, bytes.as_slice())?;
+        }
+        for run in &batch.spilled_gone {
+            table.remove(run)?;
+        }
+    }
     Ok(())
 }
 
@@ -533,6 +665,8 @@ fn window_key(window: Window, service: &ServiceId) -> (u64, u64, &str, &str, &st
     )
 }
 
+#[cfg(test)]
+mod summing_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

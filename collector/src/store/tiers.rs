@@ -120,7 +120,7 @@ const SETTLE_NS: u64 = 60 * SECOND_NS;
 /// Where the tiers stand. Marks only ever move forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Minutes that end here or earlier are added up in the tiers of sums.
+    /// What begins earlier is added up in the tiers of sums. On a boundary of minutes.
     pub(crate) summed_unix_ns: u64,
     /// What starts earlier is removed from a tier: as sent, minutes, hours, days. On boundaries of the next
     /// tier.
@@ -163,10 +163,13 @@ impl Marks {
         }
     }
 
-    /// True when a window as sent is still kept: until the tiers are gone that do not hold it.
+    /// True when a window as sent is still kept: until the tiers are gone that do not hold it, and until it is added up
+    /// if it is ever to be.
     pub(crate) fn keeps_as_sent(&self, window: Window) -> bool {
         let tier = Tier::finest_of(window).map_or(3, |tier| tier.index() - 1);
-        window.start_unix_ns >= self.kept_from_unix_ns[tier]
+        let [.., days] = self.kept_from_unix_ns;
+        let kept_from = self.kept_from_unix_ns[tier].min(self.summed_unix_ns.max(days));
+        window.start_unix_ns >= kept_from
     }
 
     /// True when a bucket of a tier of sums is still kept.
@@ -174,15 +177,17 @@ impl Marks {
         bucket.start_unix_ns >= self.kept_from_unix_ns[tier.index()]
     }
 
-    /// The tiers of sums to which a window is added when it comes: those that hold it, if its minute has been added
-    /// up or it belongs to none.
-    pub(crate) fn added_at_once(&self, window: Window) -> impl Iterator<Item = Tier> + use<> {
-        let minute = Tier::Minutes.bucket(window);
-        let late = minute.end_unix_ns <= self.summed_unix_ns;
-        let of_no_minute = !Tier::Minutes.holds(window);
+    /// The tiers of sums to which a window is added when it comes: those that hold it, if it begins before what its
+    /// service is added up to.
+    pub(crate) fn added_at_once(
+        &self,
+        window: Window,
+        summed_unix_ns: u64,
+    ) -> impl Iterator<Item = Tier> + use<> {
+        let late = window.start_unix_ns < summed_unix_ns;
         let marks = *self;
         Tier::SUMS.into_iter().filter(move |tier| {
-            tier.holds(window) && (late || of_no_minute) && marks.keeps(*tier, tier.bucket(window))
+            tier.holds(window) && late && marks.keeps(*tier, tier.bucket(window))
         })
     }
 }

@@ -110,7 +110,7 @@ impl Writer<'_> {
             }
             let blobs = pending.notes.len() + pending.derived.len();
             shared.metrics.pending(blobs, pending.rows());
-            if pending.rows() > super::PENDING_ROWS_MAX {
+            if pending.rows() > super::PENDING_ROWS_MAX || shared.joiner().is_over() {
                 self.next_fold = std::time::Duration::ZERO;
             }
         }

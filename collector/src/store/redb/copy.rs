@@ -8,7 +8,7 @@ use redb::{
 };
 
 use super::open::{Opened, Way, builder, open_checked};
-use super::{BLOBS, EPOCHS, HALVES, Handle, META, PARKED, failed, sums};
+use super::{BLOBS, EPOCHS, HALVES, Handle, META, PARKED, SPILLED, failed, sums};
 use crate::store::StoreError;
 use crate::store::tiers::Tier;
 
@@ -49,6 +49,8 @@ pub(super) fn replace(from: &Opened, write: &WriteTransaction) -> Result<(), red
     write.delete_table(EPOCHS)?;
     write.delete_table(HALVES)?;
     write.delete_table(PARKED)?;
+    write.delete_table(SPILLED)?;
+    write.delete_table(sums::AHEAD)?;
     for tier in Tier::ALL {
         write.delete_table(sums::table(tier))?;
     }
@@ -61,6 +63,8 @@ fn all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error>
     table(from, to, EPOCHS)?;
     table(from, to, HALVES)?;
     table(from, to, PARKED)?;
+    table(from, to, SPILLED)?;
+    table(from, to, sums::AHEAD)?;
     for tier in Tier::ALL {
         table(from, to, sums::table(tier))?;
     }

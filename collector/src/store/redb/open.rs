@@ -12,7 +12,7 @@ use redb::{
 use weighbridge_wire::Epoch;
 
 use super::rescue::Overlay;
-use super::{BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, failed, sums};
+use super::{BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, failed, summing, sums};
 use crate::store::{EpochId, EpochState, StoreError};
 
 /// What a write of the probe holds, bytes: enough that a disk with a last free page does not pass.
@@ -149,14 +149,16 @@ pub(super) fn open_checked(path: &Path, open: &Way) -> Result<Opened, StoreError
     };
     match found {
         None => prepare(&handle).map_err(failed)?,
-        // Before there were sums.
-        Some(found @ 1) if matches!(handle, Handle::Reading(_)) => {
+        Some(found @ 1..FORMAT_VERSION) if matches!(handle, Handle::Reading(_)) => {
             return Err(StoreError::OlderFormat {
                 path: path.to_owned(),
                 found,
             });
         }
+        // Before there were sums.
         Some(1) => prepare(&handle).map_err(failed)?,
+        // Before they were made in pieces.
+        Some(2) => upgrade(&handle).map_err(failed)?,
         Some(FORMAT_VERSION) => {}
         Some(found) if found > FORMAT_VERSION => {
             return Err(StoreError::NewerFormat {
@@ -200,6 +202,15 @@ fn prepare(handle: &Handle) -> Result<(), redb::Error> {
     write.open_table(BLOBS)?;
     write.open_table(EPOCHS)?;
     sums::prepare(&write)?;
+    write.commit()?;
+    Ok(())
+}
+
+fn upgrade(handle: &Handle) -> Result<(), redb::Error> {
+    let read = handle.begin_read()?;
+    let write = handle.begin_write()?;
+    write.open_table(META)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
+    summing::upgrade(&read, &write, crate::fold::ROWS_PER_WINDOW_MAX)?;
     write.commit()?;
     Ok(())
 }

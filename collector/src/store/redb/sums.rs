@@ -17,6 +17,11 @@ const MINUTES: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("min
 const HOURS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("hours");
 const DAYS: TableDefinition<'_, WindowKey, &[u8]> = TableDefinition::new("days");
 
+type AheadValue<'a> = (u64, &'a str, &'a str, &'a str, &'a str, &'a str);
+/// [`State::ahead`]: one entry, or none.
+pub(super) const AHEAD: TableDefinition<'_, u64, AheadValue<'static>> =
+    TableDefinition::new("ahead");
+
 const SUMMED_KEY: &str = "summed_unix_ns";
 const KEPT_KEYS: [&str; 4] = [
     "as_sent_from_unix_ns",
@@ -26,16 +31,13 @@ const KEPT_KEYS: [&str; 4] = [
 ];
 const BYTES_KEY: &str = "window_bytes";
 
-/// Windows as sent that are added up in one transaction, so that ingest does not wait long; whole minutes, so
-/// it may be more.
-const SUM_AT_ONCE: usize = 4_000;
-/// Windows removed in one transaction.
-pub(super) const REMOVE_AT_ONCE: usize = 2_000;
+/// Windows removed in one transaction, so that ingest does not wait long.
+pub(super) const REMOVE_AT_ONCE: usize = 500;
 /// Most windows of a range that is read as finely as it is kept; a longer one is read from sums.
 const FINE_WINDOWS_MAX: u64 = 100_000;
 
 /// First byte of a compressed window; no protobuf message begins with it.
-const DEFLATED: u8 = 0;
+pub(super) const DEFLATED: u8 = 0;
 
 pub(super) fn table(tier: Tier) -> TableDefinition<'static, WindowKey, &'static [u8]> {
     match tier {
@@ -47,11 +49,22 @@ pub(super) fn table(tier: Tier) -> TableDefinition<'static, WindowKey, &'static 
 }
 
 /// What is kept about the windows beside them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) marks: Marks,
+    /// While minutes are added up: which services are done.
+    pub(super) ahead: Option<Ahead>,
     /// Bytes of all windows as stored.
     pub(super) bytes: u64,
+}
+
+/// Services whose sums reach further than those of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ahead {
+    /// How far.
+    pub(super) until_unix_ns: u64,
+    /// The last of them; they are done in order.
+    pub(super) service: ServiceId,
 }
 
 impl State {
@@ -66,49 +79,78 @@ impl State {
             *mark = number(key)?;
         }
         state.bytes = number(BYTES_KEY)?;
+        // Absent before format 3.
+        if let Ok(table) = read.open_table(AHEAD) {
+            state.ahead = table.get(0)?.map(|value| {
+                let (until_unix_ns, tenant, namespace, environment, service, version) =
+                    value.value();
+                Ahead {
+                    until_unix_ns,
+                    service: ServiceId {
+                        tenant: tenant.into(),
+                        namespace: namespace.into(),
+                        environment: environment.into(),
+                        service: service.into(),
+                        version: version.into(),
+                    },
+                }
+            });
+        }
         Ok(state)
     }
 
-    fn write(self, write: &WriteTransaction) -> Result<(), redb::Error> {
+    /// A value took the place of another, which had 0 bytes when there was none.
+    pub(super) fn replaced(&mut self, before: usize, after: usize) {
+        self.bytes = (self.bytes + after as u64).saturating_sub(before as u64);
+    }
+
+    /// Up to where a service is added up.
+    pub(super) fn summed_for(&self, service: &ServiceId) -> u64 {
+        match &self.ahead {
+            Some(ahead) if *service <= ahead.service => ahead.until_unix_ns,
+            _ => self.marks.summed_unix_ns,
+        }
+    }
+
+    pub(super) fn write(&self, write: &WriteTransaction) -> Result<(), redb::Error> {
         let mut meta = write.open_table(META)?;
         meta.insert(SUMMED_KEY, self.marks.summed_unix_ns)?;
         for (mark, key) in self.marks.kept_from_unix_ns.iter().zip(KEPT_KEYS) {
             meta.insert(key, mark)?;
         }
         meta.insert(BYTES_KEY, self.bytes)?;
+        let mut table = write.open_table(AHEAD)?;
+        match &self.ahead {
+            Some(Ahead {
+                until_unix_ns,
+                service: id,
+            }) => {
+                let value: AheadValue<'_> = (
+                    *until_unix_ns,
+                    &id.tenant,
+                    &id.namespace,
+                    &id.environment,
+                    &id.service,
+                    &id.version,
+                );
+                table.insert(0, value)?;
+            }
+            None => {
+                table.remove(0)?;
+            }
+        }
         Ok(())
     }
 }
 
-/// Makes the tables, and adds up what an earlier version left that belongs to no minute.
+/// Makes the tables. What an earlier version left is added up like what came since.
 pub(super) fn prepare(write: &WriteTransaction) -> Result<(), redb::Error> {
     for tier in Tier::ALL {
         write.open_table(table(tier))?;
     }
-    let mut of_no_minute = Rows::default();
     let mut state = State::default();
     for entry in write.open_table(WINDOWS)?.iter()? {
-        let (_, value) = entry?;
-        state.bytes += value.value().len() as u64;
-        let folded = decode(value.value())?;
-        if !Tier::Minutes.holds(folded.window) {
-            of_no_minute.insert((folded.window, folded.service), folded.rows);
-        }
-    }
-    for tier in Tier::SUMS {
-        let mut into = write.open_table(table(tier))?;
-        for ((window, service), rows) in &of_no_minute {
-            if tier.holds(*window) {
-                merge(
-                    &mut into,
-                    tier.bucket(*window),
-                    service,
-                    rows,
-                    usize::MAX,
-                    &mut state,
-                )?;
-            }
-        }
+        state.bytes += entry?.1.value().len() as u64;
     }
     state.write(write)
 }
@@ -132,7 +174,8 @@ pub(super) fn fold(
     }
     let mut late: BTreeMap<Tier, Rows> = BTreeMap::new();
     for ((window, service), rows) in &batch.windows {
-        for tier in state.marks.added_at_once(*window) {
+        let summed_unix_ns = state.summed_for(service);
+        for tier in state.marks.added_at_once(*window, summed_unix_ns) {
             let into = late.entry(tier).or_default();
             let key = (tier.bucket(*window), service.clone());
             crate::fold::merge(into.entry(key).or_default(), rows, rows_max);
@@ -170,12 +213,51 @@ fn merge(
     state: &mut State,
 ) -> Result<(), redb::Error> {
     let key = window_key(window, service);
-    let (stored, before) = match table.get(key)? {
-        Some(value) => (Some(decode(value.value())?), value.value().len()),
-        None => (None, 0),
+    let is_packed = window.start_unix_ns < state.summed_for(service)
+        || Tier::SUMS
+            .into_iter()
+            .any(|tier| tier.bucket(window) == window);
+    let (bytes, before) = {
+        let stored = table.get(key)?;
+        let stored = stored.as_ref().map(redb::AccessGuard::value);
+        let bytes = merged(stored, window, service, rows, rows_max, is_packed)?;
+        (bytes, stored.map_or(0, <[u8]>::len))
     };
-    let late_or_sum = window.end_unix_ns <= state.marks.summed_unix_ns;
-    let mut merged = stored.map_or_else(RowSet::new, |stored| stored.rows);
+    state.replaced(before, bytes.len());
+    table.insert(key, bytes.as_slice())?;
+    Ok(())
+}
+
+/// What the version before did with a window of no minute.
+#[cfg(test)]
+pub(super) fn put_at_once(
+    write: &WriteTransaction,
+    tier: Tier,
+    window: Window,
+    service: &ServiceId,
+    rows: &RowSet,
+    state: &mut State,
+) -> Result<(), redb::Error> {
+    if !tier.holds(window) {
+        return Ok(());
+    }
+    let mut table = write.open_table(table(tier))?;
+    merge(&mut table, tier.bucket(window), service, rows, 1_000, state)
+}
+
+/// A stored window with more rows in it, as it is to be stored.
+pub(super) fn merged(
+    stored: Option<&[u8]>,
+    window: Window,
+    service: &ServiceId,
+    rows: &RowSet,
+    rows_max: usize,
+    is_packed: bool,
+) -> Result<Vec<u8>, redb::Error> {
+    let mut merged = match stored {
+        Some(bytes) => decode(bytes)?.rows,
+        None => RowSet::new(),
+    };
     crate::fold::merge(&mut merged, rows, rows_max);
     if crate::fold::takes_back(rows) {
         crate::fold::prune(&mut merged);
@@ -185,79 +267,11 @@ fn merge(
         window,
         rows: merged,
     };
-    let mut bytes = folded.encode();
-    if late_or_sum
-        || Tier::SUMS
-            .into_iter()
-            .any(|tier| tier.bucket(window) == window)
-    {
-        bytes = deflate(&bytes)?;
+    let bytes = folded.encode();
+    if is_packed {
+        return deflate(&bytes);
     }
-    state.bytes = (state.bytes + bytes.len() as u64).saturating_sub(before as u64);
-    table.insert(key, bytes.as_slice())?;
-    Ok(())
-}
-
-/// Adds up minutes that are over, at most about [`SUM_AT_ONCE`] windows of them. Returns whether there are more.
-pub(super) fn sum(
-    write: &WriteTransaction,
-    mut state: State,
-    due: Marks,
-    rows_max: usize,
-) -> Result<(State, bool), redb::Error> {
-    let (from, until) = (state.marks.summed_unix_ns, due.summed_unix_ns);
-    if from >= until {
-        return Ok((state, false));
-    }
-    let mut sums: [Rows; 3] = Default::default();
-    let mut packed = Vec::new();
-    let mut end = until;
-    {
-        let as_sent = write.open_table(WINDOWS)?;
-        let mut taken = 0;
-        for entry in as_sent.range(start_key(from)..start_key(until))? {
-            let (key, value) = entry?;
-            let window = key_window(&key.value());
-            let minute = Tier::Minutes.bucket(window);
-            if taken >= SUM_AT_ONCE && minute.start_unix_ns >= end {
-                break;
-            }
-            taken += 1;
-            if taken == SUM_AT_ONCE {
-                // To the end of this minute, and no further.
-                end = minute.end_unix_ns.min(until);
-            }
-            if !Tier::Minutes.holds(window) {
-                continue;
-            }
-            let folded = decode(value.value())?;
-            for (tier, rows) in Tier::SUMS.into_iter().zip(&mut sums) {
-                let key = (tier.bucket(window), folded.service.clone());
-                crate::fold::merge(rows.entry(key).or_default(), &folded.rows, rows_max);
-            }
-            if value.value().first() != Some(&DEFLATED) {
-                packed.push((
-                    window,
-                    folded.service,
-                    deflate(value.value())?,
-                    value.value().len(),
-                ));
-            }
-        }
-    }
-    {
-        let mut as_sent = write.open_table(WINDOWS)?;
-        for (window, service, bytes, before) in &packed {
-            as_sent.insert(window_key(*window, service), bytes.as_slice())?;
-            state.bytes = (state.bytes + bytes.len() as u64).saturating_sub(*before as u64);
-        }
-    }
-    state.marks.summed_unix_ns = end;
-    for (tier, rows) in Tier::SUMS.into_iter().zip(&sums) {
-        add(write, tier, rows, rows_max, &mut state)?;
-    }
-    state.write(write)?;
-    Ok((state, end < until))
+    Ok(bytes)
 }
 
 /// Removes what is older than its tier is kept. Returns how many windows, and whether there are more.
@@ -294,19 +308,19 @@ pub(super) fn remove(
 
 /// Reads a range; where `finest` is not said, as finely as it is kept and not too long.
 pub(super) fn scan(
-    read: &ReadTransaction,
+    read: ReadTransaction,
     since_unix_ns: u64,
     until_unix_ns: u64,
     finest: Option<Tier>,
 ) -> Result<(Plan, Scan), StoreError> {
-    let marks = State::read(read).map_err(failed)?.marks;
+    let State { marks, ahead, .. } = State::read(&read).map_err(failed)?;
     let plan = |tier| Plan::new(tier, marks, since_unix_ns, until_unix_ns);
     let plan = match finest {
         Some(tier) => plan(tier),
         None => {
             let mut chosen = plan(Tier::Days);
             for tier in [Tier::AsSent, Tier::Minutes, Tier::Hours] {
-                if estimate(read, &plan(tier)).map_err(failed)? <= FINE_WINDOWS_MAX {
+                if estimate(&read, &plan(tier)).map_err(failed)? <= FINE_WINDOWS_MAX {
                     chosen = plan(tier);
                     break;
                 }
@@ -314,11 +328,36 @@ pub(super) fn scan(
             chosen
         }
     };
-    let mut parts: Vec<Scan> = Vec::new();
-    for zone in plan.zones() {
-        parts.push(zone_scan(read, plan, zone)?);
-    }
-    Ok((plan, Box::new(parts.into_iter().flatten())))
+    // Read when they are asked for: who asks for the plan may keep others waiting meanwhile.
+    let mut before: Option<Zone> = None;
+    let parts = plan.zones().into_iter().flat_map(move |zone| {
+        let counted = ahead.clone().zip(before);
+        before = Some(zone);
+        let scan = zone_scan(&read, plan, zone)
+            .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))));
+        match counted {
+            Some((ahead, sums)) if zone.tier == Tier::AsSent => without(scan, ahead, sums),
+            _ => scan,
+        }
+    });
+    Ok((plan, Box::new(parts)))
+}
+
+/// Windows as sent, but for those that stand already in a bucket before them, since their service is added up further
+/// than others are.
+fn without(scan: Scan, ahead: Ahead, sums: Zone) -> Scan {
+    Box::new(scan.filter(move |found| {
+        let Ok(FoldedWindow {
+            window, service, ..
+        }) = found
+        else {
+            return true;
+        };
+        let is_ahead = window.start_unix_ns < ahead.until_unix_ns && *service <= ahead.service;
+        let bucket = sums.tier.bucket(*window).start_unix_ns;
+        let is_shown = (sums.since_unix_ns..sums.until_unix_ns).contains(&bucket);
+        !(is_ahead && is_shown && sums.tier.holds(*window))
+    }))
 }
 
 /// About how many windows a plan reads, as if they were spread evenly.
@@ -379,7 +418,7 @@ fn zone_scan(read: &ReadTransaction, plan: Plan, zone: Zone) -> Result<Scan, Sto
     })))
 }
 
-fn start_key(
+pub(super) fn start_key(
     unix_ns: u64,
 ) -> (
     u64,
@@ -393,14 +432,14 @@ fn start_key(
     (unix_ns, 0, "", "", "", "", "")
 }
 
-fn key_window(key: &(u64, u64, &str, &str, &str, &str, &str)) -> Window {
+pub(super) fn key_window(key: &(u64, u64, &str, &str, &str, &str, &str)) -> Window {
     Window {
         start_unix_ns: key.0,
         end_unix_ns: key.1,
     }
 }
 
-fn deflate(bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
+pub(super) fn deflate(bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
     let mut into = Vec::with_capacity(bytes.len() / 2 + 16);
     into.push(DEFLATED);
     let mut encoder = flate2::write::DeflateEncoder::new(into, flate2::Compression::new(3));

@@ -1,0 +1,210 @@
+//! More halves wait than memory may hold: those beyond wait on disk, and none is lost, late and over a restart.
+
+use std::time::Duration;
+
+use super::disk::{RULES_WINDOW_NS, derive};
+use super::*;
+use crate::join::parked::WAITING_MAX;
+use crate::join::{Counts, Joiner};
+use crate::store::FoldBatch;
+
+/// A joiner with its store and a clock; counts what became of every half that came.
+struct Bench {
+    store: MemoryStore,
+    joiner: Joiner,
+    pending: FoldBatch,
+    seconds: u64,
+    came: u64,
+    sums: Counts,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            store: MemoryStore::new(1_000),
+            joiner: Joiner::new(RULES_WINDOW_NS),
+            pending: FoldBatch::default(),
+            seconds: 1,
+            came: 0,
+            sums: Counts::default(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    fn take(&mut self, service: &str, spans: Vec<SpanSpec>) {
+        let derived = derive(service, spans);
+        self.came += derived.wants.len() as u64;
+        let now = self.now();
+        self.joiner.take(&derived, now, &mut self.pending, 1_000);
+    }
+
+    /// As the writer does it: a fold, and the search until it ends.
+    fn fold(&mut self) {
+        let now_unix_ns = START_UNIX_NS + self.seconds * SECOND_NS;
+        let now = self.now();
+        self.joiner
+            .prepare_fold(&self.store, now, now_unix_ns, &mut self.pending, 1_000)
+            .unwrap();
+        self.write();
+        while self.joiner.is_searching() {
+            self.joiner
+                .search(&self.store, now, &mut self.pending, 1_000)
+                .unwrap();
+        }
+        self.is_conserved();
+    }
+
+    fn write(&mut self) {
+        self.store.fold(&self.pending).unwrap();
+        self.pending = FoldBatch::default();
+    }
+
+    fn is_conserved(&mut self) {
+        let counts = self.joiner.take_counts();
+        self.sums.joined += counts.joined;
+        self.sums.unjoined += counts.unjoined;
+        self.sums.given_up += counts.given_up;
+        let Counts {
+            joined,
+            unjoined,
+            given_up,
+            ..
+        } = self.sums;
+        assert_eq!(
+            joined + unjoined + given_up + self.joiner.waiting(),
+            self.came,
+            "{:?}",
+            self.sums
+        );
+    }
+
+    /// As after a stop: what waits is what the store holds.
+    fn restart(&mut self) {
+        self.fold();
+        self.fold();
+        self.joiner = Joiner::new(RULES_WINDOW_NS);
+        self.joiner.restore(&self.store, self.now()).unwrap();
+        self.is_conserved();
+    }
+}
+
+fn in_trace(n: u64, mut span: SpanSpec) -> SpanSpec {
+    span.trace = u128::from(n) + 1;
+    span
+}
+
+/// Requests at stock, whose callers have not come.
+fn callees(traces: std::ops::Range<u64>) -> Vec<SpanSpec> {
+    traces
+        .map(|n| {
+            let span = SpanSpec::server(3)
+                .child_of(2)
+                .with("http.request.method", "GET")
+                .with("http.route", "/stock/:sku");
+            in_trace(n, span)
+        })
+        .collect()
+}
+
+/// The request at shop that called it, and the call.
+fn callers(traces: impl Iterator<Item = u64>) -> Vec<SpanSpec> {
+    traces
+        .flat_map(|n| {
+            let request = SpanSpec::server(1)
+                .with("http.request.method", "POST")
+                .with("http.route", "/orders");
+            let call = SpanSpec::client(2)
+                .child_of(1)
+                .with("http.request.method", "GET")
+                .with("server.address", "stock.local")
+                .with("url.template", "/stock/{sku}");
+            [in_trace(n, request), in_trace(n, call)]
+        })
+        .collect()
+}
+
+/// Requests at stock by their caller's service.
+fn by_caller(store: &MemoryStore) -> BTreeMap<String, i64> {
+    let mut by_caller = BTreeMap::new();
+    for (key, value) in stored(store)["stock"].of_kind(RowKind::Operation) {
+        let key = OperationKey::read(key).unwrap();
+        *by_caller.entry(key.caller_service.to_string()).or_default() +=
+            value.get(column::ENDED).unwrap_or_default();
+    }
+    by_caller.retain(|_, ended| *ended != 0);
+    by_caller
+}
+
+#[test]
+fn halves_beyond_what_memory_holds_are_joined_late_and_over_a_restart() {
+    const TRACES: u64 = 12_000;
+    const AT_ONCE: u64 = 500;
+    let mut bench = Bench::new();
+    for first in (0..TRACES).step_by(500) {
+        bench.take("stock", callees(first..first + AT_ONCE));
+        if bench.joiner.is_over() {
+            bench.fold();
+        }
+        assert!(
+            bench.joiner.parked.len() <= WAITING_MAX + AT_ONCE as usize,
+            "memory is not bounded"
+        );
+    }
+    assert_eq!(bench.joiner.waiting(), TRACES);
+    assert!(
+        bench.store.spilled_runs().unwrap().len() > 5,
+        "nothing went to disk"
+    );
+    bench.restart();
+    assert_eq!(bench.joiner.waiting(), TRACES);
+    // Of every second one the caller comes, in another order.
+    bench.seconds = 20;
+    let order: Vec<u64> = (0..TRACES / 2)
+        .map(|n| n * 7_919 % (TRACES / 2) * 2)
+        .collect();
+    for some in order.chunks(AT_ONCE as usize) {
+        bench.take("shop", callers(some.iter().copied()));
+    }
+    bench.fold();
+    // So much time passes that memory knows none of them.
+    for n in 0..4 {
+        bench.seconds += 12;
+        let other = in_trace(TRACES + n, SpanSpec::server(9));
+        bench.take("other", vec![other]);
+        bench.fold();
+    }
+    assert!(!bench.joiner.has_any(&derive("shop", callers(0..1))));
+    for _ in 0..60 {
+        bench.seconds += 5;
+        bench.fold();
+    }
+    bench.write();
+    let half = i64::try_from(TRACES / 2).unwrap();
+    let expected = [(String::new(), half), ("shop".to_owned(), half)];
+    assert_eq!(by_caller(&bench.store), BTreeMap::from(expected));
+    assert_eq!(bench.joiner.waiting(), TRACES / 2);
+    assert_eq!((bench.sums.unjoined, bench.sums.given_up), (0, 0));
+    // The others wait as long as they may, on disk too.
+    bench.seconds += 700;
+    bench.fold();
+    assert_eq!(bench.joiner.waiting(), 0);
+    assert_eq!(bench.sums.unjoined, TRACES / 2);
+    assert_eq!(bench.store.spilled_runs().unwrap(), Vec::<u64>::new());
+}
+
+#[test]
+fn beyond_what_the_disk_holds_the_oldest_are_given_up_and_counted() {
+    let mut bench = Bench::new();
+    for first in (0..40_000).step_by(1_000) {
+        bench.take("stock", callees(first..first + 1_000));
+        bench.fold();
+    }
+    let runs = bench.store.spilled_runs().unwrap().len();
+    assert_eq!(runs, crate::join::spilled::RUNS_MAX);
+    assert!(bench.sums.given_up > 1_000, "{:?}", bench.sums);
+    assert_eq!(by_caller(&bench.store)[""], 40_000);
+    bench.restart();
+}
