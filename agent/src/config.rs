@@ -26,6 +26,7 @@ use crate::clock::Mode;
 use crate::entities::KeySecret;
 use crate::export::{SPOOL_BYTES_MAX, SPOOL_WINDOWS_MAX};
 use crate::identity;
+use crate::tls::TlsFiles;
 use crate::trust::Trust;
 
 /// Length of a window when nothing else is set.
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Option<Endpoint>,
     /// What the collector asks for.
     pub(crate) token: Option<Token>,
+    /// Whom to trust, and whom to be, under TLS.
+    pub(crate) tls: TlsFiles,
     /// With what keys of entities are hashed.
     pub(crate) key_secret: Option<KeySecret>,
     /// Length of a window.
@@ -77,6 +80,7 @@ impl Settings {
             identity: identity::from_env(env),
             endpoint: env.parsed("WEIGHBRIDGE_ENDPOINT", Endpoint::parse),
             token: env.secret("WEIGHBRIDGE_TOKEN", Token::parse),
+            tls: TlsFiles::read(env),
             key_secret: env.secret("WEIGHBRIDGE_KEY_SECRET", KeySecret::parse),
             window: env.window("WEIGHBRIDGE_WINDOW"),
             trust: env

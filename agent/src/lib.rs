@@ -64,6 +64,9 @@ mod codec;
 mod config;
 mod entities;
 mod export;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hooks;
 #[cfg(feature = "hyper-util-0_1")]
 pub mod http_client;
@@ -111,6 +114,11 @@ mod sync;
 mod tasks;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[allow(unreachable_pub)] // what is public with the feature
+mod tls;
 mod trust;
 
 pub use agent::{Agent, Builder, InitError, builder, init, try_init};

@@ -30,7 +30,8 @@ pub use config::{Config, ConfigError, Flags, LogFormat, TlsFiles};
 pub use ingest::{Engine, Limits, Refusal, View};
 pub use metrics::Metrics;
 pub use read::{
-    FetchError, fetch_range, fetch_snapshot, read_range, restore_dir, send_restore, snapshot_dir,
+    Access, FetchError, fetch_range, fetch_snapshot, read_range, restore_dir, send_restore,
+    snapshot_dir,
 };
 pub use run::{Collector, RunError, Running, run};
 pub use span::Span;

@@ -15,7 +15,7 @@ use crate::span::Span;
 use crate::store::{RedbStore, StoreError};
 
 pub use copy::{fetch_snapshot, restore_dir, send_restore, snapshot_dir};
-pub use fetch::{FetchError, fetch_range};
+pub use fetch::{Access, FetchError, fetch_range};
 
 /// Reads a range from the data directory of a collector that does not run, all tenants together. What it had committed, but not
 /// folded, is folded in memory; nothing is written unless the last process was killed and the file needs

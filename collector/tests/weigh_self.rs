@@ -1,6 +1,6 @@
 //! The collector as a service of its own ledger. A process has one agent, so this is a binary of its own.
 
-use weighbridge_collector::{Collector, Config, SERVICE, Span, fetch_range, read_range};
+use weighbridge_collector::{Access, Collector, Config, SERVICE, Span, fetch_range, read_range};
 use weighbridge_wire::{RowKind, column};
 
 #[test]
@@ -16,7 +16,9 @@ fn the_collector_stands_in_its_own_ledger_and_its_accounts_add_up() {
         let running = Collector::start(config).await.unwrap();
         let url = format!("http://{}", running.http_addr);
         for _ in 0..5 {
-            fetch_range(&url, None, None, None).await.unwrap();
+            fetch_range(&url, &Access::default(), None, None)
+                .await
+                .unwrap();
         }
         running.shutdown().await.unwrap();
     });

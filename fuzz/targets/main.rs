@@ -13,12 +13,13 @@ use weighbridge_wire::{Delta, FoldedRange, FoldedWindow};
 type Target = fn(&[u8]);
 
 /// As `xtask/src/evidence/fuzz.rs` lists them.
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 6] = [
     ("ledger", ledger),
     ("otlp", fuzz::otlp),
     ("stored", fuzz::stored),
     ("frame", fuzz::frame),
     ("text", text),
+    ("headers", weighbridge_agent::fuzz::headers),
 ];
 
 fuzz_target!(|bytes: &[u8]| {
@@ -27,7 +28,11 @@ fuzz_target!(|bytes: &[u8]| {
         let name = std::env::var("WEIGHBRIDGE_FUZZ_TARGET").unwrap_or_default();
         let found = TARGETS.iter().find(|(known, _)| *known == name);
         found.map_or_else(
-            || panic!("WEIGHBRIDGE_FUZZ_TARGET is none of ledger, otlp, stored, frame, text"),
+            || {
+                panic!(
+                    "WEIGHBRIDGE_FUZZ_TARGET is none of ledger, otlp, stored, frame, text, headers"
+                )
+            },
             |(_, target)| *target,
         )
     });

@@ -66,6 +66,7 @@ pub struct Builder {
     settings: Settings,
     limits: Limits,
     problems: Vec<ConfigProblem>,
+    target: Option<Box<HttpTarget>>,
     sink: Option<Arc<dyn Sink>>,
     threads: Vec<(String, OwnerKind, String)>,
     print_table: Option<bool>,
@@ -105,6 +106,7 @@ impl Builder {
             settings,
             limits,
             problems: env.into_problems(),
+            target: None,
             sink: None,
             threads: Vec::new(),
             print_table: None,
@@ -146,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// A collector, e.g. `http://127.0.0.1:4318`. Without one a table of costs is printed at the end.
+    /// A collector, e.g. `http://127.0.0.1:4318`, or `https://…` with the feature `tls`. Without one a table of costs is printed at the end.
     #[must_use]
     pub fn endpoint(mut self, url: &str) -> Self {
         match Endpoint::parse(url) {
@@ -155,6 +157,27 @@ impl Builder {
                 .problems
                 .push(ConfigProblem::new("endpoint", error.to_string())),
         }
+        self
+    }
+
+    /// Under TLS: the authority to trust in place of the system's, as a PEM file.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_ca(mut self, pem: impl Into<std::path::PathBuf>) -> Self {
+        self.settings.tls.ca = Some(pem.into());
+        self
+    }
+
+    /// Under TLS: the certificate, with its chain, that this process shows, and its private key, as PEM files.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_identity(
+        mut self,
+        cert: impl Into<std::path::PathBuf>,
+        key: impl Into<std::path::PathBuf>,
+    ) -> Self {
+        self.settings.tls.cert = Some(cert.into());
+        self.settings.tls.key = Some(key.into());
         self
     }
 
@@ -284,6 +307,7 @@ impl Builder {
     /// Sets the agent up. Never fails; see [`init`].
     #[must_use = "the agent ends when the guard is dropped"]
     pub fn init(mut self) -> Agent {
+        self.aim();
         for problem in std::mem::take(&mut self.problems) {
             tracing::warn!(%problem, "a setting of the agent cannot be used; its default is in force");
         }
@@ -302,16 +326,35 @@ impl Builder {
     /// # Errors
     /// [`InitError`] when a setting cannot be used, or the agent cannot run.
     pub fn try_init(mut self) -> Result<Agent, InitError> {
+        self.aim();
         if !self.problems.is_empty() {
             return Err(self.problems.swap_remove(0).into());
         }
         self.start()
     }
 
+    /// Makes the way to the collector. Without one that can be used there is none: nothing is sent in the clear, or to
+    /// somebody unknown, because a file is missing.
+    fn aim(&mut self) {
+        let Some(endpoint) = self.settings.endpoint.take() else {
+            return;
+        };
+        if !self.settings.enabled || self.sink.is_some() {
+            return;
+        }
+        match HttpTarget::new(endpoint, self.settings.token.take(), &self.settings.tls) {
+            Ok(target) => self.target = Some(Box::new(target)),
+            Err(error) => self
+                .problems
+                .push(ConfigProblem::new(error.setting(), error.to_string())),
+        }
+    }
+
     fn start(self) -> Result<Agent, InitError> {
         let Self {
             mut settings,
             limits,
+            target,
             sink,
             threads,
             print_table,
@@ -330,14 +373,7 @@ impl Builder {
         }
 
         let epoch = Epoch(identity::random_bytes());
-        let target = match (sink, settings.endpoint) {
-            (Some(sink), _) => Some(Target::Sink(sink)),
-            (None, Some(endpoint)) => Some(Target::Http(Box::new(HttpTarget::new(
-                endpoint,
-                settings.token,
-            )))),
-            (None, None) => None,
-        };
+        let target = sink.map(Target::Sink).or(target.map(Target::Http));
         let print_table = print_table.unwrap_or(target.is_none());
         let exporter = target.map(|target| {
             Arc::new(Exporter::new(ExportConfig {

@@ -10,11 +10,16 @@ pub(crate) enum EndpointError {
     /// The text is no address.
     #[error("not an address; write `http://HOST:PORT`, for example `http://127.0.0.1:4318`")]
     Malformed,
-    /// The scheme is not `http`.
-    #[error(
-        "only `http://` is spoken; put a collector or a TLS proxy on this host and give its `http://` address"
-    )]
+    /// Neither `http` nor `https`.
+    #[error("only `http://` and `https://` are spoken; write `http://HOST:PORT`")]
     Scheme,
+    /// TLS was left out when the agent was built.
+    #[cfg(not(feature = "tls"))]
+    #[error(
+        "`https://` needs the feature `tls` of weighbridge-agent; switch it on, or put a collector or a TLS proxy on \
+         this host and give its `http://` address"
+    )]
+    NoTls,
     /// The token holds characters that no header can carry.
     #[error("the token holds characters that an HTTP header cannot carry; use visible ASCII")]
     Token,
@@ -27,12 +32,16 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `http://host:port`, with a path prefix if the collector stands behind one.
+    /// Reads `http://host:port` or `https://host:port`, with a path prefix if the collector stands behind one.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let base = text.trim().trim_end_matches('/');
         let uri: Uri = base.parse().map_err(|_| EndpointError::Malformed)?;
         match uri.scheme_str() {
             Some("http") => {}
+            #[cfg(feature = "tls")]
+            Some("https") => {}
+            #[cfg(not(feature = "tls"))]
+            Some("https") => return Err(EndpointError::NoTls),
             Some(_) => return Err(EndpointError::Scheme),
             None => return Err(EndpointError::Malformed),
         }
@@ -46,6 +55,11 @@ impl Endpoint {
             .parse()
             .map_err(|_| EndpointError::Malformed)?;
         Ok(Self { ledger })
+    }
+
+    /// True when it is spoken to under TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.ledger.scheme_str() == Some("https")
     }
 
     /// The address to which deltas are posted.

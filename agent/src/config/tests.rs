@@ -71,7 +71,7 @@ fn bad_values_warn_and_leave_the_default() {
     let (settings, problems) = read(&[
         ("WEIGHBRIDGE_ENABLED", "perhaps"),
         ("WEIGHBRIDGE_WINDOW", "soon"),
-        ("WEIGHBRIDGE_ENDPOINT", "https://collector:4318"),
+        ("WEIGHBRIDGE_ENDPOINT", "ftp://collector:4318"),
         ("WEIGHBRIDGE_SPOOL_BYTES_MAX", "-3"),
         ("WEIGHBRIDGE_TRUST", "key:"),
         ("WEIGHBRIDGE_TOKEN", "a\nb"),
@@ -123,7 +123,11 @@ fn endpoints_are_checked() {
         ledger("http://h:1/prefix"),
         Ok("http://h:1/prefix/v1/ledger".into())
     );
-    assert_eq!(ledger("https://h:1"), Err(EndpointError::Scheme));
+    assert_eq!(ledger("ftp://h:1"), Err(EndpointError::Scheme));
+    #[cfg(feature = "tls")]
+    assert_eq!(ledger("https://h:1"), Ok("https://h:1/v1/ledger".into()));
+    #[cfg(not(feature = "tls"))]
+    assert_eq!(ledger("https://h:1"), Err(EndpointError::NoTls));
     for bad in [
         "h:1:2",
         "127.0.0.1:4318/x",

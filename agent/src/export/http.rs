@@ -1,4 +1,4 @@
-//! Delivery to a collector over HTTP.
+//! Delivery to a collector over HTTP, under TLS where its address says `https`.
 //!
 //! The collector is not trusted with the host: it may answer slowly, endlessly, with garbage or not at all.
 //! Redirects are not followed, since the token is meant for one address only.
@@ -11,11 +11,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Delivery;
 use crate::config::{Endpoint, Token};
+use crate::tls::{Connector, TlsError, TlsFiles};
 
 /// Time to connect to the collector.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,16 +34,25 @@ const REASON_CHARS_MAX: usize = 200;
 pub(crate) struct HttpTarget {
     endpoint: Endpoint,
     token: Option<Token>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     request_timeout: Duration,
 }
 
 /// A client that keeps one connection, and reads no head longer than an answer may be. It follows no redirects. To be
 /// used on one runtime only: the pool's connection lives there.
+#[cfg(feature = "otlp-metrics")]
 pub(crate) fn one_connection() -> Client<HttpConnector, Full<Bytes>> {
+    client(tcp())
+}
+
+fn tcp() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
+    connector
+}
+
+fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -53,13 +63,20 @@ pub(crate) fn one_connection() -> Client<HttpConnector, Full<Bytes>> {
 
 impl HttpTarget {
     /// Must be used on one runtime only: the pool's connections live there.
-    pub(crate) fn new(endpoint: Endpoint, token: Option<Token>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the address asks for TLS and its files cannot be used.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        token: Option<Token>,
+        tls: &TlsFiles,
+    ) -> Result<Self, TlsError> {
+        Ok(Self {
+            client: client(tls.connector(tcp(), endpoint.is_tls())?),
             endpoint,
             token,
-            client: one_connection(),
             request_timeout: REQUEST_TIMEOUT,
-        }
+        })
     }
 
     /// The same with another patience, for tests.
@@ -75,7 +92,7 @@ impl HttpTarget {
     }
 
     /// Posts one compressed delta.
-    pub(super) async fn deliver(&self, body: Bytes) -> Delivery {
+    pub(crate) async fn deliver(&self, body: Bytes) -> Delivery {
         match tokio::time::timeout(self.request_timeout, self.exchange(body)).await {
             Ok(delivery) => delivery,
             Err(_) => busy(None, format!("no answer within {:?}", self.request_timeout)),
@@ -99,11 +116,7 @@ impl HttpTarget {
         }
         match self.client.request(request).await {
             Ok(response) => judge(response).await,
-            Err(error) => {
-                let cause =
-                    std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-                busy(None, format!("{error}{cause}"))
-            }
+            Err(error) => busy(None, crate::tls::explain(&error)),
         }
     }
 }

@@ -70,7 +70,7 @@ fn offer(exporter: &Exporter, ledger: &WindowLedger) {
 fn http(address: std::net::SocketAddr) -> Target {
     let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
     let token = Token::parse("open-sesame").unwrap();
-    let target = HttpTarget::new(endpoint, Some(token));
+    let target = HttpTarget::new(endpoint, Some(token), &crate::tls::TlsFiles::default()).unwrap();
     Target::Http(Box::new(
         target.with_request_timeout(Duration::from_millis(500)),
     ))

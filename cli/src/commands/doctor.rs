@@ -5,6 +5,8 @@ mod environment;
 mod finding;
 mod itself;
 
+use weighbridge_collector::Access;
+
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Stop};
 use crate::output;
@@ -25,10 +27,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Stop> {
     names.sort_unstable();
     let mut findings = environment::look(&env, names.into_iter());
     findings.extend(itself::look());
-    findings.extend(collector::look(
-        endpoint.as_deref(),
-        env("WEIGHBRIDGE_TOKEN").as_deref(),
-    )?);
+    findings.extend(collector::look(endpoint.as_deref(), &Access::from_env())?);
     output::data(&output::visible(&finding::render(&findings)))?;
     let broken = findings
         .iter()

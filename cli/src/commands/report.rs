@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
-use weighbridge_collector::{Clock, SERVICE, Span, fetch_range, read_range};
+use weighbridge_collector::{Access, Clock, SERVICE, Span, fetch_range, read_range};
 use weighbridge_reports::compare::compare;
 use weighbridge_reports::topology::Weighed;
 use weighbridge_reports::{ConstraintFile, Document, Options, Prices, formats, html};
@@ -129,10 +129,8 @@ fn read(args: &SourceArgs) -> Result<FoldedRange, Stop> {
     // Read here even when the collector reads it again: a wrong range is wrong usage.
     let span = Span::parse(since, until, Clock::system().now_unix_ns()).map_err(Stop::usage)?;
     if args.from.contains("://") {
-        let token = std::env::var("WEIGHBRIDGE_TOKEN")
-            .ok()
-            .filter(|token| !token.is_empty());
-        let fetch = fetch_range(&args.from, token.as_deref(), since, until);
+        let access = Access::from_env();
+        let fetch = fetch_range(&args.from, &access, since, until);
         return Ok(runtime::current_thread()?
             .block_on(fetch)
             .map_err(anyhow::Error::new)?);

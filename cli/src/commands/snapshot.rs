@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weighbridge_collector::{fetch_snapshot, restore_dir, send_restore, snapshot_dir};
+use weighbridge_collector::{Access, fetch_snapshot, restore_dir, send_restore, snapshot_dir};
 
 use crate::args::{RestoreArgs, SnapshotArgs};
 use crate::exit::{Exit, Stop};
@@ -11,8 +11,8 @@ use crate::{output, runtime};
 /// Copies everything into a file.
 pub(crate) fn take(args: &SnapshotArgs) -> Result<Exit, Stop> {
     if args.from.contains("://") {
-        let token = token();
-        let fetch = fetch_snapshot(&args.from, token.as_deref(), &args.out);
+        let access = Access::from_env();
+        let fetch = fetch_snapshot(&args.from, &access, &args.out);
         runtime::current_thread()?
             .block_on(fetch)
             .map_err(anyhow::Error::new)?;
@@ -33,8 +33,8 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Exit, Stop> {
                  `weighbridge snapshot` of it before",
             ));
         }
-        let token = token();
-        let send = send_restore(&args.to, token.as_deref(), &args.from);
+        let access = Access::from_env();
+        let send = send_restore(&args.to, &access, &args.from);
         runtime::current_thread()?
             .block_on(send)
             .map_err(anyhow::Error::new)?;
@@ -43,10 +43,4 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Exit, Stop> {
     }
     output::note("restored; what had come since the snapshot comes again, or shows as lost");
     Ok(Exit::Ok)
-}
-
-fn token() -> Option<String> {
-    std::env::var("WEIGHBRIDGE_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty())
 }

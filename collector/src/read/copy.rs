@@ -6,12 +6,12 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Limited, StreamBody};
 use hyper::body::Frame;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use weighbridge_agent::tls::explain;
 
-use super::fetch::{FetchError, REFUSAL_BYTES_MAX, chain, refused, request};
+use super::fetch::{Access, FetchError, REFUSAL_BYTES_MAX, refused, request};
 use crate::http::{RESTORE_PATH, SNAPSHOT_PATH, SNAPSHOT_TYPE};
 use crate::store::{RedbStore, Store as _, StoreError};
 
@@ -55,12 +55,12 @@ pub fn restore_dir(from: &Path, data_dir: &Path, replace: bool) -> Result<(), St
 ///
 /// # Errors
 /// [`FetchError`]; no file is left then.
-pub async fn fetch_snapshot(url: &str, token: Option<&str>, to: &Path) -> Result<(), FetchError> {
+pub async fn fetch_snapshot(url: &str, access: &Access, to: &Path) -> Result<(), FetchError> {
     let file_error = |source| FetchError::File {
         path: to.to_owned(),
         source,
     };
-    let request = request(url, token, SNAPSHOT_PATH)?;
+    let request = request(url, access, SNAPSHOT_PATH)?;
     let mut file = std::fs::File::create_new(to).map_err(file_error)?;
     let fetched = async {
         let no_answer = |why: String| FetchError::NoAnswer {
@@ -70,11 +70,11 @@ pub async fn fetch_snapshot(url: &str, token: Option<&str>, to: &Path) -> Result
         let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|error| no_answer(error.to_string()))?;
-        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client = access.client::<Empty<Bytes>>(url)?;
         let response = client
             .request(request)
             .await
-            .map_err(|error| no_answer(chain(&error)))?;
+            .map_err(|error| no_answer(explain(&error)))?;
         let status = response.status();
         let mut body = response.into_body();
         if !status.is_success() {
@@ -105,7 +105,7 @@ pub async fn fetch_snapshot(url: &str, token: Option<&str>, to: &Path) -> Result
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn send_restore(url: &str, token: Option<&str>, from: &Path) -> Result<(), FetchError> {
+pub async fn send_restore(url: &str, access: &Access, from: &Path) -> Result<(), FetchError> {
     let file_error = |source| FetchError::File {
         path: from.to_owned(),
         source,
@@ -128,18 +128,17 @@ pub async fn send_restore(url: &str, token: Option<&str>, from: &Path) -> Result
             Err(error) => Some((Err(error), None)),
         }
     });
-    let request = request(url, token, &format!("{RESTORE_PATH}?replace=true"))?
+    let request = request(url, access, &format!("{RESTORE_PATH}?replace=true"))?
         .method(http::Method::POST)
         .header(header::CONTENT_TYPE, SNAPSHOT_TYPE)
         .header(header::CONTENT_LENGTH, length)
         .body(StreamBody::new(Box::pin(pieces)).boxed_unsync())
         .map_err(|error| no_answer(error.to_string()))?;
-    let client: Client<_, http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>> =
-        Client::builder(TokioExecutor::new()).build_http();
+    let client = access.client::<UnsyncBoxBody<Bytes, std::io::Error>>(url)?;
     let response = client
         .request(request)
         .await
-        .map_err(|error| no_answer(chain(&error)))?;
+        .map_err(|error| no_answer(explain(&error)))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use weighbridge_agent::tls::{Connector, TlsError, TlsFiles, explain};
 use weighbridge_wire::{DecodeError, FoldedRange, limits};
 
 use crate::http::RANGE_PATH;
@@ -27,6 +29,14 @@ pub enum FetchError {
         url: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// Files for TLS cannot be used.
+    #[error("{setting}: {source}")]
+    Tls {
+        /// The variable to correct.
+        setting: &'static str,
+        /// What is wrong.
+        source: TlsError,
     },
     /// Nobody answers.
     #[error("no answer from {url}: {why}; check that the collector runs there (its /readyz)")]
@@ -67,6 +77,44 @@ pub enum FetchError {
     },
 }
 
+/// How a collector is spoken to.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The secret of a token, without the word `Bearer`.
+    pub token: Option<String>,
+    /// Whom to trust, and whom to be, where the URL begins with `https://`.
+    pub tls: TlsFiles,
+}
+
+impl Access {
+    /// `WEIGHBRIDGE_TOKEN`, `WEIGHBRIDGE_TLS_CA`, `WEIGHBRIDGE_TLS_CERT` and `WEIGHBRIDGE_TLS_KEY`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self {
+            token: std::env::var("WEIGHBRIDGE_TOKEN")
+                .ok()
+                .filter(|token| !token.is_empty()),
+            tls: TlsFiles::from_env(),
+        }
+    }
+
+    /// A client for `url`.
+    pub(super) fn client<B>(&self, url: &str) -> Result<Client<Connector, B>, FetchError>
+    where
+        B: http_body::Body + Send,
+        B::Data: Send,
+    {
+        let connector = self
+            .tls
+            .connector(HttpConnector::new(), url.starts_with("https://"))
+            .map_err(|error| FetchError::Tls {
+                setting: error.setting(),
+                source: error,
+            })?;
+        Ok(Client::builder(TokioExecutor::new()).build(connector))
+    }
+}
+
 /// Fetches a range from the collector at `url`, e.g. `http://127.0.0.1:4318`. `since` and `until` are as
 /// for [`Span::parse`](crate::Span::parse), read by the collector's clock.
 ///
@@ -74,7 +122,7 @@ pub enum FetchError {
 /// [`FetchError`].
 pub async fn fetch_range(
     url: &str,
-    token: Option<&str>,
+    access: &Access,
     since: Option<&str>,
     until: Option<&str>,
 ) -> Result<FoldedRange, FetchError> {
@@ -87,7 +135,7 @@ pub async fn fetch_range(
             escape(value, &mut query);
         }
     }
-    let request = request(url, token, &format!("{RANGE_PATH}{query}"))?
+    let request = request(url, access, &format!("{RANGE_PATH}{query}"))?
         .body(Empty::new())
         .map_err(|error| FetchError::Url {
             url: url.to_owned(),
@@ -98,11 +146,11 @@ pub async fn fetch_range(
         why,
     };
     let fetch = async {
-        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client = access.client::<Empty<Bytes>>(url)?;
         let response = client
             .request(request)
             .await
-            .map_err(|error| no_answer(chain(&error)))?;
+            .map_err(|error| no_answer(explain(&error)))?;
         let status = response.status();
         let limit = if status.is_success() {
             limits::RANGE_BYTES_MAX
@@ -141,7 +189,7 @@ pub(super) fn refused(url: &str, status: StatusCode, body: &[u8]) -> FetchError 
 /// The head of a request to a path of the collector at `url`.
 pub(super) fn request(
     url: &str,
-    token: Option<&str>,
+    access: &Access,
     path: &str,
 ) -> Result<http::request::Builder, FetchError> {
     let bad = |why: &str| FetchError::Url {
@@ -153,19 +201,14 @@ pub(super) fn request(
         .parse()
         .map_err(|_| bad("it cannot be parsed"))?;
     match base.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(bad(
-                "TLS is not supported here; put a tunnel or a proxy in between",
-            ));
-        }
-        _ => return Err(bad("it does not begin with http://")),
+        Some("http" | "https") => {}
+        _ => return Err(bad("it does not begin with http:// or https://")),
     }
     if base.path() != "/" && !base.path().is_empty() {
         return Err(bad("it has a path"));
     }
     let mut request = Request::builder().uri(format!("{}{path}", url.trim_end_matches('/')));
-    if let Some(token) = token {
+    if let Some(token) = &access.token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     Ok(request)
@@ -180,16 +223,4 @@ fn escape(value: &str, into: &mut String) {
             into.push_str(&format!("%{byte:02X}"));
         }
     }
-}
-
-/// An error with its causes; hyper's own text says little without them.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

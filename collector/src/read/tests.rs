@@ -31,7 +31,9 @@ async fn directory_and_url_give_the_same_range() {
         send(&running, seq).await;
     }
     let url = format!("http://{}", running.http_addr);
-    let fetched = fetch_range(&url, None, None, None).await.unwrap();
+    let fetched = fetch_range(&url, &Access::default(), None, None)
+        .await
+        .unwrap();
     assert_eq!(fetched.windows.len(), 3);
     let error = read_range(directory.path(), Span::default())
         .unwrap_err()
@@ -71,11 +73,11 @@ async fn what_cannot_be_read_is_explained() {
     assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
     for (url, says) in [
         ("127.0.0.1:4318", "http://127.0.0.1:4318"),
-        ("https://127.0.0.1:4318", "TLS"),
+        ("ftp://127.0.0.1:4318", "http:// or https://"),
         ("http://127.0.0.1:4318/report", "path"),
         ("http://127.0.0.1:1", "check that the collector runs"),
     ] {
-        let error = fetch_range(url, None, None, None)
+        let error = fetch_range(url, &Access::default(), None, None)
             .await
             .unwrap_err()
             .to_string();
@@ -83,7 +85,7 @@ async fn what_cannot_be_read_is_explained() {
     }
     let running = collector(directory.path()).await;
     let url = format!("http://{}", running.http_addr);
-    let error = fetch_range(&url, None, Some("yester day&"), None)
+    let error = fetch_range(&url, &Access::default(), Some("yester day&"), None)
         .await
         .unwrap_err();
     let error = error.to_string();

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::say;
 
 /// As `fuzz/targets/main.rs` lists them.
-const TARGETS: [&str; 5] = ["ledger", "otlp", "stored", "frame", "text"];
+const TARGETS: [&str; 6] = ["ledger", "otlp", "stored", "frame", "text", "headers"];
 
 /// Longest input, bytes.
 const LONGEST: u32 = 16 << 10;
@@ -24,7 +24,7 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
                      -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address";
 
 /// Inputs that are found stay in the target directory, so that the next run goes on from there; one that crashes is
-/// to be copied to `fuzz/seeds`, where a test of the collector's reads it from then on.
+/// to be copied to `fuzz/seeds`, where a test of the collector's or the agent's reads it from then on.
 pub(super) fn run(context: &Context) -> Result<()> {
     let target_dir = context.target.join("evidence").join("fuzz");
     let mut cargo = nightly_cargo(context);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weighbridge_collector::{Clock, FetchError, fetch_range};
+use weighbridge_collector::{Access, Clock, FetchError, fetch_range};
 use weighbridge_wire::FoldedRange;
 
 use super::finding::Finding;
@@ -17,7 +17,7 @@ const SKEW_MAX_S: u64 = 5;
 
 /// Asks the collector for the last minutes: that needs the right address, a token that may read, and a
 /// version that both understand.
-pub(super) fn look(endpoint: Option<&str>, token: Option<&str>) -> Result<Vec<Finding>, Stop> {
+pub(super) fn look(endpoint: Option<&str>, access: &Access) -> Result<Vec<Finding>, Stop> {
     let Some(endpoint) = endpoint else {
         return Ok(vec![Finding::less(
             WHAT,
@@ -26,7 +26,7 @@ pub(super) fn look(endpoint: Option<&str>, token: Option<&str>) -> Result<Vec<Fi
         )]);
     };
     let answer =
-        runtime::current_thread()?.block_on(fetch_range(endpoint, token, Some(SINCE), None));
+        runtime::current_thread()?.block_on(fetch_range(endpoint, access, Some(SINCE), None));
     Ok(match answer {
         Ok(range) => heard(endpoint, &range, Clock::system().now_unix_ns()),
         Err(error) => vec![Finding::broken(WHAT, error.to_string(), remedy(&error))],
@@ -42,6 +42,7 @@ fn remedy(error: &FetchError) -> String {
             "bring collector and services to versions that differ by at most one major version"
                 .into()
         }
+        FetchError::Tls { .. } => "give the files that it names, in PEM".into(),
         FetchError::NoAnswer { .. } => {
             "start it with `weighbridge collect`, or set WEIGHBRIDGE_ENDPOINT to where it runs"
                 .into()
@@ -143,7 +144,8 @@ mod tests {
     #[test]
     fn a_collector_that_is_not_there_is_broken() {
         // Port 1 of the loopback interface: nothing listens there.
-        let findings = look(Some("http://127.0.0.1:1"), None).expect("a runtime starts");
+        let findings =
+            look(Some("http://127.0.0.1:1"), &Access::default()).expect("a runtime starts");
         assert_eq!(findings[0].state, State::Broken);
         assert!(
             findings[0].remedy.contains("weighbridge collect"),

@@ -309,7 +309,9 @@ async fn a_snapshot_goes_out_and_comes_back_over_the_interface() {
     )
     .await);
     let file = directory.path().join("backup");
-    crate::fetch_snapshot(&url, None, &file).await.unwrap();
+    crate::fetch_snapshot(&url, &crate::Access::default(), &file)
+        .await
+        .unwrap();
     ack(&post(
         &running,
         &[PROTOBUF],
@@ -329,7 +331,9 @@ async fn a_snapshot_goes_out_and_comes_back_over_the_interface() {
         ask(&running, replace, None, snapshot_type).await.status,
         400
     );
-    crate::send_restore(&url, None, &file).await.unwrap();
+    crate::send_restore(&url, &crate::Access::default(), &file)
+        .await
+        .unwrap();
     let answer = get(running.http_addr, "/api/v1/range").await;
     assert_eq!(FoldedRange::decode(&answer.body).unwrap().windows.len(), 1);
     running.shutdown().await.unwrap();
