@@ -7,6 +7,9 @@ use serde::Deserialize;
 use crate::options::{Constraints, Node, Prices};
 use crate::topology::{Inputs, nearest};
 
+/// Largest number in a file: beyond it sums and products of figures are none.
+const NUMBER_MAX: f64 = 1e12;
+
 /// Why a constraint file is refused. Says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -86,8 +89,8 @@ impl ConstraintFile {
         let file: File =
             toml::from_str(text).map_err(|error| ConstraintError::new(error.to_string()))?;
         let positive = |name: &str, x: Option<f64>| match x {
-            Some(x) if !(x.is_finite() && x > 0.0) => Err(ConstraintError::new(format!(
-                "`{name}` is {x}; write a number above 0"
+            Some(x) if !(x > 0.0 && x <= NUMBER_MAX) => Err(ConstraintError::new(format!(
+                "`{name}` is {x}; write a number above 0, {NUMBER_MAX:e} at most"
             ))),
             x => Ok(x),
         };
@@ -98,9 +101,9 @@ impl ConstraintFile {
                     ("prices.core_hour", prices.core_hour),
                     ("prices.gib_hour", prices.gib_hour),
                 ] {
-                    if !(x.is_finite() && x >= 0.0) {
+                    if !(0.0..=NUMBER_MAX).contains(&x) {
                         return Err(ConstraintError::new(format!(
-                            "`{name}` is {x}; a price is 0 or more"
+                            "`{name}` is {x}; a price is 0 or more, {NUMBER_MAX:e} at most"
                         )));
                     }
                 }

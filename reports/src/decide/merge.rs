@@ -72,14 +72,11 @@ impl Rule for Merge {
         if pair.edges.is_empty() {
             return None;
         }
-        if context
-            .options
-            .constraints
-            .forbids(context.label(a), context.label(b))
-        {
+        let constraints = &context.options.constraints;
+        if let Some(why) = constraints.apart(context.label(a), context.label(b)) {
             return Some(context.finding(
                 Verdict::Leave,
-                "A constraint says that these two may not share a process.",
+                format!("A constraint says that these two may not share a process ({why})."),
             ));
         }
         if let Err(missing) = context.sufficient(&context.deciding_operations(&pair.edges)) {

@@ -77,7 +77,9 @@ impl Rule for Pool {
         let (before, after) = peaks.processes;
         let constraints = &context.options.constraints;
         if after >= before
-            || constraints.forbids(context.label(a), context.label(b))
+            || constraints
+                .apart(context.label(a), context.label(b))
+                .is_some()
             || against(&peaks.share, self.saving_share_min, "the saving") != Against::Above
             || context.model.rollup.windows < context.options.sufficiency.windows
             || Merge::default().refused_for_memory(pair_memory(context, a, b).as_ref())

@@ -81,7 +81,7 @@ pub fn what_if(
     question: &Question,
 ) -> Result<Answer, QuestionError> {
     if !(question.load.is_finite() && question.load > 0.0) {
-        return Err(QuestionError::Load(say::number(question.load)));
+        return Err(QuestionError::Load(question.load.to_string()));
     }
     let model = Model::new(range);
     let weighed = Weighed::of(&model, options);

@@ -1,4 +1,7 @@
-//! Two services that may not share a process, whatever it would save.
+//! Two services that may not share a process, whatever it would save; and what makes no sense in a file or a load.
+
+use weighbridge_reports::ConstraintFile;
+use weighbridge_reports::topology::{Question, what_if};
 
 use super::*;
 
@@ -15,6 +18,82 @@ fn different_owners_stay_apart() {
         "{}",
         merge.verdict_reason
     );
+}
+
+#[test]
+fn owners_and_runtimes_of_the_file_stay_apart() {
+    for what in ["owner", "runtime"] {
+        let file = format!("[service.front]\n{what} = \"x\"\n[service.back]\n{what} = \"y\"");
+        let options = Options {
+            constraints: ConstraintFile::parse(&file).unwrap().constraints,
+            ..Options::default()
+        };
+        let d = build_range(&chatty().range(), &options);
+        no_merge(&d);
+        let merge = get(&d, Kind::Merge, &["front", "back"]);
+        let reason = &merge.verdict_reason;
+        assert!(
+            reason.contains(&format!("{what} `y` and {what} `x`")),
+            "{reason}"
+        );
+        for proposal in &d.topologies.as_ref().unwrap().proposals {
+            assert!(!proposal.steps.iter().any(|step| step.contains("merge")));
+        }
+        // What must be together and may not is refused, with both.
+        let refused =
+            ConstraintFile::parse(&format!("must_link = [[\"front\", \"back\"]]\n{file}"));
+        let error = refused.unwrap_err().to_string();
+        assert!(
+            error.contains("must_link") && error.contains(&format!("{what} `y` and {what} `x`")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_by_name() {
+    for none in ["nan", "inf", "-inf", "1e300"] {
+        for (name, text) in [
+            ("node.cores", "[node]\ncores = X"),
+            ("node.memory_gib", "[node]\nmemory_gib = X"),
+            (
+                "prices.core_hour",
+                "[prices]\ncore_hour = X\ngib_hour = 1\ncurrency = \"EUR\"",
+            ),
+            (
+                "prices.gib_hour",
+                "[prices]\ncore_hour = 1\ngib_hour = X\ncurrency = \"EUR\"",
+            ),
+            (
+                "origin.slo_p95_ms",
+                "[[origin]]\nservice = \"a\"\noperation = \"b\"\nslo_p95_ms = X",
+            ),
+        ] {
+            let error = ConstraintFile::parse(&text.replace('X', none)).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(&format!("`{name}` is ")), "{none}: {error}");
+        }
+    }
+    let range = chatty().range();
+    for load in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0] {
+        let changes = Vec::new();
+        let error = what_if(&range, &Options::default(), &Question { changes, load }).unwrap_err();
+        let want = format!("the load is {load}; write a number above 0, like ×2");
+        assert_eq!(error.to_string(), want);
+    }
+}
+
+/// No cut of the system makes a request faster than its own work.
+#[test]
+fn an_objective_below_the_service_time_is_infeasible_and_says_so() {
+    let mut options = Options::default();
+    let origin = ("front".to_owned(), "POST /a".to_owned());
+    options.constraints.slo_p95_ns.insert(origin, 1e5);
+    let d = build_range(&chatty().range(), &options);
+    let topologies = d.topologies.as_ref().unwrap();
+    let why = topologies.infeasible.as_ref().unwrap();
+    assert!(why.contains("POST /a"), "{why}");
+    assert!(topologies.proposals.is_empty() && topologies.best.value.is_none());
 }
 
 /// A merge that saves cores and breaks a promise is no merge to make.
