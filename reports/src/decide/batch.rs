@@ -4,10 +4,10 @@ use super::context::{Against, Context, against, predict, threshold};
 use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::document::{
-    Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation, RecommendationKind, Subject,
-    SubjectKind, Verdict,
+    Evidence, FigureUnit, ObserveWhat, Recommendation, RecommendationKind, Subject, SubjectKind,
+    Verdict,
 };
-use crate::model::{Edge, Estimate, prices};
+use crate::model::{Edge, Estimate};
 use crate::topology::Change;
 
 /// Thresholds of the rule.
@@ -90,15 +90,20 @@ impl Rule for Batch {
     }
 
     fn changes(&self, context: &Context<'_>, at: &usize) -> Vec<Change> {
+        let edge = &context.model.edges[*at];
         vec![Change::Batch {
-            edge: context.model.edges[*at].id.clone(),
-            calls: None,
+            edge: edge.id.clone(),
+            calls: calls(edge),
         }]
     }
 
     fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
         let edge = &context.model.edges[*at];
-        let (each, _) = once_a_call(context, edge)?;
+        let kept = 1.0 - 1.0 / calls(edge)?;
+        let each = saved(context, edge)?
+            .0
+            .over(edge.cost.rate.as_ref()?)?
+            .scaled(1e9 / kept);
         Some(Stake {
             objective: "cores saved".to_owned(),
             unit: FigureUnit::Cores,
@@ -175,7 +180,7 @@ impl Rule for Batch {
         }
         if let Some((_, note)) = &saving {
             evidence.push(Evidence {
-                sentence: note.clone(),
+                sentence: (*note).to_owned(),
                 rows: vec![edge.id.clone()],
             });
         }
@@ -244,58 +249,30 @@ impl Rule for Batch {
     }
 }
 
-/// Cores saved when k calls become one: `rate · (1 − 1/k) · what a message costs whatever its size`. The part
-/// that grows with bytes stays, where the size classes tell it apart.
-fn saved(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
-    let cost = &edge.cost;
-    let calls = cost
-        .calls_per_request
-        .as_ref()
-        .filter(|calls| calls.point > 0.0)?;
-    let (each, note) = once_a_call(context, edge)?;
-    let kept = calls.clone().map(|calls| 1.0 - 1.0 / calls.max(1.0));
-    let saved = each
-        .times(cost.rate.as_ref()?)
-        .times(&kept)
-        .scaled(1e-9)
-        .of_quality(QualityWord::Estimated);
-    Some((saved, note))
+/// How many calls become one: all of a request. `None` where there is one at most.
+fn calls(edge: &Edge) -> Option<f64> {
+    let calls = edge.cost.calls_per_request.as_ref()?.point;
+    (calls > 1.0).then_some(calls)
 }
 
-/// What a message costs whatever its size, ns/call, and how it is known.
-fn once_a_call(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, String)> {
-    let overhead = edge.cost.overhead.as_ref()?;
-    let fitted: Vec<_> = [&edge.joined.caller, &edge.joined.callee]
-        .into_iter()
-        .flatten()
-        .flat_map(|side| prices(context.model, side))
-        .collect();
-    // What grows with bytes, per call; `None` when some direction does not tell.
-    let by_bytes = fitted
+/// Cores saved when all calls of a request become one, by the topology engine: `rate · (1 − 1/k) · (what a message costs
+/// whatever its size + the schedulers' part)`. The part that grows with bytes stays, where the size classes tell it
+/// apart.
+fn saved(context: &Context<'_>, edge: &Edge) -> Option<(Estimate, &'static str)> {
+    edge.cost.overhead.as_ref()?;
+    let saved = context.batched(edge, calls(edge)?)?;
+    let told = context
+        .weighed
+        .inputs()
+        .edges
         .iter()
-        .map(|price| {
-            Some(
-                price
-                    .per_byte
-                    .as_ref()?
-                    .times(price.bytes_per_message.as_ref()?),
-            )
-        })
-        .collect::<Option<Vec<Estimate>>>()
-        .and_then(|each| each.into_iter().reduce(|a, b| a.plus(&b)));
-    let fixed = by_bytes
-        .map(|bytes| overhead.minus(&bytes.map(|ns| ns.max(0.0))))
-        .filter(|fixed| fixed.point > 0.0);
-    Some(match fixed {
-        Some(fixed) => (
-            fixed,
+        .any(|e| e.id == edge.id && e.by_bytes_known);
+    Some((
+        saved,
+        if told {
             "The part of a message's cost that does not grow with its size is saved; the part that does stays."
-                .to_owned(),
-        ),
-        None => (
-            overhead.clone(),
+        } else {
             "Message sizes vary too little to tell a price per byte: all of the overhead is taken to be per call, so the saving is an upper estimate."
-                .to_owned(),
-        ),
-    })
+        },
+    ))
 }

@@ -85,6 +85,13 @@ impl<'a> Context<'a> {
             .clone()
     }
 
+    /// Cores that an edge between two services saves when so many of its calls become one, by the topology engine.
+    pub(crate) fn batched(&self, edge: &Edge, calls: f64) -> Option<Estimate> {
+        let (a, b) = edge.between_services()?;
+        self.weighed
+            .batched(&self.edges_of, [a, b], &edge.id, calls)
+    }
+
     /// The figures of two services apart and in one process.
     pub(crate) fn apart_and_together(
         &self,

@@ -9,11 +9,11 @@ use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::build::{copy_links, optional};
 use crate::document::{
-    CopyFinding, EntityReport, Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation,
+    CopyFinding, EntityReport, Evidence, FigureUnit, ObserveWhat, Recommendation,
     RecommendationKind, Subject, SubjectKind, Verdict,
 };
 use crate::model::{Edge, Estimate};
-use crate::topology::{Access, Change};
+use crate::topology::{Access, Change, CopiesGone};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -27,6 +27,60 @@ impl Default for PlaceEntity {
         Self {
             remote_ratio_min: 1.0,
         }
+    }
+}
+
+/// An entity with copies and what they cost, by the topology engine.
+pub(crate) struct Placed {
+    /// Its index.
+    at: usize,
+    /// Cores that keep the copies in step: carrying and applying.
+    keep: Option<Estimate>,
+    /// Cores that reading from the owner would take.
+    remote: Option<Estimate>,
+}
+
+/// The services that hold copies.
+fn holders(context: &Context<'_>, report: &EntityReport) -> BTreeSet<usize> {
+    let copies: BTreeSet<&str> = report
+        .places
+        .iter()
+        .filter(|place| place.copy)
+        .map(|place| place.service.as_str())
+        .collect();
+    (0..context.model.services().len())
+        .filter(|index| copies.contains(context.label(*index)))
+        .collect()
+}
+
+/// Prices the copies of all of them in the same draws.
+fn price(context: &Context<'_>, found: &mut [Placed]) {
+    let inputs = context.weighed.inputs();
+    let gone: Vec<Option<CopiesGone>> = found
+        .iter()
+        .map(|placed| {
+            let report = &context.entities[placed.at];
+            let entity = inputs
+                .entities
+                .iter()
+                .position(|e| e.name == report.entity)?;
+            let holders: Vec<usize> = holders(context, report).into_iter().collect();
+            Some(CopiesGone::of(inputs, entity, &holders))
+        })
+        .collect();
+    let nothing = (f64::NAN, f64::NAN);
+    let spread = context.weighed.spread(|inputs| {
+        gone.iter()
+            .map(|gone| gone.as_ref().map_or(nothing, |gone| gone.cores(inputs)))
+            .flat_map(|(keep, remote)| [keep, remote])
+            .collect()
+    });
+    let mut spread = spread
+        .into_iter()
+        .map(|cores| Some(cores).filter(|cores| cores.point.is_finite()));
+    for placed in found {
+        placed.keep = spread.next().flatten();
+        placed.remote = spread.next().flatten();
     }
 }
 
@@ -50,17 +104,25 @@ pub(crate) struct Copied<'a> {
 }
 
 impl Rule for PlaceEntity {
-    /// Index of the entity.
-    type Candidate = usize;
+    type Candidate = Placed;
 
-    fn candidates(&self, context: &Context<'_>) -> Vec<usize> {
-        (0..context.entities.len())
+    fn candidates(&self, context: &Context<'_>) -> Vec<Placed> {
+        let mut found: Vec<Placed> = (0..context.entities.len())
             .filter(|at| context.entities[*at].finding == CopyFinding::Copies)
-            .collect()
+            .map(|at| Placed {
+                at,
+                keep: None,
+                remote: None,
+            })
+            .collect();
+        if !found.is_empty() {
+            price(context, &mut found);
+        }
+        found
     }
 
-    fn check(&self, context: &Context<'_>, at: &usize) -> Option<Finding> {
-        let copied = Copied::new(context, &context.entities[*at]);
+    fn check(&self, context: &Context<'_>, placed: &Placed) -> Option<Finding> {
+        let copied = Copied::new(context, placed);
         let applying: BTreeSet<(usize, String)> = copied
             .links
             .iter()
@@ -102,8 +164,8 @@ impl Rule for PlaceEntity {
         )
     }
 
-    fn changes(&self, context: &Context<'_>, at: &usize) -> Vec<Change> {
-        let copied = Copied::new(context, &context.entities[*at]);
+    fn changes(&self, context: &Context<'_>, placed: &Placed) -> Vec<Change> {
+        let copied = Copied::new(context, placed);
         copied
             .holders
             .iter()
@@ -115,8 +177,8 @@ impl Rule for PlaceEntity {
             .collect()
     }
 
-    fn stake(&self, context: &Context<'_>, at: &usize) -> Option<Stake> {
-        let copied = Copied::new(context, &context.entities[*at]);
+    fn stake(&self, context: &Context<'_>, placed: &Placed) -> Option<Stake> {
+        let copied = Copied::new(context, placed);
         let (keep, changes) = (copied.keep.as_ref()?, copied.changes.as_ref()?);
         Some(Stake {
             objective: "cores saved by reading from the owner".to_owned(),
@@ -144,9 +206,9 @@ impl Rule for PlaceEntity {
         })
     }
 
-    fn explain(&self, context: &Context<'_>, at: &usize, finding: Finding) -> Recommendation {
-        let report = &context.entities[*at];
-        let copied = Copied::new(context, report);
+    fn explain(&self, context: &Context<'_>, placed: &Placed, finding: Finding) -> Recommendation {
+        let report = &context.entities[placed.at];
+        let copied = Copied::new(context, placed);
         let entity = &report.entity;
         let owner = report.owner.clone().unwrap_or_default();
         let holders: Vec<String> = copied
@@ -158,7 +220,7 @@ impl Rule for PlaceEntity {
             .keep
             .as_ref()
             .zip(copied.remote.as_ref())
-            .map(|(keep, remote)| keep.minus(remote).of_quality(QualityWord::Estimated));
+            .map(|(keep, remote)| keep.minus(remote));
         let mut subjects = vec![Subject {
             kind: SubjectKind::Entity,
             service: String::new(),
@@ -222,18 +284,11 @@ impl Rule for PlaceEntity {
 }
 
 impl<'a> Copied<'a> {
-    fn new(context: &Context<'a>, report: &'a EntityReport) -> Self {
+    fn new(context: &Context<'a>, placed: &Placed) -> Self {
         let model = context.model;
+        let report = &context.entities[placed.at];
         let links = copy_links(model, &report.entity);
-        let copies: BTreeSet<&str> = report
-            .places
-            .iter()
-            .filter(|place| place.copy)
-            .map(|place| place.service.as_str())
-            .collect();
-        let holders: BTreeSet<usize> = (0..model.services().len())
-            .filter(|index| copies.contains(context.label(*index)))
-            .collect();
+        let holders = holders(context, report);
         let links: Vec<&Edge> = links.into_iter().map(|link| link.edge).collect();
         let add = |f: &dyn Fn(&Edge) -> Option<Estimate>| {
             links
@@ -241,9 +296,6 @@ impl<'a> Copied<'a> {
                 .filter_map(|edge| f(edge))
                 .reduce(|a, b| a.plus(&b))
         };
-        let carry = add(&|edge| edge.cost.overhead_cores.clone());
-        let apply = add(&|edge| edge.cost.work_cores.clone());
-        let keep = carry.into_iter().chain(apply).reduce(|a, b| a.plus(&b));
         let reads = holders
             .iter()
             .flat_map(|index| context.service(*index).entities.iter())
@@ -261,19 +313,13 @@ impl<'a> Copied<'a> {
             .or_else(|| (!holders.is_empty()).then(Estimate::zero))
             .and_then(|reads| model.rate(&reads));
         let call = synchronous_call(context);
-        let remote = reads.as_ref().zip(call.as_ref()).map(|(reads, call)| {
-            reads
-                .times(call)
-                .scaled(1e-9)
-                .of_quality(QualityWord::Estimated)
-        });
         Self {
             report,
             holders,
             reads,
             changes: add(&|edge| edge.cost.rate.clone()),
-            keep,
-            remote,
+            keep: placed.keep.clone(),
+            remote: placed.remote.clone(),
             call,
             links,
         }

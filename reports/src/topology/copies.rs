@@ -1,5 +1,6 @@
 //! Copies of data: what keeping them costs, and what reading from the owner costs.
 
+use super::evaluate::cores_of_edges;
 use super::{Edge, End, Entity, Inputs, Topology};
 
 /// Is this edge gone because the copy that it keeps in step was taken away?
@@ -103,6 +104,44 @@ pub(super) fn remote_reads(
         }
     }
     reads
+}
+
+/// The copies of an entity at some services, as they are and taken away.
+pub(crate) struct CopiesGone {
+    before: Topology,
+    after: Topology,
+    /// Edges that keep them in step, and the others of the same publications.
+    edges: Vec<usize>,
+}
+
+impl CopiesGone {
+    pub(crate) fn of<N>(inputs: &Inputs<N>, entity: usize, holders: &[usize]) -> Self {
+        let before = Topology::as_it_is(inputs);
+        let mut after = before.clone();
+        after.read_remotely = holders.iter().map(|holder| (entity, *holder)).collect();
+        let mut edges: Vec<usize> = inputs.entities[entity]
+            .links
+            .iter()
+            .flat_map(|at| std::iter::once(*at).chain(inputs.edges[*at].shares_with.clone()))
+            .collect();
+        edges.sort_unstable();
+        edges.dedup();
+        Self {
+            before,
+            after,
+            edges,
+        }
+    }
+
+    /// Cores that keep the copies in step, and cores that reading from the owner would take; the latter not a number
+    /// where no synchronous call tells what one costs.
+    pub(crate) fn cores(&self, inputs: &Inputs) -> (f64, f64) {
+        let of = |topology| cores_of_edges(inputs, topology, &self.edges);
+        let reads = remote_reads(inputs, &self.after);
+        let rate: f64 = reads.iter().map(|(_, rate, _)| rate).sum();
+        let call = inputs.remote_call_ns.unwrap_or(f64::NAN);
+        (of(&self.before) - of(&self.after), rate * call * 1e-9)
+    }
 }
 
 /// Number of copies, their bytes (unknown when one reports none), and the largest mean age of a change.

@@ -123,7 +123,14 @@ pub(super) struct EdgeCores {
 }
 
 pub(super) fn edge_cores(inputs: &Inputs, at: usize, way: Way, factor: f64) -> EdgeCores {
-    let terms = terms_of(inputs, at, EdgeChange::to(way), factor);
+    cores_of(
+        inputs,
+        at,
+        &terms_of(inputs, at, EdgeChange::to(way), factor),
+    )
+}
+
+fn cores_of(inputs: &Inputs, at: usize, terms: &Terms) -> EdgeCores {
     let edge = &inputs.edges[at];
     EdgeCores {
         caller: terms.caller_rows + terms.caller_pool + terms.sent * wake(inputs, edge.from) * 1e-9,
@@ -134,12 +141,35 @@ pub(super) fn edge_cores(inputs: &Inputs, at: usize, way: Way, factor: f64) -> E
     }
 }
 
+impl EdgeCores {
+    fn sum(self) -> f64 {
+        self.caller + self.callee + self.broker
+    }
+}
+
+/// Cores that some edges take in a topology at the load seen, on both sides and at the broker, beyond the operations'
+/// rows as they were weighed.
+pub(super) fn cores_of_edges(inputs: &Inputs, topology: &Topology, edges: &[usize]) -> f64 {
+    let edges = edges.iter();
+    edges
+        .map(|at| cores_of(inputs, *at, &terms(inputs, topology, *at, 1.0)).sum())
+        .sum()
+}
+
+/// Cores that an edge saves when so many of its calls become one.
+pub(super) fn saved_batched(inputs: &Inputs, at: usize, calls: f64, factor: f64) -> f64 {
+    let way = way_when(inputs, at, false);
+    let change = EdgeChange {
+        calls,
+        ..EdgeChange::to(way)
+    };
+    let batched = cores_of(inputs, at, &terms_of(inputs, at, change, factor));
+    edge_cores(inputs, at, way, factor).sum() - batched.sum()
+}
+
 /// Cores that an edge saves when its ends come to share a process.
 pub(crate) fn saved_together(inputs: &Inputs, at: usize, factor: f64) -> f64 {
-    let cores = |together| {
-        let cores = edge_cores(inputs, at, way_when(inputs, at, together), factor);
-        cores.caller + cores.callee + cores.broker
-    };
+    let cores = |together| edge_cores(inputs, at, way_when(inputs, at, together), factor).sum();
     cores(false) - cores(true)
 }
 

@@ -34,6 +34,7 @@ mod whatif;
 pub(crate) use change::nearest;
 pub use change::{Access, Change, ChangeError, WayWord, apply_all};
 pub(crate) use compared::{Compared, TOO_FEW_WINDOWS, touched};
+pub(crate) use copies::CopiesGone;
 pub(crate) use evaluate::saved_together;
 pub use evaluate::{Load, evaluate};
 pub use exact::EXACT_MAX;

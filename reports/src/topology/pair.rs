@@ -4,7 +4,7 @@
 //! because a report looks at every pair of services that talk, in every draw, and evaluating all of a large system for
 //! each of them would take minutes.
 
-use super::evaluate::{fixed_each, saved_together, wake, way_when};
+use super::evaluate::{fixed_each, saved_batched, saved_together, wake, way_when};
 use super::{Change, End, Figures, Inputs, Load, Topology, Way, Weighed, evaluate};
 use crate::model::Estimate;
 
@@ -189,6 +189,22 @@ impl Weighed {
             by_calls,
             saved,
         })
+    }
+}
+
+impl Weighed {
+    /// Cores that the edge of this row id between two services saves when so many of its calls become one.
+    pub(crate) fn batched(
+        &self,
+        edges: &EdgesOf,
+        services: [usize; 2],
+        id: &str,
+        calls: f64,
+    ) -> Option<Estimate> {
+        let part = self.part_of(|inputs| edges_between(inputs, edges, services));
+        let at = part.inputs().edges.iter().position(|edge| edge.id == id)?;
+        let saved = part.spread(|inputs| vec![saved_batched(inputs, at, calls, 1.0)]);
+        saved.into_iter().next()
     }
 }
 

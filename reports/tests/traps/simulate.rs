@@ -31,11 +31,16 @@ fn same(got: Option<f64>, want: Option<f64>, what: &str) {
     );
 }
 
-/// Every figure of a recommendation that `simulate` prints under the same name is the same; how many there are.
-fn all_the_same(of: &Recommendation, answer: &Answer) -> usize {
+/// Every figure of a recommendation that `simulate` prints under the same name is the same, but for those with this
+/// word in their name; how many there are.
+fn all_the_same(of: &Recommendation, answer: &Answer, but: &str) -> usize {
     let said = &answer.document.recommendations[0];
     let mut count = 0;
-    for p in &of.prediction {
+    for p in of
+        .prediction
+        .iter()
+        .filter(|p| but.is_empty() || !p.figure.contains(but))
+    {
         let Some(theirs) = said.prediction.iter().find(|q| q.figure == p.figure) else {
             continue;
         };
@@ -83,7 +88,7 @@ fn a_merge_predicts_what_simulate_answers() {
     );
     same(merge.gain.value, said.gain.value, "gain");
     // Messages, their bytes, and six figures of the one origin.
-    assert_eq!(all_the_same(merge, &now), 8);
+    assert_eq!(all_the_same(merge, &now, ""), 8);
     for wanted in [
         "messages between services",
         "95th percentile of latency of POST /a of front",
@@ -136,4 +141,67 @@ fn services_kept_apart_are_priced_as_simulate_would_merge_them() {
         named(said, "memory of back+front").after,
         "memory after",
     );
+}
+
+#[test]
+fn a_batch_predicts_what_simulate_answers() {
+    let range = pair().range();
+    let d = Document::build(&range, &Options::default());
+    let batch = get(&d, Kind::Batch, &["front", "back"]);
+    let calls = d.edges[0].calls_per_request.value.unwrap();
+    let change = format!(
+        "[[change]]\nkind = \"batch\"\nedge = \"{}\"\ncalls = {calls:?}",
+        d.edges[0].id
+    );
+    let now = asked(&range, &change, 1.0);
+    let said = &now.document.recommendations[0];
+    same(batch.gain.value, said.gain.value, "gain");
+    let all = ["cores of front", "cores of back"].map(|name| named(said, name).after.unwrap());
+    let cores = batch
+        .prediction
+        .iter()
+        .find(|p| p.figure.starts_with("cores of"));
+    same(cores.unwrap().after, Some(all[0] + all[1]), "cores after");
+    assert!(all_the_same(batch, &now, "") >= 7);
+}
+
+/// A copy in two services of what a third one changes, all told by the same publication.
+fn copied() -> System {
+    let mut s = chatty();
+    let cpu = [50_000, 10_000, 10_000, 0, 0, 50_000];
+    s.root("front", "PUT /p", 300, cpu);
+    s.uses("front", "PUT /p", "price", "write", 300);
+    for service in ["back", "mail"] {
+        let to = (service, "CONSUME price");
+        let call = s.message(("front", "PUT /p"), to, 300, "price", 80_000, 60_000);
+        call.publishes = service == "back";
+        s.uses(service, "CONSUME price", "price", "write", 300);
+        s.size(service, "price", 100, 1 << 20);
+    }
+    s.uses("back", "POST /b", "price", "read", 2);
+    s.size("front", "price", 100, 1 << 20);
+    s.owner("broker", OwnerKind::Driver, "mqtt broker", 9_000_000);
+    s.owner("mail", OwnerKind::Runtime, "scheduler", 3_000_000);
+    s
+}
+
+#[test]
+fn copies_taken_away_predict_what_simulate_answers() {
+    let range = copied().range();
+    let d = Document::build(&range, &Options::default());
+    let place = get(&d, Kind::PlaceEntity, &["price"]);
+    let change = |service: &str| {
+        format!(
+            "[[change]]\nkind = \"place_entity\"\nentity = \"price\"\nservice = \"{service}\"\naccess = \"remote\"\n"
+        )
+    };
+    let now = asked(&range, &(change("back") + &change("mail")), 1.0);
+    same(
+        place.gain.value,
+        now.document.recommendations[0].gain.value,
+        "gain",
+    );
+    assert!(place.gain.value.unwrap() > 0.0);
+    // The load comes in gusts, so `simulate` asks the simulator for waits.
+    assert!(all_the_same(place, &now, "latency") >= 3);
 }
