@@ -1,6 +1,7 @@
-//! Writes a sample page to standard output: `cargo run -p weighbridge-reports --example sample > report.html`.
+//! Writes a page to standard output: `cargo run -p weighbridge-reports --example sample > report.html`.
 //!
-//! An argument gives the number of services; without one it is the ERP of the demo. The figures are invented.
+//! An argument gives the number of services, or a `report.json` whose page is to be made; without one it is the ERP of
+//! the demo with invented figures.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -8,10 +9,14 @@
 mod sample;
 
 fn main() {
-    let document = match std::env::args().nth(1).and_then(|count| count.parse().ok()) {
-        Some(0) => sample::empty(),
-        Some(count) => sample::many(count),
+    let argument = std::env::args().nth(1);
+    let document = match argument.as_deref().map(|text| (text, text.parse())) {
         None => sample::erp(),
+        Some((_, Ok(0))) => sample::empty(),
+        Some((_, Ok(count))) => sample::many(count),
+        Some((path, Err(_))) => {
+            serde_json::from_reader(std::fs::File::open(path).unwrap()).unwrap()
+        }
     };
     println!("{}", weighbridge_reports::html::render(&document));
 }

@@ -88,11 +88,25 @@ struct Geometry {
     axis_step: f64,
 }
 
+/// Most letters of a label beside its bar.
+const LABEL_LETTERS: usize = 46;
+
+/// Room for the longest label, pixels: 7.4 a letter, and the gap to the bars. Short labels leave more to the bars.
+fn label_width(bars: &[Bar]) -> i32 {
+    let letters = bars
+        .iter()
+        .map(|bar| bar.label.chars().count().min(LABEL_LETTERS))
+        .max()
+        .unwrap_or(0);
+    // At most 46 letters.
+    (letters as f64 * 7.4) as i32 + 18
+}
+
 impl Geometry {
     fn new(chart: &BarChart<'_>, layout: Layout) -> Self {
         let width = i32::try_from(layout.width()).unwrap_or(i32::MAX);
         let (left, right, row, thick) = match layout {
-            Layout::Wide => (250, width - 110, 32, 18),
+            Layout::Wide => (label_width(&chart.bars), width - 130, 32, 18),
             Layout::Narrow => (2, width - 78, 46, 16),
         };
         let top = 6;
@@ -217,7 +231,7 @@ fn draw(
         ))?;
         let label = match geometry.layout {
             Layout::Wide => Text::new(
-                clip(&bar.label, 30),
+                clip(&bar.label, LABEL_LETTERS),
                 (geometry.left - 12, middle),
                 text(13.0, Ink::Text, HPos::Right),
             ),

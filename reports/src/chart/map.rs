@@ -77,7 +77,7 @@ impl Sizes {
     fn new(layout: Layout, layers: usize) -> Self {
         match layout {
             Layout::Wide => {
-                let node_width = 132.0;
+                let node_width = 120.0;
                 let steps = layers.saturating_sub(1).max(1) as f64;
                 let free = (f64::from(layout.width()) - 2.0 * MARGIN - node_width) / steps;
                 Self {
@@ -85,7 +85,7 @@ impl Sizes {
                     node_width,
                     node_height: 66.0,
                     step: free.clamp(204.0, 300.0),
-                    letters: 15,
+                    letters: 13,
                 }
             }
             Layout::Narrow => Self {
@@ -200,7 +200,7 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
             1.0 + 6.0 * weight,
             escape_text(&clip(&edge.description, 200)),
         ));
-        texts.push_str(&labels.text(edge, middle));
+        texts.push_str(&labels.text(edge, middle, layout));
     }
     out.push_str(&texts);
     for (node, point) in map.nodes.iter().zip(&placed.nodes) {
@@ -381,13 +381,16 @@ struct Labels {
 }
 
 impl Labels {
-    fn text(&mut self, edge: &MapEdge, (x, middle): (f64, f64)) -> String {
-        let lines: Vec<String> = edge
-            .label
-            .iter()
-            .take(3)
-            .map(|line| clip(line, 22))
-            .collect();
+    fn text(&mut self, edge: &MapEdge, (x, middle): (f64, f64), layout: Layout) -> String {
+        let whole = edge.label.iter().take(3);
+        let lines: Vec<String> = match layout {
+            Layout::Wide => whole.map(|line| clip(line, 22)).collect(),
+            // Between nodes of a narrow map there is height, and little width.
+            Layout::Narrow => whole
+                .flat_map(|line| line.split(", "))
+                .map(|line| clip(line, 13))
+                .collect(),
+        };
         let letters = lines
             .iter()
             .map(|line| line.chars().count())
@@ -428,7 +431,8 @@ impl Labels {
             y + half_height,
         ));
         let mut inner = format!(
-            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\" class=\"f-page\"/>",
+            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\" fill-opacity=\".8\" \
+             class=\"f-page\"/>",
             x - half_width,
             y - half_height,
             half_width * 2.0,

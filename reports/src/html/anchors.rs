@@ -5,11 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::markup::Markup;
-use super::text::{clip, escape_text, name};
+use super::shown::{self, CARDS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN};
+use super::text::{clip, escape_text, name, sentence};
 use crate::document::Document;
 
 /// Most characters of an identifier that come from the row's own id.
 const SLUG_CHARACTERS: usize = 56;
+
+/// Identifiers of the page's own parts that a row's could be like: sections and their headings whose names are those
+/// of kinds of rows, and the word for a row without a name.
+const RESERVED: [&str; 5] = [
+    "capacity",
+    "capacity-h",
+    "conservation",
+    "conservation-h",
+    "row",
+];
 
 /// What the page knows of a row: where it is, and what to call it.
 struct Target {
@@ -17,7 +28,7 @@ struct Target {
     label: String,
 }
 
-/// All rows of a document.
+/// All rows of the page.
 pub(crate) struct Anchors {
     targets: BTreeMap<String, Target>,
     used: BTreeSet<String>,
@@ -28,9 +39,10 @@ impl Anchors {
     pub(crate) fn of(document: &Document) -> Self {
         let mut anchors = Self {
             targets: BTreeMap::new(),
-            used: BTreeSet::new(),
+            // A service can be called like a part of the page.
+            used: RESERVED.iter().map(|id| (*id).to_owned()).collect(),
         };
-        for service in &document.services {
+        for (index, service) in document.services.iter().take(PARTS_SHOWN).enumerate() {
             let of = |what: &str| format!("{} {what}", name(&service.service));
             anchors.add(&service.id, name(&service.service));
             for operation in &service.operations {
@@ -39,7 +51,8 @@ impl Anchors {
                     of(&operation_name(&operation.operation, &operation.class)),
                 );
             }
-            for region in service.operations.iter().flat_map(|o| &o.regions) {
+            let regions = service.operations.iter().flat_map(|o| &o.regions);
+            for region in regions.filter(|_| index < REGIONS_SHOWN) {
                 let last = region.path.last().map_or("", String::as_str);
                 anchors.add(&region.id, format!("region {}", name(last)));
             }
@@ -53,10 +66,15 @@ impl Anchors {
                 );
             }
         }
-        for origin in &document.origins {
+        // The others have a row and nothing more.
+        let rows = document.services.iter().take(ROWS_SHOWN);
+        for service in rows.skip(PARTS_SHOWN) {
+            anchors.add(&service.id, name(&service.service));
+        }
+        for origin in document.origins.iter().take(ROWS_SHOWN) {
             anchors.add(&origin.id, format!("origin {}", name(&origin.operation)));
         }
-        for edge in &document.edges {
+        for edge in shown::edges(document) {
             anchors.add(
                 &edge.id,
                 format!(
@@ -67,9 +85,13 @@ impl Anchors {
                 ),
             );
         }
-        for entity in &document.entities {
-            anchors.add(&entity.id, format!("entity {}", name(&entity.entity)));
-            for place in &entity.places {
+        let mut places = 0;
+        for (index, entity) in document.entities.iter().enumerate() {
+            if index < PARTS_SHOWN {
+                anchors.add(&entity.id, format!("entity {}", name(&entity.entity)));
+            }
+            for place in entity.places.iter().take(ROWS_SHOWN - places) {
+                places += 1;
                 anchors.add(
                     &place.id,
                     format!("{} in {}", name(&entity.entity), name(&place.service)),
@@ -82,19 +104,25 @@ impl Anchors {
                 format!("response of {}", name(&latency.operation)),
             );
         }
-        for service in &document.capacity.services {
+        for service in document.capacity.services.iter().take(PARTS_SHOWN) {
             anchors.add(
                 &service.id,
                 format!("capacity of {}", name(&service.service)),
             );
         }
-        for service in &document.conservation.services {
+        let checked = shown::checked(document);
+        let rows = document.conservation.services.iter().take(ROWS_SHOWN);
+        for service in checked.chain(rows) {
             anchors.add(
                 &service.id,
                 format!("sum check of {}", name(&service.service)),
             );
         }
-        for recommendation in &document.recommendations {
+        for recommendation in document
+            .recommendations
+            .iter()
+            .take(CARDS_SHOWN + ROWS_SHOWN)
+        {
             anchors.add(&recommendation.id, clip(&recommendation.title, 60));
         }
         for proposal in document
@@ -150,6 +178,18 @@ impl Anchors {
             target.slug,
             escape_text(&target.label)
         )))
+    }
+
+    /// A link to a row under a whole sentence; the bare sentence where there is no such row.
+    pub(crate) fn link_sentence(&self, id: &str, text: &str) -> Markup {
+        match self.targets.get(id) {
+            Some(target) => Markup::composed(format!(
+                "<a href=#{}>{}</a>",
+                target.slug,
+                escape_text(&sentence(text))
+            )),
+            None => Markup::text(&sentence(text)),
+        }
     }
 
     /// A link to a row under another name; the bare name where there is no such row.
@@ -222,6 +262,30 @@ mod tests {
         assert_eq!(slug("service:\u{202e}"), ("service".to_owned(), false));
         assert_eq!(slug("\"><").0, "row");
         assert!(slug(&"a".repeat(4096)).0.len() <= SLUG_CHARACTERS);
+    }
+
+    #[test]
+    fn no_row_is_called_like_a_part_of_the_page() {
+        let mut document = Document::build(
+            &crate::testing::System::new(0).range(),
+            &crate::Options::default(),
+        );
+        let mut services = crate::testing::System::new(40);
+        services.root("h", "GET /a", 20, [1_000, 0, 0, 0, 0, 0]);
+        services.root("!", "GET /a", 20, [1_000, 0, 0, 0, 0, 0]);
+        let built = Document::build(&services.range(), &crate::Options::default());
+        document.capacity = built.capacity;
+        document.conservation = built.conservation;
+        let anchors = Anchors::of(&document);
+        for service in &document.capacity.services {
+            let slug = anchors.slug(&service.id);
+            assert!(!RESERVED.contains(&slug), "{slug}");
+            assert!(slug.starts_with("capacity-"), "{slug}");
+        }
+        for service in &document.conservation.services {
+            let slug = anchors.slug(&service.id);
+            assert!(!RESERVED.contains(&slug), "{slug}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod markup;
 mod page;
 mod picture;
 mod section;
+mod shown;
 mod table;
 pub mod text;
 

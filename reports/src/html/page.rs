@@ -26,6 +26,8 @@ pub(super) const SCRIPT: &str = include_str!("../../templates/report.js");
 #[template(path = "page.html")]
 struct Page<'a> {
     title: String,
+    /// Sections are laid out when they come into sight.
+    long: bool,
     policy: String,
     style: Markup,
     script: Markup,
@@ -99,6 +101,9 @@ const CONTENTS: &[(&str, &str)] = &[
     ("data", "Download"),
 ];
 
+/// From so many services on, laying out all sections takes longer than a reader waits.
+const LONG: usize = 100;
+
 /// Renders a document as one HTML file. The same document gives the same bytes.
 ///
 /// It cannot fail: the templates are checked when this crate is compiled, and what a document holds only ever
@@ -111,6 +116,7 @@ pub fn render(document: &Document) -> String {
     let script = SCRIPT.trim();
     let page = Page {
         title: title(document),
+        long: document.services.len() > LONG,
         policy: policy(style, script),
         style: Markup::composed(style.to_owned()),
         script: Markup::composed(script.to_owned()),

@@ -5,6 +5,7 @@ use askama::Template;
 use super::figure::{self, Notes, Show};
 use super::format;
 use super::markup::Markup;
+use super::shown::left_out;
 use super::text::name;
 use crate::document::Figure;
 
@@ -191,6 +192,16 @@ impl Table {
     /// Gives the first column more room.
     pub(crate) fn wide_head(mut self) -> Self {
         self.wide_head = true;
+        self
+    }
+
+    /// Keeps the first rows and says so, where there are more than a page should hold.
+    pub(crate) fn at_most(mut self, rows: usize) -> Self {
+        if self.rows.len() > rows {
+            self.notes
+                .push(left_out(self.rows.len(), rows, "rows, the first"));
+            self.rows.truncate(rows);
+        }
         self
     }
 

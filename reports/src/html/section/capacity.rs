@@ -10,6 +10,7 @@ use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
+use crate::html::shown::PARTS_SHOWN;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
@@ -135,7 +136,7 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         words("Mark", ""),
     ];
     let mut rows = Vec::new();
-    for service in &capacity.services {
+    for service in capacity.services.iter().take(PARTS_SHOWN) {
         for (index, at) in service.points.iter().enumerate() {
             let id = if index == 0 {
                 anchors.slug(&service.id)

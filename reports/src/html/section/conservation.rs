@@ -8,6 +8,7 @@ use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
+use crate::html::shown::{self, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::name;
 
@@ -33,6 +34,7 @@ struct Conservation {
     edges_exact: bool,
     summary: Markup,
     services: Vec<Service>,
+    few: String,
     edges: Markup,
     losses: Markup,
 }
@@ -40,14 +42,19 @@ struct Conservation {
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     let report = &document.conservation;
+    let checked: Vec<&ServiceConservation> = shown::checked(document).collect();
     rendered(&Conservation {
+        few: left_out(
+            report.services.len(),
+            checked.len(),
+            "services, the largest and those that do not add up",
+        ),
         any: !report.services.is_empty(),
         cpu_exact: report.cpu_exact,
         any_edges: !report.edges.is_empty(),
         edges_exact: report.edges_exact,
-        summary: summary(&report.services, anchors),
-        services: report
-            .services
+        summary: summary(&report.services, &checked, anchors),
+        services: checked
             .iter()
             .enumerate()
             .map(|(index, service)| {
@@ -80,7 +87,11 @@ fn verdict(service: &ServiceConservation) -> String {
     }
 }
 
-fn summary(services: &[ServiceConservation], anchors: &Anchors) -> Markup {
+fn summary(
+    services: &[ServiceConservation],
+    checked: &[&ServiceConservation],
+    anchors: &Anchors,
+) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
         words("Service", ""),
@@ -100,9 +111,14 @@ fn summary(services: &[ServiceConservation], anchors: &Anchors) -> Markup {
     let rows = services
         .iter()
         .map(|service| {
-            Row::new("")
-                .head(&anchors.link_as(&service.id, &service.service))
-                .exact(Some(service.accounts_cpu_ns), "", &mut notes)
+            // A service without a part of its own is linked to here.
+            let has_part = checked.iter().any(|other| other.id == service.id);
+            let row = if has_part {
+                Row::new("").head(&anchors.link_as(&service.id, &service.service))
+            } else {
+                Row::new(anchors.slug(&service.id)).head(&Markup::text(&name(&service.service)))
+            };
+            row.exact(Some(service.accounts_cpu_ns), "", &mut notes)
                 .exact(service.in_progress_ns, ABSENT, &mut notes)
                 .exact(service.sum_ns, ABSENT, &mut notes)
                 .exact(service.process_cpu_ns, ABSENT, &mut notes)
@@ -117,6 +133,7 @@ fn summary(services: &[ServiceConservation], anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .at_most(ROWS_SHOWN)
     .markup()
 }
 
@@ -242,12 +259,13 @@ fn edges(document: &Document, anchors: &Anchors) -> Markup {
         figures("Difference", ""),
     ];
     let absent = "that end has no agent";
-    let checks = &document.conservation.edges;
+    let checks = shown::compared(document);
     let same = |a: &EdgeConservation, b: &EdgeConservation| a.name == b.name && a.rows == b.rows;
     let rows = checks
         .chunk_by(|a, b| same(a, b))
         .flat_map(|call| {
             call.iter()
+                .copied()
                 .enumerate()
                 .map(move |(index, edge)| (index, edge, call.len()))
         })

@@ -10,6 +10,7 @@ use crate::html::figure::{Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::shown::{self, left_out};
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
@@ -35,6 +36,7 @@ struct Edges {
     notes: Vec<Markup>,
     any: bool,
     few: bool,
+    left_out: String,
 }
 
 /// The section.
@@ -42,26 +44,51 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     let edges = &document.edges;
     rendered(&Edges {
         chart: chart(edges),
-        table: table(edges, anchors),
+        table: table(shown::edges(document), anchors),
+        left_out: left_out(
+            edges.len(),
+            shown::edges(document).len(),
+            "edges, the dearest",
+        ),
         ends: ends(edges, anchors),
         shapes: super::shapes::table(document, anchors),
         sides: sides(dearest(edges), anchors),
         prices: prices(dearest(edges), anchors),
-        notes: edges
-            .iter()
-            .flat_map(|edge| {
-                edge.notes.iter().map(|note| {
-                    Markup::composed(format!(
-                        "{}: {}",
-                        anchors.link_as(&edge.id, &short_name(edge)),
-                        escape_text(&text::sentence(note))
-                    ))
-                })
-            })
-            .collect(),
+        notes: notes(edges, anchors),
         any: !edges.is_empty(),
         few: edges.len() > SIDES_SHOWN,
     })
+}
+
+/// What is said of edges, each sentence once with the edges that it is said of.
+fn notes(edges: &[EdgeReport], anchors: &Anchors) -> Vec<Markup> {
+    let mut said: Vec<(&str, Vec<&EdgeReport>)> = Vec::new();
+    for edge in edges {
+        for note in &edge.notes {
+            match said.iter_mut().find(|(other, _)| *other == note.as_str()) {
+                Some((_, of)) => of.push(edge),
+                None => said.push((note, vec![edge])),
+            }
+        }
+    }
+    said.into_iter()
+        .map(|(note, of)| {
+            let links: Vec<String> = of
+                .iter()
+                .take(ENDS_SHOWN)
+                .map(|edge| anchors.link_as(&edge.id, &short_name(edge)).to_string())
+                .collect();
+            let more = match of.len() - links.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Markup::composed(format!(
+                "{} <span class=\"rows\">{}{more}</span>",
+                escape_text(&text::sentence(note)),
+                links.join(" · ")
+            ))
+        })
+        .collect()
 }
 
 /// Edges stand dearest first; all of them are in `report.json`.
@@ -83,11 +110,16 @@ pub(super) fn short_name(edge: &EdgeReport) -> String {
 }
 
 fn chart(edges: &[EdgeReport]) -> Markup {
-    let shown: Vec<&EdgeReport> = edges
-        .iter()
-        .filter(|e| e.overhead.value.is_some())
-        .take(BARS_SHOWN)
-        .collect();
+    let known = || edges.iter().filter(|edge| edge.overhead.value.is_some());
+    // What comes from outside is work that somebody asked for: its bars would hide those of the messages between
+    // services. Where there is nothing else they are shown.
+    let between: Vec<&EdgeReport> = known().filter(|edge| edge.from.instrumented).collect();
+    let mut shown = if between.is_empty() {
+        known().collect()
+    } else {
+        between
+    };
+    shown.truncate(BARS_SHOWN);
     if shown.is_empty() {
         return Markup::default();
     }

@@ -7,6 +7,7 @@ use crate::document::{CopyCost, CopyFinding, Document, EntityReport, ObstacleKin
 use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
 use crate::html::markup::Markup;
+use crate::html::shown::{PARTS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
@@ -29,6 +30,7 @@ struct Entity {
 struct Entities {
     table: Markup,
     entities: Vec<Entity>,
+    few: String,
     obstacles: Markup,
 }
 
@@ -37,9 +39,11 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     rendered(&Entities {
         obstacles: obstacles(document, anchors),
         table: table(document, anchors),
+        few: left_out(document.entities.len(), PARTS_SHOWN, "entities"),
         entities: document
             .entities
             .iter()
+            .take(PARTS_SHOWN)
             .enumerate()
             .map(|(index, entity)| Entity {
                 slug: anchors.slug(&entity.id).to_owned(),
@@ -189,6 +193,7 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .at_most(ROWS_SHOWN)
     .markup()
 }
 
@@ -275,5 +280,6 @@ fn uses(index: usize, entity: &EntityReport, anchors: &Anchors) -> Markup {
         notes,
     )
     .one_of_many(index)
+    .at_most(ROWS_SHOWN)
     .markup()
 }

@@ -161,10 +161,14 @@ fn advice(change: &Recommendation, anchors: &Anchors) -> Markup {
         None => String::new(),
     };
     let worse = match change.downsides.first() {
-        Some(first) => format!(
-            " Worse: {}",
-            text::clip(&text::sentence(first), WORSE_CHARACTERS)
-        ),
+        Some(first) => {
+            let worse = text::clip(&text::sentence(first), WORSE_CHARACTERS);
+            // After a colon; a name at the beginning stays as it is written.
+            match worse.strip_prefix("The ") {
+                Some(rest) => format!(" Worse: the {rest}"),
+                None => format!(" Worse: {worse}"),
+            }
+        }
         None => String::new(),
     };
     Markup::composed(format!(

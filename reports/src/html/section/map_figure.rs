@@ -81,7 +81,9 @@ impl Nodes {
         self.nodes.push(MapNode {
             name: name(service),
             lines,
-            anchor: known.map(|s| anchors.slug(&s.id).to_owned()),
+            anchor: known
+                .map(|s| anchors.slug(&s.id).to_owned())
+                .filter(|anchor| !anchor.is_empty()),
             kind,
         });
         self.index.insert(service.to_owned(), self.nodes.len() - 1);
@@ -356,7 +358,7 @@ fn legend(proposals: &[&Recommendation], anchors: &Anchors) -> String {
         out.push_str(&format!(
             "<li><b>{}</b> {}</li>",
             n + 1,
-            anchors.link_as(&recommendation.id, &recommendation.title)
+            anchors.link_sentence(&recommendation.id, &recommendation.title)
         ));
     }
     out.push_str("</ol>");
@@ -426,7 +428,11 @@ fn map_edge(from: usize, to: usize, bundle: &Bundle, heaviest: f64, nodes: &[Map
     let mut label = vec![rate];
     if bundle.bytes > 0.0 {
         let bytes = format!("{}/s", format::bytes(bundle.bytes));
-        label.push(bytes.clone());
+        // Both in a line: labels stand between nodes, where width is what there is of room.
+        if let Some(first) = label.first_mut() {
+            first.push_str(", ");
+            first.push_str(&bytes);
+        }
         description.push_str(&format!(", {bytes} of bodies"));
     }
     if bundle.overhead_known {
@@ -434,14 +440,12 @@ fn map_edge(from: usize, to: usize, bundle: &Bundle, heaviest: f64, nodes: &[Map
         description.push_str(&format!(", message overhead {cores}"));
         if bundle.share_weight > 0.0 {
             let share = format::percent(bundle.weighted_share / bundle.share_weight);
-            let wait = if bundle.waits > 0.0 {
+            label.push(format!("{share} messages"));
+            if bundle.waits > 0.0 {
                 let wait = format::duration(bundle.waited / bundle.waits);
                 description.push_str(&format!(", mean wait {wait}"));
-                format!(", {wait}")
-            } else {
-                String::new()
-            };
-            label.push(format!("{share} msg{wait}"));
+                label.push(format!("{wait} wait"));
+            }
             description.push_str(&format!(", {share} of what the calls cost"));
         }
     }
@@ -459,6 +463,7 @@ fn map_edge(from: usize, to: usize, bundle: &Bundle, heaviest: f64, nodes: &[Map
             0.0
         },
         is_async: bundle.is_async,
-        anchor: Some(bundle.anchor.clone()),
+        // An edge without a row leads nowhere.
+        anchor: Some(bundle.anchor.clone()).filter(|anchor| !anchor.is_empty()),
     }
 }

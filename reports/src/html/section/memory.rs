@@ -162,5 +162,6 @@ fn processes(document: &Document, anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .at_most(ROWS_SHOWN)
     .markup()
 }

@@ -7,6 +7,7 @@ use crate::document::Document;
 use crate::html::figure::{Notes, Show, sentence, short_quality};
 use crate::html::format;
 use crate::html::markup::Markup;
+use crate::html::shown::ROWS_SHOWN;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, name};
 
@@ -101,5 +102,7 @@ fn clocks(document: &Document) -> Markup {
                 .figure(&clock.readings, Show::Plain, &mut notes)
         })
         .collect();
-    Table::new("t-clocks", "How CPU time was read", columns, rows, notes).markup()
+    Table::new("t-clocks", "How CPU time was read", columns, rows, notes)
+        .at_most(ROWS_SHOWN)
+        .markup()
 }

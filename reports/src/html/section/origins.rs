@@ -6,13 +6,14 @@ use askama::Template;
 
 use super::flames::{Labels, flames};
 use super::rendered;
-use crate::chart::{Bar, BarChart, Caption, Scale, stacked_bars};
+use crate::chart::{Bar, BarChart, Caption, Scale, Segment, stacked_bars};
 use crate::document::{Document, OriginReport};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::shown::{PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::name;
 
@@ -39,6 +40,7 @@ struct Origins {
     chart: Markup,
     table: Markup,
     origins: Vec<Origin>,
+    few: String,
 }
 
 /// The section.
@@ -57,6 +59,7 @@ fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
     // The one that crosses most services shows what is inside; more would hide what follows.
     let widest = origins
         .iter()
+        .take(PARTS_SHOWN)
         .enumerate()
         .filter(|(_, origin)| origin.services.len() > 1)
         .max_by(|a, b| {
@@ -68,8 +71,10 @@ fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
     rendered(&Origins {
         chart: chart(origins),
         table: table(origins, anchors),
+        few: left_out(origins.len(), PARTS_SHOWN, "origins, the dearest"),
         origins: origins
             .iter()
+            .take(PARTS_SHOWN)
             .enumerate()
             .map(|(index, origin)| {
                 let flames = if whole {
@@ -94,10 +99,10 @@ fn chart(origins: &[OriginReport]) -> Markup {
         return Markup::default();
     }
     let mut dearest: Vec<&OriginReport> = origins.iter().collect();
-    let unit = |o: &OriginReport| o.unit_cost.total.value.unwrap_or(0.0);
-    dearest.sort_by(|a, b| unit(b).total_cmp(&unit(a)));
+    // What a request costs times how often it comes: a rare giant would leave no width for what the cores go to.
+    let cores = |o: &OriginReport| o.cores.value.unwrap_or(0.0);
+    dearest.sort_by(|a, b| cores(b).total_cmp(&cores(a)));
     dearest.truncate(BARS_SHOWN);
-    let max = dearest.first().map_or(0.0, |o| unit(o));
     let description = format!(
         "One bar for each origin, made of the classes of work; a line at its end is the 90 % interval.{}",
         picture::shown_of(origins.len())
@@ -105,20 +110,27 @@ fn chart(origins: &[OriginReport]) -> Markup {
     let chart = BarChart {
         caption: Caption {
             id: "chart-origins",
-            title: "CPU for one request over all services, by class of work",
+            title: "Cores that each origin takes over all services, by class of work",
             description: &description,
         },
         bars: dearest
             .iter()
             .map(|origin| Bar {
                 label: origin.operation.clone(),
-                segments: picture::class_segments(&origin.unit_cost),
-                interval: picture::interval(&origin.unit_cost.total),
-                value_text: sentence(&origin.unit_cost.total),
+                segments: picture::class_segments(&origin.unit_cost)
+                    .into_iter()
+                    .map(|part| Segment {
+                        // ns of CPU a request × requests a second = cores.
+                        value: part.value * origin.rate.value.unwrap_or(0.0) / 1e9,
+                        ..part
+                    })
+                    .collect(),
+                interval: picture::interval(&origin.cores),
+                value_text: sentence(&origin.cores),
             })
             .collect(),
-        scale: Scale::nanoseconds(max),
-        axis_label: "CPU for each request",
+        scale: Scale::plain("cores"),
+        axis_label: "CPU of all its requests",
     };
     picture::figure(&chart.caption, &picture::class_legend(), |layout| {
         stacked_bars(&chart, layout)
@@ -148,11 +160,21 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
     columns.extend(CLASS_COLUMNS);
     let rows = origins
         .iter()
-        .map(|origin| {
-            let mut row = Row::new("")
+        .enumerate()
+        .map(|(index, origin)| {
+            // An origin without a part of its own is linked to here.
+            let (id, label) = if index < PARTS_SHOWN {
+                ("", anchors.link_as(&origin.id, &origin.operation))
+            } else {
+                (
+                    anchors.slug(&origin.id),
+                    Markup::text(&name(&origin.operation)),
+                )
+            };
+            let mut row = Row::new(id)
                 .head(&Markup::composed(format!(
                     "{}<small>{}</small>",
-                    anchors.link_as(&origin.id, &origin.operation),
+                    label,
                     Markup::text(&name(&origin.service)),
                 )))
                 .figure(&origin.rate, Show::Bare, &mut notes)
@@ -177,6 +199,7 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .at_most(ROWS_SHOWN)
     .markup()
 }
 
@@ -229,7 +252,7 @@ fn ways(origin: &OriginReport, document: &Document, anchors: &Anchors) -> Markup
     let regions = document
         .services
         .iter()
-        .take(super::services::REGIONS_SHOWN)
+        .take(REGIONS_SHOWN)
         .flat_map(|service| &service.operations)
         .filter(|operation| rows.contains(operation.id.as_str()))
         .flat_map(|operation| &operation.regions)

@@ -11,6 +11,7 @@ use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
+use crate::html::shown::{CARDS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text};
 
@@ -38,6 +39,8 @@ struct Card {
 #[template(path = "recommendations.html")]
 struct Recommendations {
     cards: Vec<Card>,
+    others: Markup,
+    few: String,
     counts: Vec<(&'static str, &'static str, usize)>,
     suppressed: Vec<Left>,
     topologies: Markup,
@@ -69,8 +72,11 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     .filter(|(_, _, count)| *count > 0)
     .collect();
     rendered(&Recommendations {
+        others: others(all.get(CARDS_SHOWN..).unwrap_or_default(), anchors),
+        few: left_out(all.len(), CARDS_SHOWN + ROWS_SHOWN, "recommendations"),
         cards: all
             .iter()
+            .take(CARDS_SHOWN)
             .enumerate()
             .map(|(index, r)| card(index, r, anchors))
             .collect(),
@@ -88,6 +94,44 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             })
             .collect(),
     })
+}
+
+/// What has no card, in a row each: what is worth doing stands first, so these are the lesser ones.
+fn others(others: &[Recommendation], anchors: &Anchors) -> Markup {
+    if others.is_empty() {
+        return Markup::default();
+    }
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Recommendation", ""),
+        words("Verdict", ""),
+        words("Why", ""),
+        figures("Gain", "Cores, or what else it is measured in"),
+        words("Dismiss key", "For an ignore file"),
+    ];
+    let rows = others
+        .iter()
+        .take(ROWS_SHOWN)
+        .map(|r| {
+            Row::new(anchors.slug(&r.id))
+                .head(&Markup::text(&text::sentence(&r.title)))
+                .words(verdict_words(r.verdict))
+                .words(&text::sentence(&r.verdict_reason))
+                .figure(&r.gain, Show::Plain, &mut notes)
+                .markup(&Markup::composed(format!(
+                    "<code>{}</code>",
+                    escape_text(&text::clip(&r.id, 300))
+                )))
+        })
+        .collect();
+    Table::new(
+        "t-recommendations",
+        "The other recommendations; report.json has their evidence and predictions",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
 }
 
 fn verdict_words(verdict: Verdict) -> &'static str {

@@ -9,6 +9,7 @@ use crate::html::anchors::{Anchors, operation_name};
 use crate::html::figure::{Notes, Show, sentence};
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
+use crate::html::shown::{PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::{self, name};
 
@@ -24,12 +25,6 @@ struct Service {
     accounts: Markup,
     instances: Markup,
 }
-
-/// Services whose operations are shown with their times and load: the largest. `report.json` has those of all.
-const LOAD_SHOWN: usize = 40;
-
-/// Services whose regions are shown: the largest. `report.json` has those of all.
-pub(super) const REGIONS_SHOWN: usize = 8;
 
 #[derive(Template)]
 #[template(path = "services.html")]
@@ -48,6 +43,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         services: document
             .services
             .iter()
+            .take(PARTS_SHOWN)
             .enumerate()
             .map(|(index, service)| Service {
                 slug: anchors.slug(&service.id).to_owned(),
@@ -70,11 +66,14 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
 /// What is said of the agent's own cost and of the base cost, each sentence once.
 fn notes(document: &Document) -> Vec<String> {
     let mut out = Vec::new();
-    if document.services.len() > LOAD_SHOWN {
-        out.push(format!(
-            "Times and load of operations stand here for the {LOAD_SHOWN} largest services; report.json has all."
-        ));
-    }
+    out.extend(
+        Some(left_out(
+            document.services.len(),
+            PARTS_SHOWN,
+            "services, the largest, with their operations",
+        ))
+        .filter(|s| !s.is_empty()),
+    );
     for service in &document.services {
         for (what, sentence) in [
             ("Agent", &service.agent.note),
@@ -199,9 +198,15 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
     let rows = document
         .services
         .iter()
-        .map(|service| {
-            let mut row = Row::new("")
-                .head(&anchors.link_as(&service.id, &service.service))
+        .enumerate()
+        .map(|(index, service)| {
+            // A service without a part of its own is linked to here.
+            let row = if index < PARTS_SHOWN {
+                Row::new("").head(&anchors.link_as(&service.id, &service.service))
+            } else {
+                Row::new(anchors.slug(&service.id)).head(&Markup::text(&name(&service.service)))
+            };
+            let mut row = row
                 .words(&versions(service))
                 .figure(&service.instance_count, Show::Plain, &mut notes)
                 .figure(&service.imbalance, Show::Number, &mut notes)
@@ -219,7 +224,9 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
             row
         })
         .collect();
-    Table::new("t-services", "Services in the range", columns, rows, notes).markup()
+    Table::new("t-services", "Services in the range", columns, rows, notes)
+        .at_most(ROWS_SHOWN)
+        .markup()
 }
 
 fn operation_head(operation: &OperationReport) -> Markup {
@@ -338,9 +345,6 @@ fn regions(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
 }
 
 fn load(index: usize, service: &ServiceReport) -> Markup {
-    if index >= LOAD_SHOWN {
-        return Markup::default();
-    }
     let mut notes = Notes::default();
     let columns = vec![
         words("Operation", ""),

@@ -203,7 +203,7 @@ fn changes(document: &Document, anchors: &Anchors) -> Markup {
         .take(ROWS_SHOWN)
         .map(|r| {
             Row::new("")
-                .head(&anchors.link_as(&r.id, &r.title))
+                .head(&anchors.link_sentence(&r.id, &r.title))
                 .cell(cell("gain", r.gain.value, FigureUnit::Cores, Show::Bare))
                 .cell(Markup::composed(
                     "<td class=\"w-money\">no price".to_owned(),
