@@ -142,6 +142,9 @@ pub(crate) struct ReportArgs {
     /// Recommendations that are not to be shown (TOML: id, reason, until)
     #[arg(long, value_name = "FILE")]
     pub(crate) ignore: Option<PathBuf>,
+    /// Utilisation up to which a process is planned to be used
+    #[arg(long, value_name = "SHARE", default_value = "0.7", value_parser = utilisation)]
+    pub(crate) target_utilisation: f64,
     /// Price of a core for an hour
     #[arg(long, value_name = "PRICE", value_parser = price)]
     pub(crate) core_hour: Option<f64>,
@@ -163,6 +166,13 @@ pub(crate) struct ReportArgs {
     /// An earlier report.json whose advice was followed: its predictions are scored by this range
     #[arg(long, value_name = "EARLIER.json")]
     pub(crate) after: Option<PathBuf>,
+}
+
+fn utilisation(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share: &f64| (0.05..=1.0).contains(share))
+        .ok_or_else(|| "write a share from 0.05 to 1, like 0.7".to_owned())
 }
 
 /// `snapshot`.
@@ -261,6 +271,9 @@ pub(crate) struct SimulateArgs {
     /// Multiple of the load seen, before and after. Other than 1, processes are counted anew
     #[arg(long, value_name = "×N", default_value = "×1", value_parser = load)]
     pub(crate) load: f64,
+    /// Utilisation up to which a process is planned to be used
+    #[arg(long, value_name = "SHARE", default_value = "0.7", value_parser = utilisation)]
+    pub(crate) target_utilisation: f64,
     /// What may not be changed, limits and prices (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) constraints: Option<PathBuf>,

@@ -56,8 +56,10 @@ pub(crate) async fn weigh(
     })
     .await?;
     progress.phase(&format!(
-        "load for {} s, seed {}",
-        options.seconds, options.seed
+        "load for {} s, seed {}; see it live at http://{}/",
+        options.seconds,
+        options.seed,
+        fleet.collector_address()?
     ));
     let results = load(&mut fleet, options, progress).await?;
     progress.phase("waiting until every message is applied");

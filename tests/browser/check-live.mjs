@@ -1,6 +1,6 @@
-// Starts a collector that weighs itself, opens its live page in headless Chromium, and fails when the page breaks one
-// of its promises: figures move, pause holds them, ranges can be chosen, what was sorted and opened stays so, nothing
-// is loaded from elsewhere, no token stands in an address.
+// Opens the live page of a collector in headless Chromium while the demo runs, and that of one which weighs itself and
+// asks for a token, and fails when a page breaks one of its promises: figures move, pause holds them, ranges can be
+// chosen, what was sorted and opened stays so, nothing is loaded from elsewhere, no token stands in an address.
 //
 //   node check-live.mjs WEIGHBRIDGE SCREENSHOT_FOLDER
 //
@@ -21,18 +21,19 @@ const shot = folder(pictures);
 const work = mkdtempSync(join(tmpdir(), 'weighbridge-live-'));
 const SECRET = 'a-token-for-the-test-0123456789abcdef';
 
-/** A running collector whose own windows are of one second; with a token when asked for. */
-async function collector(name, settings = []) {
-  const child = spawn(program, ['collect', '--data', join(work, name), '--listen-http', '127.0.0.1:0', ...settings], {
+/** A running program, as soon as it says where it can be reached. */
+async function started(args, says) {
+  const child = spawn(program, args, {
     env: { ...process.env, NO_COLOR: '1', WEIGHBRIDGE_WINDOW: '1s', OTEL_SERVICE_NAME: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
+  const ended = new Promise((resolve) => { child.on('exit', resolve); });
   const url = await new Promise((resolve, reject) => {
-    const patience = setTimeout(() => reject(new Error(`the collector did not start:\n${said}`)), 30000);
+    const patience = setTimeout(() => reject(new Error(`${args[0]} did not start:\n${said}`)), 60000);
     const hear = (chunk) => {
       said += chunk;
-      const found = said.match(/listening on (http:\/\/\S+)/);
+      const found = said.match(says);
       if (found) {
         clearTimeout(patience);
         resolve(found[1]);
@@ -40,14 +41,23 @@ async function collector(name, settings = []) {
     };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
-    child.on('exit', (code) => reject(new Error(`the collector ended with ${code}:\n${said}`)));
+    ended.then((code) => reject(new Error(`${args[0]} ended with ${code}:\n${said}`)));
   });
-  const end = () => new Promise((resolve) => {
-    child.on('exit', resolve);
+  const end = () => {
     child.kill('SIGTERM');
-  });
-  return { url, end };
+    return ended;
+  };
+  return { url, end, said: () => said };
 }
+
+/** A collector that weighs itself, with windows of a second. */
+const collector = (name, settings) => started(
+  ['collect', '--data', join(work, name), '--listen-http', '127.0.0.1:0', ...settings],
+  /listening on (http:\/\/\S+)/,
+);
+
+/** The demo; its load begins when it says where it can be watched. */
+const demo = () => started(['demo', '--seconds', '45', '--seed', '3', '--out', join(work, 'demo')], /live at (http:\/\/\S+?)\/?\s/);
 
 const frames = (page) => page.locator('#live').evaluate((main) => Number(main.dataset.frames || 0));
 const moved = (page, since) => page.waitForFunction(
@@ -56,80 +66,121 @@ const moved = (page, since) => page.waitForFunction(
   { timeout: 20000 },
 );
 
+/** The exact figures of a table: by the name of the row, its cells. */
+const figures = (page, table) => page.locator(`#${table} tbody tr`).evaluateAll((rows) => Object.fromEntries(rows.map((row) => [
+  row.cells[0].textContent, Array.from(row.cells).slice(1).map((cell) => cell.dataset.v ?? cell.textContent),
+])));
+const text = (page) => page.locator('#live').innerText();
+
+/** What the page of a running demo must do. */
+async function watched(browser, running) {
+  const where = 'live';
+  const asked = [];
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await open(context, `${running.url}/`, where, (to) => {
+    asked.push(to);
+    return to.startsWith(`${running.url}/`);
+  });
+  for (const service of ['store', 'warehouse', 'accounting']) {
+    await page.waitForFunction((name) => Array.from(document.querySelectorAll('#t-services tbody tr th'))
+      .some((head) => head.textContent.startsWith(name)), service, { timeout: 30000 })
+      .catch(() => fault(where, `${service} is not shown after 30 s of the demo`));
+  }
+  await page.waitForFunction(() => /POST \/orders/.test(document.getElementById('t-origins')?.textContent), null, { timeout: 30000 })
+    .catch(() => fault(where, 'no order is shown after 30 s of the demo'));
+
+  // Figures change: those of the store, and of an order, from one picture to a later one.
+  const changes = async (table, row) => {
+    const before = await figures(page, table);
+    const name = Object.keys(before).find((head) => head.startsWith(row));
+    if (!name) return fault(where, `${table} has no row of ${row}`);
+    for (let turn = 0; turn < 5; turn += 1) {
+      await moved(page, await frames(page)).catch(() => fault(where, 'no new figures come'));
+      const after = await figures(page, table);
+      if (JSON.stringify(after[name]) !== JSON.stringify(before[name])) return undefined;
+    }
+    return fault(where, `the figures of ${row} in ${table} stand still while the demo runs`);
+  };
+  await changes('t-services', 'store');
+  await changes('t-origins', 'POST /orders');
+
+  // What was sorted and opened stays so when new figures come.
+  const head = page.locator('#t-origins thead th').nth(2);
+  await head.locator('button').click();
+  const sort = await head.getAttribute('aria-sort');
+  // By its name: the order of origins changes with what they cost.
+  const details = page.locator(`#${await page.locator('#origins details').first().getAttribute('id')}`);
+  await details.evaluate((element) => { element.open = true; });
+  await moved(page, await frames(page));
+  if (await head.getAttribute('aria-sort') !== sort) fault(where, 'new figures undo the sorting');
+  if (!await details.evaluate((element) => element.open)) fault(where, 'new figures fold what was open');
+
+  // Pause: not a letter changes while the demo goes on, and then it goes on.
+  await page.locator('#pause').click();
+  const held = [await frames(page), await text(page)];
+  const later = page.waitForRequest(() => true, { timeout: 5000 }).then((request) => request.url(), () => null);
+  const came = await later;
+  if (came) fault(where, `${came} is asked for while paused`);
+  if (await frames(page) !== held[0] || await text(page) !== held[1]) fault(where, 'figures come in while paused');
+  await page.locator('#pause').click();
+  await moved(page, held[0]);
+  if (await text(page) === held[1]) fault(where, 'after the pause the figures are those of before it');
+
+  // Another range is asked for, and shown: a longer one holds more requests.
+  const ended = async () => page.locator('#services details').evaluateAll((all) => all.length);
+  for (const range of ['5m', '15m', '1m']) {
+    const request = page.waitForRequest((one) => one.url().includes(`last=${range}`), { timeout: 10000 });
+    await page.locator('#last').selectOption(range);
+    await request.catch(() => fault(where, `choosing ${range} asks for nothing`));
+    await moved(page, await frames(page)).catch(() => fault(where, `nothing comes of ${range}`));
+    if (await page.locator('#last').inputValue() !== range) fault(where, `the choice of ${range} does not stay`);
+    if (await ended() < 3) fault(where, `${range} does not show the services`);
+  }
+
+  await overflow(page, where);
+  await page.locator('#pause').click();
+  await accessible(page, where);
+  await page.screenshot({ path: shot('live-light.png') });
+  await page.screenshot({ path: shot('live-light-whole.png'), fullPage: true });
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await accessible(page, `${where} dark`);
+  await page.setViewportSize({ width: 360, height: 800 });
+  await overflow(page, `${where} 360`);
+  await page.screenshot({ path: shot('live-360-dark.png') });
+  const secret = asked.filter((to) => /token|bearer|authorization/i.test(to));
+  if (secret.length) fault(where, `an address that holds a token: ${secret[0]}`);
+  console.log(`the live page asked for ${asked.length} things of its own collector and nothing else`);
+  await context.close();
+}
+
 const browser = await launch();
 const running = [];
 try {
-  const plain = await collector('plain');
-  running.push(plain);
-  const where = 'live';
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await open(context, `${plain.url}/`, where, (to) => to.startsWith(`${plain.url}/`));
-  // Its own requests are what it weighs: a few make a window.
-  await page.waitForSelector('#t-services tbody tr', { timeout: 30000 })
-    .catch(() => fault(where, 'no service is shown after 30 s'));
-  const before = await page.locator('#live').innerText();
-  await page.waitForFunction((text) => document.getElementById('live').innerText !== text, before, { timeout: 20000 })
-    .catch(() => fault(where, 'the figures do not move'));
-  await overflow(page, where);
-  await accessible(page, where);
-  await page.screenshot({ path: shot('live-light.png') });
-
-  // Several kinds of its own requests make a table that can be sorted.
-  await page.waitForSelector('#t-origins.sort', { timeout: 20000 })
-    .catch(() => fault(where, 'its own requests are not told apart'));
-  // What was sorted and opened stays so when new figures come.
-  await page.locator('#t-origins thead th').nth(2).locator('button').click();
-  const sort = await page.locator('#t-origins thead th').nth(2).getAttribute('aria-sort');
-  const details = page.locator('#origins details').first();
-  if (await details.count()) await details.evaluate((element) => { element.open = true; });
-  await moved(page, await frames(page));
-  if (await page.locator('#t-origins thead th').nth(2).getAttribute('aria-sort') !== sort) fault(where, 'new figures undo the sorting');
-  if (await details.count() && !await details.evaluate((element) => element.open)) fault(where, 'new figures fold what was open');
-
-  // Pause holds the figures.
-  await page.locator('#pause').click();
-  const held = await frames(page);
-  await page.waitForTimeout(5000);
-  if (await frames(page) !== held) fault(where, 'figures come in while paused');
-  await page.locator('#pause').click();
-  await moved(page, held);
-
-  // Another range.
-  const asked = page.waitForRequest((request) => request.url().includes('last=15m'), { timeout: 10000 });
-  await page.locator('#last').selectOption('15m');
-  await asked.catch(() => fault(where, 'choosing a range asks for nothing'));
-  await moved(page, await frames(page));
-  await page.emulateMedia({ colorScheme: 'dark' });
-  await page.setViewportSize({ width: 360, height: 800 });
-  await overflow(page, 'live 360');
-  await page.screenshot({ path: shot('live-360-dark.png') });
-  await context.close();
+  const shop = await demo();
+  running.push(shop);
+  await watched(browser, shop);
 
   // With a token: asked for, sent in a header, never in an address.
   const config = join(work, 'locked.toml');
   writeFileSync(config, `[[token]]\nname = "people"\nsecret = "${SECRET}"\n`);
-  const locked = await collector('locked', ['--config', config]).catch((error) => {
-    fault('token', error.message);
-    return null;
-  });
-  if (locked) {
-    running.push(locked);
-    const guarded = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-    const sent = [];
-    const door = await guarded.newPage();
-    door.on('request', (request) => sent.push(request.url()));
-    door.on('pageerror', (error) => fault('token', `script error: ${error.message}`));
-    await door.goto(`${locked.url}/`);
-    await door.locator('#token').waitFor({ state: 'visible', timeout: 10000 })
-      .catch(() => fault('token', 'no token is asked for'));
-    if (await door.locator('#live table').count()) fault('token', 'figures are shown without a token');
-    await door.locator('#token').fill(SECRET);
-    await door.locator('#token-form button').click();
-    await door.waitForSelector('#t-services tbody tr', { timeout: 30000 })
-      .catch(() => fault('token', 'the right token shows nothing'));
-    if (sent.some((url) => url.includes(SECRET))) fault('token', 'the token stands in an address');
-    await guarded.close();
-  }
+  const locked = await collector('locked', ['--config', config]);
+  running.push(locked);
+  const guarded = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const sent = [];
+  const door = await guarded.newPage();
+  door.on('request', (request) => sent.push(request.url()));
+  door.on('pageerror', (error) => fault('token', `script error: ${error.message}`));
+  await door.goto(`${locked.url}/`);
+  await door.locator('#token').waitFor({ state: 'visible', timeout: 10000 })
+    .catch(() => fault('token', 'no token is asked for'));
+  if (await door.locator('#live table').count()) fault('token', 'figures are shown without a token');
+  await door.locator('#token').fill(SECRET);
+  await door.locator('#token-form button').click();
+  await door.waitForSelector('#t-services tbody tr', { timeout: 30000 })
+    .catch(() => fault('token', 'the right token shows nothing'));
+  if (sent.some((url) => !url.startsWith(`${locked.url}/`))) fault('token', 'something is asked for elsewhere');
+  if (sent.some((url) => url.includes(SECRET))) fault('token', 'the token stands in an address');
+  await guarded.close();
 } finally {
   await browser.close();
   await Promise.all(running.map((one) => one.end()));

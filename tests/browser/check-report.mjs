@@ -1,75 +1,30 @@
-// Opens a report in headless Chromium, wide and narrow, light and dark, and as print, and fails when
-// the page breaks one of its promises.
+// Opens the demo's report in headless Chromium, wide and narrow, light and dark, and as print, and fails when the page
+// breaks one of its promises. Its sliders are held to what the program says that made it.
 //
-//   node check-report.mjs REPORT.html SCREENSHOT_FOLDER
+//   node check-report.mjs REPORT.html SCREENSHOT_FOLDER WEIGHBRIDGE LEDGER
 //
-// CHROMIUM names the browser (default /usr/bin/chromium). Exit codes: 0 holds, 1 a promise is broken, 2 usage.
+// WEIGHBRIDGE is the binary, LEDGER the collector's directory that the report was made from. CHROMIUM names the browser
+// (default /usr/bin/chromium). Exit codes: 0 holds, 1 a promise is broken, 2 usage.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { byKeyboard } from './keyboard.mjs';
 import {
-  accessible, fault, finish, folder, launch, open as openAny, overflow, picture,
+  accessible, alone, fault, finish, folder, launch, open as openAny, overflow, picture, SECTIONS, structure, unfold,
 } from './lib.mjs';
+import { close, documentOf, set, shown, slidersAgree } from './sliders.mjs';
 
-const [file, pictures] = process.argv.slice(2);
-if (!file || !pictures || !existsSync(file)) {
-  console.error('usage: node check-report.mjs REPORT.html SCREENSHOT_FOLDER (REPORT.html must exist)');
+const [file, pictures, program, ledger] = process.argv.slice(2);
+if (![file, pictures, program, ledger].every(Boolean) || ![file, program, ledger].every(existsSync)) {
+  console.error('usage: node check-report.mjs REPORT.html SCREENSHOT_FOLDER WEIGHBRIDGE LEDGER (all but the second must exist)');
   process.exit(2);
 }
 const shot = folder(pictures);
 const url = pathToFileURL(resolve(file)).href;
 const profile = mkdtempSync(join(tmpdir(), 'weighbridge-report-'));
-
-const SECTIONS = ['findings', 'origins', 'map', 'edges', 'entities', 'memory', 'services',
-  'capacity', 'recommendations', 'what-if', 'change', 'predictions', 'conservation', 'quality', 'method', 'glossary', 'data'];
-
-/** The file itself, and the document that its button saves. */
-const own = (to) => to === url || to.startsWith(`${url}#`) || to.startsWith('blob:');
-const open = (context, where) => openAny(context, url, where, own);
-
-/** Promises that do not depend on size or colour. */
-async function structure(page, where) {
-  const found = await page.evaluate((sections) => {
-    const ids = Array.from(document.querySelectorAll('[id]'), (element) => element.id);
-    return {
-      missing: sections.filter((id) => !document.getElementById(id)),
-      order: sections.filter((id) => document.getElementById(id))
-        .every((id, index, list) => index === 0
-          || (document.getElementById(list[index - 1]).compareDocumentPosition(document.getElementById(id))
-            & Node.DOCUMENT_POSITION_FOLLOWING) !== 0),
-      repeated: ids.filter((id, index) => ids.indexOf(id) !== index).slice(0, 5),
-      dead: Array.from(document.querySelectorAll('a[href^="#"]'))
-        .filter((link) => !document.getElementById(decodeURIComponent(link.getAttribute('href').slice(1))))
-        .map((link) => link.getAttribute('href')).slice(0, 5),
-      away: Array.from(document.querySelectorAll('[href], [src]'))
-        .map((element) => element.getAttribute('href') || element.getAttribute('src'))
-        .filter((to) => !to.startsWith('#')).slice(0, 5),
-      uncaptioned: Array.from(document.querySelectorAll('table'))
-        .filter((table) => !table.caption || !table.caption.textContent.trim() || !table.querySelector('th[scope]')).length,
-      untitled: Array.from(document.querySelectorAll('svg.chart'))
-        .filter((svg) => !svg.querySelector('title') || !svg.querySelector('desc') || !svg.getAttribute('role')).length,
-      alone: Array.from(document.querySelectorAll('figure'))
-        .filter((figure) => !figure.closest('section').querySelector('table')).length,
-      headings: document.querySelectorAll('h1').length,
-      blank: Array.from(document.querySelectorAll('td'))
-        .filter((cell) => /NaN|undefined|Infinity|not a number/.test(cell.textContent)).length,
-      findings: document.querySelectorAll('.findings > li').length,
-    };
-  }, SECTIONS);
-  if (found.missing.length) fault(where, `sections missing: ${found.missing}`);
-  if (!found.order) fault(where, 'sections are not in their order');
-  if (found.repeated.length) fault(where, `identifiers used twice: ${found.repeated}`);
-  if (found.dead.length) fault(where, `links to nowhere: ${found.dead}`);
-  if (found.away.length) fault(where, `references out of the file: ${found.away}`);
-  if (found.uncaptioned) fault(where, `${found.uncaptioned} tables without caption or scope`);
-  if (found.untitled) fault(where, `${found.untitled} charts without title, description or role`);
-  if (found.alone) fault(where, `${found.alone} charts without a table in their section`);
-  if (found.headings !== 1) fault(where, `${found.headings} first headings`);
-  if (found.blank) fault(where, `${found.blank} cells with a number that is none`);
-  if (found.findings > 5) fault(where, `${found.findings} findings; five is the most`);
-}
+const open = (context, where) => openAny(context, url, where, alone(url));
 
 async function sorting(page, where) {
   const table = page.locator('table.sort').first();
@@ -127,59 +82,24 @@ async function drilling(page, where) {
   if (!await row.isVisible()) fault(where, `the link to #${to} leads to a row that is not shown`);
 }
 
-/** The sliders give what the model gives: at each load factor of the document, to nine digits. */
+/** What the sliders do beside the model: prices, targets and growth move the figures the way they must. */
 async function sliding(page, where) {
-  if (await page.locator('#sliders').count() === 0) return;
-  const report = await page.evaluate(async () => {
-    const data = document.getElementById('report');
-    if (data.type === 'application/json') return JSON.parse(data.textContent);
-    const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
-  });
-  const set = (id, value) => page.locator(`#${id}`).evaluate((input, to) => {
-    input.value = String(to);
-    input.dispatchEvent(new Event('input', { bubbles: true }));
-  }, value);
-  const shown = (table, row, cell) => page.locator(`#${table} tbody tr`).nth(row).locator(`.w-${cell}`)
-    .evaluate((td) => (td.dataset.v === undefined ? null : Number(td.dataset.v)));
-  const close = (a, b) => (a === null || b === undefined ? a === null && b === undefined : Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(b), 1e-12));
-  const load = async (factor) => {
-    await set('s-load', factor);
-    await page.waitForFunction((to) => document.querySelector('output[for=s-load]').textContent === `${to}×`, factor);
-    // The document of a large page is unpacked first.
-    await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-cores').dataset.v !== undefined);
-  };
-  const { capacity } = report;
-  for (const factor of capacity.load_factors) {
-    await load(factor);
-    for (const [index, service] of capacity.services.slice(0, 8).entries()) {
-      const point = service.points.find((p) => p.load_factor === factor);
-      for (const [cell, want] of [['cores', point.cores.value], ['used', point.utilisation.value], ['replicas', point.replicas.value], ['memory', point.memory.value]]) {
-        const got = await shown('t-what-if', index, cell);
-        if (!close(got, want)) fault(where, `${service.service} at ${factor}×: ${cell} is ${got}, the model says ${want}`);
-      }
-    }
-    for (const [index, origin] of capacity.latency.slice(0, 8).entries()) {
-      const want = origin.points.find((p) => p.load_factor === factor)?.response.value;
-      const got = await shown('t-what-if-origins', index, 'response');
-      if (!close(got, want)) fault(where, `${origin.operation} at ${factor}×: ${got}, the model says ${want}`);
-    }
-  }
+  if (await page.locator('#sliders').count() === 0) return fault(where, 'there are no sliders');
   // Money: half a core-hour price is half the money, and no price is none.
-  await load(2);
-  await set('s-gib', 0);
-  await set('s-core', 1);
+  await set(page, 's-load', 2);
+  await set(page, 's-gib', 0);
+  await set(page, 's-core', 1);
   await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-money').dataset.v !== undefined);
-  const dear = await shown('t-what-if', 0, 'money');
-  await set('s-core', 0.5);
-  const cheap = await shown('t-what-if', 0, 'money');
+  const dear = await shown(page, 't-what-if', 0, 'money');
+  await set(page, 's-core', 0.5);
+  const cheap = await shown(page, 't-what-if', 0, 'money');
   if (!(dear > 0) || !close(cheap, dear / 2)) fault(where, `half the price is not half the money: ${dear}, ${cheap}`);
   // A lower target needs no fewer processes.
-  const before = await shown('t-what-if', 0, 'replicas');
-  await set('s-target', 30);
-  const after = await shown('t-what-if', 0, 'replicas');
+  const before = await shown(page, 't-what-if', 0, 'replicas');
+  await set(page, 's-target', 30);
+  const after = await shown(page, 't-what-if', 0, 'replicas');
   if (after < before) fault(where, `fewer processes at a lower target: ${before}, ${after}`);
-  await set('s-growth', 10);
+  await set(page, 's-growth', 10);
   const months = await page.locator('#t-what-if tbody tr .w-months').first().innerText();
   if (!/month|not known/.test(months)) fault(where, `growth gives no months: ${months}`);
   await page.screenshot({ path: shot(`${where}-sliders.png`) });
@@ -199,6 +119,11 @@ async function printing(page, where) {
   if (found.folded) fault(where, `${found.folded} parts stay folded`);
   if (found.background !== 'rgb(255, 255, 255)') fault(where, `the paper is ${found.background}`);
   if (found.nav !== 'none') fault(where, 'the list of contents is printed');
+  await accessible(page, where);
+  // As wide as A4 between its margins.
+  await page.setViewportSize({ width: 703, height: 1000 });
+  await overflow(page, where);
+  for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), 703);
   await page.pdf({ path: shot('print.pdf'), format: 'A4', printBackground: true, preferCSSPageSize: true });
 }
 
@@ -222,8 +147,9 @@ try {
         for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), width);
         await accessible(page, where);
       }
-      await page.evaluate(() => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
+      await unfold(page);
       await overflow(page, `${where} unfolded`);
+      if ((width === 1280) === (colorScheme === 'dark')) await accessible(page, `${where} unfolded`);
       if (width === 400) {
         await page.setViewportSize({ width: 360, height: 800 });
         await overflow(page, `360-${colorScheme}`);
@@ -238,7 +164,15 @@ try {
         await drilling(page, where);
         await folding(page, where);
         await sliding(page, where);
-        if (width === 1280) await saving(page, where);
+        if (width === 1280) {
+          await saving(page, where);
+          await page.reload();
+          await slidersAgree(page, await documentOf(page), { program, ledger, work: profile });
+          // A page of its own: in this one the links have led somewhere, and there a keyboard would begin.
+          const fresh = await open(context, 'keyboard');
+          await byKeyboard(fresh, 'keyboard');
+          await fresh.close();
+        }
       }
       await context.close();
     }

@@ -7,6 +7,10 @@ import { chromium } from 'playwright-core';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** The sections that every report has, in their order. */
+export const SECTIONS = ['findings', 'origins', 'map', 'edges', 'entities', 'memory', 'services', 'capacity',
+  'recommendations', 'what-if', 'change', 'predictions', 'conservation', 'quality', 'method', 'glossary', 'data'];
+
 /** Promises that were broken. */
 export const faults = [];
 export const fault = (where, what) => faults.push(`${where}: ${what}`);
@@ -33,18 +37,78 @@ export async function launch() {
   return chromium.launch({ executablePath, chromiumSandbox: false, args });
 }
 
-/** A page that counts everything it should not do. `mayFetch` says which addresses are its own. */
-export async function open(context, url, where, mayFetch) {
+/**
+ * A page that counts everything it should not do. `mayFetch` says which addresses are its own; `before` gets the page
+ * before it goes anywhere.
+ */
+export async function open(context, url, where, mayFetch, before = () => {}) {
   const page = await context.newPage();
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) fault(where, `console ${message.type()}: ${message.text()}`);
   });
   page.on('pageerror', (error) => fault(where, `script error: ${error.message}`));
+  page.on('dialog', (dialog) => {
+    fault(where, `a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
   page.on('request', (request) => {
     if (!mayFetch(request.url())) fault(where, `request to ${request.url().slice(0, 200)}`);
   });
+  await before(page);
   await page.goto(url, { waitUntil: 'load' });
   return page;
+}
+
+/** The file itself, its parts, and the document that its button saves; nothing else may be asked for. */
+export const alone = (url) => (to) => to === url || to.startsWith(`${url}#`) || to.startsWith('blob:');
+
+/** Opens every part of the page that can be folded. */
+export const unfold = (page) => page.evaluate(() => {
+  document.querySelectorAll('details').forEach((details) => { details.open = true; });
+});
+
+/** Promises of every report that do not depend on size or colour. */
+export async function structure(page, where) {
+  const found = await page.evaluate((sections) => {
+    const ids = Array.from(document.querySelectorAll('[id]'), (element) => element.id);
+    return {
+      missing: sections.filter((id) => !document.getElementById(id)),
+      headless: sections.filter((id) => document.getElementById(id) && !document.querySelector(`#${id} h2`)),
+      order: sections.filter((id) => document.getElementById(id))
+        .every((id, index, list) => index === 0
+          || (document.getElementById(list[index - 1]).compareDocumentPosition(document.getElementById(id))
+            & Node.DOCUMENT_POSITION_FOLLOWING) !== 0),
+      repeated: ids.filter((id, index) => ids.indexOf(id) !== index).slice(0, 5),
+      dead: Array.from(document.querySelectorAll('a[href^="#"]'))
+        .filter((link) => !document.getElementById(decodeURIComponent(link.getAttribute('href').slice(1))))
+        .map((link) => link.getAttribute('href')).slice(0, 5),
+      away: Array.from(document.querySelectorAll('[href], [src]'))
+        .map((element) => element.getAttribute('href') || element.getAttribute('src'))
+        .filter((to) => !to.startsWith('#')).slice(0, 5),
+      uncaptioned: Array.from(document.querySelectorAll('table'))
+        .filter((table) => !table.caption || !table.caption.textContent.trim() || !table.querySelector('th[scope]')).length,
+      untitled: Array.from(document.querySelectorAll('svg.chart'))
+        .filter((svg) => !svg.querySelector('title') || !svg.querySelector('desc') || !svg.getAttribute('role')).length,
+      alone: Array.from(document.querySelectorAll('figure'))
+        .filter((figure) => !figure.closest('section').querySelector('table')).length,
+      headings: document.querySelectorAll('h1').length,
+      blank: Array.from(document.querySelectorAll('td'))
+        .filter((cell) => /NaN|undefined|Infinity|not a number/.test(cell.textContent)).length,
+      findings: document.querySelectorAll('.findings > li').length,
+    };
+  }, SECTIONS);
+  if (found.missing.length) fault(where, `sections missing: ${found.missing}`);
+  if (found.headless.length) fault(where, `sections without a heading: ${found.headless}`);
+  if (!found.order) fault(where, 'sections are not in their order');
+  if (found.repeated.length) fault(where, `identifiers used twice: ${found.repeated}`);
+  if (found.dead.length) fault(where, `links to nowhere: ${found.dead}`);
+  if (found.away.length) fault(where, `references out of the file: ${found.away}`);
+  if (found.uncaptioned) fault(where, `${found.uncaptioned} tables without caption or scope`);
+  if (found.untitled) fault(where, `${found.untitled} charts without title, description or role`);
+  if (found.alone) fault(where, `${found.alone} charts without a table in their section`);
+  if (found.headings !== 1) fault(where, `${found.headings} first headings`);
+  if (found.blank) fault(where, `${found.blank} cells with a number that is none`);
+  if (found.findings > 5) fault(where, `${found.findings} findings; five is the most`);
 }
 
 /** What axe-core finds wrong for people who use a keyboard, a screen reader or a magnifier. */

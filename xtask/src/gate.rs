@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::steps::{Outcome, Steps, Tests};
-use crate::{browser, checks, install, instructions, otlp, regenerate, release};
+use crate::{browser, checks, install, instructions, otlp, picture, regenerate, release};
 
 /// All tests.
 pub(crate) fn test(context: &Context) -> Result<()> {
@@ -107,8 +107,11 @@ fn add_tests(steps: &mut Steps, context: &Context) {
     steps.run_or_skip("OpenTelemetry's SDKs against the collector", |tests| {
         otlp::check(context, tests)
     });
-    steps.run_or_skip("the demo's report in a browser", |_| {
-        browser::check(context, &report.join("report.html"))
+    steps.run_or_skip("reports and the live page in a browser", |_| {
+        browser::check(context)
+    });
+    steps.run_or_skip("picture and excerpt of the README", |_| {
+        picture::regenerate(context, true)
     });
 }
 

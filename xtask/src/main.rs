@@ -11,6 +11,7 @@ mod install;
 mod instructions;
 mod lengths;
 mod otlp;
+mod picture;
 mod regenerate;
 mod release;
 mod say;
@@ -50,12 +51,27 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// Compiles the protocol definitions to wire/src/generated (needs --features regenerate).
+    /// The browser's tests alone, on the reports that the last run of `test` left.
+    Browser,
+    /// Makes anew what is checked in and made by a program.
     Regenerate {
-        /// Only compare, and fail when the checked-in code is not current.
+        /// What: the code of the protocol definitions in wire/src/generated (needs --features regenerate), or the
+        /// picture and the excerpt of the demo's report in the README (from what the last run of `test` left).
+        #[arg(value_enum, default_value_t = Generated::Wire)]
+        what: Generated,
+        /// Only compare, and fail when what is checked in is not current.
         #[arg(long)]
         check: bool,
     },
+}
+
+/// What is made by a program and checked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Generated {
+    /// wire/src/generated
+    Wire,
+    /// docs/img/report.png and the excerpt in README.md
+    Picture,
 }
 
 fn main() -> ExitCode {
@@ -66,7 +82,15 @@ fn main() -> ExitCode {
         Task::CheckDeps => checks::check_deps(&context),
         Task::Evidence { name } => evidence::run(&context, name.as_deref()),
         Task::Instructions { write } => instructions::run(&context, write),
-        Task::Regenerate { check } => regenerate::run(&context, check),
+        Task::Browser => browser::run(&context),
+        Task::Regenerate {
+            what: Generated::Wire,
+            check,
+        } => regenerate::run(&context, check),
+        Task::Regenerate {
+            what: Generated::Picture,
+            check,
+        } => picture::run(&context, check),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,6 +49,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Exit, Stop> {
 /// The settings of a report: those of the file of constraints, prices and what is to be left out.
 fn report_options(args: &ReportArgs) -> Result<Options, Stop> {
     let mut options = options(args.constraints.as_deref())?;
+    options.target_utilisation = args.target_utilisation;
     if args.core_hour.is_some() || args.gib_hour.is_some() {
         options.prices = Some(Prices {
             core_hour: args.core_hour.unwrap_or(0.0),

@@ -14,7 +14,8 @@ use crate::output;
 pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Stop> {
     let wanted = report::formats_of(&args.format, args.out.is_some())?;
     let question = question(args)?;
-    let options = report::options(args.constraints.as_deref())?;
+    let mut options = report::options(args.constraints.as_deref())?;
+    options.target_utilisation = args.target_utilisation;
     let range = report::range(&args.source)?;
     let answer =
         what_if(&range, &options, &question).map_err(|error| Stop::usage(error.to_string()))?;

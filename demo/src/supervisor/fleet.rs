@@ -137,6 +137,14 @@ impl Fleet {
             .collect()
     }
 
+    /// Where the collector, and its live page, can be reached.
+    pub(crate) fn collector_address(&self) -> anyhow::Result<&str> {
+        self.collector
+            .address
+            .as_deref()
+            .context("a collector without address")
+    }
+
     /// Starts what stands before the replicas of a process, if anything does, and gives its name.
     async fn start_front(
         &mut self,
@@ -204,11 +212,7 @@ impl Fleet {
         service: &str,
         instance: usize,
     ) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let collector = self
-            .collector
-            .address
-            .as_deref()
-            .context("a collector without address")?;
+        let collector = self.collector_address()?;
         let mut environment = vec![
             ("OTEL_SERVICE_NAME", service.to_owned()),
             (
@@ -270,11 +274,7 @@ impl Fleet {
 
     /// Kills the collector and starts it again on the same directory and port.
     pub(crate) async fn restart_collector(&mut self) -> anyhow::Result<()> {
-        let address = self
-            .collector
-            .address
-            .clone()
-            .context("a collector without address")?;
+        let address = self.collector_address()?.to_owned();
         self.collector.kill().await?;
         self.collector = start_collector(&self.common, &address).await?;
         Ok(())

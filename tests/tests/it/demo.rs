@@ -37,7 +37,9 @@ fn demo(out: &Path, args: &[&str]) -> Command {
 fn run(out: &Path, args: &[&str]) -> Ended {
     let ended = Child::start(&mut demo(out, args)).wait(Duration::from_secs(240));
     // Kept even when a truth was missed: what the page looks like is a question of its own.
-    keep_report(out);
+    if !args.contains(&"--verify") {
+        keep_report(out);
+    }
     assert_eq!(
         ended.status.code(),
         Some(0),
@@ -48,7 +50,8 @@ fn run(out: &Path, args: &[&str]) -> Ended {
     ended
 }
 
-/// Leaves the report where `WEIGHBRIDGE_TEST_REPORT_DIR` says, for whoever looks at it in a browser.
+/// Leaves the report, and the ledger that it was made from, where `WEIGHBRIDGE_TEST_REPORT_DIR` says, for whoever looks
+/// at it in a browser.
 fn keep_report(out: &Path) {
     let Some(kept) = std::env::var_os("WEIGHBRIDGE_TEST_REPORT_DIR").filter(|dir| !dir.is_empty())
     else {
@@ -60,6 +63,16 @@ fn keep_report(out: &Path) {
         if out.join(name).exists() {
             std::fs::copy(out.join(name), kept.join(name)).expect("the report can be copied");
         }
+    }
+    let (ledger, to) = (out.join("run").join("collector"), kept.join("ledger"));
+    std::fs::create_dir_all(&to).expect("the ledger's directory can be made");
+    for file in std::fs::read_dir(ledger)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|file| file.path().is_file())
+    {
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("the ledger can be copied");
     }
 }
 

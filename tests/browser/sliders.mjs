@@ -1,0 +1,105 @@
+// The sliders of a report against the program that made it.
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fault } from './lib.mjs';
+
+/** The document that is embedded in a page. */
+export const documentOf = (page) => page.evaluate(async () => {
+  const data = document.getElementById('report');
+  if (data.type === 'application/json') return JSON.parse(data.textContent);
+  const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
+});
+
+/** Moves a slider. */
+export const set = (page, id, value) => page.locator(`#${id}`).evaluate((input, to) => {
+  input.value = String(to);
+  input.dispatchEvent(new Event('input', { bubbles: true }));
+}, value);
+
+/** The exact value of a cell; null when it shows none. */
+export const shown = (page, table, row, cell) => page.locator(`#${table} tbody tr`).nth(row).locator(`.w-${cell}`)
+  .evaluate((td) => (td.dataset.v === undefined ? null : Number(td.dataset.v)));
+
+/** The same to nine digits, or both not known. */
+export const close = (a, b) => (a === null || b === undefined
+  ? a === null && b === undefined
+  : Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(b), 1e-12));
+
+const load = async (page, factor) => {
+  await set(page, 's-load', factor);
+  await page.waitForFunction((to) => document.querySelector('output[for=s-load]').textContent === `${to}×`, factor);
+  // The document of a large page is unpacked first.
+  await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-cores').dataset.v !== undefined);
+};
+
+/** What `weighbridge simulate` says at a setting. */
+function simulate({ program, ledger, work }, { factor, target, core, gib }) {
+  const constraints = join(work, 'prices.toml');
+  writeFileSync(constraints, `[prices]\ncore_hour = ${core}\ngib_hour = ${gib}\ncurrency = "EUR"\n`);
+  const run = spawnSync(program, ['simulate', '--from', ledger, '--load', `×${factor}`, '--constraints', constraints,
+    '--target-utilisation', String(target), '--format', 'json'], {
+    encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, NO_COLOR: '1' },
+  });
+  if (run.status !== 0) throw new Error(`simulate ended with ${run.status}: ${run.error ?? run.stderr}`);
+  return JSON.parse(run.stdout);
+}
+
+const SETTINGS = [
+  { factor: 0.5, target: 0.7, core: 0.04, gib: 0.005 },
+  { factor: 2, target: 0.7, core: 0.04, gib: 0.005 },
+  { factor: 2, target: 0.35, core: 1, gib: 0 },
+  { factor: 3, target: 0.9, core: 0, gib: 0.5 },
+  { factor: 5, target: 0.5, core: 0.031, gib: 0.0042 },
+  { factor: 6.35, target: 0.6, core: 0.04, gib: 0.005 },
+];
+
+/** The page's figures are those of the program, at each setting, for every row that is shown. */
+export async function slidersAgree(page, report, tools) {
+  const names = report.capacity.services.map((service) => service.service);
+  const rows = await page.locator('#t-what-if tbody tr').count() - 1;
+  const origins = await page.locator('#t-what-if-origins tbody tr').count();
+  if (rows < 1 || origins < 1) fault('sliders', `${rows} services and ${origins} origins are shown`);
+  let compared = 0;
+  for (const setting of SETTINGS) {
+    const where = `sliders at ${JSON.stringify(setting)}`;
+    const answer = simulate(tools, setting);
+    await set(page, 's-target', setting.target * 100);
+    await set(page, 's-core', setting.core);
+    await set(page, 's-gib', setting.gib);
+    await load(page, setting.factor);
+    const same = (what, got, want, within = 1e-9) => {
+      compared += 1;
+      const both = got !== null && want !== undefined && want !== null;
+      const agree = both ? Math.abs(got - want) <= within * Math.max(Math.abs(want), 1e-12) : got === (want ?? null);
+      if (!agree) fault(where, `${what}: the page says ${got}, simulate says ${want}`);
+    };
+    const total = { cores: 0, replicas: 0, memory: 0, money: 0 };
+    for (let row = 0; row < rows; row += 1) {
+      const service = answer.capacity.services.find((one) => one.service === names[row]);
+      const point = service.points.find((one) => one.load_factor === setting.factor);
+      for (const [cell, figure] of [['cores', point.cores], ['used', point.utilisation], ['replicas', point.replicas],
+        ['memory', point.memory], ['money', point.money]]) {
+        same(`${cell} of ${service.service}`, await shown(page, 't-what-if', row, cell), figure?.value);
+        if (cell in total) total[cell] += figure?.value ?? 0;
+      }
+    }
+    if (rows === names.length) {
+      for (const [cell, want] of Object.entries(total)) same(`${cell} of all`, await shown(page, 't-what-if', rows, cell), want);
+    }
+    // Responses: at loads of the page's own table, whose points the program makes too.
+    for (let row = 0; row < origins; row += 1) {
+      const { id, operation } = report.capacity.latency[row];
+      const point = answer.capacity.latency.find((one) => one.id === id).points.find((one) => one.load_factor === setting.factor);
+      if (point) same(`response of ${operation}`, await shown(page, 't-what-if-origins', row, 'response'), point.response.value);
+    }
+    // The change that `simulate` weighs is none: its "before" are the same cores.
+    const [{ prediction }] = answer.recommendations;
+    const cores = prediction.find((one) => one.figure === 'cores of all services');
+    if (rows === names.length) same('cores of all services', await shown(page, 't-what-if', rows, 'cores'), cores.before, 0.02);
+  }
+  if (compared < 100) fault('sliders', `only ${compared} figures were compared`);
+  console.log(`sliders: ${compared} figures compared with simulate at ${SETTINGS.length} settings`);
+}
