@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { alone, finish, launch, open } from './lib.mjs';
+import { alone, fault, finish, launch, open } from './lib.mjs';
 
 const [report, picture, width, height] = process.argv.slice(2);
 if (!report || !existsSync(report) || !(width > 0) || !(height > 0)) {
@@ -21,6 +21,9 @@ try {
     viewport: { width: Number(width), height: Number(height) }, colorScheme: 'light',
   });
   const page = await open(context, url, 'picture', alone(url));
+  for (const part of ['.tiles', '.findings > li', '#origins']) {
+    if (!await page.locator(part).first().isVisible()) fault('picture', `there is no ${part} to be seen`);
+  }
   await page.screenshot({ path: picture });
 } finally {
   await browser.close();
