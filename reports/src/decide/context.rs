@@ -7,6 +7,7 @@ use std::rc::Rc;
 use weighbridge_wire::column;
 
 use super::Finding;
+use super::memory::PairMemory;
 use crate::Options;
 use crate::build::{ServiceLoad, service_load};
 use crate::document::{
@@ -34,6 +35,8 @@ pub(crate) struct Context<'a> {
     edges_of: EdgesOf,
     /// What pairs save in one process, as far as somebody asked.
     together: RefCell<Pairs>,
+    /// Their memory, likewise: several rules ask for the same pair.
+    memory: RefCell<BTreeMap<(usize, usize), Option<PairMemory>>>,
 }
 
 /// Where a figure lies against a threshold.
@@ -68,6 +71,7 @@ impl<'a> Context<'a> {
             weighed,
             edges_of: EdgesOf::new(weighed.inputs()),
             together: RefCell::default(),
+            memory: RefCell::default(),
         }
     }
 
@@ -90,6 +94,16 @@ impl<'a> Context<'a> {
         let (a, b) = edge.between_services()?;
         self.weighed
             .batched(&self.edges_of, [a, b], &edge.id, calls)
+    }
+
+    /// The memory of a pair, worked out when somebody asks first.
+    pub(crate) fn memory_once(
+        &self,
+        pair: (usize, usize),
+        work_out: impl FnOnce() -> Option<PairMemory>,
+    ) -> Option<PairMemory> {
+        let mut known = self.memory.borrow_mut();
+        known.entry(pair).or_insert_with(work_out).clone()
     }
 
     /// The figures of two services apart and in one process.

@@ -28,6 +28,10 @@ impl PairMemory {
 /// By the topology engine: the processes that each needs at the largest load planned for and what they hold, apart and
 /// merged. `None` when cores, limits or memory are not known.
 pub(crate) fn pair_memory(context: &Context<'_>, a: usize, b: usize) -> Option<PairMemory> {
+    context.memory_once((a, b), || evaluated(context, a, b))
+}
+
+fn evaluated(context: &Context<'_>, a: usize, b: usize) -> Option<PairMemory> {
     let load = Load::planned(context.options, context.options.design_load());
     let (apart, together) = context.apart_and_together((a, b), &load)?;
     let ([one, other], [merged]) = (&apart.deployables[..], &together.deployables[..]) else {

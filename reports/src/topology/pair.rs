@@ -29,9 +29,12 @@ pub(crate) struct Together {
     pub(crate) saved: Estimate,
 }
 
-/// Which edges touch which service, so that a part of a large system is found fast.
+/// Which edges touch which service, and which operations it has, so that a part of a large system is found fast.
 #[derive(Clone, Debug)]
-pub(crate) struct EdgesOf(Vec<Vec<usize>>);
+pub(crate) struct EdgesOf {
+    edges: Vec<Vec<usize>>,
+    operations: Vec<Vec<usize>>,
+}
 
 impl EdgesOf {
     pub(crate) fn new<N>(inputs: &Inputs<N>) -> Self {
@@ -46,11 +49,21 @@ impl EdgesOf {
             touched.dedup();
             touched.into_iter().for_each(|service| of[service].push(at));
         }
-        Self(of)
+        let mut operations = vec![Vec::new(); inputs.services.len()];
+        for (at, operation) in inputs.operations.iter().enumerate() {
+            operations[operation.service].push(at);
+        }
+        Self {
+            edges: of,
+            operations,
+        }
     }
 
     fn of(&self, services: &[usize]) -> Vec<usize> {
-        let mut edges: Vec<usize> = services.iter().flat_map(|s| self.0[*s].clone()).collect();
+        let mut edges: Vec<usize> = services
+            .iter()
+            .flat_map(|s| self.edges[*s].clone())
+            .collect();
         edges.sort_unstable();
         edges.dedup();
         edges
@@ -106,12 +119,15 @@ fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
     };
     let here = |service: usize| services.iter().position(|s| *s == service);
     let mut moved = std::collections::BTreeMap::new();
-    for (at, operation) in inputs.operations.iter().enumerate() {
-        let Some(service) = here(operation.service) else {
-            continue;
-        };
+    let mut operations: Vec<(usize, usize)> = services
+        .iter()
+        .enumerate()
+        .flat_map(|(service, s)| edges.operations[*s].iter().map(move |at| (*at, service)))
+        .collect();
+    operations.sort_unstable();
+    for (at, service) in operations {
         moved.insert(at, part.operations.len());
-        let mut operation = operation.clone();
+        let mut operation = inputs.operations[at].clone();
         operation.service = service;
         operation.component = 0;
         operation.parts = Vec::new();
