@@ -1,7 +1,7 @@
 //! What the agent itself costs, and how it steps back when that is too much.
 //!
-//! Its share is its own thread plus, in the host's threads, the crossings of account boundaries and the work on bills,
-//! over the CPU time of the process. Past the limit, regions are measured for one request in [`THINNED`] only, and past it
+//! Its share is its own thread plus the crossings of account boundaries in the host's threads, over the CPU time of the
+//! process. Past the limit, regions are measured for one request in [`THINNED`] only, and past it
 //! again not at all. Accounts and totals are never given up: without them nothing would add up.
 
 use weighbridge_wire::{Class, LossKey, Quality, RowKey, RowKind, RowSet, RowValue, column};
@@ -105,10 +105,9 @@ impl BackOff {
         let crossings_ns =
             i128::from(figure(column::CLOCK_READINGS)) * i128::from(self.crossing_ps);
         let crossings_ns = i64::try_from(crossings_ns / 1_000).unwrap_or(i64::MAX);
-        // The work on bills is there already.
-        let hooks_ns = crossings_ns.saturating_add(figure(column::CPU_HOOKS_NS));
+        // The work on bills stands in the column already. It is no reason to step back: regions make none of it.
         let share = Share {
-            overhead_ns: hooks_ns.saturating_add(figure(column::CPU_AGENT_NS)),
+            overhead_ns: crossings_ns.saturating_add(figure(column::CPU_AGENT_NS)),
             process_ns: figure(column::CPU_PROCESS_NS),
             length_ns: figure(column::OBSERVED_NS),
         };

@@ -9,7 +9,6 @@ use http::header;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Limited, StreamBody};
 use hyper::body::Frame;
-use weighbridge_agent::tls::explain;
 
 use super::fetch::{Access, FetchError, REFUSAL_BYTES_MAX, refused, request};
 use crate::http::{RESTORE_PATH, SNAPSHOT_PATH, SNAPSHOT_TYPE};
@@ -74,7 +73,7 @@ pub async fn fetch_snapshot(url: &str, access: &Access, to: &Path) -> Result<(),
         let response = client
             .request(request)
             .await
-            .map_err(|error| no_answer(explain(&error)))?;
+            .map_err(|error| no_answer(access.explain(url, &error)))?;
         let status = response.status();
         let mut body = response.into_body();
         if !status.is_success() {
@@ -138,7 +137,7 @@ pub async fn send_restore(url: &str, access: &Access, from: &Path) -> Result<(),
     let response = client
         .request(request)
         .await
-        .map_err(|error| no_answer(explain(&error)))?;
+        .map_err(|error| no_answer(access.explain(url, &error)))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());

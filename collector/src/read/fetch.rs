@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use weighbridge_agent::tls::{Connector, TlsError, TlsFiles, explain};
 use weighbridge_wire::{DecodeError, FoldedRange, limits};
@@ -98,6 +98,18 @@ impl Access {
         }
     }
 
+    /// Why a request failed, with what to do where that is known.
+    pub(super) fn explain(&self, url: &str, error: &Error) -> String {
+        let mut why = explain(error);
+        // With TLS 1.3 a client is let in before its certificate is asked for: what it sees of the refusal is often only
+        // that the connection closed.
+        let let_in = url.starts_with("https://") && !error.is_connect();
+        if let_in && self.tls.cert.is_none() && !why.contains("WEIGHBRIDGE_TLS_CERT") {
+            why.push_str("; if the collector asks for a certificate, set WEIGHBRIDGE_TLS_CERT and WEIGHBRIDGE_TLS_KEY");
+        }
+        why
+    }
+
     /// A client for `url`.
     pub(super) fn client<B>(&self, url: &str) -> Result<Client<Connector, B>, FetchError>
     where
@@ -150,7 +162,7 @@ pub async fn fetch_range(
         let response = client
             .request(request)
             .await
-            .map_err(|error| no_answer(explain(&error)))?;
+            .map_err(|error| no_answer(access.explain(url, &error)))?;
         let status = response.status();
         let limit = if status.is_success() {
             limits::RANGE_BYTES_MAX

@@ -317,8 +317,12 @@ fn serial_section(model: &Model, service: &ServiceFacts) -> Option<Obstacle> {
     })
 }
 
+/// Background work below this share of its service's CPU is no obstacle.
+const BACKGROUND_LEAST: f64 = 0.01;
+
 /// Jobs run in every process unless something keeps them from it.
 fn jobs(model: &Model, service: &ServiceFacts) -> Vec<Obstacle> {
+    let process_cpu = model.column(&service.process, column::CPU_PROCESS_NS);
     let jobs = service
         .operations
         .iter()
@@ -344,8 +348,11 @@ fn jobs(model: &Model, service: &ServiceFacts) -> Vec<Obstacle> {
         .iter()
         .filter(|((kind, _), _)| **kind == *OwnerKind::Background.as_str())
         .filter_map(|((kind, name), sums)| {
-            let cores = model.cores(&model.columns(sums, &crate::model::CPU_COLUMNS)?)?;
-            (cores.point > 0.0).then(|| Obstacle {
+            let cpu = model.columns(sums, &crate::model::CPU_COLUMNS)?;
+            // Less keeps nobody from a second process.
+            let least = process_cpu.as_ref().map_or(0.0, |all| BACKGROUND_LEAST * all.point);
+            let cores = model.cores(&cpu)?;
+            (cpu.point > least).then(|| Obstacle {
                 kind: ObstacleKind::CronSingleton,
                 name: name.to_string(),
                 sentence: format!(

@@ -281,15 +281,27 @@ pub(crate) fn predict(
     before: Option<&Estimate>,
     after: Option<&Estimate>,
 ) -> Prediction {
-    let after_figure: Option<Figure> = after.map(|after| after.figure(unit));
+    let before = before.and_then(|before| before.figure(unit).value);
+    before_and_after(figure.to_owned(), unit, before, after)
+}
+
+/// As [`predict`], where what is there now is a number.
+pub(crate) fn before_and_after(
+    figure: String,
+    unit: FigureUnit,
+    before: Option<f64>,
+    after: Option<&Estimate>,
+) -> Prediction {
+    let after = after.map(|after| after.figure(unit));
+    let known = |f: fn(&Figure) -> Option<f64>| after.as_ref().and_then(f);
     Prediction {
-        figure: figure.to_owned(),
+        figure,
         unit,
-        before: before.and_then(|before| before.figure(unit).value),
-        after: after_figure.as_ref().and_then(|f| f.value),
-        low: after_figure.as_ref().and_then(|f| f.low),
-        high: after_figure.as_ref().and_then(|f| f.high),
-        interval_absent_reason: match &after_figure {
+        before,
+        after: known(|f| f.value),
+        low: known(|f| f.low),
+        high: known(|f| f.high),
+        interval_absent_reason: match &after {
             None => Some("the figure after the change is not known".to_owned()),
             Some(f) if f.low.is_none() => Some(
                 f.interval_absent_reason

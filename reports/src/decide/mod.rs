@@ -23,6 +23,7 @@ use crate::Options;
 use crate::document::{EntityReport, Recommendation, Verdict};
 use crate::model::Model;
 use crate::topology::{Change, Weighed};
+pub(crate) use context::before_and_after;
 
 use context::Context;
 use judge::{SHORTLIST_MAX, SURE_MIN, Stake, judge};

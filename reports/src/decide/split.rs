@@ -170,12 +170,9 @@ impl Rule for Split {
                 if at % 2 == 0 {
                     Input::weighed(format!("rate of {name}"), FigureUnit::PerSecond, input)
                 } else {
-                    // Seconds inside the formula, as ns/request for who reads it: the unit is said.
-                    Input::weighed(
-                        format!("CPU of {name}, in seconds"),
-                        FigureUnit::Ratio,
-                        input,
-                    )
+                    // Seconds inside the formula, ns for who reads it.
+                    let input = input.scaled(1e9);
+                    Input::weighed(format!("CPU of {name}"), FigureUnit::NsPerRequest, &input)
                 }
             })
             .collect();
@@ -192,7 +189,14 @@ impl Rule for Split {
             objective: "waiting for a core saved by a short request".to_owned(),
             unit: FigureUnit::Ns,
             inputs,
-            gain: Box::new(move |draw| Some(shapes.wait(draw, true)? - shapes.wait(draw, false)?)),
+            gain: Box::new(move |draw| {
+                let draw: Vec<f64> = draw
+                    .iter()
+                    .enumerate()
+                    .map(|(at, input)| if at % 2 == 0 { *input } else { input / 1e9 })
+                    .collect();
+                Some(shapes.wait(&draw, true)? - shapes.wait(&draw, false)?)
+            }),
             cost: Some(Box::new(move |_| Some(-each))),
         })
     }

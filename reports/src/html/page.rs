@@ -86,7 +86,7 @@ const CONTENTS: &[(&str, &str)] = &[
     ("origins", "Cost per origin"),
     ("map", "Service map"),
     ("edges", "Message overhead"),
-    ("entities", "Data"),
+    ("entities", "Data, obstacles"),
     ("memory", "Memory"),
     ("services", "Services, instances"),
     ("capacity", "Capacity"),

@@ -2,7 +2,8 @@
 
 use super::{Figures, OriginFigures, Weights};
 use crate::Options;
-use crate::document::{Figure, FigureUnit, ObserveWhat, Prediction, QualityWord};
+use crate::decide::before_and_after;
+use crate::document::{FigureUnit, ObserveWhat, Prediction, QualityWord};
 use crate::model::Estimate;
 
 /// Figures before and after, at the point and in draws.
@@ -44,28 +45,9 @@ impl Compared {
         unit: FigureUnit,
         of: impl Fn(&Figures) -> Option<f64>,
     ) -> Prediction {
-        let after = self
-            .estimate(|(_, after)| of(after))
-            .map(|e| e.figure(unit));
-        let known = |f: fn(&Figure) -> Option<f64>| after.as_ref().and_then(f);
-        Prediction {
-            figure: name,
-            unit,
-            before: of(&self.point.0).filter(|x| x.is_finite()),
-            after: known(|f| f.value),
-            low: known(|f| f.low),
-            high: known(|f| f.high),
-            interval_absent_reason: match &after {
-                None => Some("the figure after the change is not known".to_owned()),
-                Some(f) if f.low.is_none() => Some(
-                    f.interval_absent_reason
-                        .clone()
-                        .unwrap_or_else(|| "computed from constants".to_owned()),
-                ),
-                Some(_) => None,
-            },
-            observe: None,
-        }
+        let before = of(&self.point.0).filter(|x| x.is_finite());
+        let after = self.estimate(|(_, after)| of(after));
+        before_and_after(name, unit, before, after.as_ref())
     }
 
     /// All that the engine says.

@@ -3,7 +3,9 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Document, OriginReport, Recommendation, RecommendationKind, Verdict};
+use crate::document::{
+    Document, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
+};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, sentence};
 use crate::html::format;
@@ -14,8 +16,10 @@ use crate::html::text::{self, escape_text, name};
 const FINDINGS: usize = 5;
 /// Services of an origin that are named.
 const SERVICES_SAID: usize = 4;
+/// Services of which it is said what keeps them from being divided.
+const OBSTRUCTED_SAID: usize = 3;
 /// Obstacles of a service that are named.
-const OBSTACLES_SAID: usize = 3;
+const OBSTACLES_SAID: usize = 2;
 /// Letters of what gets worse.
 const WORSE_CHARACTERS: usize = 120;
 
@@ -110,7 +114,7 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     }
     if let Some(share) = origin.share.value {
         text.push_str(&format!(
-            "; in all {} of what requests cost",
+            ". All of them together take {} of the CPU that requests cost",
             format::percent(share)
         ));
     }
@@ -121,9 +125,24 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     )))
 }
 
-/// What keeps the largest service that anything keeps from being run several times or divided.
+/// What keeps services from being run several times or divided, the largest first.
 fn obstacles(document: &Document) -> Option<Markup> {
-    let service = document.services.iter().find(|s| !s.obstacles.is_empty())?;
+    let obstructed: Vec<String> = document
+        .services
+        .iter()
+        .filter(|service| !service.obstacles.is_empty())
+        .take(OBSTRUCTED_SAID)
+        .map(obstacles_of)
+        .collect();
+    (!obstructed.is_empty()).then(|| {
+        Markup::composed(format!(
+            "<a href=\"#obstacles\">What keeps services from being divided</a>: {}.",
+            escape_text(&obstructed.join("; ")),
+        ))
+    })
+}
+
+fn obstacles_of(service: &ServiceReport) -> String {
     let said: Vec<String> = service
         .obstacles
         .iter()
@@ -142,11 +161,7 @@ fn obstacles(document: &Document) -> Option<Markup> {
     } else {
         String::new()
     };
-    Some(Markup::composed(format!(
-        "<a href=\"#obstacles\">What keeps {} from being divided</a>: {}{more}.",
-        escape_text(&name(&service.service)),
-        escape_text(&said.join(", ")),
-    )))
+    format!("{}: {}{more}", name(&service.service), said.join(", "))
 }
 
 /// What to do, what it brings, and the first thing that gets worse.

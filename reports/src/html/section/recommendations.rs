@@ -336,7 +336,7 @@ fn judgement(index: usize, judged: &Judgement) -> Markup {
         _ => String::new(),
     };
     let lead = format!(
-        "{}: above nothing in {} of {} draws; cost falls in {}{slo}. {} candidates were looked at, and the gain is \
+        "{}: so in {} of {} resamplings of the windows; cost falls in {}{slo}. {} candidates were looked at, and the gain is \
          reduced by what the best of so many shows by luck alone. {}",
         text::sentence(&judged.objective),
         format::percent(judged.improves),
@@ -352,7 +352,7 @@ fn judgement(index: usize, judged: &Judgement) -> Markup {
         figures("Gain at low", "At the lower end of its interval"),
         figures("Gain at high", "At the upper end of its interval"),
     ];
-    let never = "nothing is gained at no value within a thousandth and a thousand times";
+    let never = "never: there is a gain at a thousandth and at a thousand times of it";
     let rows: Vec<Row> = judged
         .turns
         .iter()
