@@ -8,8 +8,6 @@ use anyhow::{Result, bail};
 use crate::clock::Stopwatch;
 use crate::say;
 
-/// What the gate writes from an empty target directory, in GiB, told when space runs out.
-const SPACE_WHOLE_GIB: u64 = 12;
 /// Less than this and the next step may find the disk full.
 const SPACE_LOW_BYTES: u64 = 1 << 30;
 
@@ -130,7 +128,7 @@ impl Steps {
         );
         if free < SPACE_LOW_BYTES {
             say::loud(&format!(
-                "{line}, too little; the whole gate writes {SPACE_WHOLE_GIB} GiB"
+                "{line}, too little for what comes: make room, or point CARGO_TARGET_DIR at another disk"
             ));
         } else {
             say::line(&line);
