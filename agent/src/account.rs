@@ -4,6 +4,7 @@
 //! boundary takes one reading, books what passed since the last one to the account being left, and makes the
 //! next one current. So the pieces of a thread add up to its CPU time by construction.
 
+mod calls;
 mod future;
 mod mark;
 mod pending;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use weighbridge_wire::{Class, OwnerKind};
 
+pub(crate) use calls::{MessageNs, OuterCall};
 pub(crate) use future::InAccount;
 pub(crate) use mark::{Mark, Totals, mark};
 pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
@@ -23,8 +25,9 @@ pub(crate) use split::Split;
 #[cfg(test)]
 pub(crate) use thread::readings_here;
 pub(crate) use thread::{
-    become_runtime_thread, become_thread_of, class_totals_here, flush_here, instant_here_ns,
-    is_runtime, leave_thread, on_park, on_unpark, runtime_owner, shard_here, start_here,
+    become_runtime_thread, become_thread_of, begin_call_here, call_was_none_here,
+    class_totals_here, end_call_here, flush_here, instant_here_ns, is_runtime, leave_thread,
+    on_park, on_unpark, runtime_owner, shard_here, start_here,
 };
 #[cfg(tokio_unstable)]
 pub(crate) use thread::{become_seen_runtime_thread, seen_runtime_owner};
@@ -240,12 +243,6 @@ impl InClass {
         if let Some(class) = self.before.take() {
             thread::come_back_soon(class);
         }
-    }
-
-    /// For those who keep either kind of guard.
-    pub(crate) fn into_entered(mut self) -> Entered {
-        let before = self.before.take();
-        Entered::new(before.map_or(Restore::Nothing, Restore::Class), None)
     }
 }
 

@@ -103,6 +103,8 @@ struct State {
     arrival: Arrival,
     /// Booked to the row so far.
     cost: Cost,
+    /// Of it, protocol and io that stand on the edges of its own calls.
+    called_ns: [i64; 2],
     /// Of it, shares of work that was done for several requests.
     shared: Option<Box<Cost>>,
     live_bytes: i64,
@@ -305,6 +307,9 @@ impl Bill {
         // Locks are taken in the order bill, shard; rotation takes shards only.
         let mut state = lock(&self.state);
         state.cost.add(&spent.cost);
+        for (sum, ns) in state.called_ns.iter_mut().zip(spent.called_ns) {
+            *sum += ns;
+        }
         state.peak_live_bytes = state
             .peak_live_bytes
             .max(state.live_bytes + spent.net_max_bytes);

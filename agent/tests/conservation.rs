@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use support::{Connection, burn, carried, figure};
+use weighbridge_agent::messages::Peer;
 use weighbridge_agent::wire::{Class, RowKind, column};
 use weighbridge_agent::{Json, background, class, spawn, spawn_blocking};
 
@@ -53,7 +54,45 @@ fn app() -> Router {
                 "done"
             }),
         )
+        .route("/asks", get(asks))
         .layer(weighbridge_agent::layer())
+}
+
+/// Asks somebody who needs CPU of this very request for it, and asks again meanwhile.
+async fn asks() -> &'static str {
+    let peer = Peer::new("queue", "asked");
+    let mut outer = peer.call("outer");
+    outer.encode(|| burn(Duration::from_micros(200)));
+    outer.sent(10);
+    let work = async {
+        burn(Duration::from_micros(500));
+        tokio::task::yield_now().await;
+        let mut inner = peer.call("inner");
+        inner.sent(10);
+        inner.wait(async { burn(Duration::from_millis(1)) }).await;
+        inner.end();
+        burn(Duration::from_micros(500));
+    };
+    outer.wait(work).await;
+    outer.decode(|| burn(Duration::from_micros(200)));
+    outer.end();
+    "answered"
+}
+
+/// Over everything that an operation called or answered, its edges hold what its rows hold of messages.
+fn assert_messages_stand_once(ledger: &support::Ledger, operation: &str) {
+    let row = ledger.select(RowKind::Operation, &[(1, operation)]);
+    let [caller, callee] =
+        ["caller", "callee"].map(|side| ledger.select(RowKind::Edge, &[(0, side), (4, operation)]));
+    for class in [Class::Encode, Class::Decode, Class::Protocol, Class::Io] {
+        let [called, answered] =
+            [&caller, &callee].map(|side| side.class_cpu_ns(class).unwrap_or(0));
+        assert_eq!(
+            row.class_cpu_ns(class).unwrap_or(0),
+            called + answered,
+            "{operation}, {class:?}: {called} ns of its calls and {answered} ns of its own"
+        );
+    }
 }
 
 const ROUNDS: usize = 300;
@@ -80,10 +119,10 @@ async fn load(address: std::net::SocketAddr) -> (usize, usize) {
         if n % 10 == 0 {
             let answer = connection.ask("GET /stream HTTP/1.1", b"").await;
             assert_eq!(answer.body.len(), STREAM_CHUNKS * STREAM_CHUNK_BYTES);
-            assert_eq!(
-                connection.ask("GET /children HTTP/1.1", b"").await.status,
-                200
-            );
+            for path in ["/children", "/asks"] {
+                let head = format!("GET {path} HTTP/1.1");
+                assert_eq!(connection.ask(&head, b"").await.status, 200);
+            }
             assert_eq!(
                 connection
                     .ask(&format!("GET /{n} HTTP/1.1"), b"")
@@ -197,6 +236,28 @@ fn server_client_scheduler_and_agent_add_up_to_the_process() {
         "each item's name is an allocation"
     );
     assert!(figure(&echo, column::PEAK_LIVE_BYTES) >= i64::try_from(json_bytes).unwrap());
+
+    // Messages stand once: what a call costs is on its edge, and not on that of the request that made it as well.
+    for operation in [
+        "GET /hello/{name}",
+        "POST /echo",
+        "GET /stream",
+        "GET /children",
+        "GET /asks",
+    ] {
+        assert_messages_stand_once(&ledger, operation);
+    }
+    let asked = |target| {
+        let call = [(0, "caller"), (4, "GET /asks"), (10, target)];
+        let row = ledger.select(RowKind::Edge, &call);
+        row.class_cpu_ns(Class::Protocol).unwrap()
+    };
+    // Each side of a call within a call has its own part.
+    let answering = edge("GET /asks").class_cpu_ns(Class::Protocol).unwrap();
+    let parts = [asked("outer"), asked("inner"), answering].map(|ns| ns / some);
+    assert!((1_000_000..2_000_000).contains(&parts[0]), "{parts:?}");
+    assert!((1_000_000..2_000_000).contains(&parts[1]), "{parts:?}");
+    assert!(parts[2] < 900_000, "{parts:?}");
 
     // What nothing explains is small.
     support::assert_explained(&ledger, 50);

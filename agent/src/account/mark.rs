@@ -1,6 +1,7 @@
 //! Running totals of the owner that is current on a thread: what regions are measured by.
 
 use super::Account;
+use super::calls::MessageNs;
 use crate::alloc;
 
 /// What a thread has spent for its current owner, from some zero point on: only differences of two marks of
@@ -65,6 +66,8 @@ pub(super) struct Left {
     pub(super) account: Option<Account>,
     /// Set when the owner changed.
     pub(super) stretch: Option<Running>,
+    /// What the piece of a call that was under way had spent, if one was.
+    pub(super) call_ns: Option<MessageNs>,
 }
 
 /// Books the piece since the last reading to the current account and returns the running totals of its owner.

@@ -11,7 +11,7 @@ use crate::ledger::{Cost, Shard, Spent};
 use crate::sync::lock;
 
 /// The figures of a [`Spent`], in one row.
-const FIGURES: usize = ALL_CLASSES.len() + 5;
+const FIGURES: usize = ALL_CLASSES.len() + 7;
 
 /// Several requests that share the cost of a piece of work by weights. They stay open as long as it exists.
 ///
@@ -157,6 +157,8 @@ fn figures(spent: &Spent) -> [i64; FIGURES] {
         spent.cost.freed_bytes,
         spent.net_bytes,
         spent.net_max_bytes,
+        spent.called_ns[0],
+        spent.called_ns[1],
     ]);
     figures
 }
@@ -171,6 +173,8 @@ fn spent_of(figures: [i64; FIGURES]) -> Spent {
         freed_bytes,
         net_bytes,
         net_max_bytes,
+        called_protocol_ns,
+        called_io_ns,
     ] = std::array::from_fn(|n| rest[n]);
     Spent {
         cost: Cost {
@@ -181,5 +185,6 @@ fn spent_of(figures: [i64; FIGURES]) -> Spent {
         },
         net_bytes,
         net_max_bytes,
+        called_ns: [called_protocol_ns, called_io_ns],
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use scheduler::{
 pub(crate) use scheduler::{become_seen_runtime_thread, seen_runtime_owner};
 use weighbridge_wire::{ALL_CLASSES, Class};
 
+use super::calls::{MessageNs, OF_CALLS, OfCalls, OuterCall};
 use super::mark::{Left, Mark, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
@@ -56,6 +57,7 @@ struct Thread {
     runtime: Cell<OwnerId>,
     /// The instant at which the current owner, a request with calls under way, became current; else 0.
     entered_ns: Cell<u64>,
+    calls: OfCalls,
     readings: Cell<u64>,
     pending: RefCell<Pending>,
     /// The reading up to which everything is in the tables.
@@ -88,6 +90,7 @@ thread_local! {
             leaving: Cell::new(Leaving::Other),
             runtime: Cell::new(OwnerId(0)),
             entered_ns: Cell::new(0),
+            calls: OfCalls::new(),
             readings: Cell::new(0),
             pending: RefCell::new(Pending::new()),
             booked_ns: Cell::new(0),
@@ -181,6 +184,7 @@ impl Thread {
         for (taken, total) in self.taken_ns.iter().zip(&self.total_ns) {
             taken.set(total.get());
         }
+        self.calls.forget();
         self.counted.set(alloc::restart_peak());
     }
 
@@ -196,6 +200,7 @@ impl Thread {
         {
             *sum = total.get() - taken.replace(total.get());
         }
+        let called_ns = self.calls.take(|| self.message_totals());
         let now = alloc::restart_peak();
         let before = self.counted.replace(now);
         cost.alloc_bytes = now.alloc_bytes - before.alloc_bytes;
@@ -205,7 +210,13 @@ impl Thread {
             cost,
             net_bytes: now.net_bytes() - before.net_bytes(),
             net_max_bytes: now.net_peak_bytes - before.net_bytes(),
+            called_ns,
         }
+    }
+
+    /// CPU of the classes that stand on a call's edge when its polls spend it.
+    fn message_totals(&self) -> MessageNs {
+        OF_CALLS.map(|class| self.total_ns[class as usize].get())
     }
 
     /// Books what was spent up to the last reading to its owner. A named owner's may wait, unless the thread
@@ -280,6 +291,7 @@ impl Thread {
             self.go_on(stretch, self.counted.get());
             left
         });
+        let call_ns = self.calls.leave();
         let calls = match &next {
             Some(next) => matches!(&next.owner, OwnerRef::Bill(bill) if bill.is_calling()),
             None => false,
@@ -294,6 +306,7 @@ impl Thread {
         Left {
             account: owner.map(|owner| Account { owner, class }),
             stretch: left,
+            call_ns,
         }
     }
 
@@ -313,6 +326,7 @@ impl Thread {
         Left {
             account: owner.map(|owner| Account { owner, class }),
             stretch: None,
+            call_ns: self.calls.leave(),
         }
     }
 
@@ -406,6 +420,14 @@ impl Thread {
         self.class.set(next);
     }
 
+    /// Takes a reading without crossing anything.
+    fn read_here(&self) {
+        let generation = state::generation();
+        if generation != 0 && self.has_owner() && !self.read(true, generation) {
+            self.booked();
+        }
+    }
+
     /// Books up to a reading that is taken now, if anything is measured.
     fn flush(&self, read: impl FnOnce(&ThreadClock) -> i64) {
         let generation = state::generation();
@@ -456,7 +478,43 @@ pub(super) fn cross(next: Option<Account>) -> Option<Left> {
 
 /// Comes back to what was left.
 pub(super) fn come_back(left: Left) {
-    let _ = THREAD.try_with(|thread| thread.turn(left.account, left.stretch));
+    let _ = THREAD.try_with(|thread| {
+        thread.turn(left.account, left.stretch);
+        if let Some(call_ns) = left.call_ns {
+            thread.calls.come_back(call_ns, thread.message_totals());
+        }
+    });
+}
+
+/// What the current owner spends from now on is a call's: shown on the call's edge, and not once more on the edge over
+/// which the owner's request came. Taken right after a crossing it is exact.
+pub(crate) fn begin_call_here() -> OuterCall {
+    THREAD
+        .try_with(|thread| {
+            if thread.calls.is_under_way() {
+                // A call within a call stays in its class, and has crossed nothing.
+                thread.read_here();
+            }
+            thread.calls.begin(thread.message_totals())
+        })
+        .unwrap_or_default()
+}
+
+/// What a piece has spent stands on no call's edge after all.
+pub(crate) fn call_was_none_here(ns: MessageNs) {
+    let _ = THREAD.try_with(|thread| thread.calls.give_back(ns));
+}
+
+/// The call's piece ends: what the current owner spent in it, without what calls within it did.
+pub(crate) fn end_call_here(outer: OuterCall) -> MessageNs {
+    THREAD
+        .try_with(|thread| {
+            if outer.is_some() {
+                thread.read_here();
+            }
+            thread.calls.end(outer, thread.message_totals())
+        })
+        .unwrap_or_default()
 }
 
 /// Makes a class current if its owner is so already, and tells the one before.

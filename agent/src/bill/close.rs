@@ -115,6 +115,17 @@ impl Bill {
     }
 }
 
+impl State {
+    /// Protocol and io of the request's own exchange: what its calls cost stands on their edges.
+    fn own_message_ns(&self) -> [i64; 2] {
+        let [called_protocol_ns, called_io_ns] = self.called_ns;
+        [
+            self.cost.class_ns(Class::Protocol) - called_protocol_ns,
+            self.cost.class_ns(Class::Io) - called_io_ns,
+        ]
+    }
+}
+
 fn close_edge(
     outcome: Outcome,
     wall_ns: u64,
@@ -123,6 +134,7 @@ fn close_edge(
     wanted: Option<Wanted>,
 ) {
     let http2_weight = state.take_edge_weight();
+    let [protocol_ns, io_ns] = state.own_message_ns();
     let Some(callee) = &mut state.callee else {
         return;
     };
@@ -131,10 +143,7 @@ fn close_edge(
         && wanted.is_none()
         && state.messages == [0; 2]
     {
-        let socket = state.socket_seen.then(|| Socket {
-            protocol_ns: state.cost.class_ns(Class::Protocol),
-            io_ns: state.cost.class_ns(Class::Io),
-        });
+        let socket = state.socket_seen.then_some(Socket { protocol_ns, io_ns });
         shard.exchange(
             &callee.edge,
             &Exchange {
@@ -152,8 +161,8 @@ fn close_edge(
     // Encoding and decoding of the request's own messages were added as they happened: the class columns
     // also hold those of messages that the request sent on. Without our socket the rest is unknown.
     if state.socket_seen {
-        figures.protocol_ns = Some(state.cost.class_ns(Class::Protocol));
-        figures.io_ns = Some(state.cost.class_ns(Class::Io));
+        figures.protocol_ns = Some(protocol_ns);
+        figures.io_ns = Some(io_ns);
     }
     if state.http2.is_some() {
         // Its socket calls are the connection's.

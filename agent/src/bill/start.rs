@@ -161,6 +161,7 @@ impl Bill {
                 declared: None,
                 arrival,
                 cost: Cost::default(),
+                called_ns: [0; 2],
                 shared: None,
                 live_bytes: 0,
                 peak_live_bytes: 0,

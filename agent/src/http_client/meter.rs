@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use weighbridge_wire::Class;
+
 use crate::account;
-use crate::messages::Spent;
 use crate::sync::lock;
 
 /// The meter of one connection. It travels with each response in its extensions.
@@ -104,11 +105,19 @@ impl TaskCost {
             .ok()
             .flatten();
         let _back = Back(previous);
-        let spent = Spent::begin_in(account);
+        let entered = account::enter(account);
+        let before = account::class_totals_here();
         let result = poll();
-        let (protocol_ns, io_ns) = spent.end();
-        self.protocol_ns.fetch_add(protocol_ns, Ordering::Relaxed);
-        self.io_ns.fetch_add(io_ns, Ordering::Relaxed);
+        // Crossing books the last piece, so the sums are exact afterwards.
+        drop(entered);
+        let after = account::class_totals_here();
+        for (sum, class) in [
+            (&self.protocol_ns, Class::Protocol),
+            (&self.io_ns, Class::Io),
+        ] {
+            let spent = after[class as usize] - before[class as usize];
+            sum.fetch_add(spent, Ordering::Relaxed);
+        }
         result
     }
 }
@@ -153,7 +162,7 @@ mod tests {
         assert!(meter.0.task.get().is_none());
         let account = account::Account::new(
             account::owner(weighbridge_wire::OwnerKind::Pool, "http test"),
-            weighbridge_wire::Class::Protocol,
+            Class::Protocol,
         );
         task.poll(account, || meter.meet_task());
         assert!(meter.0.task.get().is_some());

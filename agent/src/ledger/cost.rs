@@ -68,4 +68,6 @@ pub(crate) struct Spent {
     pub(crate) net_bytes: i64,
     /// The largest balance on the way, at least 0.
     pub(crate) net_max_bytes: i64,
+    /// Of the cost, protocol and io that stand on the edges of its calls.
+    pub(crate) called_ns: [i64; 2],
 }
