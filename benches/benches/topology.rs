@@ -89,6 +89,7 @@ fn system(services: usize, edges: usize) -> Inputs {
             spread_known: true,
             shapes: Vec::new(),
             wait_call_ns: None,
+            hold_ns: None,
         });
     }
     for at in 0..edges {

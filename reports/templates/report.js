@@ -230,15 +230,19 @@
         const cores = variable === null || base === null ? null : base + load * variable;
         const used = cores !== null && limit && running ? cores / (limit * running) : null;
         const least = figures.capacity.least_processes || 1;
-        const replicas = cores !== null && limit ? Math.max(Math.ceil(cores / (limit * target) - 1e-9), least) : null;
+        // What passes one at a time: from this load on no number of processes helps.
+        const most = service.serial ? known(service.serial.full_load) : null;
+        const blocked = most !== null && load >= most;
+        const replicas = cores !== null && limit && !blocked ? Math.max(Math.ceil(cores / (limit * target) - 1e-9), least) : null;
         const memory = replicas !== null && each !== null ? replicas * each : null;
         const money = priced && memory !== null ? replicas * limit * core + (memory / 1024 ** 3) * gib : null;
-        const full = variable > 0 && limit && running ? (limit * running - base) / variable : null;
-        const months = growth && full ? Math.max(Math.log(full / load) / Math.log(1 + growth), 0) : null;
+        const ends = [variable > 0 && limit && running ? (limit * running - base) / variable : null, most];
+        const full = Math.min(...ends.map((end) => (end === null ? Infinity : end)));
+        const months = growth && full < Infinity ? Math.max(Math.log(full / load) / Math.log(1 + growth), 0) : null;
         put(cell('cores'), cores, 'cores', 'not known');
         put(cell('used'), used, 'share', 'not known');
         if (cell('used')) cell('used').classList.toggle('bad', used >= 1);
-        put(cell('replicas'), replicas, 'count', 'not known');
+        put(cell('replicas'), replicas, 'count', blocked ? 'one at a time' : 'not known');
         put(cell('memory'), memory, 'bytes', 'not known');
         put(cell('money'), money, 'money', priced ? 'not known' : 'no price');
         put(cell('months'), months, 'months', growth ? 'not known' : 'no growth');

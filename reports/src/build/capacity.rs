@@ -3,16 +3,17 @@
 use weighbridge_wire::column;
 
 use super::figures::{figure, plain};
-use super::latency::Station;
+use super::latency::{Passing, Station};
 use crate::Options;
+use crate::decide::say;
 use crate::document::{
     CapacityPoint, CapacityReport, Figure, FigureUnit, OriginLatency, PriceSheet, QualityWord,
-    ServiceCapacity,
+    SerialCapacity, ServiceCapacity,
 };
 use crate::model::{Estimate, Model, ServiceFacts, as_f64};
 
 /// A service's CPU, divided into what grows with load and what does not, cores.
-pub(crate) struct ServiceLoad {
+struct ServiceLoad {
     pub(crate) base: Estimate,
     pub(crate) variable: Estimate,
 }
@@ -25,7 +26,7 @@ impl ServiceLoad {
 }
 
 /// Divides a service's CPU. `None` when its CPU is not known.
-pub(crate) fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
+fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
     let total = model.service_cores(service)?;
     let base = model
         .base_cpu(service)
@@ -36,7 +37,7 @@ pub(crate) fn service_load(model: &Model, service: &ServiceFacts) -> Option<Serv
 }
 
 /// Processes needed for so many cores: at the target utilisation, at least as many as availability asks for.
-pub(crate) fn replicas_for(cores: f64, limit: f64, options: &Options) -> Option<f64> {
+fn replicas_for(cores: f64, limit: f64, options: &Options) -> Option<f64> {
     if limit.is_nan() || limit <= 0.0 || !cores.is_finite() {
         return None;
     }
@@ -96,11 +97,12 @@ pub(crate) fn capacity(
         }),
         notes: vec![
             "Cores = base + load factor × what grows with load. Base is the CPU of the owners background, runtime and agent; it is taken not to grow with load.".to_owned(),
-            "Beyond the load seen, unit costs are taken to stay as they are: locks, caches and databases that give way later are not seen. Such figures are marked extrapolated.".to_owned(),
+            "Beyond the load seen, unit costs are taken to stay as they are: locks that nobody waited for yet, caches and databases that give way later are not seen. Such figures are marked extrapolated.".to_owned(),
             "Waits are means by Allen and Cunneen for each process alone; near idle they are an order of magnitude only.".to_owned(),
             "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.".to_owned(),
-            "The knee is the load at which a request waits for a core as long as it computes. One less: the same work with one of today's processes gone.".to_owned(),
-            "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other: calls side by side are overestimated, locks and databases not seen.".to_owned(),
+            "A serial section, where the windows show one, is a queue of its own with one server: it bounds the load, and what passes it is all that the cores see. It is taken to be shared by all processes, so more of them do not lift it. Where the law that tells it is not identifiable, there may be one all the same.".to_owned(),
+            "The knee is the load at which a request waits for a core as long as it computes, or for its turn in a serial section as long as it is in it. One less: the same work with one of today's processes gone.".to_owned(),
+            "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other, and the wait for a turn in a serial section: calls side by side are overestimated, databases not seen.".to_owned(),
         ],
     }
 }
@@ -124,6 +126,10 @@ fn report(
     let limit = model.cores_limit(service);
     let instances = model.instances(service);
     let station = Station::of(model, service);
+    let serial = station.as_ref().and_then(|station| station.serial.as_ref());
+    let full = serial.and_then(Passing::full_load);
+    let room = limit.zip(instances);
+    let target = options.target();
     let absent = "the CPU of this service is not known";
     let points = factors
         .iter()
@@ -137,31 +143,43 @@ fn report(
                 .as_ref()
                 .zip(available)
                 .map(|(cores, have)| cores.scaled(1.0 / have));
-            let saturated = utilisation.as_ref().is_some_and(|u| u.point >= 1.0);
+            let full = utilisation.as_ref().is_some_and(|u| u.point >= 1.0);
+            let turn = serial.map(|serial| serial.wait(*factor));
+            let blocked = turn == Some(None);
+            // What queues for a section that one can be in at a time is not served sooner by more processes.
             let replicas = cores
                 .as_ref()
-                .zip(limit)
+                .zip(limit.filter(|_| !blocked))
                 .and_then(|(cores, limit)| replicas_for(cores.point, limit, options));
+            let unknown = match serial.filter(|_| blocked) {
+                Some(serial) => no_number(serial),
+                None => NO_CORES.to_owned(),
+            };
+            let saturated = full || blocked;
             CapacityPoint {
                 load_factor: *factor,
                 cores: figure(cores.as_ref(), FigureUnit::Cores, absent),
-                utilisation: figure(
-                    utilisation.as_ref(),
-                    FigureUnit::Ratio,
-                    "the processes' cores are not known",
-                ),
+                utilisation: figure(utilisation.as_ref(), FigureUnit::Ratio, NO_CORES),
                 replicas: plain(
                     replicas,
                     FigureUnit::Count,
                     QualityWord::Estimated,
-                    "the processes' cores are not known",
+                    &unknown,
                 ),
-                wait: wait(station.as_ref(), *factor, saturated),
+                wait: wait(station.as_ref(), *factor, full),
+                turn_wait: turn.map(|turn| {
+                    plain(
+                        turn.map(|seconds| seconds * 1e9),
+                        FigureUnit::Ns,
+                        QualityWord::Estimated,
+                        &unknown,
+                    )
+                }),
                 memory: plain(
                     memory(service, replicas),
                     FigureUnit::Bytes,
                     QualityWord::Estimated,
-                    "the processes' cores or memory are not known",
+                    if blocked { &unknown } else { NO_MEMORY },
                 ),
                 money: money(service, limit, replicas, options),
                 extrapolated: *factor > 1.0,
@@ -194,21 +212,46 @@ fn report(
             FigureUnit::Cores,
             absent,
         ),
-        target_load: reach(load.as_ref(), limit.zip(instances), options.target()),
+        target_load: reach(load.as_ref(), room, full.as_ref(), target),
         knee_load: plain(
             station.as_ref().and_then(Station::knee),
             FigureUnit::Ratio,
             QualityWord::Estimated,
             "no operation with a histogram of request CPU, or the processes' cores are not known",
         ),
-        saturation_load: reach(load.as_ref(), limit.zip(instances), 1.0),
+        saturation_load: reach(load.as_ref(), room, full.as_ref(), 1.0),
         utilisation_one_less: one_less(load.as_ref(), limit, instances),
         saturation_load_one_less: match one_fewer(instances) {
-            Ok(left) => reach(load.as_ref(), limit.zip(Some(left)), 1.0),
+            Ok(left) => reach(load.as_ref(), limit.zip(Some(left)), full.as_ref(), 1.0),
             Err(why) => Figure::unknown(FigureUnit::Ratio, why),
         },
+        serial: serial.map(|serial| SerialCapacity {
+            operation: serial.operation.row(&service.label),
+            name: serial.operation.shown(),
+            throughput_max: serial.serial.most.figure(FigureUnit::PerSecond),
+            full_load: figure(full.as_ref(), FigureUnit::Ratio, "nothing arrived"),
+            utilisation: figure(
+                full.clone()
+                    .map(|full| full.map(|load| 1.0 / load))
+                    .as_ref(),
+                FigureUnit::Ratio,
+                "nothing arrived",
+            ),
+        }),
         points,
     }
+}
+
+const NO_CORES: &str = "the processes' cores are not known";
+const NO_MEMORY: &str = "the processes' cores or memory are not known";
+
+/// Why no number of processes is said.
+fn no_number(serial: &Passing) -> String {
+    format!(
+        "no number of processes carries this load: {} runs one at a time, {} at most",
+        serial.operation.shown(),
+        say::rate(serial.serial.most.point)
+    )
 }
 
 /// Memory of so many processes, bytes.
@@ -234,14 +277,19 @@ fn money(
         money,
         FigureUnit::MoneyPerHour,
         QualityWord::Estimated,
-        "the processes' cores or memory are not known",
+        NO_MEMORY,
     ))
 }
 
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// The load at which `processes` of `limit` cores are used to this part.
-fn reach(load: Option<&ServiceLoad>, room: Option<(f64, f64)>, part: f64) -> Figure {
+/// The load at which `processes` of `limit` cores are used to this part, or a serial section that is full at `full` is.
+fn reach(
+    load: Option<&ServiceLoad>,
+    room: Option<(f64, f64)>,
+    full: Option<&Estimate>,
+    part: f64,
+) -> Figure {
     let unit = FigureUnit::Ratio;
     let Some((load, (limit, processes))) = load.zip(room) else {
         return Figure::unknown(unit, "the CPU or the processes' cores are not known");
@@ -251,6 +299,13 @@ fn reach(load: Option<&ServiceLoad>, room: Option<(f64, f64)>, part: f64) -> Fig
         let [base, variable] = terms else { return None };
         (*variable > 0.0).then(|| ((free - base) / variable).max(0.0))
     });
+    let at = match (at, full) {
+        (Some(at), Some(full)) => Estimate::combine(&[&at, full], |terms| {
+            let [at, full] = terms else { return None };
+            Some(at.min(full * part))
+        }),
+        (at, full) => at.or_else(|| full.map(|full| full.scaled(part))),
+    };
     figure(at.as_ref(), unit, "nothing here grows with load")
 }
 

@@ -187,12 +187,7 @@ pub(crate) fn serial(model: &Model, service: &ServiceFacts) -> SerialReport {
         } else {
             Figure::unknown(FigureUnit::Ratio, "not identifiable: its interval holds 0")
         },
-        throughput_max: plain(
-            found.throughput_max(),
-            FigureUnit::PerSecond,
-            QualityWord::Estimated,
-            "the law has no ceiling",
-        ),
+        throughput_max: found.most.figure(FigureUnit::PerSecond),
         note: format!(
             "Universal scalability law over the windows, with the requests in flight as size. In the busiest third of the windows the cores are {} busy, and {} of a request's time is explained by no CPU, call or store.",
             crate::decide::say::share(found.utilisation),

@@ -1,12 +1,14 @@
 //! How long requests take at other loads: the table that the page's what-if reads.
 
+use std::collections::BTreeMap;
+
 use super::capacity::whole_cores;
 use super::figures::plain;
 use super::origins::Origin;
-use super::paths::Way;
+use super::paths::{Place, Way};
 use crate::document::{Figure, FigureUnit, LatencyPoint, OriginLatency, OriginReport, QualityWord};
-use crate::model::{Estimate, Model, ServiceFacts};
-use crate::queue::{ClassLoad, Mixture};
+use crate::model::{Estimate, Model, OperationId, Serial, ServiceFacts};
+use crate::queue::{ClassLoad, Mixture, Section};
 
 /// Load factors of the table.
 pub(crate) const LOADS: [f64; 12] = [
@@ -17,16 +19,19 @@ pub(crate) const LOADS: [f64; 12] = [
 const NO_INTERVAL: &str =
     "the error of the waiting formula is larger than that of the samples: see Method";
 
-/// Mean waits for a core at each service.
+/// Mean waits for a core at each service, and for a turn in its serial section.
 pub(crate) struct Waits {
     /// By service, then load; `Err` says why there is none.
     at: Vec<[Result<f64, &'static str>; LOADS.len()]>,
     seen: Vec<Result<f64, &'static str>>,
+    /// The same of those that pass a serial section.
+    turns: BTreeMap<Place, ([Result<f64, &'static str>; LOADS.len()], f64)>,
 }
 
 const UNKNOWN: &str =
     "a service on the way has no histogram of request CPU, or its processes' cores are not known";
 const SATURATED: &str = "a service on the way is saturated: the queue grows without end";
+const BLOCKED: &str = "more requests arrive at a serial section than pass it one at a time: the queue grows without end";
 
 impl Waits {
     pub(crate) fn of(model: &Model) -> Self {
@@ -45,6 +50,17 @@ impl Waits {
                 .map(|station| LOADS.map(|load| wait(station, load)))
                 .collect(),
             seen: stations.iter().map(|station| wait(station, 1.0)).collect(),
+            turns: stations
+                .iter()
+                .enumerate()
+                .filter_map(|(service, station)| {
+                    let passing = station.as_ref()?.serial.as_ref()?;
+                    let at = LOADS.map(|load| passing.wait(load).ok_or(BLOCKED));
+                    // Blocked already: what was measured holds the whole wait.
+                    let seen = passing.wait(1.0).unwrap_or(0.0);
+                    Some(((service, passing.operation.clone()), (at, seen)))
+                })
+                .collect(),
         }
     }
 
@@ -57,13 +73,13 @@ impl Waits {
         ways: &[Way],
         ended: Option<&Estimate>,
     ) -> OriginLatency {
-        let visits: Vec<(usize, f64)> = ways
+        let visits: Vec<(&Place, f64)> = ways
             .iter()
             .filter(|way| way.waited)
             .filter_map(|way| {
                 let last = way.places.last()?;
                 let requests = origin.operations.get(last)?.ended.as_ref()?.point;
-                Some((last.0, requests * way.part / ended?.point))
+                Some((last, requests * way.part / ended?.point))
             })
             .collect();
         let points = LOADS
@@ -83,7 +99,7 @@ impl Waits {
         }
     }
 
-    fn response(&self, report: &OriginReport, visits: &[(usize, f64)], index: usize) -> Figure {
+    fn response(&self, report: &OriginReport, visits: &[(&Place, f64)], index: usize) -> Figure {
         let unit = FigureUnit::Ns;
         let Some(seen) = report.wall.mean.value else {
             return Figure::unknown(unit, "no histogram of wall time at the origin");
@@ -92,9 +108,15 @@ impl Waits {
             return Figure::unknown(unit, "no operation is known that the answer waits for");
         }
         let mut response = seen;
-        for (service, times) in visits {
-            let then = self.at.get(*service).map_or(Err(UNKNOWN), |at| at[index]);
-            let now = self.seen.get(*service).copied().unwrap_or(Err(UNKNOWN));
+        for (place, times) in visits {
+            if let Some((at, now)) = self.turns.get(*place) {
+                match at[index] {
+                    Ok(then) => response += times * (then - now) * 1e9,
+                    Err(why) => return Figure::unknown(unit, why),
+                }
+            }
+            let then = self.at.get(place.0).map_or(Err(UNKNOWN), |at| at[index]);
+            let now = self.seen.get(place.0).copied().unwrap_or(Err(UNKNOWN));
             match (then, now) {
                 (Ok(then), Ok(now)) => response += times * (then - now) * 1e9,
                 (Err(why), _) | (_, Err(why)) => return Figure::unknown(unit, why),
@@ -113,10 +135,70 @@ impl Waits {
     }
 }
 
-/// A process of a service as a queue for its cores.
+/// Requests that pass a serial section, over all processes of a service.
+pub(crate) struct Passing {
+    pub(crate) operation: OperationId,
+    pub(crate) serial: Serial,
+    section: Section,
+    /// Arrivals in a second at the load seen.
+    rate: Estimate,
+}
+
+impl Passing {
+    fn of(model: &Model, service: &ServiceFacts) -> Option<Self> {
+        let serial = model.serial(service).ok()?;
+        let facts = service.operations.get(&serial.operation)?;
+        let rate = model.ended_rate(facts)?;
+        let cs2 = model.service_cs2(facts).unwrap_or(1.0);
+        let arrivals = model.dispersion(service, &serial.operation).unwrap_or(1.0);
+        (rate.point > 0.0).then(|| Self {
+            operation: serial.operation.clone(),
+            section: serial.section(cs2, arrivals),
+            serial,
+            rate,
+        })
+    }
+
+    /// Mean wait for one's turn, seconds; `None` where more arrive than pass.
+    pub(crate) fn wait(&self, factor: f64) -> Option<f64> {
+        self.section.wait(self.rate.point * factor)
+    }
+
+    /// The load at which somebody is always in it.
+    pub(crate) fn full_load(&self) -> Option<Estimate> {
+        self.serial.most.over(&self.rate)
+    }
+
+    /// The load at which one waits for the turn as long as it takes.
+    fn knee(&self) -> Option<f64> {
+        let full = self.full_load()?.point;
+        let hold = self.section.hold;
+        let long = |load| self.wait(load).is_none_or(|wait| wait >= hold);
+        halved(full, long).filter(|load| *load > 0.0)
+    }
+}
+
+/// The load up to `high` from which on something holds, by halving: it does not end again.
+fn halved(high: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
+    let (mut low, mut high) = (0.0, high);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    low.is_finite().then_some(low)
+}
+
+/// A process of a service as a queue for its cores, and what stands before it.
 pub(crate) struct Station {
     loads: Vec<ClassLoad>,
     servers: u32,
+    /// The place among the loads of those that pass a serial section.
+    passes: Option<usize>,
+    pub(crate) serial: Option<Passing>,
 }
 
 impl Station {
@@ -124,28 +206,55 @@ impl Station {
     pub(crate) fn of(model: &Model, service: &ServiceFacts) -> Option<Self> {
         let servers = whole_cores(model.cores_limit(service)?)?;
         let instances = model.instances(service)?.max(1.0);
-        let loads: Vec<ClassLoad> = service
-            .operations
-            .iter()
-            .filter_map(|(id, facts)| model.class_load(service, id, facts))
-            .map(|mut load| {
-                load.rate /= instances;
-                load
-            })
-            .collect();
-        (!loads.is_empty()).then_some(Self { loads, servers })
+        let serial = Passing::of(model, service);
+        let mut passes = None;
+        let mut loads = Vec::new();
+        for (id, facts) in &service.operations {
+            let Some(mut load) = model.class_load(service, id, facts) else {
+                continue;
+            };
+            if serial.as_ref().is_some_and(|s| s.operation == *id) {
+                passes = Some(loads.len());
+            }
+            load.rate /= instances;
+            loads.push(load);
+        }
+        (!loads.is_empty()).then_some(Self {
+            loads,
+            servers,
+            passes,
+            serial,
+        })
     }
 
     fn mixture(&self, factor: f64) -> Option<Mixture> {
         let loads: Vec<ClassLoad> = self
             .loads
             .iter()
-            .map(|load| ClassLoad {
-                rate: load.rate * factor,
-                ..*load
+            .enumerate()
+            .map(|(at, load)| {
+                let load = ClassLoad {
+                    rate: load.rate * factor,
+                    ..*load
+                };
+                match &self.serial {
+                    Some(serial) if self.passes == Some(at) => self.passed(serial, load, factor),
+                    _ => load,
+                }
             })
             .collect();
         Mixture::of(&loads)
+    }
+
+    /// The part of a process in what passes the section of all of them.
+    fn passed(&self, serial: &Passing, load: ClassLoad, factor: f64) -> ClassLoad {
+        let all = serial.rate.point * factor;
+        let part = load.rate / all;
+        let passed = serial.section.passed(ClassLoad { rate: all, ..load });
+        ClassLoad {
+            rate: passed.rate * part,
+            ..passed
+        }
     }
 
     /// Mean wait for a core, seconds; `None` at saturation.
@@ -153,19 +262,23 @@ impl Station {
         self.mixture(factor)?.wait(self.servers)
     }
 
-    /// The load at which a request waits as long as it computes, by halving: the wait only grows with load.
+    /// The load at which a request waits as long as it computes, or for its turn as long as that takes, whichever comes
+    /// first. By halving: waits only grow with load.
     pub(crate) fn knee(&self) -> Option<f64> {
         let busy = self.mixture(1.0)?;
-        let full = 1.0 / busy.rho(self.servers)?;
-        let (mut low, mut high) = (0.0, full);
-        for _ in 0..60 {
-            let middle = f64::midpoint(low, high);
-            match self.wait(middle) {
-                Some(wait) if wait < busy.mean => low = middle,
-                _ => high = middle,
-            }
+        let mut full = 1.0 / busy.rho(self.servers)?;
+        let long = |load| self.wait(load).is_none_or(|wait| wait >= busy.mean);
+        // Where a section holds back what comes, the cores are full later.
+        let far = 1e6 * full;
+        while full < far && !long(full) {
+            full *= 2.0;
         }
-        (full.is_finite() && low > 0.0).then_some(low)
+        let cores = halved(full, long).filter(|load| *load > 0.0 && full.is_finite());
+        let turn = self.serial.as_ref().and_then(Passing::knee);
+        match (cores.filter(|load| *load < far / 2.0), turn) {
+            (Some(cores), Some(turn)) => Some(cores.min(turn)),
+            (cores, turn) => cores.or(turn),
+        }
     }
 }
 
@@ -182,6 +295,8 @@ mod tests {
                 arrival_cs2: 1.0,
             }],
             servers,
+            passes: None,
+            serial: None,
         }
     }
 

@@ -29,7 +29,7 @@ use crate::model::Model;
 use crate::topology::Weighed;
 use crate::{Options, decide};
 
-pub(crate) use capacity::{ServiceLoad, replicas_for, service_load, whole_cores};
+pub(crate) use capacity::whole_cores;
 pub(crate) use entities::{copy_links, place_row};
 pub(crate) use figures::figure as optional;
 
@@ -43,7 +43,9 @@ impl Document {
         let mut document = Self::of(&model, options, |entities| {
             decide::recommendations(&model, options, entities, &weighed)
         });
-        document.topologies = Some(topologies::topologies(&model, options, &weighed));
+        let said = &document.recommendations;
+        let topologies = topologies::topologies(&model, options, &weighed, said);
+        document.topologies = Some(topologies);
         document
     }
 

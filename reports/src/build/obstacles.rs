@@ -298,14 +298,14 @@ fn foreign_calls(model: &Model, neighbours: &Neighbours<'_>, index: usize) -> Ve
 
 fn serial_section(model: &Model, service: &ServiceFacts) -> Option<Obstacle> {
     let serial = model.serial(service).ok()?;
-    let most = serial.throughput_max();
+    let most = serial.most.point;
     let name = serial.operation.shown();
     Some(Obstacle {
         kind: ObstacleKind::SerialSection,
         sentence: format!(
-            "Requests of {name} queue while cores are idle: {} of their work runs one at a time{}. A lock or pool inside the process grows with processes; a lock or sequence in a database does not.",
+            "Requests of {name} queue while cores are idle: {} of their work runs one at a time, {} at most. Where it lies is not seen: a lock or pool inside the process grows with processes, a lock or sequence in a database does not. Capacity takes it to be shared.",
             say::share(serial.fit.law.alpha.min(1.0)),
-            most.map_or_else(String::new, |most| format!(", {} at most", say::rate(most)))
+            say::rate(most)
         ),
         figure: Figure::exact(
             serial.fit.law.alpha,

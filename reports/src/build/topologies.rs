@@ -4,12 +4,20 @@ use std::collections::BTreeSet;
 
 use crate::Options;
 use crate::document::{
-    DeployableReport, Figure, FigureUnit, QualityWord, TopologiesReport, TopologyProposal,
+    CutObjection, DeployableReport, Figure, FigureUnit, QualityWord, Recommendation,
+    RecommendationKind, SubjectKind, TopologiesReport, TopologyProposal, Verdict,
 };
 use crate::model::Model;
-use crate::topology::{Figures, Found, Load, Proposal, Rules, Weighed, Weights, search};
+use crate::topology::{
+    Figures, Found, Inputs, Load, Proposal, Rules, Topology, Weighed, Weights, search,
+};
 
-pub(super) fn topologies(model: &Model, options: &Options, weighed: &Weighed) -> TopologiesReport {
+pub(super) fn topologies(
+    model: &Model,
+    options: &Options,
+    weighed: &Weighed,
+    said: &[Recommendation],
+) -> TopologiesReport {
     let inputs = weighed.inputs();
     let factor = options.design_load();
     let load = Load::planned(options, factor);
@@ -49,7 +57,7 @@ pub(super) fn topologies(model: &Model, options: &Options, weighed: &Weighed) ->
         pareto_size: u64::try_from(found.pareto_size).unwrap_or(u64::MAX),
         infeasible: found.infeasible.clone(),
         implied,
-        proposals: proposals(&found.pareto, unit),
+        proposals: proposals(&found.pareto, unit, inputs, said),
     }
 }
 
@@ -77,7 +85,50 @@ fn known(value: Option<f64>, unit: FigureUnit, absent: &str) -> Figure {
     }
 }
 
-fn proposals(pareto: &[Proposal], unit: FigureUnit) -> Vec<TopologyProposal> {
+/// What the recommendations say against a topology: those that advise against a change that it makes.
+fn objections(inputs: &Inputs, topology: &Topology, said: &[Recommendation]) -> Vec<CutObjection> {
+    let service = |label: &str| inputs.services.iter().position(|s| s.label == label);
+    let does = |r: &Recommendation| -> Option<bool> {
+        let services: Vec<usize> = r
+            .subjects
+            .iter()
+            .filter(|s| s.kind == SubjectKind::Service)
+            .filter_map(|s| service(&s.service))
+            .collect();
+        let named = |kind| r.subjects.iter().find(|s| s.kind == kind);
+        Some(match r.kind {
+            RecommendationKind::Merge | RecommendationKind::Keep => {
+                let [a, b] = services[..] else { return None };
+                topology.home(a)? == topology.home(b)?
+            }
+            RecommendationKind::PlaceEntity => {
+                let name = &named(SubjectKind::Entity)?.name;
+                let mut gone = topology.read_remotely.iter();
+                gone.any(|(entity, _)| inputs.entities[*entity].name == *name)
+            }
+            RecommendationKind::Split | RecommendationKind::Move => {
+                let row = &named(SubjectKind::Operation)?.row;
+                let at = inputs.operations.iter().position(|o| o.row == *row)?;
+                topology.place[at] != topology.home(inputs.operations[at].service)?
+            }
+            _ => false,
+        })
+    };
+    said.iter()
+        .filter(|r| r.verdict == Verdict::Leave && does(r) == Some(true))
+        .map(|r| CutObjection {
+            recommendation: r.id.clone(),
+            sentence: r.title.clone(),
+        })
+        .collect()
+}
+
+fn proposals(
+    pareto: &[Proposal],
+    unit: FigureUnit,
+    inputs: &Inputs,
+    said: &[Recommendation],
+) -> Vec<TopologyProposal> {
     let mut used = BTreeSet::new();
     pareto
         .iter()
@@ -89,7 +140,10 @@ fn proposals(pareto: &[Proposal], unit: FigureUnit) -> Vec<TopologyProposal> {
             } else {
                 steps.join("; ")
             };
-            proposal(&unique(&named, &mut used), steps, found, unit)
+            TopologyProposal {
+                objections: objections(inputs, &found.topology, said),
+                ..proposal(&unique(&named, &mut used), steps, found, unit)
+            }
         })
         .collect()
 }
@@ -127,6 +181,8 @@ fn proposal(
             unit,
             "no single step of the way saves by itself",
         ),
+        beaten: proposal.beaten,
+        objections: Vec::new(),
         boundaries: u64::try_from(proposal.boundaries).unwrap_or(u64::MAX),
         cost: known(Some(proposal.cost), unit, no_cores),
         latency: known(

@@ -1,10 +1,12 @@
 //! What the changes on the shortlist do to the whole system, by the topology engine: messages, copies, the latency of
 //! origins, and whether service-level objectives are kept. The same draws for all of them.
 
+use std::collections::BTreeSet;
+
 use crate::Options;
 use crate::topology::{
-    Change, Compared, Figures, Load, TOO_FEW_WINDOWS, Topology, Weighed, apply_all, evaluate,
-    touched,
+    Beside, Change, Compared, Figures, Load, TOO_FEW_WINDOWS, Topology, Weighed, apply_all,
+    resized, touched,
 };
 
 /// Resampled ranges that are evaluated at most: each prices the whole system anew.
@@ -33,15 +35,17 @@ pub(crate) fn evaluated(
 ) -> Vec<Result<Changed, String>> {
     let inputs = weighed.inputs();
     let (load, today) = (Load::seen(options), weighed.as_it_is());
-    let before = evaluate(inputs, &today, &load);
+    let now = Beside::today(inputs, &load);
+    let before = now.evaluate(&today, &load);
     let mut tried: Vec<Result<Tried, String>> = changes
         .iter()
         .map(|changes| {
             let topology = apply_all(changes, inputs, &today)
                 .map_err(|error| format!("the topology model refuses this change: {error}"))?;
-            let after = evaluate(inputs, &topology, &load);
+            let after = now.evaluate(&topology, &load);
             Ok(Tried {
                 origins: touched(&before, &after, ORIGINS_MAX),
+                deployables: resized(&before, &after),
                 after,
                 topology,
                 draws: Vec::new(),
@@ -62,17 +66,19 @@ pub(crate) fn evaluated(
         let step = weighed.draws().div_ceil(most);
         for draw in (0..weighed.draws()).step_by(step) {
             let inputs = weighed.draw(draw);
-            let before = evaluate(&inputs, &today, &load);
+            let now = Beside::today(&inputs, &load);
+            let before = now.evaluate(&today, &load);
             for one in tried.iter_mut().flatten() {
-                let after = evaluate(&inputs, &one.topology, &load);
+                let after = now.evaluate(&one.topology, &load);
                 if is_asked && let Ok((held, drawn)) = &mut one.slo {
                     match keeps(&after, options) {
                         Ok(kept) => (*held, *drawn) = (*held + u32::from(kept), *drawn + 1),
                         Err(why) => one.slo = Err(why),
                     }
                 }
-                let before = before.clone().of_origins(&one.origins);
-                one.draws.push((before, after.of_origins(&one.origins)));
+                let before = before.only(&one.origins, &one.deployables);
+                one.draws
+                    .push((before, after.only(&one.origins, &one.deployables)));
             }
         }
     }
@@ -87,6 +93,7 @@ struct Tried {
     topology: Topology,
     after: Figures,
     origins: Vec<usize>,
+    deployables: BTreeSet<String>,
     draws: Vec<(Figures, Figures)>,
     /// Draws in which all limits are kept, of how many.
     slo: Result<(u32, u32), String>,
@@ -106,8 +113,8 @@ impl Tried {
         Changed {
             compared: Compared {
                 point: (
-                    before.clone().of_origins(&self.origins),
-                    self.after.of_origins(&self.origins),
+                    before.only(&self.origins, &self.deployables),
+                    self.after.only(&self.origins, &self.deployables),
                 ),
                 draws: self.draws,
                 no_draws,

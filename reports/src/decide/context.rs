@@ -6,16 +6,17 @@ use std::rc::Rc;
 
 use weighbridge_wire::column;
 
-use super::Finding;
 use super::memory::PairMemory;
+use super::{Finding, say};
 use crate::Options;
-use crate::build::{ServiceLoad, service_load};
 use crate::document::{
     EntityReport, Figure, FigureUnit, Observe, ObserveWhat, Prediction, Subject, SubjectKind,
     Threshold, Verdict,
 };
 use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
-use crate::topology::{EdgesOf, Figures, Load, Together, Weighed, apart_and_together};
+use crate::topology::{
+    Change, EdgesOf, Figures, Load, TakenOut, Together, Weighed, apart_and_together,
+};
 
 /// A range shorter than a day need not hold a daily peak.
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -94,6 +95,56 @@ impl<'a> Context<'a> {
         let (a, b) = edge.between_services()?;
         self.weighed
             .batched(&self.edges_of, [a, b], &edge.id, calls)
+    }
+
+    /// Why one process of both services fits on no node, where it does not: at the largest load planned for.
+    pub(crate) fn no_node_holds(&self, a: usize, b: usize) -> Option<String> {
+        let node = self.options.constraints.node;
+        let (cores, bytes) = (node.cores, node.memory_bytes);
+        let limit = [a, b]
+            .into_iter()
+            .filter_map(|at| self.model.cores_limit(self.service(at)))
+            .reduce(f64::max);
+        if let Some((limit, node)) = limit.zip(cores).filter(|(limit, node)| limit > node) {
+            return Some(format!(
+                "One process of both needs {}, a node has {}.",
+                say::cores(limit),
+                say::cores(node)
+            ));
+        }
+        let node = bytes?;
+        let load = Load::planned(self.options, self.options.design_load());
+        let (_, together) = self.apart_and_together((a, b), &load)?;
+        let held = together.deployables.first()?.process_bytes?;
+        (held > node).then(|| {
+            format!(
+                "One process of both holds {}, a node has {}.",
+                say::bytes(held),
+                say::bytes(node)
+            )
+        })
+    }
+
+    /// The place of an operation in the topology engine's numbers.
+    pub(crate) fn operation_at(&self, service: usize, id: &OperationId) -> Option<usize> {
+        let inputs = self.weighed.inputs();
+        let row = id.row(self.label(service));
+        let of = |o: &crate::topology::Operation| o.service == service && o.row == row;
+        inputs.operations.iter().position(of)
+    }
+
+    /// An operation taken out of its service by a change, by the topology engine.
+    pub(crate) fn taken_out(
+        &self,
+        service: usize,
+        id: &OperationId,
+        change: &Change,
+    ) -> Option<TakenOut> {
+        let seen = Load::seen(self.options);
+        let planned = Load::planned(self.options, self.options.design_load());
+        let at = self.operation_at(service, id)?;
+        self.weighed
+            .taken_out(&self.edges_of, at, change, (&seen, &planned))
     }
 
     /// The memory of a pair, worked out when somebody asks first.
@@ -186,10 +237,6 @@ impl<'a> Context<'a> {
         Finding::new(Verdict::CannotSay, reason)
     }
 
-    pub(crate) fn load(&self, index: usize) -> Option<ServiceLoad> {
-        service_load(self.model, self.service(index))
-    }
-
     /// Cores of two services together.
     pub(crate) fn pair_cores(&self, a: usize, b: usize) -> Option<Estimate> {
         let a = self.model.service_cores(self.service(a))?;
@@ -260,9 +307,9 @@ pub(crate) fn against(estimate: &Estimate, limit: f64, what: &str) -> Against {
         (_, Some(high)) if high <= limit => Against::Below,
         (Some(low), Some(high)) => Against::Unclear(format!(
             "The interval of {what} ({} to {}) crosses the threshold of {}: weigh for longer.",
-            super::say::number(low),
-            super::say::number(high),
-            super::say::number(limit)
+            say::number(low),
+            say::number(high),
+            say::number(limit)
         )),
         _ => {
             let reason = match estimate.interval() {

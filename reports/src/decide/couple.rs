@@ -155,14 +155,12 @@ fn waits_unknown(context: &Context<'_>, a: usize, b: usize) -> Option<String> {
 /// A serial section in one of them would hold up the other's requests too, and their replicas would become fewer.
 fn lock(context: &Context<'_>, index: usize) -> Option<String> {
     let serial = context.model.serial(context.service(index)).ok()?;
-    let most = serial
-        .throughput_max()
-        .map_or_else(String::new, |most| format!(", {} at most", say::rate(most)));
     Some(format!(
-        "Requests of {} of {} queue for something inside it that only one can have at a time (serial share {}{most}; its cores are {} busy): in one process more would stand in that queue.",
+        "Requests of {} of {} queue for something inside it that only one can have at a time (serial share {}, {} at most; its cores are {} busy): in one process more would stand in that queue.",
         serial.operation.shown(),
         context.label(index),
         say::share(serial.fit.law.alpha.min(1.0)),
+        say::rate(serial.most.point),
         say::share(serial.utilisation)
     ))
 }

@@ -4,7 +4,7 @@ use super::context::{Against, Context, against, predict, predict_plain, threshol
 use super::memory::{PairMemory, heaviest, pair_memory};
 use super::merge::Merge;
 use super::{Finding, Rule, say};
-use crate::build::{optional, replicas_for};
+use crate::build::optional;
 use crate::document::{
     Evidence, FigureUnit, QualityWord, Recommendation, RecommendationKind, Verdict,
 };
@@ -237,16 +237,12 @@ impl Keep {
             && x.max(y) / x.min(y) >= self.cores_ratio_min
         {
             let factor = context.options.design_load();
-            let need = |i| {
-                let limit = context.model.cores_limit(context.service(i))?;
-                replicas_for(context.load(i)?.at(factor).point, limit, context.options)
-            };
-            let processes = need(a).zip(need(b)).map_or_else(String::new, |(x, y)| {
+            let processes = pair_memory(context, a, b).map_or_else(String::new, |pair| {
                 format!(
                     "; at {} times the load that is {} and {} processes",
                     say::factor(factor),
-                    say::factor(x),
-                    say::factor(y)
+                    say::factor(pair.replicas.0),
+                    say::factor(pair.replicas.1)
                 )
             });
             found.push((

@@ -79,6 +79,9 @@ impl Rule for Merge {
                 format!("A constraint says that these two may not share a process ({why})."),
             ));
         }
+        if let Some(why) = context.no_node_holds(a, b) {
+            return Some(context.finding(Verdict::Leave, why));
+        }
         if let Err(missing) = context.sufficient(&context.deciding_operations(&pair.edges)) {
             return Some(context.cannot_say(missing));
         }

@@ -20,7 +20,7 @@ mod split;
 mod tests;
 
 use crate::Options;
-use crate::document::{EntityReport, Recommendation, Verdict};
+use crate::document::{EntityReport, Recommendation, RecommendationKind, Verdict};
 use crate::model::Model;
 use crate::topology::{Change, Weighed};
 pub(crate) use context::before_and_after;
@@ -187,6 +187,11 @@ fn show_changes(context: &Context<'_>, found: &mut [Found]) -> Vec<Result<f64, S
             Ok(changed) => {
                 let more = changed.compared.changed();
                 found[at].recommendation.prediction.extend(more);
+                // To keep what is there changes nothing: its figures are of what is not advised.
+                if found[at].recommendation.kind != RecommendationKind::Keep {
+                    let worse = changed.compared.worse();
+                    found[at].recommendation.downsides.extend(worse);
+                }
                 changed.slo_kept
             }
             Err(why) => Err(why),

@@ -6,10 +6,9 @@ use super::judge::{Input, Stake};
 use super::memory::pair_memory;
 use super::merge::Merge;
 use super::{Finding, Rule, say};
-use crate::build::replicas_for;
 use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
 use crate::model::{Estimate, ascending, weighted_quantile};
-use crate::topology::Change;
+use crate::topology::{Change, Load, peak_processes};
 
 /// Services that are looked at, those with most CPU: pairs grow with the square.
 const SERVICES_MAX: usize = 20;
@@ -85,6 +84,9 @@ impl Rule for Pool {
             || Merge::default().refused_for_memory(pair_memory(context, a, b).as_ref())
         {
             return None;
+        }
+        if let Some(why) = context.no_node_holds(a, b) {
+            return Some(context.finding(Verdict::Leave, why));
         }
         let edges = context.edges_between(a, b);
         if let Some((_, objection)) = Couple::default().objection(context, (a, b), &edges) {
@@ -211,22 +213,27 @@ impl Pool {
                     + weighted_quantile(&series[1], &orders[1], weight, self.peak)?,
             )
         })?;
-        let together = model.level(&sum, self.peak)?;
+        let peak = model.level(&sum, self.peak)?;
         // A glance: most pairs peak together.
-        if together.point > (1.0 - self.saving_share_min) * apart.point {
+        if peak.point > (1.0 - self.saving_share_min) * apart.point {
             return None;
         }
+        // What a merge saves by the topology engine: calls go with the load of the peak, processes do not.
+        let merged = context.together(a, b)?;
+        let by_calls = merged
+            .by_calls
+            .times(&peak.over(&context.pair_cores(a, b)?)?);
+        let together = peak.minus(&by_calls).minus(&merged.base);
         let share = apart.minus(&together).over(&apart)?;
-        let limits = [model.cores_limit(one)?, model.cores_limit(other)?];
-        let factor = context.options.design_load();
-        let peak = |series: &[f64], limit: f64| {
-            let order = ascending(series);
-            let weight = vec![1; series.len()];
-            let cores = weighted_quantile(series, &order, &weight, self.peak)?;
-            replicas_for(cores * factor, limit, context.options)
+        let inputs = context.weighed.inputs();
+        let load = Load::planned(context.options, context.options.design_load());
+        let alone = |series: &[f64], order: &[usize], at: usize| {
+            let once = vec![1; series.len()];
+            let cores = weighted_quantile(series, order, &once, self.peak)?;
+            peak_processes(inputs, &[at], cores, &load)
         };
-        let before = peak(&series[0], limits[0])? + peak(&series[1], limits[1])?;
-        let after = peak(&sum, limits[0].max(limits[1]))?;
+        let before = alone(&series[0], &orders[0], a)? + alone(&series[1], &orders[1], b)?;
+        let after = peak_processes(inputs, &[a, b], together.point, &load)?;
         Some(Peaks {
             a,
             b,

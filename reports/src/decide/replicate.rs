@@ -13,7 +13,7 @@ use crate::document::{
     Verdict,
 };
 use crate::model::{Estimate, Name, OperationId, as_f64};
-use crate::topology::Change;
+use crate::topology::{Change, Copied, TakenOut};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Hot {
     /// CPU that keeps one copy of everything it reads in step, cores; `None` when it is not known.
     price: Option<Estimate>,
     storage: Option<f64>,
+    /// What becomes of the service, by the topology engine.
+    taken_out: TakenOut,
 }
 
 /// One entity that it reads.
@@ -52,10 +54,8 @@ struct Read {
     statements: Option<Estimate>,
     size: Option<f64>,
     rows: Option<f64>,
-    /// Changes of the entity in a second.
-    writes: Option<Estimate>,
-    /// CPU of carrying and applying one change, ns, and how it is known.
-    apply: Option<(Estimate, &'static str)>,
+    /// What a new copy of it costs.
+    copy: Option<Copied>,
 }
 
 impl Rule for Replicate {
@@ -106,11 +106,7 @@ impl Rule for Replicate {
     }
 
     fn changes(&self, context: &Context<'_>, hot: &Hot) -> Vec<Change> {
-        vec![Change::Replicate {
-            service: context.label(hot.service).to_owned(),
-            operations: vec![hot.id.shown()],
-            replicas: 1,
-        }]
+        vec![change(context, hot.service, &hot.id)]
     }
 
     fn stake(&self, _: &Context<'_>, hot: &Hot) -> Option<Stake> {
@@ -150,7 +146,9 @@ impl Rule for Replicate {
             .map(|read| read.entity.to_string())
             .collect();
         let entities = say::list(&entities);
-        let gain = hot.price.as_ref().map(|price| price.scaled(-1.0));
+        let taken = &hot.taken_out;
+        let gain = taken.before.minus(&taken.left.plus(&taken.new));
+        let gain = hot.price.as_ref().map(|_| gain);
         Recommendation {
             id: format!("rec:replicate:{}", hot.id.row(label)),
             kind: RecommendationKind::Replicate,
@@ -224,47 +222,30 @@ impl Replicate {
         if share.point < self.cpu_share_min / 2.0 {
             return None;
         }
+        let taken_out = context.taken_out(index, id, &change(context, index, id))?;
         let reads: Vec<Read> = uses(access::READ)
             .map(|((database, name), entity)| {
-                let sum = |how: &str, only: Option<&OperationId>| {
+                let mut copied = taken_out.copied.iter();
+                let sum = |how: &str| {
                     entity
                         .uses
                         .iter()
-                        .filter(|((user, a), _)| {
-                            &**a == how && only.is_none_or(|only| user == only)
-                        })
+                        .filter(|((user, a), _)| &**a == how && user == id)
                         .filter_map(|(_, sums)| model.column(sums, column::STATEMENTS))
                         .reduce(|a, b| a.plus(&b))
                 };
                 Read {
                     database: database.clone(),
                     entity: name.clone(),
-                    statements: sum(access::READ, Some(id)),
+                    statements: sum(access::READ),
                     size: entity.size.total(column::SIZE_BYTES).map(as_f64),
                     rows: entity.size.total(column::ROW_COUNT).map(as_f64),
-                    // Nobody was seen to write it here: it did not change.
-                    writes: model.rate(&sum(access::WRITE, None).unwrap_or_else(Estimate::zero)),
-                    apply: apply_cost(context, index, name),
+                    copy: copied.find(|copy| *copy.entity == **name).cloned(),
                 }
             })
             .collect();
-        let price = reads
-            .iter()
-            .map(|read| {
-                let writes = read.writes.as_ref()?;
-                if writes.point <= 0.0 {
-                    return Some(Estimate::zero());
-                }
-                let (apply, _) = read.apply.as_ref()?;
-                Some(
-                    writes
-                        .times(apply)
-                        .scaled(1e-9)
-                        .of_quality(QualityWord::Estimated),
-                )
-            })
-            .collect::<Option<Vec<Estimate>>>()
-            .and_then(|prices| prices.into_iter().reduce(|a, b| a.plus(&b)));
+        let price = taken_out.copies.clone();
+        let price = price.map(|price| price.of_quality(QualityWord::Estimated));
         let storage = reads
             .iter()
             .map(|read| read.size)
@@ -277,6 +258,7 @@ impl Replicate {
             reads,
             price,
             storage: storage.map(|sizes| sizes.iter().sum()),
+            taken_out,
         })
     }
 
@@ -288,7 +270,7 @@ impl Replicate {
             context.label(hot.service),
             say::share(ratio.point)
         );
-        match headroom(context, hot.service) {
+        match hot.taken_out.headroom.0 {
             Some(factor) if factor <= context.options.design_load() => context.finding(
                 Verdict::Do,
                 format!(
@@ -337,19 +319,19 @@ impl Replicate {
                 (Some(rows), None) => format!("{} rows, size not known", say::number(rows)),
                 (None, None) => "size not known".to_owned(),
             };
-            let writes = read
-                .writes
-                .as_ref()
-                .map_or_else(|| "unknown".to_owned(), |w| say::rate(w.point));
-            let apply = read.apply.as_ref().map_or_else(
-                || "what a change costs a copy is not known".to_owned(),
-                |(apply, how)| {
-                    format!(
-                        "a change costs a copy {} ({how})",
-                        say::with_interval(apply, say::ns)
-                    )
-                },
-            );
+            let copy = read.copy.as_ref();
+            let writes = copy.map_or_else(|| "unknown".to_owned(), |c| say::rate(c.changes.point));
+            let apply = copy.and_then(|copy| {
+                let how = if copy.seen {
+                    "as in the copies there are"
+                } else {
+                    "a message as others here, plus a write as here"
+                };
+                let each = say::with_interval(copy.change_ns.as_ref()?, say::ns);
+                Some(format!("a change costs a copy {each} ({how})"))
+            });
+            let apply =
+                apply.unwrap_or_else(|| "what a change costs a copy is not known".to_owned());
             evidence.push(Evidence {
                 sentence: format!(
                     "{}: {reads} by it, {size}, {writes} changes; {apply}.",
@@ -362,106 +344,31 @@ impl Replicate {
     }
 }
 
-/// What a change of an entity costs a copy. Best: what existing copies of it cost. Next: what an asynchronous
-/// message costs in this system, plus what a write costs here.
-fn apply_cost(
-    context: &Context<'_>,
-    service: usize,
-    entity: &str,
-) -> Option<(Estimate, &'static str)> {
-    let links = crate::build::copy_links(context.model, entity);
-    let seen = mean_per_message(links.iter().map(|link| link.edge), true);
-    if let Some(seen) = seen {
-        return Some((seen, "as in the copies there are"));
+fn change(context: &Context<'_>, service: usize, id: &OperationId) -> Change {
+    Change::Replicate {
+        service: context.label(service).to_owned(),
+        operations: vec![id.shown()],
+        replicas: 1,
     }
-    let carry = mean_per_message(
-        context
-            .model
-            .edges
-            .iter()
-            .filter(|edge| !edge.is_sync() && edge.between_services().is_some()),
-        false,
-    )?;
-    let writes: Vec<_> = context
-        .service(service)
-        .entities
-        .iter()
-        .filter(|((_, name), _)| &**name == entity)
-        .flat_map(|(_, facts)| facts.uses.iter())
-        .filter(|((_, how), _)| &**how == access::WRITE)
-        .map(|(_, sums)| sums)
-        .collect();
-    let add = |column| {
-        writes
-            .iter()
-            .filter_map(|sums| context.model.column(sums, column))
-            .reduce(|a, b| a.plus(&b))
-    };
-    let write = add(column::CPU_STORE_NS)?.over(&add(column::STATEMENTS)?)?;
-    Some((
-        carry.plus(&write),
-        "a message as others here, plus a write as here",
-    ))
-}
-
-/// Mean cost per message over edges: carrying it, and its work when asked for.
-fn mean_per_message<'a>(
-    edges: impl Iterator<Item = &'a crate::model::Edge>,
-    with_work: bool,
-) -> Option<Estimate> {
-    let mut cores: Option<Estimate> = None;
-    let mut rate: Option<Estimate> = None;
-    for edge in edges {
-        let cost = &edge.cost;
-        let Some(mut mine) = cost.overhead_cores.clone() else {
-            continue;
-        };
-        if with_work && let Some(work) = &cost.work_cores {
-            mine = mine.plus(work);
-        }
-        let Some(messages) = &cost.rate else { continue };
-        cores = Some(cores.map_or_else(|| mine.clone(), |sum| sum.plus(&mine)));
-        rate = Some(rate.map_or_else(|| messages.clone(), |sum| sum.plus(messages)));
-    }
-    Some(cores?.over(&rate?)?.scaled(1e9))
-}
-
-/// The load factor at which the service passes the target utilisation with today's processes.
-fn headroom(context: &Context<'_>, index: usize) -> Option<f64> {
-    let service = context.service(index);
-    let have = context.model.cores_limit(service)? * context.model.instances(service)?.max(1.0);
-    let load = context.load(index)?;
-    if load.variable.point <= 0.0 {
-        return None;
-    }
-    let factor = (have * context.options.target() - load.base.point) / load.variable.point;
-    factor.is_finite().then_some(factor.max(0.0))
 }
 
 fn predictions(context: &Context<'_>, hot: &Hot) -> Vec<crate::document::Prediction> {
     let label = context.label(hot.service);
     let name = hot.id.shown();
-    let model = context.model;
-    let service = context.service(hot.service);
-    let cores = model.service_cores(service);
-    let left = cores
-        .as_ref()
-        .map(|all| all.minus(&hot.cores).map(|c| c.max(0.0)));
-    let with_copy = cores
-        .as_ref()
-        .zip(hot.price.as_ref())
-        .map(|(all, price)| all.plus(price));
+    let taken = &hot.taken_out;
+    let (cores, left) = (Some(&taken.before), Some(&taken.left));
+    let with_copy = hot.price.as_ref().map(|_| taken.left.plus(&taken.new));
     let mut figures = vec![
         predict(
             &format!("cores of {label} without {name}"),
             FigureUnit::Cores,
-            cores.as_ref(),
-            left.as_ref(),
+            cores,
+            left,
         ),
         predict(
             &format!("cores of {label} and one replica of {name} together"),
             FigureUnit::Cores,
-            cores.as_ref(),
+            cores,
             with_copy.as_ref(),
         ),
         predict_plain(
@@ -472,16 +379,7 @@ fn predictions(context: &Context<'_>, hot: &Hot) -> Vec<crate::document::Predict
             "from gauges of table sizes",
         ),
     ];
-    let before = headroom(context, hot.service);
-    let after = context
-        .model
-        .cores_limit(service)
-        .zip(context.load(hot.service))
-        .and_then(|(limit, load)| {
-            let have = limit * model.instances(service)?.max(1.0) * context.options.target();
-            let rest = load.variable.point - hot.cores.point;
-            (rest > 0.0).then(|| (have - load.base.point) / rest)
-        });
+    let (before, after) = taken.headroom;
     figures.push(predict_plain(
         &format!("load, as a multiple of today's, that the processes of {label} carry at the planned utilisation"),
         FigureUnit::Count,
@@ -495,16 +393,13 @@ fn predictions(context: &Context<'_>, hot: &Hot) -> Vec<crate::document::Predict
             FigureUnit::PerSecond,
             hot.reads
                 .iter()
-                .filter_map(|r| Some(r.writes.as_ref()?.point))
+                .filter_map(|r| Some(r.copy.as_ref()?.changes.point))
                 .reduce(|a, b| a + b),
             Some(break_even),
             "before is the rate seen, after the rate at break-even",
         ));
     }
-    figures.extend(context.money(
-        (cores.as_ref(), with_copy.as_ref()),
-        (Some(0.0), hot.storage),
-    ));
+    figures.extend(context.money((cores, with_copy.as_ref()), (Some(0.0), hot.storage)));
     figures
 }
 
@@ -512,7 +407,7 @@ fn break_even(hot: &Hot) -> Option<f64> {
     let dearest = hot
         .reads
         .iter()
-        .filter_map(|read| read.apply.as_ref().map(|(apply, _)| apply.point))
+        .filter_map(|read| Some(read.copy.as_ref()?.change_ns.as_ref()?.point))
         .reduce(f64::max)
         .filter(|ns| *ns > 0.0)?;
     Some(hot.cores.point * 1e9 / dearest)

@@ -1,19 +1,19 @@
 //! Split a heavy, bursty operation from the short ones that wait behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_wire::column;
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
 use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
-use crate::build::{optional, replicas_for, whole_cores};
+use crate::build::optional;
 use crate::document::{
-    Evidence, FigureUnit, ObserveWhat, Recommendation, RecommendationKind, Verdict,
+    Evidence, FigureUnit, ObserveWhat, Prediction, Recommendation, RecommendationKind, Verdict,
 };
 use crate::model::{CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, as_f64};
-use crate::queue::{ClassLoad, Mixture};
-use crate::topology::Change;
+use crate::queue::ClassLoad;
+use crate::topology::{Change, CoreQueue, DeployableFigures, TakenOut};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(crate) struct Heavy {
     /// Mean waits of a short request with and without the heavy one, ns.
     with: Option<Estimate>,
     without: Option<Estimate>,
+    /// What becomes of the service, by the topology engine.
+    taken_out: Option<TakenOut>,
     /// Added wait ÷ CPU of a short request.
     harm: Option<Estimate>,
     utilisation: f64,
@@ -152,51 +154,66 @@ impl Rule for Split {
     }
 
     fn changes(&self, context: &Context<'_>, heavy: &Heavy) -> Vec<Change> {
-        vec![Change::Split {
-            service: context.label(heavy.service).to_owned(),
-            operations: vec![heavy.id.shown()],
-            name: None,
-        }]
+        vec![change(context, heavy.service, &heavy.id)]
     }
 
     fn stake(&self, context: &Context<'_>, heavy: &Heavy) -> Option<Stake> {
-        let queue = queue(context, heavy.service, &heavy.id)?;
-        let inputs = queue
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(at, input)| {
-                let name = &queue.names[at / 2];
-                if at % 2 == 0 {
-                    Input::weighed(format!("rate of {name}"), FigureUnit::PerSecond, input)
-                } else {
-                    // Seconds inside the formula, ns for who reads it.
-                    let input = input.scaled(1e9);
-                    Input::weighed(format!("CPU of {name}"), FigureUnit::NsPerRequest, &input)
-                }
-            })
-            .collect();
-        let shapes = queue.shapes;
-        // One more process pays its base.
+        let taken = heavy.taken_out.as_ref()?;
+        let (with, without) = taken.queues.clone()?;
+        let model = context.model;
         let service = context.service(heavy.service);
-        let base = context
-            .model
-            .base_cpu(service)
-            .and_then(|cpu| context.model.cores(&cpu))
-            .map_or(0.0, |cores| cores.point);
-        let each = base / context.model.instances(service)?.max(1.0);
+        let instances = model.instances(service)?.max(1.0);
+        // Rate and CPU of each operation, in turn: the queue is that of the topology engine, moved by them.
+        let mut inputs = Vec::new();
+        let mut places = BTreeMap::new();
+        let mut points = Vec::new();
+        for (id, facts) in &service.operations {
+            let Some(at) = context.operation_at(heavy.service, id) else {
+                continue;
+            };
+            let rate = model.ended_rate(facts)?.scaled(1.0 / instances);
+            let cpu = model.cpu_per_request(facts)?;
+            if !(rate.point > 0.0 && cpu.point > 0.0) {
+                continue;
+            }
+            let name = id.shown();
+            places.insert(at, points.len());
+            points.extend([rate.point, cpu.point]);
+            inputs.push(Input::weighed(
+                format!("rate of {name}"),
+                FigureUnit::PerSecond,
+                &rate,
+            ));
+            inputs.push(Input::weighed(
+                format!("CPU of {name}"),
+                FigureUnit::NsPerRequest,
+                &cpu,
+            ));
+        }
+        let wait = move |queue: &CoreQueue, draw: &[f64]| {
+            let moved = queue.with(|at, load| {
+                let factor = |of: usize| {
+                    let at = places.get(&at).map(|first| first + of);
+                    let at = at.and_then(|at| Some((*draw.get(at)?, *points.get(at)?)));
+                    at.map_or(1.0, |(drawn, point)| drawn / point)
+                };
+                let (rate, cpu) = (factor(0), factor(1));
+                ClassLoad {
+                    rate: load.rate * rate,
+                    mean: load.mean * cpu,
+                    mean_square: load.mean_square * cpu * cpu,
+                    ..load
+                }
+            });
+            Some(moved.wait()? * 1e9)
+        };
+        // One more process pays for itself.
+        let each = taken.left.plus(&taken.new).minus(&taken.before).point;
         Some(Stake {
             objective: "waiting for a core saved by a short request".to_owned(),
             unit: FigureUnit::Ns,
             inputs,
-            gain: Box::new(move |draw| {
-                let draw: Vec<f64> = draw
-                    .iter()
-                    .enumerate()
-                    .map(|(at, input)| if at % 2 == 0 { *input } else { input / 1e9 })
-                    .collect();
-                Some(shapes.wait(&draw, true)? - shapes.wait(&draw, false)?)
-            }),
+            gain: Box::new(move |draw| Some(wait(&with, draw)? - wait(&without, draw)?)),
             cost: Some(Box::new(move |_| Some(-each))),
         })
     }
@@ -204,29 +221,51 @@ impl Rule for Split {
     fn explain(&self, context: &Context<'_>, heavy: &Heavy, finding: Finding) -> Recommendation {
         let label = context.label(heavy.service);
         let name = heavy.id.shown();
-        let model = context.model;
         let facts = &context.service(heavy.service).operations[&heavy.id];
-        let cores = model.operation_cores(facts);
-        let mut prediction = vec![
-            predict(
-                &format!("mean wait for a core of the short requests of {label}"),
-                FigureUnit::Ns,
-                heavy.with.as_ref(),
-                heavy.without.as_ref(),
-            ),
-            predict(
-                &format!("cores of {label}"),
+        let mut prediction = vec![predict(
+            &format!("mean wait for a core of the short requests of {label}"),
+            FigureUnit::Ns,
+            heavy.with.as_ref(),
+            heavy.without.as_ref(),
+        )];
+        if let Some(taken) = &heavy.taken_out {
+            prediction.push(
+                predict(
+                    &format!("cores of {label}"),
+                    FigureUnit::Cores,
+                    Some(&taken.before),
+                    Some(&taken.left),
+                )
+                .observed_by(ObserveWhat::CoresOfService, &[label], "", ""),
+            );
+            prediction.push(predict(
+                &format!("cores of {label} and the new process together"),
                 FigureUnit::Cores,
-                model.service_cores(context.service(heavy.service)).as_ref(),
-                model
-                    .service_cores(context.service(heavy.service))
-                    .zip(cores.clone())
-                    .map(|(all, mine)| all.minus(&mine))
-                    .as_ref(),
+                Some(&taken.before),
+                Some(&taken.left.plus(&taken.new)),
+            ));
+            prediction.push(processes(context, taken, label));
+        }
+        let lock = one_at_a_time(context, heavy);
+        prediction.extend(lock.as_ref().map(|most| {
+            predict(
+                &format!("requests of {name} in a second, at most: they pass one at a time"),
+                FigureUnit::PerSecond,
+                Some(most),
+                Some(most),
             )
-            .observed_by(ObserveWhat::CoresOfService, &[label], "", ""),
+        }));
+        let mut downsides = vec![
+            "One more process: its base memory and CPU, its deployment, its watch.".to_owned(),
+            format!("What {name} reads and writes must be reachable from the new process; a shared database stays a shared bottleneck."),
+            "On one machine the cores stay shared: the split helps where the new process gets its own share of them.".to_owned(),
         ];
-        prediction.extend(self.processes(context, heavy, cores.as_ref()));
+        downsides.extend(lock.map(|most| {
+            format!(
+                "Requests of {name} run one at a time, {} at most, and take no more cores than that: what they queue for comes along, and neither the split nor more processes lift it.",
+                say::rate(most.point)
+            )
+        }));
         let short: Vec<String> = heavy.short.iter().take(3).map(OperationId::shown).collect();
         Recommendation {
             id: format!("rec:split:{}", heavy.id.row(label)),
@@ -247,11 +286,7 @@ impl Rule for Split {
             gain: optional(None, FigureUnit::Cores, "the gain is latency, not CPU"),
             evidence: self.evidence(context, heavy, facts),
             prediction,
-            downsides: vec![
-                "One more process: its base memory and CPU, its deployment, its watch.".to_owned(),
-                format!("What {name} reads and writes must be reachable from the new process; a shared database stays a shared bottleneck."),
-                "On one machine the cores stay shared: the split helps where the new process gets its own share of them.".to_owned(),
-            ],
+            downsides,
             falsify: vec![
                 format!(
                     "After the split, weigh again: the waiting of {} beside calls and stores must fall; if it does not, it was not {name} that they waited for.",
@@ -318,11 +353,17 @@ impl Split {
                 .and_then(|f| f.all.total(column::ENDED));
             (std::cmp::Reverse(ended.unwrap_or(0)), *id)
         });
-        let waits = waits(context, index, id);
+        // Where no histogram tells how requests differ, no wait is computed.
+        let taken_out = context.taken_out(index, id, &change(context, index, id));
+        let spread = context
+            .operation_at(index, id)
+            .is_some_and(|at| context.weighed.inputs().operations[at].spread_known);
+        let waits = taken_out.as_ref().filter(|_| spread);
         let (with, without) = (
-            waits.as_ref().and_then(|w| w.with.clone()),
-            waits.as_ref().and_then(|w| w.without.clone()),
+            waits.and_then(|w| w.wait.clone()),
+            waits.and_then(|w| w.wait_left.clone()),
         );
+        let utilisation = waits.and_then(|w| w.utilisation);
         let harm = with
             .as_ref()
             .zip(without.as_ref())
@@ -333,10 +374,11 @@ impl Split {
             id: id.clone(),
             size_ratio,
             cpu_share,
-            utilisation: waits.as_ref().map_or(0.0, |w| w.utilisation),
-            saturated: waits.is_some_and(|w| w.utilisation >= 1.0),
+            utilisation: utilisation.unwrap_or(0.0),
+            saturated: utilisation.is_some_and(|used| used >= 1.0),
             with,
             without,
+            taken_out,
             harm,
             short: short.into_iter().cloned().collect(),
         })
@@ -399,121 +441,38 @@ impl Split {
         }
         evidence
     }
+}
 
-    fn processes(
-        &self,
-        context: &Context<'_>,
-        heavy: &Heavy,
-        cores: Option<&Estimate>,
-    ) -> Option<crate::document::Prediction> {
-        let factor = context.options.design_load();
-        let service = context.service(heavy.service);
-        let limit = context.model.cores_limit(service)?;
-        let load = context.load(heavy.service)?;
-        let all = load.at(factor).point;
-        let mine = cores?.point * factor;
-        let before = replicas_for(all, limit, context.options)?;
-        let after = replicas_for((all - mine).max(0.0), limit, context.options)?
-            + replicas_for(mine, limit, context.options)?;
-        Some(predict_plain(
-            &format!("processes at {} times the load", say::factor(factor)),
-            FigureUnit::Count,
-            Some(before),
-            Some(after),
-            "from whole processes",
-        ))
+fn change(context: &Context<'_>, service: usize, id: &OperationId) -> Change {
+    Change::Split {
+        service: context.label(service).to_owned(),
+        operations: vec![id.shown()],
+        name: None,
     }
 }
 
-struct Waits {
-    with: Option<Estimate>,
-    without: Option<Estimate>,
-    utilisation: f64,
+/// Requests in a second that pass the serial section of the heavy operation, where it has one.
+fn one_at_a_time(context: &Context<'_>, heavy: &Heavy) -> Option<Estimate> {
+    let serial = context.model.serial(context.service(heavy.service)).ok()?;
+    (serial.operation == heavy.id).then_some(serial.most)
 }
 
-/// The queue of a process: rates and demands carry their spread; shapes (c_s², c_a²) are taken as they are.
-struct Queue {
-    names: Vec<String>,
-    /// Rate and demand of each operation, in turn.
-    inputs: Vec<Estimate>,
-    shapes: Shapes,
-}
-
-/// What does not vary over the draws.
-#[derive(Clone)]
-struct Shapes {
-    /// Whether it is the heavy one, `1 + c_s²`, c_a².
-    each: Vec<(bool, f64, f64)>,
-    servers: u32,
-}
-
-impl Shapes {
-    fn loads(&self, draw: &[f64], keep_heavy: bool) -> Vec<ClassLoad> {
-        draw.chunks_exact(2)
-            .zip(&self.each)
-            .filter(|(_, (is_heavy, ..))| keep_heavy || !is_heavy)
-            .map(|(pair, (_, square, arrival_cs2))| ClassLoad {
-                rate: pair[0],
-                mean: pair[1],
-                mean_square: square * pair[1] * pair[1],
-                arrival_cs2: *arrival_cs2,
-            })
-            .collect()
-    }
-
-    /// Mean wait, ns.
-    fn wait(&self, draw: &[f64], keep_heavy: bool) -> Option<f64> {
-        Some(Mixture::of(&self.loads(draw, keep_heavy))?.wait(self.servers)? * 1e9)
-    }
-}
-
-/// `None` when an operation has no histogram or the cores are not known.
-fn queue(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Queue> {
-    let model = context.model;
-    let service = context.service(index);
-    let servers = whole_cores(model.cores_limit(service)?)?;
-    let instances = model.instances(service)?.max(1.0);
-    let mut queue = Queue {
-        names: Vec::new(),
-        inputs: Vec::new(),
-        shapes: Shapes {
-            each: Vec::new(),
-            servers,
-        },
+fn processes(context: &Context<'_>, taken: &TakenOut, label: &str) -> Prediction {
+    let factor = context.options.design_load();
+    let (before, after) = taken.processes(label);
+    let blocked = |d: &DeployableFigures| d.section_utilisation.is_some_and(|busy| busy >= 1.0);
+    let reason = if taken.planned.1.deployables.iter().any(blocked) {
+        "no number of processes carries that: what runs one at a time lets no more through"
+    } else {
+        "from whole processes"
     };
-    for (id, facts) in &service.operations {
-        let Some(load) = model.class_load(service, id, facts) else {
-            continue;
-        };
-        queue
-            .inputs
-            .push(model.ended_rate(facts)?.scaled(1.0 / instances));
-        queue
-            .inputs
-            .push(model.cpu_per_request(facts)?.scaled(1e-9));
-        queue.names.push(id.shown());
-        let square = load.mean_square / (load.mean * load.mean);
-        queue
-            .shapes
-            .each
-            .push((id == heavy, square, load.arrival_cs2));
-    }
-    let any = queue.shapes.each.iter().any(|(is_heavy, ..)| *is_heavy);
-    any.then_some(queue)
-}
-
-/// Mean waits with and without one operation, ns.
-fn waits(context: &Context<'_>, index: usize, heavy: &OperationId) -> Option<Waits> {
-    let queue = queue(context, index, heavy)?;
-    let refs: Vec<&Estimate> = queue.inputs.iter().collect();
-    let points: Vec<f64> = queue.inputs.iter().map(|input| input.point).collect();
-    let shapes = &queue.shapes;
-    let utilisation = Mixture::of(&shapes.loads(&points, true))?.rho(shapes.servers)?;
-    Some(Waits {
-        with: Estimate::combine(&refs, |draw| shapes.wait(draw, true)),
-        without: Estimate::combine(&refs, |draw| shapes.wait(draw, false)),
-        utilisation,
-    })
+    predict_plain(
+        &format!("processes at {} times the load", say::factor(factor)),
+        FigureUnit::Count,
+        before,
+        after,
+        reason,
+    )
 }
 
 /// Compares the waiting of short requests (wall − CPU − waits for calls and stores) in the third of the slots

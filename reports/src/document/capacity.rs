@@ -81,10 +81,11 @@ pub struct ServiceCapacity {
     /// Load, as a multiple of the load seen, at which today's processes reach the target utilisation.
     #[serde(default = "absent_load")]
     pub target_load: Figure,
-    /// Load at which a request waits for a core as long as it computes: from there waits grow fast.
+    /// Load at which a request waits for a core as long as it computes, or for its turn in a serial section as long as it
+    /// is in it: from there waits grow fast.
     #[serde(default = "absent_load")]
     pub knee_load: Figure,
-    /// Load at which today's processes are fully used.
+    /// Load at which today's processes are fully used, or a serial section is.
     #[serde(default = "absent_load")]
     pub saturation_load: Figure,
     /// Utilisation at the load seen with one process less.
@@ -93,8 +94,26 @@ pub struct ServiceCapacity {
     /// Load at which one process less is fully used.
     #[serde(default = "absent_load")]
     pub saturation_load_one_less: Figure,
+    /// The section that one request at a time can be in; absent where the windows tell none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<SerialCapacity>,
     /// One point per load factor.
     pub points: Vec<CapacityPoint>,
+}
+
+/// How far a serial section lets a service grow. More processes do not lift it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SerialCapacity {
+    /// Row id of the operation whose requests pass it.
+    pub operation: String,
+    /// Its name.
+    pub name: String,
+    /// Requests in a second that pass at most.
+    pub throughput_max: Figure,
+    /// Share of time in which it is taken, at the load seen.
+    pub utilisation: Figure,
+    /// Load, as a multiple of the load seen, at which it is always taken.
+    pub full_load: Figure,
 }
 
 /// One service at one load.
@@ -106,10 +125,13 @@ pub struct CapacityPoint {
     pub cores: Figure,
     /// Utilisation of today's processes at this load; above 1 they cannot carry it.
     pub utilisation: Figure,
-    /// Processes needed at the target utilisation.
+    /// Processes needed at the target utilisation; unknown where no number of them lets more through a serial section.
     pub replicas: Figure,
     /// Mean wait for a core with today's processes, ns; unknown at saturation or where the formula is weak.
     pub wait: Figure,
+    /// Mean wait for a turn in the serial section, ns; unknown where more arrive than pass, absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_wait: Option<Figure>,
     /// Memory of the processes needed, bytes: each as large as the largest seen.
     #[serde(default = "absent_memory")]
     pub memory: Figure,

@@ -28,7 +28,8 @@ pub use after::{
     AfterReport, Observe, ObserveWhat, Outcome, OutcomeFigure, SCORE_ERRORS_MAX, Score,
 };
 pub use capacity::{
-    CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, ServiceCapacity,
+    CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, SerialCapacity,
+    ServiceCapacity,
 };
 pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange};
 pub use conservation::{
@@ -51,7 +52,7 @@ pub use services::{
     ServiceReport,
 };
 pub use shapes::{CallShapeReport, CallStepReport, EdgeShape};
-pub use topologies::{DeployableReport, TopologiesReport, TopologyProposal};
+pub use topologies::{CutObjection, DeployableReport, TopologiesReport, TopologyProposal};
 pub use window::{Coverage, WindowReport};
 
 /// The version of the document's layout. It rises when a reader of the one before could misread.

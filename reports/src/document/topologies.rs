@@ -17,9 +17,9 @@ pub struct TopologiesReport {
     pub examined: u64,
     /// Cost of today's topology.
     pub today: Figure,
-    /// Cost of the cheapest partition found.
+    /// Cost of the cheapest topology found, its copies of entities kept or taken away by rule.
     pub best: Figure,
-    /// What no partition costs less than.
+    /// What no partition costs less than, whichever copies are taken away.
     pub bound: Figure,
     /// `(best − bound) ÷ best`: by how much the best found can be off at most.
     pub gap: Figure,
@@ -30,7 +30,7 @@ pub struct TopologiesReport {
     pub infeasible: Option<String>,
     /// Constraints that the data implies, in words.
     pub implied: Vec<String>,
-    /// By cost.
+    /// By cost; today's among them.
     pub proposals: Vec<TopologyProposal>,
 }
 
@@ -46,6 +46,12 @@ pub struct TopologyProposal {
     pub first_step: Option<String>,
     /// Cost after the first step.
     pub first_step_cost: Figure,
+    /// Whether another one is better and in nothing worse: today's, which stands here for comparison.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beaten: bool,
+    /// Recommendations that say otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objections: Vec<CutObjection>,
     /// Merges and splits between today's topology and this one.
     pub boundaries: u64,
     /// Cost.
@@ -64,6 +70,15 @@ pub struct TopologyProposal {
     pub deployables: Vec<DeployableReport>,
     /// What it leaves out or assumes.
     pub notes: Vec<String>,
+}
+
+/// A recommendation that advises against a part of a topology.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutObjection {
+    /// Its row id.
+    pub recommendation: String,
+    /// What it says.
+    pub sentence: String,
 }
 
 /// A deployable of a topology.

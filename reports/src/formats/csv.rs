@@ -449,6 +449,8 @@ fn capacity(document: &Document) -> CsvTable {
             "utilisation",
             "replicas",
             "wait_ns",
+            "turn_wait_ns",
+            "serial_throughput_max",
             "extrapolated",
             "saturated",
         ],
@@ -465,6 +467,10 @@ fn capacity(document: &Document) -> CsvTable {
                 value(&p.utilisation),
                 value(&p.replicas),
                 value(&p.wait),
+                p.turn_wait.as_ref().map_or_else(String::new, value),
+                s.serial
+                    .as_ref()
+                    .map_or_else(String::new, |serial| value(&serial.throughput_max)),
                 p.extrapolated.to_string(),
                 p.saturated.to_string(),
             ]);

@@ -390,6 +390,18 @@ fn capacity(out: &mut String, d: &Document) -> std::fmt::Result {
             .collect();
         writeln!(out, "| {} | {} |", escape(&s.service), cells.join(" | "))?;
     }
+    for s in &d.capacity.services {
+        if let Some(serial) = &s.serial {
+            writeln!(
+                out,
+                "\n{} of {}: one at a time, {} at most, which is {} times the load seen. More processes do not lift it.",
+                escape(&serial.name),
+                escape(&s.service),
+                figure(&serial.throughput_max),
+                figure(&serial.full_load)
+            )?;
+        }
+    }
     writeln!(out)
 }
 

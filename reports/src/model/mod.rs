@@ -26,6 +26,7 @@ pub(crate) use load::{ascending, pearson, weighted_quantile};
 pub(crate) use price::{message_classes, prices};
 pub(crate) use rollup::Rollup;
 pub(crate) use separate::{CONDITION_MAX, Separation};
+pub(crate) use serial::Serial;
 pub(crate) use service::{
     CPU_COLUMNS, EdgeSideFacts, EdgeSideId, Endpoint, EntityFacts, MESSAGE_COLUMNS, Name,
     OperationFacts, OperationId, RUNTIME_OR_UNWRAPPED, ServiceFacts, WORK_COLUMNS,

@@ -3,8 +3,8 @@
 use weighbridge_wire::column;
 
 use super::load::ascending;
-use super::{CPU_COLUMNS, Model, OperationFacts, OperationId, ServiceFacts};
-use crate::queue::{ClassLoad, Mixture, UslFit, fit_usl};
+use super::{CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, ServiceFacts};
+use crate::queue::{ClassLoad, Mixture, Section, Usl, UslFit, fit_usl};
 
 /// Sizes into which the slots are put for the fit.
 const BINS: usize = 8;
@@ -30,16 +30,35 @@ pub(crate) struct Serial {
     pub(crate) unexplained: f64,
     /// Utilisation of the cores there.
     pub(crate) utilisation: f64,
+    /// Requests in a second that no number of cores, processes or requests in flight exceeds. Its spread is that of
+    /// the law fitted to each resampled range.
+    pub(crate) most: Estimate,
 }
 
 impl Serial {
-    /// Requests in a second that no number of cores or requests in flight exceeds.
-    pub(crate) fn throughput_max(&self) -> Option<f64> {
-        match self.fit.law.peak() {
-            Some(peak) => self.fit.law.throughput(peak),
-            None => self.fit.law.ceiling(),
+    /// How long a request is in the section, ns: at most one at a time passes.
+    pub(crate) fn hold_ns(&self) -> Estimate {
+        self.most.clone().map(|most| 1e9 / most)
+    }
+
+    /// The section as a queue. How much the time in it varies is not seen: as the CPU of the operation does.
+    pub(crate) fn section(&self, service_cs2: f64, arrival_cs2: f64) -> Section {
+        Section {
+            hold: 1.0 / self.most.point,
+            hold_cs2: service_cs2,
+            arrival_cs2,
         }
     }
+}
+
+/// The largest throughput of a law: at its peak, where it has one, else its ceiling.
+fn ceiling(law: Usl) -> Option<f64> {
+    match law.peak() {
+        // Worse with each one more: one alone gets most through.
+        Some(peak) => law.throughput(peak.max(1.0)),
+        None => law.ceiling(),
+    }
+    .filter(|most| *most > 0.0)
 }
 
 impl Model {
@@ -94,7 +113,8 @@ impl Model {
         {
             return Err("waiting for a core behind others explains what is seen");
         }
-        let fit = fit_usl(&binned(&ended, &in_flight, &order)).map_err(
+        let once = vec![1; order.len()];
+        let fit = fit_usl(&binned(&ended, &in_flight, &order, &once)).map_err(
             |_| "the load varies too little: fewer than six distinct numbers of requests in flight",
         )?;
         if fit.alpha_interval.0 <= SERIAL_SHARE_MIN {
@@ -102,9 +122,20 @@ impl Model {
                 "not identifiable: throughput grows with the requests in flight as far as was seen",
             );
         }
+        let without = "the law has no ceiling";
+        let point = ceiling(fit.law).ok_or(without)?;
+        // A resampled range in which the load varies too little says nothing else.
+        let most = self
+            .sampler
+            .over_slots(|weight| {
+                let again = fit_usl(&binned(&ended, &in_flight, &order, weight)).ok();
+                Some(again.and_then(|again| ceiling(again.law)).unwrap_or(point))
+            })
+            .ok_or(without)?;
         Ok(Serial {
             operation: id.clone(),
             fit,
+            most,
             unexplained,
             utilisation,
         })
@@ -148,12 +179,17 @@ impl Model {
     }
 }
 
-/// Means of the slots in [`BINS`] groups of rising size: (requests in flight, requests in a second).
-fn binned(ended: &[f64], in_flight_ns: &[f64], order: &[usize]) -> Vec<(f64, f64)> {
+/// Means of the slots in [`BINS`] groups of rising size, each slot counted `weight` times: (requests in flight,
+/// requests in a second).
+fn binned(ended: &[f64], in_flight_ns: &[f64], order: &[usize], weight: &[u32]) -> Vec<(f64, f64)> {
     let used: Vec<usize> = order
         .iter()
         .copied()
         .filter(|at| ended[*at] > 0.0 && in_flight_ns[*at] > 0.0)
+        .flat_map(|at| {
+            let times = weight.get(at).copied().unwrap_or(0);
+            std::iter::repeat_n(at, times as usize)
+        })
         .collect();
     let bins = BINS.min(used.len()).max(1);
     (0..bins)
@@ -194,8 +230,14 @@ mod tests {
             (found.fit.law.alpha - 10.0 / 12.0).abs() < 0.06,
             "{found:?}"
         );
-        let most = found.throughput_max().unwrap();
+        let most = found.most.point;
         assert!((most / 100.0 - 1.0).abs() < 0.05, "{most}");
+        let (low, high) = found.most.interval().unwrap();
+        assert!(
+            95.0 < low && low <= most && most <= high && high < 105.0,
+            "{low} to {high}"
+        );
+        assert!((found.hold_ns().point - 1e9 / most).abs() < 1.0);
         assert!(found.unexplained > 0.9 && found.utilisation < 0.1);
     }
 

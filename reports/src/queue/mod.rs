@@ -8,6 +8,7 @@ mod erlang;
 mod laws;
 mod mixture;
 mod network;
+mod section;
 mod usl;
 mod wait;
 
@@ -15,6 +16,7 @@ pub use erlang::{erlang_b, erlang_c};
 pub use laws::{mean_in_system, utilisation, window_edge_error};
 pub use mixture::{ClassLoad, Mixture};
 pub use network::{Closed, Open, POPULATIONS_MAX, closed, closed_classes, open_classes};
+pub use section::Section;
 pub use usl::{USL_POINTS_MIN, USL_REACH_MIN, Usl, UslFit, UslRefusal, fit_usl};
 pub use wait::{MmcStation, allen_cunneen_wait, sakasegawa_wait};
 

@@ -1,8 +1,10 @@
 //! Figures of one topology beside those of another, as predictions of a document.
 
-use super::{Figures, OriginFigures, Weights};
+use std::collections::BTreeSet;
+
+use super::{DeployableFigures, Figures, OriginFigures, Weights};
 use crate::Options;
-use crate::decide::before_and_after;
+use crate::decide::{before_and_after, say};
 use crate::document::{FigureUnit, ObserveWhat, Prediction, QualityWord};
 use crate::model::Estimate;
 
@@ -156,6 +158,11 @@ impl Compared {
                 self.both(format!("memory of {name}"), FigureUnit::Bytes, |f| {
                     of(f)?.memory_bytes
                 }),
+                self.both(
+                    format!("share of time in which the serial section of {name} is taken"),
+                    FigureUnit::Ratio,
+                    |f| of(f)?.section_utilisation,
+                ),
             ];
             // What is neither before nor after says nothing; nor does what does not change.
             more.retain(|p| p.before.is_some() || p.after.is_some());
@@ -197,6 +204,90 @@ impl Compared {
         ]
     }
 
+    /// What fails with one of the services that change, and what is left with one of their processes lost.
+    fn failures(&self) -> Vec<Prediction> {
+        if self.point.0.deployables.is_empty() && self.point.1.deployables.is_empty() {
+            return Vec::new();
+        }
+        let mut lost = self.both(
+            "highest utilisation of the services that change, with one process lost".to_owned(),
+            FigureUnit::Ratio,
+            one_lost,
+        );
+        if lost.after.is_none() {
+            lost.interval_absent_reason = Some(
+                "one process is all there is of one of them, or its cores are not known: without it the service is gone"
+                    .to_owned(),
+            );
+        }
+        let fails = self.both(
+            "largest share of requests that fail with one of the services that change".to_owned(),
+            FigureUnit::Ratio,
+            fails_with_one,
+        );
+        vec![fails, lost]
+    }
+
+    /// What gets worse, in words.
+    pub(crate) fn worse(&self) -> Vec<String> {
+        let (before, after) = &self.point;
+        let grew = |was: f64, is: f64| is > was && differ(was, is);
+        let names = |figures: &Figures| {
+            let names: Vec<String> = figures.deployables.iter().map(|d| d.name.clone()).collect();
+            say::list(&names)
+        };
+        let mut worse = Vec::new();
+        if let Some((was, is)) = fails_with_one(before).zip(fails_with_one(after))
+            && grew(was, is)
+        {
+            worse.push(format!(
+                "{} of the requests from outside fail when one of {} does; now it is {}.",
+                say::share(is),
+                names(after),
+                say::share(was)
+            ));
+        }
+        match (one_lost(before), one_lost(after)) {
+            (Some(was), Some(is)) if grew(was, is) => worse.push(format!(
+                "With one process lost those that are left of {} are used to {}; now it is {}.",
+                names(after),
+                say::share(is),
+                say::share(was)
+            )),
+            (Some(_), None) => worse.push(format!(
+                "One process is all there will be of one of {}: without it, it is gone.",
+                names(after)
+            )),
+            _ => {}
+        }
+        match (before.staleness_ns, after.staleness_ns) {
+            (Some(was), Some(is)) if grew(was, is) => worse.push(format!(
+                "A change is {} old on average when a copy applies it; now it is {}.",
+                say::ns(is),
+                say::ns(was)
+            )),
+            (Some(_), None) if after.copies > before.copies => worse.push(
+                "How old a change is when the new copy applies it is not known: nothing is copied here yet."
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        for (was, is) in before.origins.iter().zip(&after.origins) {
+            if let Some((mean, grown)) = was.mean_ns.zip(is.mean_ns)
+                && grown > mean * WORSE_MIN
+            {
+                worse.push(format!(
+                    "The mean latency of {} of {} grows from {} to {}.",
+                    was.operation,
+                    was.service,
+                    say::ns(mean),
+                    say::ns(grown)
+                ));
+            }
+        }
+        worse
+    }
+
     /// What changes beside cores, memory and processes: between services, and for the origins that are kept.
     pub(crate) fn changed(&self) -> Vec<Prediction> {
         let differs = |p: &Prediction| match (p.before, p.after) {
@@ -206,9 +297,47 @@ impl Compared {
         self.between()
             .into_iter()
             .filter(differs)
+            .chain(self.failures())
             .chain((0..self.point.0.origins.len()).flat_map(|at| self.origin(at)))
             .collect()
     }
+}
+
+/// Growth of a mean latency from which it is named.
+const WORSE_MIN: f64 = 1.01;
+
+/// Largest share of requests that fail with one of these services.
+fn fails_with_one(figures: &Figures) -> Option<f64> {
+    figures
+        .deployables
+        .iter()
+        .filter_map(|d| d.blast)
+        .reduce(f64::max)
+}
+
+/// Highest utilisation with one process lost; none where one process is all there is.
+fn one_lost(figures: &Figures) -> Option<f64> {
+    let all = figures.deployables.iter().map(|d| d.utilisation_one_lost);
+    all.collect::<Option<Vec<f64>>>()?
+        .into_iter()
+        .reduce(f64::max)
+}
+
+/// Deployables that a change makes, ends or changes, by name.
+pub(crate) fn resized(before: &Figures, after: &Figures) -> BTreeSet<String> {
+    let changed = |d: &DeployableFigures, others: &[DeployableFigures]| {
+        let other = others.iter().find(|o| o.name == d.name);
+        other.is_none_or(|o| differ(o.cores, d.cores) || differ(o.replicas, d.replicas))
+    };
+    let of = |these: &[DeployableFigures], others: &[DeployableFigures]| -> Vec<String> {
+        let these = these.iter().filter(|d| changed(d, others));
+        these.map(|d| d.name.clone()).collect()
+    };
+    let mut names: BTreeSet<String> = of(&before.deployables, &after.deployables)
+        .into_iter()
+        .collect();
+    names.extend(of(&after.deployables, &before.deployables));
+    names
 }
 
 /// Origins whose figures a change touches, those with most time or CPU in a second at stake first, at most `most`.
@@ -243,10 +372,17 @@ fn differ(before: f64, after: f64) -> bool {
 }
 
 impl Figures {
-    /// The same without what is said of single deployables, and of these origins only.
-    pub(crate) fn of_origins(mut self, origins: &[usize]) -> Self {
-        self.deployables.clear();
-        self.origins = origins.iter().map(|at| self.origins[*at].clone()).collect();
-        self
+    /// The same with what is said of these deployables and origins only.
+    pub(crate) fn only(&self, origins: &[usize], deployables: &BTreeSet<String>) -> Self {
+        let kept = self.deployables.iter();
+        Self {
+            deployables: kept
+                .filter(|d| deployables.contains(&d.name))
+                .cloned()
+                .collect(),
+            origins: origins.iter().map(|at| self.origins[*at].clone()).collect(),
+            notes: Vec::new(),
+            ..*self
+        }
     }
 }

@@ -36,13 +36,31 @@ pub(super) fn change_ns(inputs: &Inputs, entity: &Entity) -> Option<(f64, f64)> 
         })?;
         return Some((carry, apply));
     }
+    let write = entity.places.iter().find_map(|place| place.write_ns)?;
+    Some((message_ns(inputs)?, write))
+}
+
+/// What an asynchronous message costs here, ns.
+pub(super) fn message_ns(inputs: &Inputs) -> Option<f64> {
+    if inputs.message_ns.is_some() {
+        return inputs.message_ns;
+    }
     let messages: Vec<&Edge> = inputs
         .edges
         .iter()
         .filter(|e| !e.sync && e.to != End::Outside && e.from != End::Outside)
         .collect();
-    let write = entity.places.iter().find_map(|place| place.write_ns)?;
-    Some((mean(&messages, carry)?, write))
+    mean(&messages, carry)
+}
+
+/// Cores that keep one copy more in step at the load seen. `None` where nobody tells what a change costs a copy.
+pub(super) fn copy_cores(inputs: &Inputs, entity: &Entity) -> Option<f64> {
+    let changes = changes(entity);
+    if changes <= 0.0 {
+        return Some(0.0);
+    }
+    let (carry, apply) = change_ns(inputs, entity)?;
+    Some(changes * (carry + apply) * 1e-9)
 }
 
 fn carry(edge: &Edge) -> f64 {

@@ -94,6 +94,23 @@ pub(super) fn processes(work: f64, fixed: f64, limit: f64, parts: f64, load: &Lo
     Some((each * parts).max(load.min_replicas))
 }
 
+/// Processes that services in one deployable need at a multiple of a load at which they take so many cores. As everywhere
+/// at least as many as there are, and none where no number suffices or a process' cores are not known.
+pub(crate) fn peak_processes(
+    inputs: &Inputs,
+    services: &[usize],
+    cores: f64,
+    load: &Load,
+) -> Option<f64> {
+    let of = services.iter().map(|at| &inputs.services[*at]);
+    let running = of.clone().map(|s| s.instances).fold(0.0, f64::max);
+    let limit = of.filter_map(|s| s.cores_limit).reduce(f64::max)?;
+    let fixed = super::evaluate::fixed_each(inputs, services, services.iter().copied());
+    let work = (cores - fixed * running).max(0.0) * load.factor;
+    let needed = processes(work, fixed, limit, 1.0, load)?;
+    Some(needed.max(libm::ceil(running - 1e-9)))
+}
+
 /// Share of its processes' cores that is used: of the hottest part, when divided; and with one process lost.
 pub(super) fn utilisation(
     inputs: &Inputs,
@@ -113,43 +130,77 @@ pub(super) fn utilisation(
     (now, lost)
 }
 
-/// Mean wait for a core, seconds, in one process: all operations mixed, by Allen and Cunneen. Times are scaled so that
-/// the utilisation is the deployable's, pools and scheduler included. `None` at saturation or without cores; 0 when
-/// nothing runs.
-pub(super) fn wait(
-    deployable: &Deployable,
-    classes: &[ClassLoad],
-    sized: &Sized,
-    hottest: f64,
-    simulated: u64,
-) -> Option<f64> {
-    let servers = crate::build::whole_cores(deployable.cores_limit?)?;
-    let each = sized.replicas / parts(deployable);
-    if each <= 0.0 {
-        return None;
+/// What queues for the cores of one process: all operations mixed. Times are scaled so that the utilisation is the
+/// deployable's, pools and scheduler included.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreQueue {
+    /// Operations with their load.
+    pub(crate) loads: Vec<(usize, ClassLoad)>,
+    servers: u32,
+}
+
+impl CoreQueue {
+    /// `None` without cores or processes.
+    pub(super) fn of(
+        deployable: &Deployable,
+        classes: Vec<(usize, ClassLoad)>,
+        sized: &Sized,
+        hottest: f64,
+    ) -> Option<Self> {
+        let servers = crate::build::whole_cores(deployable.cores_limit?)?;
+        let each = sized.replicas / parts(deployable);
+        if each <= 0.0 {
+            return None;
+        }
+        let work: f64 = classes.iter().map(|(_, c)| c.rate * c.mean).sum();
+        let stretch = if work > 0.0 {
+            (sized.variable / work).max(0.0)
+        } else {
+            0.0
+        };
+        let mut loads = classes;
+        for (_, load) in &mut loads {
+            load.rate *= hottest / each;
+            load.mean *= stretch;
+            load.mean_square *= stretch * stretch;
+        }
+        Some(Self { loads, servers })
     }
-    let work: f64 = classes.iter().map(|class| class.rate * class.mean).sum();
-    if work <= 0.0 {
-        return Some(0.0);
+
+    /// Mean wait for a core, seconds, by Allen and Cunneen. `None` at saturation; 0 when nothing runs.
+    pub(crate) fn wait(&self) -> Option<f64> {
+        self.mixture().map_or(Some(0.0), |m| m.wait(self.servers))
     }
-    let stretch = (sized.variable / work).max(0.0);
-    let loads: Vec<ClassLoad> = classes
-        .iter()
-        .map(|class| ClassLoad {
-            rate: class.rate * hottest / each,
-            mean: class.mean * stretch,
-            mean_square: class.mean_square * stretch * stretch,
-            arrival_cs2: class.arrival_cs2,
-        })
-        .collect();
-    let Some(mixture) = Mixture::of(&loads) else {
-        return Some(0.0);
-    };
-    let formula = mixture.wait(servers)?;
-    if simulated == 0 || accurate(&mixture, servers) {
-        return Some(formula);
+
+    /// The same with other loads.
+    pub(crate) fn with(&self, other: impl Fn(usize, ClassLoad) -> ClassLoad) -> Self {
+        Self {
+            loads: self
+                .loads
+                .iter()
+                .map(|(at, load)| (*at, other(*at, *load)))
+                .collect(),
+            servers: self.servers,
+        }
     }
-    Some(simulate_wait(&loads, servers, simulated).unwrap_or(formula))
+
+    fn plain(&self) -> Vec<ClassLoad> {
+        self.loads.iter().map(|(_, load)| *load).collect()
+    }
+
+    fn mixture(&self) -> Option<Mixture> {
+        Mixture::of(&self.plain())
+    }
+
+    /// As [`wait`](Self::wait), by so many simulated requests where the formula is not accurate; 0: by formula only.
+    pub(super) fn wait_simulated(&self, simulated: u64) -> Option<f64> {
+        let formula = self.wait()?;
+        let accurate = self.mixture().is_none_or(|m| accurate(&m, self.servers));
+        if simulated == 0 || accurate {
+            return Some(formula);
+        }
+        Some(simulate_wait(&self.plain(), self.servers, simulated).unwrap_or(formula))
+    }
 }
 
 /// Is Allen and Cunneen's formula accurate here? For one server and Poisson arrivals it is exact; near the knee it is

@@ -1,9 +1,11 @@
 //! Prices a topology.
 
 use super::copies;
-use super::deployable::{self, MemoryShares, Sized};
+use super::deployable::{self, CoreQueue, MemoryShares, Sized};
 use super::value::differ;
-use super::{DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency};
+use super::{
+    DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency, notes, sections,
+};
 use crate::Options;
 use crate::queue::ClassLoad;
 
@@ -280,6 +282,11 @@ pub(super) struct Priced {
     pub(super) request_ns: Vec<f64>,
     /// Mean wait for a core, seconds.
     pub(super) wait: Vec<Option<f64>>,
+    pub(super) queues: Vec<Option<CoreQueue>>,
+    /// By operation, the mean wait for its turn in a serial section, seconds; 0 where it has none.
+    pub(super) turn: Vec<Option<f64>>,
+    /// By deployable, the busiest of its serial sections: the operation, and the share of time in which it is taken.
+    section: Vec<Option<(usize, f64)>>,
     messages: f64,
     message_bytes: f64,
     origin_change: Vec<f64>,
@@ -289,18 +296,37 @@ pub(super) struct Priced {
 /// The figures of a topology at a load.
 #[must_use]
 pub fn evaluate(inputs: &Inputs, topology: &Topology, load: &Load) -> Figures {
-    let priced = price(inputs, topology, load);
-    let before = price(
-        inputs,
-        &Topology::as_it_is(inputs),
-        &Load {
+    Beside::today(inputs, load).evaluate(topology, load)
+}
+
+/// What runs now, priced once: whoever evaluates many topologies of the same numbers needs it for each.
+pub(crate) struct Beside<'a> {
+    inputs: &'a Inputs,
+    before: Priced,
+    shares: MemoryShares,
+}
+
+impl<'a> Beside<'a> {
+    /// Today's topology at the load seen; by simulated requests where the load asks for that.
+    pub(crate) fn today(inputs: &'a Inputs, load: &Load) -> Self {
+        let seen = Load {
             factor: 1.0,
             resize: false,
             ..*load
-        },
-    );
-    let latency = latency::Latency::of(inputs, topology, &priced, &before);
-    figures(inputs, topology, load, &priced, &latency)
+        };
+        Self {
+            inputs,
+            before: price(inputs, &Topology::as_it_is(inputs), &seen),
+            shares: MemoryShares::of(inputs),
+        }
+    }
+
+    /// As [`evaluate`].
+    pub(crate) fn evaluate(&self, topology: &Topology, load: &Load) -> Figures {
+        let priced = price(self.inputs, topology, load);
+        let latency = latency::Latency::of(self.inputs, topology, &priced, &self.before);
+        figures(self.inputs, topology, load, &priced, &latency, &self.shares)
+    }
 }
 
 pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced {
@@ -314,9 +340,7 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
         members[topology.place[at]].push(at);
         own[operation.service] += operation.cores;
     }
-    let homes: Vec<Option<usize>> = (0..inputs.services.len())
-        .map(|s| topology.home(s))
-        .collect();
+    let homes = topology.homes(inputs.services.len());
     let mut variable = vec![0.0; count];
     let mut origin_change = vec![0.0; inputs.origins.len()];
     let mut origin_scheduler = vec![0.0; inputs.origins.len()];
@@ -416,18 +440,17 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     }
     let mut sized = Vec::with_capacity(count);
     let mut wait = Vec::with_capacity(count);
+    let mut queues = Vec::with_capacity(count);
+    let mut section = Vec::with_capacity(count);
     for (at, deployable) in topology.deployables.iter().enumerate() {
         let work = variable[at] * deployable::shard_work(inputs, deployable);
         let one = size(inputs, topology, &members[at], at, work, load);
         let classes = classes(inputs, &members[at], &rows, f);
+        section.push(sections::busiest(inputs, deployable, &members[at], f));
         let hottest = deployable::hottest(inputs, deployable);
-        wait.push(deployable::wait(
-            deployable,
-            &classes,
-            &one,
-            hottest,
-            load.simulate,
-        ));
+        let queue = CoreQueue::of(deployable, classes, &one, hottest);
+        wait.push(queue.as_ref().and_then(|q| q.wait_simulated(load.simulate)));
+        queues.push(queue);
         sized.push(one);
     }
     let request_ns = inputs
@@ -443,10 +466,13 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
         })
         .collect();
     Priced {
+        turn: sections::turns(inputs, topology, f),
         members,
         request_ns,
         sized,
         wait,
+        queues,
+        section,
         messages,
         message_bytes,
         origin_change,
@@ -455,7 +481,7 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
 }
 
 /// Operations as load on the cores of a deployable.
-fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<ClassLoad> {
+fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<(usize, ClassLoad)> {
     members
         .iter()
         .filter_map(|at| {
@@ -466,12 +492,15 @@ fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<Clas
             } else {
                 0.0
             };
-            (rate > 0.0 && mean > 0.0).then_some(ClassLoad {
+            let load = ClassLoad {
                 rate,
                 mean,
                 mean_square: (1.0 + operation.service_cs2) * mean * mean,
                 arrival_cs2: operation.arrival_cs2,
-            })
+            };
+            // Those that pass one at a time take no more cores than pass.
+            let passed = operation.section().map_or(load, |s| s.passed(load));
+            (rate > 0.0 && mean > 0.0).then_some((*at, passed))
         })
         .collect()
 }
@@ -523,8 +552,7 @@ fn size(
     );
     for (entity, _) in topology.copied.iter().filter(|(_, to)| *to == at) {
         let entity = &inputs.entities[*entity];
-        let change = copies::change_ns(inputs, entity).map_or(0.0, |(carry, apply)| carry + apply);
-        sized.fixed_each += copies::changes(entity) * load.factor * change * 1e-9;
+        sized.fixed_each += copies::copy_cores(inputs, entity).unwrap_or(0.0) * load.factor;
     }
     sized.needed = deployable::needed(inputs, deployable, &sized, load);
     sized.replicas = deployable.replicas;
@@ -541,8 +569,8 @@ fn figures(
     load: &Load,
     priced: &Priced,
     latency: &latency::Latency,
+    shares: &MemoryShares,
 ) -> Figures {
-    let shares = MemoryShares::of(inputs);
     let blasts = blast(inputs, topology);
     let alive = topology.alive();
     let deployables: Vec<DeployableFigures> = alive
@@ -557,14 +585,19 @@ fn figures(
                 *at,
                 sized.replicas,
                 load,
-                &shares,
+                shares,
             );
+            let section = priced.section[*at];
+            let blocked = section.is_some_and(|(_, busy)| busy >= 1.0);
             DeployableFigures {
                 name: deployable.name.clone(),
                 cores: sized.cores(),
                 replicas: sized.replicas,
-                replicas_needed: sized.needed,
-                saturated: utilisation.is_some_and(|u| u >= 1.0),
+                // No number of processes lets more through.
+                replicas_needed: sized.needed.filter(|_| !blocked),
+                saturated: blocked || utilisation.is_some_and(|u| u >= 1.0),
+                section: section.map(|(operation, _)| inputs.operations[operation].name.clone()),
+                section_utilisation: section.map(|(_, busy)| busy),
                 utilisation,
                 utilisation_one_lost: one_lost,
                 wait_ns: priced.wait[*at].map(|s| s * 1e9),
@@ -587,7 +620,7 @@ fn figures(
         staleness_ns,
         blast_radius: deployables.iter().filter_map(|d| d.blast).reduce(f64::max),
         origins: origins(inputs, priced, latency),
-        notes: notes(inputs, topology),
+        notes: notes::notes(inputs, topology, load.factor),
         deployables,
     }
 }
@@ -643,36 +676,4 @@ pub(super) fn blast(inputs: &Inputs, topology: &Topology) -> Option<Vec<f64>> {
         }
     }
     Some(share)
-}
-
-fn notes(inputs: &Inputs, topology: &Topology) -> Vec<String> {
-    let mut notes = Vec::new();
-    let cut = |at: &usize| inputs.edges[*at].local && topology.ways[*at] == Way::Remote;
-    let made_remote = (0..inputs.edges.len()).any(|at| cut(&at));
-    if (made_remote || !topology.read_remotely.is_empty()) && inputs.remote_call_ns.is_none() {
-        notes.push("No synchronous call between processes was seen, so what a new one costs is not known and left out.".to_owned());
-    }
-    if topology
-        .copied
-        .iter()
-        .any(|(entity, _)| copies::change_ns(inputs, &inputs.entities[*entity]).is_none())
-    {
-        notes.push("What a change costs a new copy is not known and left out: no asynchronous message or no write was seen.".to_owned());
-    }
-    for deployable in &topology.deployables {
-        if let Some(shards) = &deployable.shards {
-            let entity = &inputs.entities[shards.entity];
-            if entity.multi_key_share.is_none() || entity.top_key_share.is_none() {
-                notes.push(format!("The keys of {} are not known: requests are taken to touch one key each, evenly.", entity.name));
-            }
-        }
-    }
-    if topology
-        .batched
-        .keys()
-        .any(|at| !inputs.edges[*at].by_bytes_known)
-    {
-        notes.push("Message sizes vary too little to tell a price per byte: all of the overhead of a batched call is taken to be per call, so the saving is an upper estimate.".to_owned());
-    }
-    notes
 }

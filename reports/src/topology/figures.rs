@@ -51,6 +51,10 @@ pub struct DeployableFigures {
     pub wait_ns: Option<f64>,
     /// Whether it gets more work than it can do.
     pub saturated: bool,
+    /// The operation with the busiest section that one request at a time can be in; none where no such section is told.
+    pub section: Option<String>,
+    /// Share of time in which that section is taken; from 1 on no number of processes carries the load.
+    pub section_utilisation: Option<f64>,
     /// Memory of one process, bytes.
     pub process_bytes: Option<f64>,
     /// Memory of all, bytes.

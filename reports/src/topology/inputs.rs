@@ -1,5 +1,7 @@
 //! What a topology is evaluated on: plain numbers, in one place.
 
+use crate::queue::Section;
+
 /// The numbers of a weighed system. `N` is `f64` for one draw (or the point), and an estimate with its spread inside
 /// [`Weighed`](super::Weighed). Rates are per second, costs are ns of CPU per call or cores, as their names say.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,9 @@ pub struct Inputs<N = f64> {
     /// What a synchronous call between processes costs here, ns, where an edge has never been one; unknown when the
     /// system has none.
     pub remote_call_ns: Option<N>,
+    /// What an asynchronous message costs in the system that this is a part of, ns; none where it is the whole, whose
+    /// edges tell.
+    pub message_ns: Option<N>,
 }
 
 /// A service: the deployable that runs today.
@@ -97,6 +102,9 @@ pub struct Operation<N = f64> {
     pub shapes: Vec<Shape>,
     /// Time in which it waited for calls, ns per request; unknown when no row tells.
     pub wait_call_ns: Option<f64>,
+    /// How long a request is in a section that one can be in at a time, ns; none where no such section is told. It is
+    /// taken to be shared by all processes that run the operation.
+    pub hold_ns: Option<N>,
 }
 
 /// The part of an operation that belongs to an origin.
@@ -274,6 +282,7 @@ impl<N> Default for Inputs<N> {
             local_call_ns: 0.0,
             crossing_ns: 0.0,
             remote_call_ns: None,
+            message_ns: None,
         }
     }
 }
@@ -329,6 +338,7 @@ impl<N> Inputs<N> {
                     spread_known: o.spread_known,
                     shapes: o.shapes.clone(),
                     wait_call_ns: o.wait_call_ns,
+                    hold_ns: o.hold_ns.as_ref().map(f),
                 })
                 .collect(),
             edges: self
@@ -404,7 +414,20 @@ impl<N> Inputs<N> {
             local_call_ns: self.local_call_ns,
             crossing_ns: self.crossing_ns,
             remote_call_ns: self.remote_call_ns.as_ref().map(f),
+            message_ns: self.message_ns.as_ref().map(f),
         }
+    }
+}
+
+impl Operation {
+    /// The section that its requests pass one at a time. How long one is in it is taken to vary as their CPU does.
+    pub(super) fn section(&self) -> Option<Section> {
+        let hold = self.hold_ns.filter(|ns| *ns > 0.0)? * 1e-9;
+        Some(Section {
+            hold,
+            hold_cs2: self.service_cs2,
+            arrival_cs2: self.arrival_cs2,
+        })
     }
 }
 

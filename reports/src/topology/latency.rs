@@ -14,6 +14,7 @@ use super::{Branch, End, Inputs, Operation, Origin, Topology, Way, copies};
 pub(super) struct Latency {
     before: Vec<Option<f64>>,
     after: Vec<Option<f64>>,
+    /// What gets more than it can do, in words.
     saturated: Option<String>,
 }
 
@@ -29,7 +30,7 @@ pub(super) fn measured(inputs: &Inputs) -> Vec<Option<f64>> {
 struct Walk<'a> {
     inputs: &'a Inputs,
     topology: &'a Topology,
-    /// Change of the wait for a core, by operation, ns; none where the new place is saturated.
+    /// Change of the waits for a core and for a turn, by operation, ns; none where the new place is saturated.
     wait_change: Vec<Option<f64>>,
     remote: BTreeMap<usize, f64>,
     /// What each request computes itself, ns: no change makes it shorter.
@@ -84,17 +85,27 @@ impl Latency {
                 let was = before.wait[operation.service];
                 let place = topology.place[at];
                 let is = after.wait[place];
-                match (was, is) {
+                let name = &topology.deployables[place].name;
+                let core = match (was, is) {
                     (Some(was), Some(is)) => Some((is - was) * 1e9),
                     // No cores known: nobody can tell a wait, before or after.
                     _ if topology.deployables[place].cores_limit.is_none() => Some(0.0),
                     // Saturated before: what was measured holds no wait that an open queue explains.
                     (None, _) => Some(0.0),
                     (Some(_), None) => {
-                        saturated = Some(topology.deployables[place].name.clone());
+                        saturated = Some(name.clone());
                         None
                     }
-                }
+                };
+                let turn = match (before.turn[at], after.turn[at]) {
+                    (Some(was), Some(is)) => Some((is - was) * 1e9),
+                    (None, _) => Some(0.0),
+                    (Some(_), None) => {
+                        saturated = Some(format!("the serial section of {}", operation.name));
+                        None
+                    }
+                };
+                Some(core? + turn?)
             })
             .collect();
         let mut out = vec![Vec::new(); inputs.operations.len()];
@@ -206,7 +217,10 @@ impl Walk<'_> {
         self.out[at]
             .iter()
             .map(|e| (*e, &self.inputs.edges[*e]))
-            .filter(|(e, edge)| !edge.local && edge.sync && self.topology.ways[*e] == Way::Local)
+            .filter(|(e, edge)| {
+                let way = self.topology.ways[*e];
+                !edge.local && (way == Way::Inline || edge.sync && way == Way::Local)
+            })
             .map(|(_, edge)| {
                 -(edge.caller_ns - self.inputs.local_call_ns) * edge.rate / operation.rate
             })
@@ -222,7 +236,9 @@ impl Walk<'_> {
                 && operation.rate > 0.0
             {
                 let calls = edge.rate / operation.rate;
-                sum += calls * self.operation(to)?;
+                let decoding = edge.callee_ns;
+                let time = (self.operation(to)? - decoding).max(0.0);
+                sum += calls * (time + self.inputs.local_call_ns);
             }
         }
         Some(sum)

@@ -18,13 +18,16 @@ mod figures;
 mod groups;
 mod inputs;
 mod latency;
+mod notes;
 mod pair;
 mod place;
 mod proxy;
 mod read;
 mod rules;
 mod search;
+mod sections;
 mod steps;
+mod taken_out;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -33,9 +36,10 @@ mod whatif;
 
 pub(crate) use change::nearest;
 pub use change::{Access, Change, ChangeError, WayWord, apply_all};
-pub(crate) use compared::{Compared, TOO_FEW_WINDOWS, touched};
+pub(crate) use compared::{Compared, TOO_FEW_WINDOWS, resized, touched};
 pub(crate) use copies::CopiesGone;
-pub(crate) use evaluate::saved_together;
+pub(crate) use deployable::{CoreQueue, peak_processes};
+pub(crate) use evaluate::{Beside, saved_together};
 pub use evaluate::{Load, evaluate};
 pub use exact::EXACT_MAX;
 pub use figures::{DeployableFigures, Figures, OriginFigures};
@@ -47,6 +51,7 @@ pub use inputs::{
 pub(crate) use pair::{EdgesOf, Together, apart_and_together};
 pub use rules::Rules;
 pub use search::{Found, PARETO_MAX, Proposal, SEARCH_MAX, search};
+pub(crate) use taken_out::{Copied, TakenOut};
 pub use value::{Deployable, Shards, Topology, Way};
 pub use weighed::Weighed;
 pub use whatif::{Answer, Question, QuestionError, answer_markdown, parse_changes, what_if};

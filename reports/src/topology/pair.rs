@@ -4,8 +4,10 @@
 //! because a report looks at every pair of services that talk, in every draw, and evaluating all of a large system for
 //! each of them would take minutes.
 
+use std::collections::BTreeMap;
+
 use super::evaluate::{fixed_each, saved_batched, saved_together, wake, way_when};
-use super::{Change, End, Figures, Inputs, Load, Topology, Way, Weighed, evaluate};
+use super::{Change, Component, End, Figures, Inputs, Load, Topology, Way, Weighed, evaluate};
 use crate::model::Estimate;
 
 /// What changes when two services share a process, at the load seen with the processes there are.
@@ -59,6 +61,11 @@ impl EdgesOf {
         }
     }
 
+    /// The operations of a service, ascending.
+    pub(super) fn operations_of(&self, service: usize) -> &[usize] {
+        &self.operations[service]
+    }
+
     fn of(&self, services: &[usize]) -> Vec<usize> {
         let mut edges: Vec<usize> = services
             .iter()
@@ -109,16 +116,19 @@ fn edges_between<N: Clone>(inputs: &Inputs<N>, edges: &EdgesOf, services: [usize
 }
 
 /// Some services with their operations and every edge that touches them; whoever is at the other end is outside.
-/// Their processes, cores and memory are those of the whole system; origins and entities are left out.
-fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
+/// Their processes, cores and memory are those of the whole system; origins are left out, and so are entities that
+/// stand elsewhere too.
+pub(super) fn part<N: Clone>(inputs: &Inputs<N>, edges: &EdgesOf, services: &[usize]) -> Inputs<N> {
     let mut part = Inputs {
         local_call_ns: inputs.local_call_ns,
         crossing_ns: inputs.crossing_ns,
-        remote_call_ns: inputs.remote_call_ns,
+        remote_call_ns: inputs.remote_call_ns.clone(),
+        message_ns: inputs.message_ns.clone(),
         ..Inputs::default()
     };
     let here = |service: usize| services.iter().position(|s| *s == service);
-    let mut moved = std::collections::BTreeMap::new();
+    let mut moved = BTreeMap::new();
+    let mut components = BTreeMap::new();
     let mut operations: Vec<(usize, usize)> = services
         .iter()
         .enumerate()
@@ -129,7 +139,13 @@ fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
         moved.insert(at, part.operations.len());
         let mut operation = inputs.operations[at].clone();
         operation.service = service;
-        operation.component = 0;
+        operation.component = *components.entry(operation.component).or_insert_with(|| {
+            part.components.push(Component {
+                service,
+                name: inputs.components[operation.component].name.clone(),
+            });
+            part.components.len() - 1
+        });
         operation.parts = Vec::new();
         operation.shapes = Vec::new();
         part.operations.push(operation);
@@ -166,6 +182,26 @@ fn part(inputs: &Inputs, edges: &EdgesOf, services: &[usize]) -> Inputs {
         .iter()
         .map(|s| inputs.services[*s].clone())
         .collect();
+    for entity in &inputs.entities {
+        let all = entity.places.iter().map(|place| place.service);
+        if all.chain(entity.owner).any(|s| here(s).is_none()) {
+            continue;
+        }
+        let used = |list: &[(usize, N)]| {
+            let list = list.iter();
+            list.filter_map(|(at, n)| Some((*moved.get(at)?, n.clone())))
+                .collect()
+        };
+        let mut entity = entity.clone();
+        entity.owner = entity.owner.and_then(here);
+        for place in &mut entity.places {
+            place.service = here(place.service).unwrap_or_default();
+            (place.reads, place.writes) = (used(&place.reads), used(&place.writes));
+        }
+        let links = entity.links.iter();
+        entity.links = links.filter_map(|at| kept.binary_search(at).ok()).collect();
+        part.entities.push(entity);
+    }
     part
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::deployable::{self, Sized, processes};
+use super::deployable::{CoreQueue, Sized, processes};
 use super::groups::Groups;
 use super::{Deployable, Edge, End, Inputs};
 use crate::queue::ClassLoad;
@@ -161,9 +161,10 @@ impl Proxy {
         let replicas = processes(variable, fixed, limit, 1.0, &groups.load)
             .unwrap_or(floor)
             .max(floor);
-        let classes: Vec<ClassLoad> = members
+        let classes = members
             .iter()
             .flat_map(|a| self.loads[*a].iter().map(|(load, _, _)| *load))
+            .enumerate()
             .collect();
         let deployable = Deployable {
             name: String::new(),
@@ -178,7 +179,8 @@ impl Proxy {
             replicas,
             needed: None,
         };
-        let wait = deployable::wait(&deployable, &classes, &sized, 1.0, 0);
+        let queue = CoreQueue::of(&deployable, classes, &sized, 1.0);
+        let wait = queue.and_then(|queue| queue.wait());
         for (_, visits, today) in members.iter().flat_map(|a| &self.loads[*a]) {
             for (origin, visits) in visits {
                 // Saturated: no latency is short enough.
@@ -245,18 +247,20 @@ fn critical(inputs: &Inputs) -> Vec<f64> {
 /// Today's mean wait for a core of a service, ns.
 fn today(inputs: &Inputs, service: usize) -> Option<f64> {
     let facts = &inputs.services[service];
-    let classes: Vec<ClassLoad> = inputs
+    let classes = inputs
         .operations
         .iter()
-        .filter(|o| o.service == service && o.rate > 0.0 && o.cores > 0.0)
-        .map(|o| {
+        .enumerate()
+        .filter(|(_, o)| o.service == service && o.rate > 0.0 && o.cores > 0.0)
+        .map(|(at, o)| {
             let mean = o.cores / o.rate;
-            ClassLoad {
+            let load = ClassLoad {
                 rate: o.rate,
                 mean,
                 mean_square: (1.0 + o.service_cs2) * mean * mean,
                 arrival_cs2: o.arrival_cs2,
-            }
+            };
+            (at, load)
         })
         .collect();
     let fixed = (facts.background + facts.agent) / facts.instances.max(f64::MIN_POSITIVE);
@@ -273,5 +277,6 @@ fn today(inputs: &Inputs, service: usize) -> Option<f64> {
         shards: None,
         home_of: Vec::new(),
     };
-    deployable::wait(&deployable, &classes, &sized, 1.0, 0).map(|s| s * 1e9)
+    let queue = CoreQueue::of(&deployable, classes, &sized, 1.0)?;
+    queue.wait().map(|s| s * 1e9)
 }

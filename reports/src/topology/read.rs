@@ -65,9 +65,11 @@ pub(super) fn inputs(model: &Model, options: &Options) -> Inputs<Estimate> {
         read.operations[at].shapes = shapes::shapes(model, &index, service, id);
     }
     services(model, &mut read);
+    sections(model, &mut read, &index);
     read.origins = origins.finish(model, &read, &index);
     read.entities = entities::entities(model, &read, &index);
-    read.remote_call_ns = remote_call(&read);
+    read.remote_call_ns = mean_call(&read, true);
+    read.message_ns = mean_call(&read, false);
     read
 }
 
@@ -150,7 +152,19 @@ fn operations(model: &Model, read: &mut Inputs<Estimate>, index: &mut Index) {
             spread_known: cs2.is_some(),
             shapes: Vec::new(),
             wait_call_ns: per_ended(column::WAIT_CALL_NS),
+            hold_ns: None,
         });
+    }
+}
+
+/// Sections that one request at a time can be in.
+fn sections(model: &Model, read: &mut Inputs<Estimate>, index: &Index) {
+    for (at, service) in model.services().iter().enumerate() {
+        if let Ok(serial) = model.serial(service)
+            && let Some(operation) = index.operation(at, &serial.operation)
+        {
+            read.operations[operation].hold_ns = Some(serial.hold_ns());
+        }
     }
 }
 
@@ -476,19 +490,21 @@ fn service(
 }
 
 /// Mean message cost of the synchronous calls between processes.
-fn remote_call(read: &Inputs<Estimate>) -> Option<Estimate> {
+/// What a message between services costs both sides and the broker: a synchronous call, or an asynchronous message, ns.
+fn mean_call(read: &Inputs<Estimate>, sync: bool) -> Option<Estimate> {
     let mut cost = Estimate::zero();
     let mut rate = Estimate::zero();
-    for edge in read
-        .edges
-        .iter()
-        .filter(|e| e.sync && !e.local && e.from != End::Outside && e.to != End::Outside)
-    {
-        let each = edge
+    for edge in read.edges.iter().filter(|e| {
+        e.sync == sync && !(sync && e.local) && e.from != End::Outside && e.to != End::Outside
+    }) {
+        let mut each = edge
             .caller_ns
             .plus(&edge.caller_pool_ns)
             .plus(&edge.callee_ns)
             .plus(&edge.callee_pool_ns);
+        if !sync {
+            each = each.plus(&edge.broker_ns);
+        }
         cost = cost.plus(&each.times(&edge.rate));
         rate = rate.plus(&edge.rate);
     }

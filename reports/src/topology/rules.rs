@@ -6,6 +6,7 @@ use super::groups::Atom;
 use super::{Figures, Inputs, Topology};
 use crate::Constraints;
 use crate::constraints::ConstraintError;
+use crate::decide::say;
 use crate::options::Node;
 
 /// Constraints by index, with those that the data implies.
@@ -77,6 +78,7 @@ impl Rules {
             rules.apart.insert((a.min(b), a.max(b)));
         }
         rules.must_services = constraints.must_link.iter().filter_map(pair).collect();
+        rules.linked_agents();
         rules.slo_ns = inputs
             .origins
             .iter()
@@ -89,6 +91,23 @@ impl Rules {
             .collect();
         rules.shared_writes(inputs);
         Ok(rules)
+    }
+
+    /// Who asks that a service without the agent shares a process with one that has it knows that they are of one
+    /// language: it goes with any that has it.
+    fn linked_agents(&mut self) {
+        const AGENT: usize = 2;
+        let mut more = true;
+        while more {
+            more = false;
+            for (a, b) in &self.must_services {
+                let both = self.classes[*a][AGENT].max(self.classes[*b][AGENT]);
+                for at in [*a, *b] {
+                    more |= self.classes[at][AGENT] != both;
+                    self.classes[at][AGENT] = both;
+                }
+            }
+        }
     }
 
     /// Components of one service that write the same entity share its transactions.
@@ -205,6 +224,24 @@ impl Rules {
             }
         }
         broken
+    }
+
+    /// Processes that hold more memory than a node has.
+    pub(super) fn too_large(&self, figures: &Figures) -> Vec<String> {
+        let Some(node) = self.node.memory_bytes else {
+            return Vec::new();
+        };
+        let large = |bytes: &f64| *bytes > node;
+        let of = figures.deployables.iter();
+        of.filter_map(|d| {
+            let bytes = d.process_bytes.filter(large)?;
+            let (bytes, node) = (say::bytes(bytes), say::bytes(node));
+            Some(format!(
+                "a process of {} holds {bytes}, a node has {node}",
+                d.name
+            ))
+        })
+        .collect()
     }
 
     /// Fewest processes of what a service becomes: today's, or what was asked for.

@@ -8,7 +8,7 @@ use super::groups::{Groups, Weights};
 use super::proxy::Proxy;
 use super::rules::Rules;
 use super::steps;
-use super::{Change, Figures, Inputs, Load, Topology, evaluate};
+use super::{Beside, Change, Figures, Inputs, Load, Topology};
 use crate::Prices;
 
 /// Most topologies of a Pareto set that are shown; the ends of each of its measures are always among them.
@@ -34,6 +34,8 @@ pub struct Proposal {
     pub blast: f64,
     /// Merges and splits between today's topology and this one.
     pub boundaries: usize,
+    /// Whether another one is better in nothing worse: today's, for comparison.
+    pub beaten: bool,
     /// The step that saves most by itself and can be taken back, and the cost after it.
     pub first_step: Option<(Change, f64)>,
 }
@@ -51,9 +53,9 @@ pub struct Found {
     pub examined: u64,
     /// Cost of today's topology, sized for the same load.
     pub today: f64,
-    /// Cost of the cheapest partition found.
+    /// Cost of the cheapest topology found, its entities placed by rule.
     pub best: Option<f64>,
-    /// What no partition costs less than.
+    /// What no partition costs less than, whichever copies go by the rule.
     pub bound: f64,
     /// Why there is no topology, or what was given up.
     pub infeasible: Option<String>,
@@ -123,7 +125,8 @@ pub(super) fn search_up_to(
     let groups = Groups::new(inputs, rules, load, weights);
     let as_it_is = today(&groups);
     let today_topology = groups.topology(&as_it_is);
-    let today_figures = evaluate(inputs, &today_topology, &load);
+    let now = Beside::today(inputs, &load);
+    let today_figures = now.evaluate(&today_topology, &load);
     let today_cost = weights.cost(&today_figures);
     let mut found = Found {
         pareto: Vec::new(),
@@ -138,36 +141,52 @@ pub(super) fn search_up_to(
     if found.infeasible.is_some() || groups.atoms.is_empty() {
         return found;
     }
-    let partitions = if found.exact {
+    let mut partitions = if found.exact {
         exactly(&groups, rules, &mut found)
     } else {
         by_climbing(&groups, rules, seed, as_it_is.clone(), &mut found)
     };
+    let gone = super::place::by_rule(inputs);
+    if !gone.is_empty() {
+        let left = super::place::without(inputs, &gone);
+        let left = Groups::new(&left, rules, load, weights);
+        found.bound = if !found.exact {
+            bound(&left, rules)
+        } else if let Some((cost, group_of)) = cheapest(&left, rules) {
+            // What reading costs hardly hangs on the cut: the best of these is the best with them.
+            partitions.push(group_of);
+            cost.min(found.bound)
+        } else {
+            found.bound
+        };
+    }
     let before = super::latency::measured(inputs);
+    let priced = |topology: Topology, figures: Figures, boundaries| Proposal {
+        cost: weights.cost(&figures),
+        latency: worst(&figures, &before),
+        blast: figures.blast_radius.unwrap_or(0.0),
+        boundaries,
+        beaten: false,
+        steps: Vec::new(),
+        first_step: None,
+        figures,
+        topology,
+    };
     let mut proposals: Vec<Proposal> = partitions
         .into_iter()
         .map(|group_of| {
-            let cut = groups.topology(&group_of);
-            let placed = super::place::by_rule(inputs, cut.clone());
-            let mut topology = cut;
-            let mut figures = evaluate(inputs, &topology, &load);
-            if placed != topology {
+            let mut topology = groups.topology(&group_of);
+            let mut figures = now.evaluate(&topology, &load);
+            if !gone.is_empty() {
+                let mut placed = topology.clone();
+                placed.read_remotely.clone_from(&gone);
                 // By rule, unless a process more eats what the copies cost.
-                let with = evaluate(inputs, &placed, &load);
+                let with = now.evaluate(&placed, &load);
                 if weights.cost(&with) < weights.cost(&figures) {
                     (topology, figures) = (placed, with);
                 }
             }
-            Proposal {
-                cost: weights.cost(&figures),
-                latency: worst(&figures, &before),
-                blast: figures.blast_radius.unwrap_or(0.0),
-                boundaries: boundaries(&as_it_is, &group_of),
-                steps: Vec::new(),
-                first_step: None,
-                figures,
-                topology,
-            }
+            priced(topology, figures, boundaries(&as_it_is, &group_of))
         })
         .filter(|proposal| {
             rules
@@ -186,14 +205,25 @@ pub(super) fn search_up_to(
             .then(a.latency.total_cmp(&b.latency))
             .then(a.blast.total_cmp(&b.blast))
     });
-    let front = thinned(undominated(proposals), &mut found.pareto_size);
+    found.best = found.best.map(|best| best.min(proposals[0].cost));
+    let mut front = thinned(undominated(proposals), &mut found.pareto_size);
+    // Without today's beside them nobody sees what the others change.
+    if front
+        .iter()
+        .all(|proposal| proposal.topology != today_topology)
+    {
+        let mut today = priced(today_topology.clone(), today_figures, 0);
+        today.beaten = true;
+        let at = front.partition_point(|proposal| proposal.cost <= today.cost);
+        front.insert(at, today);
+    }
     found.pareto = front
         .into_iter()
         .map(|mut proposal| {
             proposal.steps = steps::between(inputs, &today_topology, &proposal.topology);
             proposal.first_step =
                 steps::first(inputs, &today_topology, &proposal.steps, |topology| {
-                    let figures = evaluate(inputs, topology, &load);
+                    let figures = now.evaluate(topology, &load);
                     rules.kept(&figures).is_ok().then(|| weights.cost(&figures))
                 });
             proposal
@@ -316,16 +346,32 @@ fn exactly(groups: &Groups<'_>, rules: &Rules, found: &mut Found) -> Vec<Vec<usi
         .map(|leaf| leaf.groups)
         .collect();
     sets.extend(cheapest);
-    sets.into_iter()
-        .map(|sets| {
-            let of = |atom: usize| {
-                sets.iter()
-                    .position(|set| set >> atom & 1 == 1)
-                    .unwrap_or(0)
-            };
-            (0..n).map(of).collect()
-        })
-        .collect()
+    sets.into_iter().map(|sets| groups_of(&sets, n)).collect()
+}
+
+/// The cheapest partition, and what it costs.
+fn cheapest(groups: &Groups<'_>, rules: &Rules) -> Option<(f64, Vec<usize>)> {
+    let sets = exact::sets(groups, &|_| (0.0, Vec::new()));
+    let (n, services) = (groups.atoms.len(), groups.inputs.services.len());
+    let mut best: Option<(f64, Vec<usize>)> = None;
+    exact::walk(
+        &sets,
+        n,
+        services,
+        rules.boundaries_max,
+        &mut |sets, cost, _, _| {
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, sets.to_vec()));
+            }
+        },
+    );
+    best.map(|(cost, sets)| (cost, groups_of(&sets, n)))
+}
+
+/// For each atom its group, in a partition given by its sets.
+fn groups_of(sets: &[usize], n: usize) -> Vec<usize> {
+    let of = |atom: usize| sets.iter().position(|set| set >> atom & 1 == 1);
+    (0..n).map(|atom| of(atom).unwrap_or(0)).collect()
 }
 
 fn by_climbing(

@@ -443,3 +443,159 @@ fn a_publication_is_paid_whole_by_those_who_still_get_it() {
         1e-9,
     );
 }
+
+/// M/M/1 for a turn of 10 ms at 50 and 75 requests in a second: 10 and 30 ms. Processes share the section; parts divided
+/// by a key do not.
+#[test]
+fn a_serial_section_is_a_queue_that_processes_do_not_shorten() {
+    let mut inputs = Inputs::default();
+    hand::service(&mut inputs, "one", 50.0, 1e6);
+    inputs.operations[0].hold_ns = Some(10e6);
+    inputs.operations[0].wall_ns = Some(30e6);
+    hand::one_origin(&mut inputs, 0);
+    inputs.origins[0].wall_ns = Some([20e6, 70e6, 90e6, 30e6]);
+    inputs.entities.push(Entity {
+        name: "key".to_owned(),
+        owner: None,
+        places: Vec::new(),
+        links: Vec::new(),
+        multi_key_share: Some(0.0),
+        top_key_share: Some(0.0),
+    });
+    let at = |replicas: f64, shards: Option<u32>, factor: f64| {
+        let mut topology = Topology::as_it_is(&inputs);
+        topology.deployables[0].replicas = replicas;
+        topology.deployables[0].shards = shards.map(|count| Shards { entity: 0, count });
+        evaluate(&inputs, &topology, &Load { factor, ..seen() })
+    };
+    // One core: M/M/1 there too.
+    let core = |rate: f64| 1e6 * rate * 0.001 / (1.0 - rate * 0.001);
+    let mean = |figures: &Figures| figures.origins[0].mean_ns.unwrap();
+    close(mean(&at(1.0, None, 1.0)), 30e6, 1e-12);
+    let grown = at(1.0, None, 1.5);
+    close(mean(&grown), 30e6 + 20e6 + core(75.0) - core(50.0), 1e-9);
+    close(
+        grown.deployables[0].section_utilisation.unwrap(),
+        0.75,
+        1e-12,
+    );
+    assert_eq!(grown.deployables[0].section.as_deref(), Some("GET /one"));
+    let many = at(8.0, None, 1.5);
+    close(
+        mean(&many),
+        30e6 + 20e6 + core(75.0 / 8.0) - core(50.0),
+        1e-9,
+    );
+    let divided = at(2.0, Some(2), 1.0);
+    close(
+        mean(&divided),
+        30e6 + 10e6 / 3.0 - 10e6 + core(25.0) - core(50.0),
+        1e-9,
+    );
+    let over = at(100.0, None, 2.5);
+    assert!(over.deployables[0].saturated && over.deployables[0].replicas_needed.is_none());
+    let why = over.origins[0].latency_absent_reason.as_ref().unwrap();
+    assert!(why.contains("serial section of GET /one"), "{why}");
+    assert!(
+        over.notes[0].contains("No number of processes"),
+        "{:?}",
+        over.notes
+    );
+}
+
+/// Whoever links a service without the agent to one with it knows their language: the link is a constraint, and what the
+/// data implies gives way to it. Others without the agent stay apart.
+#[test]
+fn a_link_that_must_be_outweighs_a_missing_agent() {
+    let mut inputs = Inputs::default();
+    for label in ["agent", "bare", "other"] {
+        let at = hand::service(&mut inputs, label, 50.0, 1e6);
+        inputs.services[at].has_agent = label == "agent";
+        inputs.services[at].agent = if label == "agent" { 0.01 } else { 0.0 };
+    }
+    hand::call(&mut inputs, 0, 1, 500.0, 400_000.0);
+    hand::call(&mut inputs, 0, 2, 500.0, 400_000.0);
+    let load = Load::planned(&Options::default(), 1.0);
+    let merged = merge(&["agent", "bare"])
+        .apply(&inputs, &Topology::as_it_is(&inputs))
+        .unwrap();
+    let with = |links: &[(&str, &str)]| {
+        let constraints = crate::Constraints {
+            must_link: links
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect(),
+            ..crate::Constraints::default()
+        };
+        let rules = Rules::of(&inputs, &constraints).unwrap();
+        let broken = rules.broken(&inputs, &constraints, &merged);
+        (search(&inputs, &rules, &load, Weights::of(None), 1), broken)
+    };
+    let (found, broken) = with(&[]);
+    assert!(broken[0].contains("one has the agent"), "{broken:?}");
+    assert!(
+        found
+            .pareto
+            .iter()
+            .all(|p| p.steps.is_empty() || p.topology.home(0) != p.topology.home(1))
+    );
+    let (found, broken) = with(&[("bare", "agent")]);
+    assert_eq!(broken, Vec::<String>::new());
+    assert_eq!(found.infeasible, None);
+    for proposal in found.pareto.iter().filter(|p| !p.beaten) {
+        let home = |at| proposal.topology.home(at);
+        assert_eq!(home(0), home(1), "{:?}", proposal.steps);
+        assert_ne!(home(0), home(2), "nobody linked the other");
+    }
+    // Over a chain of links too.
+    let (found, _) = with(&[("other", "bare"), ("bare", "agent")]);
+    let best = &found.pareto[0];
+    assert_eq!(
+        best.topology.home(2),
+        best.topology.home(0),
+        "{:?}",
+        best.steps
+    );
+}
+
+/// A consumer that runs inside the caller's request: its time comes on top, less what neither of them encodes, decodes
+/// and carries any more.
+#[test]
+fn a_consumer_run_inside_the_request_is_waited_for() {
+    let mut inputs = Inputs::default();
+    hand::service(&mut inputs, "shop", 10.0, 1e6);
+    hand::service(&mut inputs, "mail", 20.0, 2e6);
+    let edge = hand::call(&mut inputs, 0, 1, 20.0, 160_000.0);
+    inputs.edges[edge].sync = false;
+    inputs.local_call_ns = 1_000.0;
+    for (at, wall) in [(0, 5e6), (1, 3e6)] {
+        inputs.operations[at].wall_ns = Some(wall);
+        // Nobody waits for a core.
+        inputs.services[at].cores_limit = None;
+    }
+    hand::one_origin(&mut inputs, 0);
+    inputs.origins[0].wall_ns = Some([4e6, 9e6, 12e6, 5e6]);
+    let mean = |topology: &Topology| {
+        let figures = evaluate(&inputs, topology, &seen());
+        figures.origins[0].mean_ns.unwrap()
+    };
+    let today = Topology::as_it_is(&inputs);
+    let merged = merge(&["shop", "mail"]).apply(&inputs, &today).unwrap();
+    close(mean(&merged), 5e6, 1e-12);
+    let inline = Change::Transport {
+        from: "shop".to_owned(),
+        to: "mail".to_owned(),
+        way: WayWord::Inline,
+    };
+    let inside = inline.apply(&inputs, &merged).unwrap();
+    // Two messages for each request: 3 ms less 80 µs of the consumer's side, and 80 µs of the caller's.
+    close(
+        mean(&inside),
+        5e6 + 2.0 * (3e6 - 80e3 + 1e3) - 2.0 * (80e3 - 1e3),
+        1e-12,
+    );
+    // And its CPU is saved whether somebody waits or not.
+    let saved =
+        evaluate(&inputs, &merged, &seen()).cores - evaluate(&inputs, &inside, &seen()).cores;
+    close(saved, 20.0 * (160e3 - 1e3) * 1e-9, 1e-9);
+}

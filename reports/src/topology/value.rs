@@ -104,6 +104,19 @@ impl Topology {
             .position(|d| d.home_of.contains(&service))
     }
 
+    /// Where the background work of each service runs.
+    pub(super) fn homes(&self, services: usize) -> Vec<Option<usize>> {
+        let mut homes = vec![None; services];
+        for (at, deployable) in self.deployables.iter().enumerate().rev() {
+            for service in &deployable.home_of {
+                if let Some(home) = homes.get_mut(*service) {
+                    *home = Some(at);
+                }
+            }
+        }
+        homes
+    }
+
     /// The deployables that hold something, ascending.
     #[must_use]
     pub fn alive(&self) -> Vec<usize> {

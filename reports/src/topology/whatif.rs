@@ -6,7 +6,10 @@ use weighbridge_wire::FoldedRange;
 
 use super::compared::{Compared, TOO_FEW_WINDOWS};
 use super::rules::Rules;
-use super::{Change, ChangeError, Figures, Inputs, Load, Topology, Weighed, apply_all, evaluate};
+use super::{
+    Change, ChangeError, DeployableFigures, Figures, Inputs, Load, Topology, Weighed, apply_all,
+    evaluate,
+};
 use crate::constraints::ConstraintError;
 use crate::decide::say;
 use crate::document::{
@@ -140,6 +143,7 @@ fn broken(
     figures: &Figures,
 ) -> Vec<String> {
     let mut broken = rules.broken(inputs, &options.constraints, topology);
+    broken.extend(rules.too_large(figures));
     if let Err(why) = rules.kept(figures) {
         broken.push(why);
     }
@@ -159,7 +163,14 @@ fn verdict(
             format!("It breaks what must hold: {first}."),
         );
     }
-    if let Some(at) = pair.point.1.deployables.iter().find(|d| d.saturated) {
+    let blocked = |d: &DeployableFigures| d.section_utilisation.is_some_and(|busy| busy >= 1.0);
+    let overfull = |d: &&DeployableFigures| {
+        let by_cores = d.utilisation.is_some_and(|used| used >= 1.0);
+        // What is in the way with the change and without it says nothing against the change.
+        let was = |b: &DeployableFigures| b.section == d.section && blocked(b);
+        by_cores || blocked(d) && !pair.point.0.deployables.iter().any(was)
+    };
+    if let Some(at) = pair.point.1.deployables.iter().find(overfull) {
         return (
             Verdict::Leave,
             format!(

@@ -624,6 +624,13 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
                 saturation_load: estimated((0.25 - fixed) / grows, FigureUnit::Ratio),
                 utilisation_one_less: unknown("one process is all there is", FigureUnit::Ratio),
                 saturation_load_one_less: unknown("one process is all there is", FigureUnit::Ratio),
+                serial: (s.service == "accounting").then(|| SerialCapacity {
+                    operation: "operation:accounting/POST /closing/{month}".to_owned(),
+                    name: "POST /closing/{month}".to_owned(),
+                    throughput_max: between(40.0, 0.1, FigureUnit::PerSecond),
+                    utilisation: between(0.1, 0.1, FigureUnit::Ratio),
+                    full_load: between(10.0, 0.1, FigureUnit::Ratio),
+                }),
                 points: factors
                     .iter()
                     .map(|factor| {
@@ -648,6 +655,8 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
                             } else {
                                 estimated(need / (0.25 - need).max(0.01) * 3e5, FigureUnit::Ns)
                             },
+                            turn_wait: (s.service == "accounting")
+                                .then(|| estimated(2.8e6 * factor, FigureUnit::Ns)),
                             memory: estimated(
                                 44.1e6 * (need / 0.25 / 0.6).ceil().max(1.0),
                                 FigureUnit::Bytes,

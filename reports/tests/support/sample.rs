@@ -250,6 +250,14 @@ fn topologies() -> TopologiesReport {
             } else {
                 measured(cores * 1.02, FigureUnit::Cores)
             },
+            beaten: steps.is_empty(),
+            objections: steps
+                .iter()
+                .map(|_| CutObjection {
+                    recommendation: "rec:keep/store+accounting".to_owned(),
+                    sentence: "Keep store and accounting apart.".to_owned(),
+                })
+                .collect(),
             boundaries: steps.len() as u64,
             cost: measured(cores * 1.1, FigureUnit::Cores),
             latency: measured(0.9, FigureUnit::Ratio),

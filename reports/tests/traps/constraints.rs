@@ -1,7 +1,7 @@
 //! Two services that may not share a process, whatever it would save; and what makes no sense in a file or a load.
 
 use weighbridge_reports::ConstraintFile;
-use weighbridge_reports::topology::{Question, what_if};
+use weighbridge_reports::topology::{Question, parse_changes, what_if};
 
 use super::*;
 
@@ -134,4 +134,58 @@ fn an_objective_of_nobody_is_said() {
     assert_eq!(judgement.slo_kept, None);
     let reason = judgement.slo_kept_absent_reason.as_ref().unwrap();
     assert!(reason.contains("GET /x of nobody"), "{reason}");
+}
+
+/// Two processes of a GiB each fit on a node of one and a half; one of both does not.
+#[test]
+fn what_fits_on_no_node_is_not_merged() {
+    let mut s = chatty();
+    for service in ["front", "back"] {
+        s.process(service).rss_peak = 1 << 30;
+    }
+    let with = |node: &str| Options {
+        constraints: ConstraintFile::parse(&format!("[node]\n{node}"))
+            .unwrap()
+            .constraints,
+        ..Options::default()
+    };
+    let range = s.range();
+    let question = Question {
+        changes: parse_changes("[[change]]\nkind = \"merge\"\nservices = [\"front\", \"back\"]")
+            .unwrap(),
+        load: 1.0,
+    };
+    for (node, why) in [
+        ("memory_gib = 1.5", "a node has 1.50 GiB"),
+        ("cores = 0.5", "a node has 0.5"),
+    ] {
+        let options = with(node);
+        let d = build_range(&range, &options);
+        no_merge(&d);
+        let merge = get(&d, Kind::Merge, &["front", "back"]);
+        assert_eq!(merge.verdict, Verdict::Leave);
+        assert!(
+            merge.verdict_reason.contains(why),
+            "{}",
+            merge.verdict_reason
+        );
+        let found = d.topologies.as_ref().unwrap();
+        for proposal in &found.proposals {
+            assert!(proposal.steps.is_empty(), "{:?}", proposal.steps);
+        }
+        let answer = what_if(&range, &options, &question).unwrap();
+        let said = &answer.document.recommendations[0];
+        assert_eq!(said.verdict, Verdict::Leave, "{}", said.verdict_reason);
+        assert!(
+            answer
+                .broken
+                .iter()
+                .any(|broken| broken.contains("a node has")),
+            "{:?}",
+            answer.broken
+        );
+    }
+    let d = build_range(&range, &with("memory_gib = 3"));
+    let merge = get(&d, Kind::Merge, &["front", "back"]);
+    assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
 }

@@ -42,7 +42,27 @@ fn build_range(range: &FoldedRange, options: &Options) -> Document {
     if text.contains("null") {
         no_null(&serde_json::from_str(&text).unwrap(), "");
     }
+    cuts_agree(&document);
     document
+}
+
+/// The best cut that is said is the cheapest that is shown, no cut is cheaper than the bound, and today's stands among
+/// them.
+fn cuts_agree(document: &Document) {
+    let found = document.topologies.as_ref().unwrap();
+    let Some(best) = found.best.value.filter(|_| !found.proposals.is_empty()) else {
+        return;
+    };
+    let costs = found.proposals.iter().filter_map(|p| p.cost.value);
+    let cheapest = costs.reduce(f64::min).unwrap();
+    let bound = found.bound.value.unwrap();
+    assert!(
+        (best - cheapest).abs() <= 1e-9 * best,
+        "{best} and {cheapest}"
+    );
+    assert!(bound <= best * (1.0 + 1e-9), "{bound} and {best}");
+    let today = found.proposals.iter().filter(|p| p.steps.is_empty());
+    assert_eq!(today.count(), 1);
 }
 
 /// `serde_json` writes NaN and infinities as null, and no field of the document is null.

@@ -45,8 +45,12 @@ fn all_the_same(of: &Recommendation, answer: &Answer, but: &str) -> usize {
             continue;
         };
         count += 1;
-        same(p.before, theirs.before, &p.figure);
-        same(p.after, theirs.after, &p.figure);
+        for (mine, theirs) in [(p.before, theirs.before), (p.after, theirs.after)] {
+            // What nobody knows is unknown to both.
+            if mine.is_some() || theirs.is_some() {
+                same(mine, theirs, &p.figure);
+            }
+        }
     }
     count
 }
@@ -133,6 +137,17 @@ fn services_kept_apart_are_priced_as_simulate_would_merge_them() {
         named(said, "cores of back+front").after,
         "cores after",
     );
+    // A cut that puts them together all the same says what speaks against it.
+    let cuts = &d.topologies.as_ref().unwrap().proposals;
+    let together: Vec<_> = cuts
+        .iter()
+        .filter(|cut| cut.deployables.len() == 1)
+        .collect();
+    assert!(!together.is_empty() && cuts.len() > together.len());
+    for cut in cuts {
+        let said = cut.objections.iter().any(|o| o.recommendation == keep.id);
+        assert_eq!(said, cut.deployables.len() == 1, "{:?}", cut.steps);
+    }
     let planned = asked(&range, MERGE, 5.0);
     let said = &planned.document.recommendations[0];
     let memory = named(keep, "memory of both at 5 times the load, were they merged");
@@ -204,4 +219,121 @@ fn copies_taken_away_predict_what_simulate_answers() {
     assert!(place.gain.value.unwrap() > 0.0);
     // The load comes in gusts, so `simulate` asks the simulator for waits.
     assert!(all_the_same(place, &now, "latency") >= 3);
+}
+
+/// Short requests beside rare long ones that ask another service; schedulers, background work.
+fn long_beside_short() -> System {
+    let mut s = System::new(60);
+    s.root(
+        "shop",
+        "GET /short",
+        200,
+        [1_000_000, 0, 0, 20_000, 20_000, 0],
+    );
+    s.root(
+        "shop",
+        "POST /long",
+        8,
+        [30_000_000, 400_000, 0, 20_000, 20_000, 0],
+    );
+    let (from, to) = (("shop", "POST /long"), ("books", "GET /pages"));
+    s.http(from, to, 8, 5, 160_000, 300_000);
+    s.owner("shop", OwnerKind::Runtime, "scheduler", 6_000_000);
+    s.owner("shop", OwnerKind::Background, "index", 9_000_000);
+    s.process("shop").cores_milli = 1_000;
+    s
+}
+
+/// The figures of a service and of what was taken out of it, as `simulate` says them.
+fn apart(answer: &Answer, figure: &str, names: [&str; 2]) -> [Option<f64>; 2] {
+    let said = &answer.document.recommendations[0];
+    names.map(|name| named(said, &format!("{figure} of {name}")).after)
+}
+
+#[test]
+fn a_split_predicts_what_simulate_answers() {
+    let range = long_beside_short().range();
+    let d = Document::build(&range, &Options::default());
+    let split = get(&d, Kind::Split, &["POST /long"]);
+    assert!(acts(split), "{}", split.verdict_reason);
+    let change = "[[change]]\nkind = \"split\"\nservice = \"shop\"\noperations = [\"POST /long\"]";
+    let names = ["shop", "shop-POST /long"];
+    let now = asked(&range, change, 1.0);
+    let [left, new] = apart(&now, "cores", names);
+    let cores = named(split, "cores of shop");
+    same(cores.after, left, "cores left");
+    let before = named(&now.document.recommendations[0], "cores of shop").before;
+    same(cores.before, before, "cores before");
+    let both = named(split, "cores of shop and the new process together");
+    same(
+        both.after,
+        Some(left.unwrap() + new.unwrap()),
+        "cores of both",
+    );
+    assert!(both.after > both.before, "an agent more");
+    let planned = asked(&range, change, 5.0);
+    let [left, new] = apart(&planned, "processes", names);
+    let processes = named(split, "processes at 5 times the load");
+    same(
+        processes.after,
+        Some(left.unwrap() + new.unwrap()),
+        "processes",
+    );
+    // The wait is M/G/1 of all that the cores do, which is more than the operations' rows.
+    let wait = named(split, "mean wait for a core of the short requests of shop");
+    assert!(wait.after.unwrap() < 0.3 * wait.before.unwrap(), "{wait:?}");
+    assert!(all_the_same(split, &now, "latency") >= 3);
+}
+
+/// A hot operation that only reads what another one changes and tells of.
+#[test]
+fn a_replica_predicts_what_simulate_answers() {
+    let mut s = System::new(60);
+    s.root(
+        "shop",
+        "GET /search",
+        100,
+        [4_000_000, 200_000, 0, 20_000, 20_000, 0],
+    );
+    s.root("shop", "PUT /p", 6, [500_000, 0, 0, 20_000, 20_000, 90_000]);
+    let (from, to) = (("shop", "PUT /p"), ("mail", "CONSUME p"));
+    s.message(from, to, 6, "p", 80_000, 60_000);
+    s.uses("shop", "GET /search", "product", "read", 100);
+    s.uses("shop", "PUT /p", "product", "write", 6);
+    s.size("shop", "product", 900, 3 << 20);
+    s.owner("shop", OwnerKind::Runtime, "scheduler", 6_000_000);
+    s.process("shop").cores_milli = 1_000;
+    let range = s.range();
+    let d = Document::build(&range, &Options::default());
+    let replica = get(&d, Kind::Replicate, &["GET /search"]);
+    assert!(acts(replica), "{}", replica.verdict_reason);
+    let change = "[[change]]\nkind = \"replicate\"\nservice = \"shop\"\noperations = [\"GET /search\"]\nreplicas = 1";
+    let now = asked(&range, change, 1.0);
+    let [left, new] = apart(&now, "cores", ["shop", "shop-GET /search"]);
+    let without = named(replica, "cores of shop without GET /search");
+    same(without.after, left, "cores left");
+    let both = named(
+        replica,
+        "cores of shop and one replica of GET /search together",
+    );
+    same(
+        both.after,
+        Some(left.unwrap() + new.unwrap()),
+        "cores of both",
+    );
+    same(
+        replica.gain.value,
+        now.document.recommendations[0].gain.value,
+        "gain",
+    );
+    assert!(all_the_same(replica, &now, "latency") >= 3);
+    // What gets worse is said: nobody knows yet how old a copy's data would be.
+    assert!(
+        replica
+            .downsides
+            .iter()
+            .any(|d| d.contains("How old a change is")),
+        "{:?}",
+        replica.downsides
+    );
 }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::rendered;
 use crate::chart::{Caption, Ink, Line, LineChart, LinePoint, Scale, lines};
-use crate::document::{CapacityReport, Document, Figure};
+use crate::document::{CapacityReport, Document, Figure, ServiceCapacity};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
@@ -42,7 +42,11 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         chart: chart(capacity),
         table: table(capacity, anchors),
         terms: terms(capacity, anchors),
-        limits: limits(capacity, anchors),
+        limits: Markup::composed(format!(
+            "{}{}",
+            limits(capacity, anchors),
+            sections(capacity, anchors)
+        )),
         latency: latency_chart(capacity),
         responses: responses(capacity, anchors),
         target: format::percent(capacity.target_utilisation),
@@ -251,9 +255,12 @@ fn limits(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         ),
         figures(
             "Knee at",
-            "Load at which a request waits for a core as long as it computes; from there waits grow fast",
+            "Load at which a request waits for a core as long as it computes, or for its turn as long as it takes; from there waits grow fast",
         ),
-        figures("Full at", "Load at which today’s processes are fully used"),
+        figures(
+            "Full at",
+            "Load at which today’s processes are fully used, or a serial section is",
+        ),
         figures(
             "N−1: used",
             "Utilisation at the load seen with one process less",
@@ -280,6 +287,52 @@ fn limits(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     Table::new(
         "t-limits",
         "How far today’s processes reach, in multiples of the load seen",
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+/// What one request at a time can be in: nothing where no service has such a section.
+fn sections(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Service", ""),
+        words("Passes it", "The operation whose requests queue for it"),
+        figures(
+            "At most",
+            "Requests in a second, however many processes run",
+        ),
+        figures("Taken", "Share of the time, at the load seen"),
+        figures("Wait for a turn", "Mean, at the load seen"),
+        figures("Full at", "Load at which it is always taken"),
+    ];
+    let of = |service: &ServiceCapacity| {
+        let at = service.points.iter().find(|p| !p.extrapolated)?;
+        Some((service.serial.clone()?, at.turn_wait.clone()?))
+    };
+    let rows: Vec<Row> = capacity
+        .services
+        .iter()
+        .filter_map(|service| Some((service, of(service)?)))
+        .take(ROWS_SHOWN)
+        .map(|(service, (serial, wait))| {
+            Row::new("")
+                .head(&anchors.link_as(&service.id, &service.service))
+                .markup(&anchors.link_as(&serial.operation, &serial.name))
+                .interval(&serial.throughput_max, Show::Plain, &mut notes)
+                .interval(&serial.utilisation, Show::Plain, &mut notes)
+                .figure(&wait, Show::Plain, &mut notes)
+                .interval(&serial.full_load, Show::Number, &mut notes)
+        })
+        .collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    Table::new(
+        "t-sections",
+        "Sections that one request at a time can be in: more processes do not lift them",
         columns,
         rows,
         notes,

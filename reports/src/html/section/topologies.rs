@@ -65,7 +65,10 @@ fn lead(found: &TopologiesReport) -> String {
     };
     format!(
         "{looked}, at {} times the load seen. Cost counts {}. In the table stand the cuts that no other beats in cost, \
-         latency and blast radius at once; which of them is best is a matter of what you value.",
+         latency and blast radius at once, and the system as it is; which of them is best is a matter of what you value. \
+         A cut is priced by the middle of its figures, and copies of data go where reading from the owner costs less. \
+         The recommendations above weigh more: how sure a figure is, locks, waits in the windows, who owns what. Where \
+         one of them says otherwise, it stands beside the cut.",
         format::significant(found.load_factor, 3),
         text::sentence(&found.cost_is),
     )
@@ -100,8 +103,14 @@ fn search(found: &TopologiesReport) -> Markup {
             "For which all cuts are sized, as a multiple of the load seen",
         ),
         figures("Today", "Cost of the system as it is"),
-        figures("Best", "Cost of the cheapest cut found"),
-        figures("Bound", "No cut costs less than this"),
+        figures(
+            "Best",
+            "Cost of the cheapest cut found, copies of data kept or taken away by what they cost",
+        ),
+        figures(
+            "Bound",
+            "No cut costs less than this, whichever copies are taken away",
+        ),
         figures(
             "Gap",
             "(Best − bound) ÷ best: by how much the best found can be off at most",
@@ -145,7 +154,7 @@ fn search(found: &TopologiesReport) -> Markup {
 /// What leads to a cut, one step on each line.
 fn steps(proposal: &TopologyProposal) -> Markup {
     if proposal.steps.is_empty() {
-        return Markup::text("as it is");
+        return Markup::text("as it is today");
     }
     let mut lines: Vec<String> = proposal
         .steps
@@ -154,6 +163,29 @@ fn steps(proposal: &TopologyProposal) -> Markup {
         .map(|step| escape_text(&text::sentence(step)))
         .collect();
     let more = proposal.steps.len().saturating_sub(STEPS_SHOWN);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    Markup::composed(lines.join("<br>"))
+}
+
+/// Objections of one cut that are written out.
+const OBJECTIONS_SHOWN: usize = 3;
+
+/// What advises against a cut, one on each line.
+fn objections(proposal: &TopologyProposal, anchors: &Anchors) -> Markup {
+    let mut lines: Vec<String> = proposal
+        .objections
+        .iter()
+        .take(OBJECTIONS_SHOWN)
+        .map(|objection| {
+            let sentence = text::sentence(&objection.sentence);
+            anchors
+                .link_as(&objection.recommendation, &sentence)
+                .to_string()
+        })
+        .collect();
+    let more = proposal.objections.len().saturating_sub(OBJECTIONS_SHOWN);
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
@@ -169,8 +201,8 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
         words("Cut", "The steps from today’s system"),
         figures("Cost", "As said above"),
         figures(
-            "Latency",
-            "Worst ratio of an origin’s 95th percentile to today’s: 1 is as today",
+            "Latency of today’s",
+            "95th percentile of the origin that gets worst, as a share of today’s: 100 % is as today",
         ),
         figures(
             "Fails with one",
@@ -188,6 +220,10 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
             "The step that saves most by itself and can be taken back",
         ),
         figures("then costs", "Cost after the first step"),
+        words(
+            "Says otherwise",
+            "Recommendations that advise against a part of this cut",
+        ),
     ];
     let rows = proposals
         .iter()
@@ -200,7 +236,7 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
             Row::new(anchors.slug(&proposal.id))
                 .head(&steps(proposal))
                 .figure(&proposal.cost, Show::Plain, &mut notes)
-                .figure(&proposal.latency, Show::Number, &mut notes)
+                .figure(&proposal.latency, Show::Plain, &mut notes)
                 .figure(&proposal.blast_radius, Show::Plain, &mut notes)
                 .figure(&proposal.cores, Show::Bare, &mut notes)
                 .figure(&proposal.memory, Show::Plain, &mut notes)
@@ -208,11 +244,12 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
                 .number(proposal.boundaries)
                 .words(&first)
                 .figure(&proposal.first_step_cost, Show::Plain, &mut notes)
+                .markup(&objections(proposal, anchors))
         })
         .collect();
     Table::new(
         "t-topologies",
-        "Cuts that no other beats, cheapest first",
+        "Cuts that no other beats, and today’s, cheapest first",
         columns,
         rows,
         notes,

@@ -40,6 +40,7 @@ pub(crate) fn service(inputs: &mut Inputs, label: &str, rate: f64, cpu_ns: f64) 
         spread_known: true,
         shapes: Vec::new(),
         wait_call_ns: None,
+        hold_ns: None,
     });
     at
 }

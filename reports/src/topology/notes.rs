@@ -1,0 +1,35 @@
+//! What the figures of a topology leave out or assume, in words.
+
+use super::{Inputs, Topology, Way, copies, sections};
+
+pub(super) fn notes(inputs: &Inputs, topology: &Topology, f: f64) -> Vec<String> {
+    let mut notes = sections::notes(inputs, topology, f);
+    let cut = |at: &usize| inputs.edges[*at].local && topology.ways[*at] == Way::Remote;
+    let made_remote = (0..inputs.edges.len()).any(|at| cut(&at));
+    if (made_remote || !topology.read_remotely.is_empty()) && inputs.remote_call_ns.is_none() {
+        notes.push("No synchronous call between processes was seen, so what a new one costs is not known and left out.".to_owned());
+    }
+    if topology
+        .copied
+        .iter()
+        .any(|(entity, _)| copies::change_ns(inputs, &inputs.entities[*entity]).is_none())
+    {
+        notes.push("What a change costs a new copy is not known and left out: no asynchronous message or no write was seen.".to_owned());
+    }
+    for deployable in &topology.deployables {
+        if let Some(shards) = &deployable.shards {
+            let entity = &inputs.entities[shards.entity];
+            if entity.multi_key_share.is_none() || entity.top_key_share.is_none() {
+                notes.push(format!("The keys of {} are not known: requests are taken to touch one key each, evenly.", entity.name));
+            }
+        }
+    }
+    if topology
+        .batched
+        .keys()
+        .any(|at| !inputs.edges[*at].by_bytes_known)
+    {
+        notes.push("Message sizes vary too little to tell a price per byte: all of the overhead of a batched call is taken to be per call, so the saving is an upper estimate.".to_owned());
+    }
+    notes
+}
