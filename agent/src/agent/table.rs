@@ -79,7 +79,8 @@ impl Table {
         let seconds = process.get(column::OBSERVED_NS).unwrap_or(0) / 1_000_000_000;
         writeln!(
             out,
-            "\nweighbridge: what `{service}` cost in {seconds} s, {} of CPU",
+            "\nweighbridge: what `{}` cost in {seconds} s, {} of CPU",
+            visible(service),
             time(self.cpu_ns)
         )?;
         if self.rows.of_kind(RowKind::Operation).next().is_none() {
@@ -95,7 +96,11 @@ impl Table {
         write_conservation(out, &process)?;
         for (key, row) in self.rows.of_kind(RowKind::Loss) {
             let lost = row.get(column::LOST).unwrap_or(0);
-            writeln!(out, "lost or folded: {lost} × {}", key.parts.join(", "))?;
+            writeln!(
+                out,
+                "lost or folded: {lost} × {}",
+                visible(&key.parts.join(", "))
+            )?;
         }
         Ok(())
     }
@@ -248,9 +253,27 @@ fn or_dash(value: Option<i64>, show: fn(i64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }
 
+/// The name with what could steer a terminal or hide text made visible: control characters, and characters that change
+/// the direction of writing or have no width. Paths and topics come from outside.
+fn visible(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        let steers = c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+        if steers {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn fit(name: &str) -> String {
+    let name = visible(name);
     if name.chars().count() <= NAME_WIDTH {
-        return name.to_owned();
+        return name;
     }
     name.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use weighbridge_wire::{Quality, RegionKey, RowKind, RowSet, RowValue, column};
 
-use super::{bytes, or_dash, time};
+use super::{bytes, or_dash, time, visible};
 
 /// How many regions are shown.
 const REGIONS_SHOWN: usize = 12;
@@ -38,12 +38,12 @@ pub(super) fn write(all: &RowSet, out: &mut String) -> std::fmt::Result {
             time(figure(column::CPU_INCLUSIVE_NS)),
             figure(column::COUNT),
             or_dash(row.get(column::ALLOC_BYTES), bytes),
-            key.operation
+            visible(&key.operation)
         )?;
         if !key.class.is_empty() {
-            write!(out, " ({})", key.class)?;
+            write!(out, " ({})", visible(&key.class))?;
         }
-        write!(out, ": {}", key.region)?;
+        write!(out, ": {}", visible(&key.region))?;
         if *quality != Quality::Measured {
             write!(out, " ({})", quality.as_str())?;
         }

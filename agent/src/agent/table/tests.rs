@@ -219,3 +219,49 @@ fn rendered(window: &WindowLedger) -> String {
     table.end_window(&window.end);
     table.render("store")
 }
+
+#[test]
+fn s7_names_cannot_steer_the_terminal() {
+    const BAD: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r\n\u{7}";
+    let bad = |name: &str| -> String { format!("{name}{BAD}") };
+    let mut rows = RowSet::new();
+    let cost = || {
+        RowValue::new()
+            .with(column::ENDED, 50)
+            .with(Class::Handler.column(), 1_000_000)
+    };
+    rows.add(operation(&bad("GET /o"), &bad("k"), ""), &cost());
+    rows.add(owner(OwnerKind::Pool, &bad("p")), &cost());
+    let region = weighbridge_wire::RegionKey {
+        operation: bad("GET /o").into(),
+        class: bad("k").into(),
+        region: bad("r").into(),
+    };
+    rows.add(
+        region.row_key(Quality::Measured),
+        &RowValue::new().with(column::CPU_EXCLUSIVE_NS, 5),
+    );
+    let lost = weighbridge_wire::LossKey {
+        place: bad("operations").into(),
+        reason: bad("full").into(),
+    };
+    rows.add(
+        lost.row_key(Quality::Measured),
+        &RowValue::new().with(column::LOST, 3),
+    );
+    let mut table = Table::new();
+    table.add(&rows);
+    let shown = table.render(&bad("store"));
+    assert!(
+        shown.chars().all(|c| c == '\n' || !c.is_control()),
+        "{shown:?}"
+    );
+    assert!(!shown.contains(['\u{202e}', '\u{200b}']), "{shown:?}");
+    // Each place shows that there was something.
+    for place in ["`store", "GET /o", "pool p", ": r", "operations", "full"] {
+        assert!(
+            shown.contains(&format!("{place}\\u{{1b}}[2J")),
+            "{place} in {shown}"
+        );
+    }
+}
