@@ -407,6 +407,47 @@ fn an_unwrapped_task_is_in_the_schedulers_row_on_stable_and_in_its_own_with_the_
     }
 }
 
+/// A closure of somebody else is the scheduler's wherever it runs: none of it is anybody's or a request's.
+#[test]
+fn what_hooks_of_somebody_else_cost_is_the_schedulers() {
+    let times: Arc<[AtomicUsize; 4]> = Arc::default();
+    let ledger = weigh(|| {
+        let burns = |n: usize, ms| {
+            let times = times.clone();
+            move || {
+                // Once each: threads park and wake as often as they like.
+                if times[n].fetch_add(1, Ordering::Relaxed) == 0 {
+                    burn_ms(ms);
+                }
+            }
+        };
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        hooks::chain()
+            .on_thread_start(burns(0, 3))
+            .on_thread_park(burns(1, 4))
+            .on_thread_unpark(burns(2, 5))
+            .on_thread_stop(burns(3, 6))
+            .install(&mut builder);
+        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        block_on(&runtime, async {
+            job("between", async {
+                tokio::spawn(async { tokio::time::sleep(Duration::from_millis(1)).await })
+                    .await
+                    .unwrap();
+                burn_ms(2);
+            })
+            .await;
+        });
+        drop(runtime);
+    });
+    assert!(times.iter().all(|n| n.load(Ordering::Relaxed) > 0));
+    assert_cpu(ledger.operation("JOB between", "").cpu_ns(), 2);
+    assert_cpu(
+        ledger.select(RowKind::Owner, &[(0, "runtime")]).cpu_ns(),
+        3 + 4 + 5 + 6,
+    );
+}
+
 #[test]
 fn hooks_of_somebody_else_run_beside_ours() {
     let parks = Arc::new(AtomicUsize::new(0));

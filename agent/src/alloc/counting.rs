@@ -93,6 +93,23 @@ pub(super) struct Cells {
 }
 
 impl Cells {
+    /// A thread that has not allocated yet.
+    pub(super) const NEW: Self = Self {
+        alloc_bytes: Cell::new(0),
+        alloc_count: Cell::new(0),
+        below_peak: Cell::new(0),
+        net_peak_bytes: Cell::new(0),
+        until: Cell::new(0),
+        random: Cell::new(0),
+        owner: Cell::new(0),
+    };
+
+    /// Whether an allocation of this size reaches the next point of the sampling.
+    #[inline]
+    pub(super) fn reaches(&self, size: usize) -> bool {
+        count_down(&self.until, bytes(size)) < 0
+    }
+
     #[inline]
     fn counts(&self) -> Counts {
         let alloc_bytes = self.alloc_bytes.get();
@@ -136,17 +153,7 @@ fn count_down(cell: &Cell<i64>, by: i64) -> i64 {
 
 thread_local! {
     // Const and without a destructor: it can be used from inside the allocator at any time in a thread's life.
-    static CELLS: Cells = const {
-        Cells {
-            alloc_bytes: Cell::new(0),
-            alloc_count: Cell::new(0),
-            below_peak: Cell::new(0),
-            net_peak_bytes: Cell::new(0),
-            until: Cell::new(0),
-            random: Cell::new(0),
-            owner: Cell::new(0),
-        }
-    };
+    static CELLS: Cells = const { Cells::NEW };
 }
 
 /// The counts of this thread.
@@ -194,7 +201,7 @@ pub(super) fn on_alloc(ptr: *mut u8, size: usize) {
 fn on_alloc_sampling(ptr: *mut u8, size: usize) {
     let _ = CELLS.try_with(|cells| {
         cells.count(size);
-        if count_down(&cells.until, bytes(size)) < 0 {
+        if cells.reaches(size) {
             sampling::passed(cells, ptr, size);
         }
     });

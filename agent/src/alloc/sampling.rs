@@ -47,7 +47,19 @@ fn mean() -> f64 {
 #[cold]
 #[inline(never)]
 pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize) {
-    let mean = mean();
+    if is_sample(cells, size, mean()) {
+        LIVE.insert(
+            ptr as u64,
+            Sample {
+                owner: cells.owner.get(),
+                size_bytes: size as u64,
+            },
+        );
+    }
+}
+
+/// Whether a point fell on an allocation that counted `until` down below zero; sets the distance to the next.
+fn is_sample(cells: &Cells, size: usize, mean: f64) -> bool {
     if cells.random.get() == 0 {
         cells
             .random
@@ -56,18 +68,12 @@ pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize) {
         let beyond = draw(&cells.random, mean).saturating_sub(size as i64);
         if beyond >= 0 {
             cells.until.set(beyond);
-            return;
+            return false;
         }
     }
     // The points after this allocation do not depend on those before.
     cells.until.set(draw(&cells.random, mean));
-    LIVE.insert(
-        ptr as u64,
-        Sample {
-            owner: cells.owner.get(),
-            size_bytes: size as u64,
-        },
-    );
+    true
 }
 
 /// A state that is never 0, from any seed (SplitMix64).

@@ -62,8 +62,9 @@ fn spend(clock: &ThreadClock, cpu_ns: i64, rounds_max: u64) -> (i64, i64) {
 }
 
 fn agree(clock: i64, kernel: i64) {
+    // The two are read one after the other: an interruption in between is in one of them only.
     assert!(
-        (clock - kernel).abs() < 100_000,
+        (clock - kernel).abs() < 500_000,
         "{clock} ns by the fast clock, {kernel} ns by the kernel"
     );
 }
@@ -200,7 +201,7 @@ fn instants_follow_the_monotonic_clock_and_never_step_back() {
                 near += u32::from(instant + 2_000 >= before && instant <= after + 2_000);
             }
             // An interruption between the two lets an honest reading look far off.
-            assert!(near > 19_900, "{mode:?}: {near} of 20000");
+            assert!(near > 19_000, "{mode:?}: {near} of 20000");
             clock.stop();
         });
     }
@@ -373,7 +374,9 @@ fn a_rate_that_changes_is_noticed_at_the_end_of_a_window() {
     let mut told = Totals::default();
     assert_eq!(setup.end_window(&mut told).degradations, 0, "steady");
     let wrong = Setup::faked(Mode::Rseq, 1_050);
-    while monotonic_ns() - begun < 40_000_000 {
+    // From here: a busy machine may have taken any time until now.
+    let begun = monotonic_ns();
+    while monotonic_ns() - begun < 12_000_000 {
         work(100);
     }
     let window = wrong.end_window(&mut Totals::default());
@@ -385,17 +388,19 @@ thread_local! {
     static DEAF: [Cell<u64>; 2] = const { [const { Cell::new(0) }; 2] };
 }
 
+/// Where this thread has a word that nobody clears, from its thread pointer.
+fn deaf_offset() -> isize {
+    let address = DEAF.with(|area| std::ptr::from_ref(&area[1]).addr());
+    // SAFETY: SELF_OFFSET is always readable.
+    let thread_pointer = unsafe { counter::word(counter::SELF_OFFSET) };
+    (address as isize).wrapping_sub(thread_pointer as isize)
+}
+
 #[test]
 fn a_flag_that_is_never_cleared_is_noticed_by_the_switches_it_missed() {
     if setup(Mode::Rseq).is_none() {
         return;
     }
-    let deaf_offset = || {
-        let address = DEAF.with(|area| std::ptr::from_ref(&area[1]).addr());
-        // SAFETY: SELF_OFFSET is always readable.
-        let thread_pointer = unsafe { counter::word(counter::SELF_OFFSET) };
-        (address as isize).wrapping_sub(thread_pointer as isize)
-    };
     let offset = deaf_offset();
     let deaf = Setup::with_word(offset);
     let processors = std::thread::available_parallelism().map_or(2, usize::from);

@@ -2,18 +2,14 @@ use std::cell::Cell;
 
 use super::*;
 
-/// Which of these allocations are samples, by the rule of `passed`.
-fn samples(sizes: &[u64], mean: f64, random: &Cell<u64>) -> Vec<u64> {
-    let mut taken = Vec::new();
-    let mut until = draw(random, mean);
-    for &size in sizes {
-        until -= size as i64;
-        if until < 0 {
-            until = draw(random, mean);
-            taken.push(size);
-        }
-    }
-    taken
+/// Which of these allocations are samples on a thread of its own, counted and decided as the allocator does.
+fn samples(sizes: &[u64], mean: f64) -> Vec<u64> {
+    let cells = Cells::NEW;
+    let sampled = |size: &&u64| {
+        let size = usize::try_from(**size).expect("fits");
+        cells.reaches(size) && is_sample(&cells, size, mean)
+    };
+    sizes.iter().filter(sampled).copied().collect()
 }
 
 /// Small and large, about 60 MiB: the shares of all sizes matter.
@@ -34,7 +30,7 @@ fn sizes() -> Vec<u64> {
     sizes
 }
 
-/// Known bytes, estimated by 400 samplers with a fixed seed each: the mean of the estimates is the truth, their
+/// Known bytes, estimated by 400 threads that sample for the first time: the mean of the estimates is the truth, their
 /// spread is what each says of itself, and the interval of docs/accounting.md holds the truth as often as it
 /// promises.
 #[test]
@@ -44,10 +40,9 @@ fn the_estimate_is_unbiased_and_its_interval_keeps_its_word() {
     let truth = sizes.iter().sum::<u64>() as f64;
     let mean = RETAINED_MEAN_BYTES as f64;
     let (mut sum, mut squares, mut told, mut within) = (0.0, 0.0, 0.0, 0);
-    for run in 0..RUNS {
-        let random = Cell::new(seeded(u64::from(run).wrapping_mul(GOLDEN)));
+    for _ in 0..RUNS {
         let mut estimate = Estimate::default();
-        for size in samples(&sizes, mean, &random) {
+        for size in samples(&sizes, mean) {
             estimate.add(size, mean);
         }
         sum += estimate.bytes;
