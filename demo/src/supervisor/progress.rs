@@ -32,9 +32,7 @@ impl Progress {
     /// Begins a phase.
     pub(crate) fn phase(&mut self, text: &str) {
         self.finish();
-        let elapsed = clock::now()
-            .saturating_duration_since(self.start)
-            .as_secs_f64();
+        let elapsed = self.elapsed().as_secs_f64();
         let line = format!("[{elapsed:5.1} s] {text}");
         if self.terminal {
             let bar = ProgressBar::new_spinner().with_message(line);
@@ -47,6 +45,11 @@ impl Progress {
             // Nobody to tell when standard error is closed; the demo goes on.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
+    }
+
+    /// Since the start of the demo.
+    pub(crate) fn elapsed(&self) -> Duration {
+        clock::now().saturating_duration_since(self.start)
     }
 
     /// Ends the current phase.

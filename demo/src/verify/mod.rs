@@ -210,7 +210,7 @@ pub(crate) async fn verify(
     let sealed = seal.open()?;
     let pairs = pairs(&sealed.figures, &tried);
     keep(&out.measured(), &tried)?;
-    let (text, passed) = table::render(&trials, &pairs, &tried, &seal, options);
+    let (text, passed) = table::render(&trials, &pairs, &tried, &seal, options, progress.elapsed());
     Ok(Verified {
         passed,
         text,

@@ -7,7 +7,7 @@ use crate::placement::{
 };
 
 /// Utilisation of the services' core that every segment aims at.
-pub(super) const UTILISATION: f64 = 0.35;
+pub(super) const UTILISATION: f64 = 0.32;
 /// Utilisation above which a segment is no fair comparison: waiting and caches change what a request costs.
 pub(super) const UTILISATION_MAX: f64 = 0.6;
 
@@ -126,11 +126,11 @@ mod tests {
         let mut dear = given.clone();
         dear[0] = 4e6;
         let one = mix(&given, &given, 8_000);
-        assert_eq!(one, vec![350; MIX.len()]);
+        assert_eq!(one, vec![320; MIX.len()]);
         // The placement where the first origin costs four times as much gets fewer of all, not of that one.
         let other = mix(&given, &dear, 8_000);
         assert!(
-            other.iter().all(|n| *n == other[0] && *n < 350),
+            other.iter().all(|n| *n == other[0] && *n < 320),
             "{other:?}"
         );
         let spent: f64 = other.iter().zip(&dear).map(|(n, c)| *n as f64 * c).sum();
@@ -141,7 +141,7 @@ mod tests {
     fn one_origin_alone_fills_the_utilisation() {
         let costs = vec![2e6; MIX.len()];
         let requests = alone(3, &costs, 2_000);
-        assert_eq!((requests[3], requests.iter().sum::<usize>()), (350, 350));
+        assert_eq!((requests[3], requests.iter().sum::<usize>()), (320, 320));
     }
 
     #[test]

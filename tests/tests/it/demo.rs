@@ -174,6 +174,30 @@ fn predictions_are_sealed_before_other_placements_run_and_have_the_right_sign() 
         (rest - 1.0).abs() < 0.02,
         "what is not touched stays: {rest}"
     );
+    // And so it went: the kernel sees each change go the way that was said.
+    let measured = std::fs::read(dir.path().join("measured.json")).expect("kept");
+    let measured: Value = serde_json::from_slice(&measured).expect("what was measured is JSON");
+    let measured = |placement: &str, operation: &str| {
+        let of = |figure: &&Value| {
+            figure["placement"] == placement && figure["subject"]["origin"] == operation
+        };
+        let figures = measured["figures"].as_array().expect("figures");
+        let rounds = figures.iter().find(of).expect("measured")["measured_ns"]
+            .as_array()
+            .expect("a figure a round")
+            .iter()
+            .map(|ns| ns.as_f64().expect("a number"));
+        rounds.clone().sum::<f64>() / rounds.count() as f64
+    };
+    for (placement, operation) in [("merged", orders), ("one", orders), ("sharded", read)] {
+        let [before, after] = ["given", placement].map(|placement| measured(placement, operation));
+        let less_said = predicted(placement, operation) < predicted("given", operation);
+        assert_eq!(
+            after < before,
+            less_said,
+            "{operation} in {placement}: {before:.0} ns before, {after:.0} after"
+        );
+    }
     // Every origin of every placement was measured beside its prediction.
     for (placement, what) in [
         ("given", "as weighed"),
