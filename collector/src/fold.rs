@@ -28,6 +28,10 @@ const HEADROOM: usize = 1_024;
 pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
     let rows_max = rows_max.min(ROWS_PER_WINDOW_MAX);
     let (mut folded, mut cut) = (0u64, 0u64);
+    if into.len() + from.len() <= rows_max {
+        into.merge_by(from, |row, value| cut += merge_row(row, value));
+        return note(into, folded, cut);
+    }
     for (key, value) in from.iter() {
         // What is there already, by far the most, needs no key of its own.
         if let Some(row) = into.get_mut(key) {
@@ -48,6 +52,11 @@ pub(crate) fn merge(into: &mut RowSet, from: &RowSet, rows_max: usize) -> u64 {
         }
         cut += merge_row(into.row_mut(key), value);
     }
+    note(into, folded, cut)
+}
+
+/// Says what was lost.
+fn note(into: &mut RowSet, folded: u64, cut: u64) -> u64 {
     for (reason, count) in [("folded into __other__", folded), ("cut at a limit", cut)] {
         if count > 0 {
             let lost = i64::try_from(count).unwrap_or(i64::MAX);

@@ -15,7 +15,7 @@ use crate::otlp::derive::Rules;
 use crate::otlp::derived::Derived;
 use crate::otlp::{Format, Signal, derive, grpc};
 use crate::span::Span;
-use crate::store::{Encoding, EpochState, decode_window};
+use crate::store::{Encoding, EpochState, decode_group, decode_window};
 
 /// An instant that the seeds are around, ns since the Unix epoch.
 pub const NOW_UNIX_NS: u64 = 1_764_000_000_000_000_000;
@@ -86,6 +86,7 @@ pub fn stored(bytes: &[u8]) {
                 assert_eq!(again, Ok(state), "not what was stored");
             }
         }
+        _ if kind & 4 != 0 => drop(decode_group(bytes)),
         _ => drop(decode_window(bytes)),
     }
 }

@@ -43,10 +43,18 @@ pub(crate) fn collect(
     span: Span,
 ) -> Result<FoldedRange, StoreError> {
     let windows = view.collect::<Result<Vec<_>, _>>()?;
-    Ok(FoldedRange {
+    Ok(in_order(FoldedRange {
         window: span.covering(&windows),
         windows,
-    })
+    }))
+}
+
+/// A store hands windows over as they stand in it.
+fn in_order(mut range: FoldedRange) -> FoldedRange {
+    range
+        .windows
+        .sort_by(|a, b| (a.window, &a.service).cmp(&(b.window, &b.service)));
+    range
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use weighbridge_wire::{Delta, Epoch, FoldedWindow, RowSet, ServiceId, Window};
 
 pub use epoch::{EpochState, Note};
 pub use memory::MemoryStore;
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) use redb::decode_window;
 pub use redb::{DATABASE_FILE, FORMAT_VERSION, RedbStore};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use redb::{decode_group, decode_window};
 pub use seqs::SeqSet;
 pub use tiers::{Keep, Marks, Plan, Tier};
 
@@ -165,7 +165,7 @@ pub struct Aged {
     pub more: bool,
 }
 
-/// Folded windows in the order (window, service), as they stood when the scan began.
+/// Folded windows as they stood when the scan began: each (window, service) once, in no order.
 pub type Scan = Box<dyn Iterator<Item = Result<FoldedWindow, StoreError>> + Send>;
 
 /// A home for ledgers. Every method that changes something is made of transactions, one but for [`age`](Self::age): all

@@ -1,7 +1,7 @@
 //! A large system over a month: what the ledger takes on disk, and how long a rollup of all of it takes.
 //!
-//! By default a hundredth of it, so that the test is one; `cargo xtask evidence month` runs the whole in a release
-//! build and prints the figures.
+//! By default a thousandth of it, with shorter tiers, so that the test is one; `cargo xtask evidence month` runs the
+//! whole in a release build and prints the figures.
 #![allow(clippy::unwrap_used)] // the helpers of a test
 #![allow(clippy::disallowed_methods)] // it measures time
 
@@ -237,14 +237,19 @@ fn commits_while(store: &RedbStore, work: impl FnOnce()) -> (Duration, usize, Du
 #[test]
 fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
     let whole = std::env::var("WEIGHBRIDGE_TEST_MONTH").is_ok();
-    let services = if whole { 1_000 } else { 10 };
+    let services = if whole { 1_000 } else { 4 };
     let directory = tempfile::tempdir().unwrap();
     let limits = Limits::default();
     let now_unix_ns = 1_800_000_000 * SECOND_NS;
+    // Each tier long enough for some groups.
+    let shorter = |whole_length: Duration, minutes: u64| {
+        let short = Duration::from_secs(60 * minutes);
+        if whole { whole_length } else { short }
+    };
     let keep = Keep {
-        as_sent: limits.keep_as_sent,
-        minutes: limits.keep_minutes,
-        hours: limits.keep_hours,
+        as_sent: shorter(limits.keep_as_sent, 15),
+        minutes: shorter(limits.keep_minutes, 100),
+        hours: shorter(limits.keep_hours, 1_440),
         days: limits.retention,
     };
     let store = RedbStore::open(directory.path(), limits.rows_per_window).unwrap();
@@ -271,10 +276,10 @@ fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
     };
     let begin = Instant::now();
     let ages = [
-        (limits.retention, 86_400u64),
-        (limits.keep_hours, 3_600),
-        (limits.keep_minutes, 60),
-        (limits.keep_as_sent, 10),
+        (keep.days, 86_400u64),
+        (keep.hours, 3_600),
+        (keep.minutes, 60),
+        (keep.as_sent, 10),
     ];
     let mut windows = 0;
     for (n, (from, seconds)) in ages.iter().enumerate() {
@@ -287,13 +292,19 @@ fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
         }
     }
     let filled = begin.elapsed();
+    let alone_bytes = store.window_bytes();
+    // Five minutes later what is over is put into groups.
+    let minute_ns = 60 * SECOND_NS;
+    let now_unix_ns = now_unix_ns + 5 * minute_ns;
+    let due = Marks::due(now_unix_ns, keep);
+    let begin = Instant::now();
     let mut steps = 0;
     while store.age(due, 0).unwrap().more {
         steps += 1;
-        assert!(steps < 10_000);
+        assert!(steps < 100_000);
     }
+    let grouped = begin.elapsed();
     // What adding up one more minute holds ingest up for.
-    let minute_ns = 60 * SECOND_NS;
     let summed_unix_ns = (now_unix_ns - minute_ns) / minute_ns * minute_ns;
     for n in 0..6 {
         fold(summed_unix_ns + n * 10 * SECOND_NS, 10);
@@ -339,12 +350,18 @@ fn a_month_of_a_large_system_is_small_on_disk_and_soon_read() {
         .len();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
-        "{services} services, {} edges, {DAYS} days: {windows} windows each, filled in {filled:.0?}; file {:.0} MiB, \
-         windows {:.0} MiB; rollup of {read} windows in {took:.2?}; one minute added up in {minute:.0?}, while {commits} commits \
+        "{services} services, {} edges, {DAYS} days: {windows} windows each, filled in {filled:.0?}; put into groups \
+         in {grouped:.0?}: file {:.0} MiB, windows {:.0} MiB, alone {:.0} MiB; rollup of {read} windows in {took:.2?}; one minute added up in {minute:.0?}, while {commits} commits \
          took {longest:.1?} at most",
         services * EDGES_PER_SERVICE,
         mib(file_bytes),
         mib(window_bytes),
+        mib(alone_bytes),
+    );
+    // Alone they share nothing. What is not over stands alone still.
+    assert!(
+        window_bytes * 10 <= alone_bytes * 8,
+        "{window_bytes} bytes in groups, {alone_bytes} before"
     );
     if whole {
         assert!(file_bytes <= 2 << 30, "{:.0} MiB on disk", mib(file_bytes));

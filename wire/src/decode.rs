@@ -83,19 +83,18 @@ pub(crate) fn survey<const N: usize>(
             *count += usize::from(*number == field.number);
         }
     }
-    check_version(version)?;
-    Ok(counts)
-}
-
-/// Takes the current major version and the one before (there is none before 1).
-fn check_version(found: u32) -> Result<(), DecodeError> {
-    if found == 0 || found > VERSION || found + 1 < VERSION {
+    if !takes(version, VERSION) {
         return Err(DecodeError::Version {
-            found,
+            found: version,
             supported: VERSION,
         });
     }
-    Ok(())
+    Ok(counts)
+}
+
+/// A reader takes its own major version and the one before (there is none before 1).
+const fn takes(found: u32, own: u32) -> bool {
+    found != 0 && found <= own && found + 1 >= own
 }
 
 /// A string of bounded length.
@@ -197,4 +196,28 @@ pub(crate) fn checked_window(window: Option<Window>) -> Result<Window, DecodeErr
         return Err(invalid("window", "longer than a day"));
     }
     Ok(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_takes_its_own_version_and_the_one_before() {
+        let taken = |own| {
+            (0..9)
+                .filter(|found| takes(*found, own))
+                .collect::<Vec<u32>>()
+        };
+        assert_eq!(taken(1), [1]);
+        assert_eq!(taken(2), [1, 2]);
+        assert_eq!(taken(5), [4, 5]);
+        assert!(!takes(u32::MAX, 1));
+        // What stands in front of every message decides, whatever else is in it.
+        for found in 0..4 {
+            let message = [8, u8::try_from(found).unwrap_or_default()];
+            let survey = survey(&message, [9]);
+            assert_eq!(survey.is_ok(), takes(found, VERSION), "{found}");
+        }
+    }
 }

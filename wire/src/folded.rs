@@ -109,7 +109,7 @@ const WINDOW_BYTES_MIN: usize = 8;
 /// The field number of rows.
 const ROWS: u32 = 9;
 
-/// All folded windows of a range, in the order (window, service): the rollup that a report is made from.
+/// All folded windows of a range, each (window, service) once: the rollup that a report is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoldedRange {
     /// The range asked for; whole windows.

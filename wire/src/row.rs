@@ -92,12 +92,20 @@ impl RowValue {
         Self::default()
     }
 
-    /// Takes columns that ascend: what the decoder has checked.
-    pub(crate) fn from_checked(columns: Vec<(u32, i64)>) -> Self {
-        Self {
-            columns,
-            rest: None,
+    /// Takes columns with their figures: as they are when they ascend, one by one when not.
+    #[must_use]
+    pub fn from_columns(columns: Vec<(u32, i64)>) -> Self {
+        if columns.is_sorted_by(|a, b| a.0 < b.0) {
+            return Self {
+                columns,
+                rest: None,
+            };
         }
+        let mut value = Self::new();
+        for (column, figure) in columns {
+            value.add(column, figure);
+        }
+        value
     }
 
     /// Merges a value into a column by the column's own rule.
@@ -201,6 +209,10 @@ impl RowValue {
 
     /// Merges all figures of `other`.
     pub fn merge(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         let same = self.columns.len() == other.columns.len()
             && self
                 .columns
@@ -240,7 +252,8 @@ impl RowSet {
     }
 
     /// Rows as they were read: in one go when they ascend, merged one by one when not.
-    pub(crate) fn from_read(rows: Vec<(RowKey, RowValue)>) -> Self {
+    #[must_use]
+    pub fn from_rows(rows: Vec<(RowKey, RowValue)>) -> Self {
         if rows.is_sorted_by(|a, b| a.0 < b.0) {
             Self {
                 rows: rows.into_iter().collect(),
@@ -262,13 +275,43 @@ impl RowSet {
 
     /// Merges all rows of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (key, value) in &other.rows {
-            match self.rows.get_mut(key) {
-                Some(mine) => mine.merge(value),
-                None => {
-                    self.rows.insert(key.clone(), value.clone());
+        self.merge_by(other, RowValue::merge);
+    }
+
+    /// Merges all rows of `other` by a rule, which gets a row without figures where there was none.
+    pub fn merge_by(&mut self, other: &Self, mut merge: impl FnMut(&mut RowValue, &RowValue)) {
+        let mut missing = Vec::new();
+        if other.len() >= self.len() / 4 {
+            // The common case of adding windows up: both have mostly the same rows, in the same order. Going along
+            // both compares each key once, where looking for it would take as many times as the tree is deep.
+            let mut mine = self.rows.iter_mut().peekable();
+            for (key, value) in &other.rows {
+                loop {
+                    match mine.peek().map(|(at, _)| (*at).cmp(key)) {
+                        Some(Ordering::Less) => drop(mine.next()),
+                        Some(Ordering::Equal) => {
+                            if let Some((_, row)) = mine.next() {
+                                merge(row, value);
+                            }
+                            break;
+                        }
+                        Some(Ordering::Greater) | None => {
+                            missing.push((key, value));
+                            break;
+                        }
+                    }
                 }
             }
+        } else {
+            for (key, value) in &other.rows {
+                match self.rows.get_mut(key) {
+                    Some(row) => merge(row, value),
+                    None => missing.push((key, value)),
+                }
+            }
+        }
+        for (key, value) in missing {
+            merge(self.rows.entry(key.clone()).or_default(), value);
         }
     }
 

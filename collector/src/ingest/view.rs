@@ -1,7 +1,6 @@
 //! A range as a reader sees it: what is stored, what is not written yet, and what never came.
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 use std::sync::PoisonError;
 
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
@@ -11,13 +10,13 @@ use crate::store::{EpochId, EpochState, Note, Scan, StoreError, Tier};
 
 type Key = (Window, ServiceId);
 
-/// Folded windows in the order (window, service); each appears once.
+/// Folded windows; each (window, service) appears once, in no order.
 pub struct View {
     /// `None`: all.
     tenant: Option<String>,
     rows_max: usize,
-    stored: Peekable<Scan>,
-    extra: Peekable<std::collections::btree_map::IntoIter<Key, RowSet>>,
+    stored: Scan,
+    extra: BTreeMap<Key, RowSet>,
 }
 
 impl Shared {
@@ -53,8 +52,8 @@ impl Shared {
         View {
             tenant: tenant.map(str::to_owned),
             rows_max: self.limits.rows_per_window,
-            stored: stored.peekable(),
-            extra: extra.into_iter().peekable(),
+            stored,
+            extra,
         }
     }
 
@@ -114,29 +113,26 @@ impl Shared {
 
 impl View {
     fn next_any(&mut self) -> Option<Result<FoldedWindow, StoreError>> {
-        let stored_first = match (self.stored.peek(), self.extra.peek()) {
-            (Some(Ok(stored)), Some((key, _))) => {
-                (stored.window, &stored.service) <= (key.0, &key.1)
+        let mut stored = match self.stored.next() {
+            Some(Ok(stored)) => stored,
+            Some(Err(error)) => return Some(Err(error)),
+            None => {
+                let ((window, service), rows) = self.extra.pop_first()?;
+                return Some(Ok(FoldedWindow {
+                    service,
+                    window,
+                    rows,
+                }));
             }
-            (Some(_), _) => true,
-            (None, _) => false,
         };
-        if !stored_first {
-            let ((window, service), rows) = self.extra.next()?;
-            return Some(Ok(FoldedWindow {
-                service,
-                window,
-                rows,
-            }));
-        }
-        let mut stored = match self.stored.next()? {
-            Ok(stored) => stored,
-            Err(error) => return Some(Err(error)),
-        };
-        let same = |(window, service): &Key| *window == stored.window && *service == stored.service;
-        if let Some((_, rows)) = self.extra.next_if(|(key, _)| same(key)) {
-            crate::fold::merge(&mut stored.rows, &rows, self.rows_max);
-            crate::fold::prune(&mut stored.rows);
+        if !self.extra.is_empty() {
+            let key = (stored.window, stored.service);
+            let extra = self.extra.remove(&key);
+            (_, stored.service) = key;
+            if let Some(rows) = extra {
+                crate::fold::merge(&mut stored.rows, &rows, self.rows_max);
+                crate::fold::prune(&mut stored.rows);
+            }
         }
         Some(Ok(stored))
     }

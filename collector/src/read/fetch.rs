@@ -171,12 +171,12 @@ pub async fn fetch_range(
         };
         let body = Limited::new(response.into_body(), limit).collect().await;
         match body {
-            Ok(body) if status.is_success() => {
-                FoldedRange::decode(&body.to_bytes()).map_err(|source| FetchError::Decode {
+            Ok(body) if status.is_success() => FoldedRange::decode(&body.to_bytes())
+                .map(super::in_order)
+                .map_err(|source| FetchError::Decode {
                     url: url.to_owned(),
                     source,
-                })
-            }
+                }),
             Ok(body) => Err(refused(url, status, &body.to_bytes())),
             Err(error) => Err(no_answer(format!("the answer broke off: {error}"))),
         }

@@ -1,12 +1,14 @@
 //! The embedded store: one redb file in the data directory.
 //!
 //! Tables: `blobs` (accepted, not folded), `windows` (folded rows as sent), `minutes`, `hours`, `days` (their
-//! sums), `epochs` (what was folded), `meta` (format version, marks of the tiers), `ahead` (how far
+//! sums), `groups` (those of them that are over), `epochs` (what was folded), `meta` (format version, marks of the tiers), `ahead` (how far
 //! minutes are added up). Every transaction is committed with `Durability::Immediate`, redb's default: it is on
 //! disk when the commit returns.
 
 mod copy;
+mod group;
 mod open;
+mod packing;
 mod rescue;
 mod summing;
 mod sums;
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) use sums::decode as decode_window;
+pub(crate) use {group::decode_body as decode_group, sums::decode as decode_window};
 
 use bytes::Bytes;
 use redb::{
@@ -36,7 +38,7 @@ use summing::Piece;
 pub const DATABASE_FILE: &str = "ledger.redb";
 
 /// Version of the tables and their contents that this code writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 3;
+pub const FORMAT_VERSION: u64 = 4;
 
 /// Page cache, bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -85,6 +87,8 @@ pub struct RedbStore {
     inner: RwLock<Inner>,
     /// Held while a piece of what is due is added up.
     summing: Mutex<()>,
+    /// Where putting windows into groups stands, while it goes on.
+    packing: Mutex<Option<packing::Cursor>>,
     /// Called between reading what is to be added up and putting the sums in place.
     #[cfg(test)]
     while_summing: Mutex<Option<Box<dyn FnMut() + Send>>>,
@@ -212,6 +216,7 @@ impl RedbStore {
             ways,
             inner: RwLock::new(Inner::new(opened)),
             summing: Mutex::default(),
+            packing: Mutex::default(),
             #[cfg(test)]
             while_summing: Mutex::default(),
         })
@@ -469,7 +474,13 @@ impl Store for RedbStore {
         until_unix_ns: u64,
         finest: Option<Tier>,
     ) -> Result<(Plan, Scan), StoreError> {
-        sums::scan(self.begin_read()?, since_unix_ns, until_unix_ns, finest)
+        sums::scan(
+            self.begin_read()?,
+            since_unix_ns,
+            until_unix_ns,
+            finest,
+            self.rows_max,
+        )
     }
 
     fn window_bytes(&self) -> u64 {
@@ -548,12 +559,13 @@ impl Store for RedbStore {
 
     fn age(&self, due: Marks, epochs_before_unix_ns: u64) -> Result<Aged, StoreError> {
         let summed = self.sum_piece(due)?;
+        let more_to_pack = self.pack_piece()?;
         self.change(|handle, memory| {
             let mut aged = Aged::default();
             let write = handle.begin_write()?;
             let (state, removed, more) = sums::remove(&write, memory.windows.clone(), due)?;
             aged.windows = removed;
-            aged.more = more || summed == Summed::Part;
+            aged.more = more || more_to_pack || summed == Summed::Part;
             let past: Vec<_> = memory
                 .epochs
                 .iter()
@@ -665,6 +677,8 @@ fn window_key(window: Window, service: &ServiceId) -> (u64, u64, &str, &str, &st
     )
 }
 
+#[cfg(test)]
+mod packing_tests;
 #[cfg(test)]
 mod summing_tests;
 #[cfg(test)]

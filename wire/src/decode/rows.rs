@@ -26,7 +26,7 @@ pub(crate) fn rows(
             read.push(row(field, strings, bounds)?);
         }
     }
-    let set = RowSet::from_read(read);
+    let set = RowSet::from_rows(read);
     if set.len() < count {
         // Rows of one key were merged; together they keep to the bounds of one.
         for (_, value) in set.iter() {
@@ -126,7 +126,7 @@ fn row(
             })?;
         parts.push(part.clone());
     }
-    let mut value = RowValue::from_checked(pairs(columns.items(), values.items(), bounds)?);
+    let mut value = RowValue::from_columns(pairs(columns.items(), values.items(), bounds)?);
     if histograms + sketches > 0 {
         for field in row.message()? {
             let field = field?;

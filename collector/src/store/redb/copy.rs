@@ -8,7 +8,7 @@ use redb::{
 };
 
 use super::open::{Opened, Way, builder, open_checked};
-use super::{BLOBS, EPOCHS, HALVES, Handle, META, PARKED, SPILLED, failed, sums};
+use super::{BLOBS, EPOCHS, HALVES, Handle, META, PARKED, SPILLED, failed, packing, sums};
 use crate::store::StoreError;
 use crate::store::tiers::Tier;
 
@@ -51,6 +51,7 @@ pub(super) fn replace(from: &Opened, write: &WriteTransaction) -> Result<(), red
     write.delete_table(PARKED)?;
     write.delete_table(SPILLED)?;
     write.delete_table(sums::AHEAD)?;
+    write.delete_table(packing::GROUPS)?;
     for tier in Tier::ALL {
         write.delete_table(sums::table(tier))?;
     }
@@ -65,6 +66,7 @@ fn all(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), redb::Error>
     table(from, to, PARKED)?;
     table(from, to, SPILLED)?;
     table(from, to, sums::AHEAD)?;
+    table(from, to, packing::GROUPS)?;
     for tier in Tier::ALL {
         table(from, to, sums::table(tier))?;
     }

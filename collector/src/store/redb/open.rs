@@ -12,7 +12,9 @@ use redb::{
 use weighbridge_wire::Epoch;
 
 use super::rescue::Overlay;
-use super::{BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, failed, summing, sums};
+use super::{
+    BLOBS, CACHE_BYTES, EPOCHS, FORMAT_KEY, FORMAT_VERSION, META, failed, packing, summing, sums,
+};
 use crate::store::{EpochId, EpochState, StoreError};
 
 /// What a write of the probe holds, bytes: enough that a disk with a last free page does not pass.
@@ -159,6 +161,8 @@ pub(super) fn open_checked(path: &Path, open: &Way) -> Result<Opened, StoreError
         Some(1) => prepare(&handle).map_err(failed)?,
         // Before they were made in pieces.
         Some(2) => upgrade(&handle).map_err(failed)?,
+        // Before windows stood in groups; those that stand alone are put into them by and by.
+        Some(3) => convert(&handle).map_err(failed)?,
         Some(FORMAT_VERSION) => {}
         Some(found) if found > FORMAT_VERSION => {
             return Err(StoreError::NewerFormat {
@@ -210,7 +214,16 @@ fn upgrade(handle: &Handle) -> Result<(), redb::Error> {
     let read = handle.begin_read()?;
     let write = handle.begin_write()?;
     write.open_table(META)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
+    write.open_table(packing::GROUPS)?;
     summing::upgrade(&read, &write, crate::fold::ROWS_PER_WINDOW_MAX)?;
+    write.commit()?;
+    Ok(())
+}
+
+fn convert(handle: &Handle) -> Result<(), redb::Error> {
+    let write = handle.begin_write()?;
+    write.open_table(META)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
+    write.open_table(packing::GROUPS)?;
     write.commit()?;
     Ok(())
 }

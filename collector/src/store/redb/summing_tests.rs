@@ -65,7 +65,9 @@ fn fold(store: &RedbStore, seq: u64, (service, at, len): Piece) {
 
 fn all(store: &RedbStore, finest: Option<Tier>) -> Vec<FoldedWindow> {
     let (_, scan) = store.scan(0, u64::MAX, finest).unwrap();
-    scan.map(|folded| folded.unwrap()).collect()
+    let mut found: Vec<FoldedWindow> = scan.map(|folded| folded.unwrap()).collect();
+    found.sort_by(|a, b| (a.window, &a.service).cmp(&(b.window, &b.service)));
+    found
 }
 
 /// Which deltas are in the range, by the CPU that only each of them has, and in order.

@@ -9,6 +9,7 @@ use redb::{
 };
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window, limits};
 
+use super::packing::{self, ZoneScan};
 use super::{META, WINDOWS, WindowKey, failed, window_key};
 use crate::store::tiers::{Marks, Plan, Tier, Zone};
 use crate::store::{FoldBatch, Scan, StoreError};
@@ -30,6 +31,13 @@ const KEPT_KEYS: [&str; 4] = [
     "days_from_unix_ns",
 ];
 const BYTES_KEY: &str = "window_bytes";
+const GROUPED_KEY: &str = "grouped_until_unix_ns";
+const GROUPED_KEYS: [&str; 4] = [
+    "as_sent_grouped",
+    "minutes_grouped",
+    "hours_grouped",
+    "days_grouped",
+];
 
 /// Windows removed in one transaction, so that ingest does not wait long.
 pub(super) const REMOVE_AT_ONCE: usize = 500;
@@ -56,6 +64,16 @@ pub(super) struct State {
     pub(super) ahead: Option<Ahead>,
     /// Bytes of all windows as stored.
     pub(super) bytes: u64,
+    pub(super) grouped: Grouped,
+}
+
+/// What stands in groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Grouped {
+    /// Spans that end until then were looked at.
+    pub(super) until_unix_ns: u64,
+    /// How many windows, by tier.
+    pub(super) windows: [u64; 4],
 }
 
 /// Services whose sums reach further than those of the others.
@@ -79,6 +97,10 @@ impl State {
             *mark = number(key)?;
         }
         state.bytes = number(BYTES_KEY)?;
+        state.grouped.until_unix_ns = number(GROUPED_KEY)?;
+        for (windows, key) in state.grouped.windows.iter_mut().zip(GROUPED_KEYS) {
+            *windows = number(key)?;
+        }
         // Absent before format 3.
         if let Ok(table) = read.open_table(AHEAD) {
             state.ahead = table.get(0)?.map(|value| {
@@ -119,6 +141,10 @@ impl State {
             meta.insert(key, mark)?;
         }
         meta.insert(BYTES_KEY, self.bytes)?;
+        meta.insert(GROUPED_KEY, self.grouped.until_unix_ns)?;
+        for (windows, key) in self.grouped.windows.iter().zip(GROUPED_KEYS) {
+            meta.insert(key, windows)?;
+        }
         let mut table = write.open_table(AHEAD)?;
         match &self.ahead {
             Some(Ahead {
@@ -148,6 +174,7 @@ pub(super) fn prepare(write: &WriteTransaction) -> Result<(), redb::Error> {
     for tier in Tier::ALL {
         write.open_table(table(tier))?;
     }
+    write.open_table(packing::GROUPS)?;
     let mut state = State::default();
     for entry in write.open_table(WINDOWS)?.iter()? {
         state.bytes += entry?.1.value().len() as u64;
@@ -300,7 +327,11 @@ pub(super) fn remove(
             removed += 1;
         }
         drop(old);
-        more |= removed >= REMOVE_AT_ONCE as u64;
+        drop(windows);
+        let (grouped, pieces) =
+            packing::remove_old(write, tier, before, REMOVE_AT_ONCE, &mut state)?;
+        removed += grouped;
+        more |= removed >= REMOVE_AT_ONCE as u64 || pieces >= REMOVE_AT_ONCE;
     }
     state.write(write)?;
     Ok((state, removed, more))
@@ -312,15 +343,22 @@ pub(super) fn scan(
     since_unix_ns: u64,
     until_unix_ns: u64,
     finest: Option<Tier>,
+    rows_max: usize,
 ) -> Result<(Plan, Scan), StoreError> {
-    let State { marks, ahead, .. } = State::read(&read).map_err(failed)?;
+    let State {
+        marks,
+        ahead,
+        grouped,
+        ..
+    } = State::read(&read).map_err(failed)?;
     let plan = |tier| Plan::new(tier, marks, since_unix_ns, until_unix_ns);
     let plan = match finest {
         Some(tier) => plan(tier),
         None => {
             let mut chosen = plan(Tier::Days);
             for tier in [Tier::AsSent, Tier::Minutes, Tier::Hours] {
-                if estimate(&read, &plan(tier)).map_err(failed)? <= FINE_WINDOWS_MAX {
+                let about = estimate(&read, &plan(tier), grouped).map_err(failed)?;
+                if about <= FINE_WINDOWS_MAX {
                     chosen = plan(tier);
                     break;
                 }
@@ -333,7 +371,7 @@ pub(super) fn scan(
     let parts = plan.zones().into_iter().flat_map(move |zone| {
         let counted = ahead.clone().zip(before);
         before = Some(zone);
-        let scan = zone_scan(&read, plan, zone)
+        let scan = zone_scan(&read, plan, zone, rows_max)
             .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))));
         match counted {
             Some((ahead, sums)) if zone.tier == Tier::AsSent => without(scan, ahead, sums),
@@ -361,61 +399,52 @@ fn without(scan: Scan, ahead: Ahead, sums: Zone) -> Scan {
 }
 
 /// About how many windows a plan reads, as if they were spread evenly.
-fn estimate(read: &ReadTransaction, plan: &Plan) -> Result<u64, redb::Error> {
+fn estimate(read: &ReadTransaction, plan: &Plan, grouped: Grouped) -> Result<u64, redb::Error> {
     let mut windows = 0;
     for zone in plan.zones() {
         let table = read.open_table(table(zone.tier))?;
-        let (Some((first, _)), Some((last, _))) = (table.first()?, table.last()?) else {
+        let first_alone = table.first()?.map(|(key, _)| key.value().0);
+        let last_alone = table.last()?.map(|(key, _)| key.value().0);
+        let first_grouped = packing::first_start(read, zone.tier)?;
+        let Some(first) = first_alone.into_iter().chain(first_grouped).min() else {
             continue;
         };
-        let (first, last) = (first.value().0, last.value().0.saturating_add(1));
+        // What stands in groups is over.
+        let last_grouped = first_grouped.map(|_| grouped.until_unix_ns);
+        let last = last_alone.into_iter().chain(last_grouped).max();
+        let last = last.unwrap_or(first).max(first).saturating_add(1);
         let from = zone.since_unix_ns.max(first);
         let until = zone.until_unix_ns.min(last);
-        let share = u128::from(table.len()?) * u128::from(until.saturating_sub(from));
+        let count = table.len()? + grouped.windows[zone.tier.index()];
+        let share = u128::from(count) * u128::from(until.saturating_sub(from));
         windows += u64::try_from(share / u128::from(last - first)).unwrap_or(u64::MAX);
     }
     Ok(windows)
 }
 
-/// One zone in the order (window, service): buckets of its tier, and windows as sent that no bucket holds.
-fn zone_scan(read: &ReadTransaction, plan: Plan, zone: Zone) -> Result<Scan, StoreError> {
-    let range = start_key(zone.since_unix_ns)..start_key(zone.until_unix_ns);
-    let open = |tier| -> Result<_, StoreError> {
-        let table = read.open_table(table(tier)).map_err(failed)?;
-        table.range_owned(range.clone()).map_err(failed)
-    };
-    let buckets = open(zone.tier)?.map(move |entry| {
-        let (_, value) = entry.map_err(failed)?;
-        let mut folded = decode(value.value()).map_err(failed)?;
-        folded.window = plan.shown(zone.tier, folded.window);
-        Ok(folded)
-    });
+/// One zone: buckets of its tier, and windows as sent that no bucket holds.
+fn zone_scan(
+    read: &ReadTransaction,
+    plan: Plan,
+    zone: Zone,
+    rows_max: usize,
+) -> Result<Scan, StoreError> {
+    let buckets = ZoneScan::begin(read, plan, zone, rows_max)?;
     if zone.tier == Tier::AsSent {
         return Ok(Box::new(buckets));
     }
-    let mut of_no_bucket = Vec::new();
-    for entry in open(Tier::AsSent)? {
-        let (key, value) = entry.map_err(failed)?;
-        if !zone.tier.holds(key_window(&key.value())) {
-            of_no_bucket.push(decode(value.value()).map_err(failed)?);
-        }
-    }
-    let mut buckets = buckets.peekable();
-    let mut of_no_bucket = of_no_bucket.into_iter().peekable();
-    Ok(Box::new(std::iter::from_fn(move || {
-        let other_first = match (buckets.peek(), of_no_bucket.peek()) {
-            (Some(Ok(bucket)), Some(other)) => {
-                (other.window, &other.service) < (bucket.window, &bucket.service)
-            }
-            (None, other) => other.is_some(),
-            (Some(_), _) => false,
-        };
-        if other_first {
-            of_no_bucket.next().map(Ok)
-        } else {
-            buckets.next()
-        }
-    })))
+    // None of these stands in a group.
+    let range = start_key(zone.since_unix_ns)..start_key(zone.until_unix_ns);
+    let as_sent = read.open_table(WINDOWS).map_err(failed)?;
+    let of_no_bucket = as_sent
+        .range_owned(range)
+        .map_err(failed)?
+        .filter_map(move |entry| match entry {
+            Ok((key, _)) if zone.tier.holds(key_window(&key.value())) => None,
+            Ok((_, value)) => Some(decode(value.value()).map_err(failed)),
+            Err(error) => Some(Err(failed(error))),
+        });
+    Ok(Box::new(buckets.chain(of_no_bucket)))
 }
 
 pub(super) fn start_key(

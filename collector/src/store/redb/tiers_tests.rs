@@ -73,7 +73,9 @@ fn age(store: &RedbStore, now_unix_ns: u64) {
 
 fn all(store: &RedbStore, finest: Option<Tier>) -> Vec<FoldedWindow> {
     let (_, scan) = store.scan(0, u64::MAX, finest).unwrap();
-    scan.map(|folded| folded.unwrap()).collect()
+    let mut found: Vec<FoldedWindow> = scan.map(|folded| folded.unwrap()).collect();
+    found.sort_by(|a, b| (a.window, &a.service).cmp(&(b.window, &b.service)));
+    found
 }
 
 fn ended(windows: &[FoldedWindow]) -> i64 {
