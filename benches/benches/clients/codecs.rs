@@ -147,6 +147,17 @@ struct Way<'a> {
     weighed: Box<dyn Fn(usize) -> Result<(), Error> + 'a>,
 }
 
+/// JSON written and read alone: what both sides are compared with.
+fn json_alone<'a>(value: &'a Value, text: &'a [u8]) -> [Timed<'a>; 2] {
+    [
+        Box::new(move |runs| Ok(timed(runs, || serde_json::to_vec(black_box(value)))?)),
+        Box::new(move |runs| {
+            let read = || serde_json::from_slice::<Value>(black_box(text));
+            Ok(timed(runs, read)?)
+        }),
+    ]
+}
+
 /// JSON by a tower client.
 fn by_client<'a>(runtime: &'a Runtime, size: &str, value: &'a Value, text: &'a [u8]) -> Way<'a> {
     let peer = format!("codec {size}");
@@ -154,13 +165,7 @@ fn by_client<'a>(runtime: &'a Runtime, size: &str, value: &'a Value, text: &'a [
     Way {
         name: "JSON",
         rows: (RowKind::Edge, 9, peer),
-        alone: [
-            Box::new(move |runs| Ok(timed(runs, || serde_json::to_vec(black_box(value)))?)),
-            Box::new(move |runs| {
-                let read = || serde_json::from_slice::<Value>(black_box(text));
-                Ok(timed(runs, read)?)
-            }),
-        ],
+        alone: json_alone(value, text),
         weighed: Box::new(move |runs| {
             let calls = async {
                 for _ in 0..runs {
@@ -194,13 +199,7 @@ fn by_server<'a>(runtime: &'a Runtime, size: &str, value: &'a Value, text: &'a [
     Way {
         name: "JSON by the server",
         rows: (RowKind::Operation, 1, format!("POST {path}")),
-        alone: [
-            Box::new(move |runs| Ok(timed(runs, || serde_json::to_vec(black_box(value)))?)),
-            Box::new(move |runs| {
-                let read = || serde_json::from_slice::<Value>(black_box(text));
-                Ok(timed(runs, read)?)
-            }),
-        ],
+        alone: json_alone(value, text),
         weighed: Box::new(move |runs| {
             let calls = async {
                 for _ in 0..runs {

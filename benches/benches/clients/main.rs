@@ -4,7 +4,9 @@
 //!
 //! Also: whether encoding and decoding are told as they cost; and what a thread of its own does to a client's latency.
 //!
-//! `--quick` runs a short form.
+//! `--quick` runs a short form; `--codecs` runs only encoding and decoding, and then the document is `clients_codecs`.
+//! `--count FIGURE on|off BLOCKS` runs nothing but so many blocks of one figure, for an instruction counter: see
+//! [`weighbridge_benches::blocks::Extent`].
 
 mod codecs;
 
@@ -25,7 +27,7 @@ use tokio::runtime::Runtime;
 use tower::{Layer as _, ServiceExt as _};
 use weighbridge_agent::http_client;
 use weighbridge_agent::{CallRequestBody, Target, client_layer, driver_thread, job};
-use weighbridge_benches::blocks::{Pair, differences, in_turns};
+use weighbridge_benches::blocks::{self, differences, in_turns};
 use weighbridge_benches::child::Server;
 use weighbridge_benches::clock::{monotonic_ns, process_cpu_ns};
 use weighbridge_benches::interval::average;
@@ -59,23 +61,45 @@ fn calls(runtime: &Runtime, call: &Call<'_>, count: usize) -> Result<(), Error> 
     done.into_iter().collect()
 }
 
-/// Pairs of µs of this process's CPU per call, bare and weighed.
-fn pairs(
+/// What weighing adds to a call, in µs of this process's CPU.
+fn added(
     runtime: &Runtime,
+    name: &str,
     [bare, weighed]: [Call<'_>; 2],
-    extent: &Extent,
-) -> Result<Vec<Pair>, Error> {
-    for call in [&bare, &weighed] {
-        calls(runtime, call, extent.calls)?;
+    (extent, counting): &Scope,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let block = |on| calls(runtime, if on { &weighed } else { &bare }, extent.calls);
+    if let Some(counting) = counting {
+        counting.pairs_or_count(name, block)?;
+        return Ok(());
     }
-    in_turns(extent.pairs, |on| {
-        let call = if on { &weighed } else { &bare };
+    block(false)?;
+    block(true)?;
+    let pairs = in_turns(extent.pairs, |on| {
         let begun = process_cpu_ns();
-        calls(runtime, call, extent.calls)?;
-        Ok((process_cpu_ns() - begun) as f64 / 1e3 / extent.calls as f64)
-    })
+        block(on)?;
+        Ok::<_, Error>((process_cpu_ns() - begun) as f64 / 1e3 / extent.calls as f64)
+    })?;
+    let off: Vec<f64> = pairs.iter().map(|pair| pair.off).collect();
+    let figure = Figure::of(
+        format!("added: {name}"),
+        Interval::of_mean(&differences(&pairs)),
+        "µs/call",
+    );
+    report.push(figure.at_most(LIMIT_US).note(format!(
+        "over {:.1} µs of the bare client, from {} blocks of {} calls",
+        average(&off),
+        pairs.len() * 4,
+        extent.calls,
+    )));
+    Ok(())
 }
 
+/// How much is run, and whether blocks are only counted.
+type Scope = (Extent, Option<blocks::Extent>);
+
+#[derive(Clone, Copy)]
 struct Extent {
     pairs: usize,
     calls: usize,
@@ -97,28 +121,11 @@ const QUICK: Extent = Extent {
     latency_calls: 200,
 };
 
-fn push(report: &mut Report, name: &str, pairs: &[Pair], calls: usize) {
-    let off: Vec<f64> = pairs.iter().map(|pair| pair.off).collect();
-    report.push(
-        Figure::of(
-            format!("added: {name}"),
-            Interval::of_mean(&differences(pairs)),
-            "µs/call",
-        )
-        .at_most(LIMIT_US)
-        .note(format!(
-            "over {:.1} µs of the bare client, from {} blocks of {calls} calls",
-            average(&off),
-            pairs.len() * 4,
-        )),
-    );
-}
-
 /// Calls by hyper-util's pooled client.
 fn by_tower(
     runtime: &Runtime,
     base: &str,
-    extent: &Extent,
+    scope: &Scope,
     report: &mut Report,
 ) -> Result<(), Error> {
     let uri: axum::http::Uri = format!("{base}/hello").parse()?;
@@ -144,18 +151,17 @@ fn by_tower(
             Ok(())
         })
     });
-    let pairs = pairs(runtime, [off, on], extent)?;
-    push(report, "hello by hyper-util's client", &pairs, extent.calls);
-    Ok(())
+    added(
+        runtime,
+        "hello by hyper-util's client",
+        [off, on],
+        scope,
+        report,
+    )
 }
 
 /// Calls by the agent's own client, beside the one that it is made of.
-fn by_own(
-    runtime: &Runtime,
-    base: &str,
-    extent: &Extent,
-    report: &mut Report,
-) -> Result<(), Error> {
+fn by_own(runtime: &Runtime, base: &str, scope: &Scope, report: &mut Report) -> Result<(), Error> {
     let uri: axum::http::Uri = format!("{base}/hello").parse()?;
     let bare: Pooled<_, Full<Bytes>> = Pooled::builder(TokioExecutor::new()).build_http();
     let weighed = http_client::Client::new("own", base)?;
@@ -175,20 +181,19 @@ fn by_own(
             Ok(())
         })
     });
-    let pairs = pairs(runtime, [off, on], extent)?;
-    push(
-        report,
+    added(
+        runtime,
         "hello by the agent's client, connection and socket weighed",
-        &pairs,
-        extent.calls,
-    );
-    Ok(())
+        [off, on],
+        scope,
+        report,
+    )
 }
 
 fn by_reqwest(
     runtime: &Runtime,
     base: &str,
-    extent: &Extent,
+    scope: &Scope,
     report: &mut Report,
 ) -> Result<(), Error> {
     let uri = format!("{base}/hello");
@@ -209,15 +214,13 @@ fn by_reqwest(
             Ok(())
         })
     });
-    let pairs = pairs(runtime, [off, on], extent)?;
-    push(report, "hello by reqwest", &pairs, extent.calls);
-    Ok(())
+    added(runtime, "hello by reqwest", [off, on], scope, report)
 }
 
 fn by_tonic(
     runtime: &Runtime,
     base: &str,
-    extent: &Extent,
+    scope: &Scope,
     report: &mut Report,
 ) -> Result<(), Error> {
     type Lines = grpc::Lines;
@@ -254,14 +257,13 @@ fn by_tonic(
             Ok(())
         })
     });
-    let pairs = pairs(runtime, [off, on], extent)?;
-    push(
-        report,
+    added(
+        runtime,
         "echo of 20 lines by tonic, codec weighed",
-        &pairs,
-        extent.calls,
-    );
-    Ok(())
+        [off, on],
+        scope,
+        report,
+    )
 }
 
 /// What a thread of its own adds to the time of a call, one after the other.
@@ -316,29 +318,44 @@ fn latency(
     Ok(())
 }
 
-fn measure(extent: &Extent, report: &mut Report) -> Result<(), Error> {
+fn measure(scope: &Scope, codecs_only: bool, report: &mut Report) -> Result<(), Error> {
     let kept = Arc::new(Kept::default());
     let agent = weighbridge_agent::builder()
         .service("bench")
         .sink(kept.clone())
         .try_init()?;
+    let runtime = weighbridge_agent::runtime_current_thread().build()?;
+    let (extent, counting) = scope;
+    if codecs_only {
+        return codecs(&runtime, &agent, &kept, extent, report);
+    }
     let server = Server::start(Path::new(env!("CARGO_BIN_EXE_serve_plain")), &[])?;
     let base = format!("http://{}", server.address);
-    let runtime = weighbridge_agent::runtime_current_thread().build()?;
-    by_tower(&runtime, &base, extent, report)?;
-    by_own(&runtime, &base, extent, report)?;
-    by_reqwest(&runtime, &base, extent, report)?;
-    by_tonic(&runtime, &base, extent, report)?;
-    codecs(&runtime, &agent, &kept, extent, report)?;
-    latency(&runtime, &base, extent, report)?;
+    by_tower(&runtime, &base, scope, report)?;
+    by_own(&runtime, &base, scope, report)?;
+    by_reqwest(&runtime, &base, scope, report)?;
+    by_tonic(&runtime, &base, scope, report)?;
+    if counting.is_none() {
+        codecs(&runtime, &agent, &kept, extent, report)?;
+        latency(&runtime, &base, extent, report)?;
+    }
     drop(server);
     Ok(())
 }
 
 fn main() -> ExitCode {
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    let mut report = Report::new("clients");
-    match measure(if quick { &QUICK } else { &WHOLE }, &mut report) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let said = |word: &str| arguments.iter().any(|argument| argument == word);
+    let extent = if said("--quick") { QUICK } else { WHOLE };
+    let scope = (extent, blocks::Extent::counting(&arguments));
+    let codecs_only = said("--codecs");
+    let mut report = Report::new(if codecs_only {
+        "clients_codecs"
+    } else {
+        "clients"
+    });
+    match measure(&scope, codecs_only, &mut report) {
+        Ok(()) if scope.1.is_some() => ExitCode::SUCCESS,
         Ok(()) => report.finish(),
         Err(error) => {
             say::note(&format!("the bench broke off: {error}"));

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use weighbridge_agent::amqp::{self, Channel};
 use weighbridge_agent::job;
 use weighbridge_benches::Report;
+use weighbridge_benches::blocks::Extent;
 
 use super::{BURST, Failure, MESSAGES, body, cost, missing, servers};
 
@@ -53,7 +54,11 @@ async fn publish(
     Ok(())
 }
 
-pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn measure(
+    runtime: &Runtime,
+    extent: &Extent,
+    report: &mut Report,
+) -> Result<(), Failure> {
     const QUEUES: [&str; 3] = ["published", "bare", "weighed"];
     let server = servers::rabbitmq().ok_or_else(|| missing("rabbitmq-server"))?;
     let uri = format!("amqp://{}/%2f", server.server.address());
@@ -81,22 +86,27 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             .await?;
         Ok::<_, Failure>((connection, channel, bare, weighed))
     })?;
-    let publishing = cost(["AMQP, published and confirmed", ""], pairs, |on| {
-        runtime.block_on(job("publishes", publish(&channel, on, "published", &body)))?;
-        let purged = channel
-            .inner()
-            .queue_purge("published".into(), QueuePurgeOptions::default());
-        runtime.block_on(purged)?;
-        Ok(())
-    })?;
-    report.push(publishing);
+    cost(
+        ["AMQP, published and confirmed", ""],
+        extent,
+        report,
+        |on| {
+            runtime.block_on(job("publishes", publish(&channel, on, "published", &body)))?;
+            let purged = channel
+                .inner()
+                .queue_purge("published".into(), QueuePurgeOptions::default());
+            runtime.block_on(purged)?;
+            Ok(())
+        },
+    )?;
     let gone = || Failure::from("the server is gone");
-    let consuming = cost(
+    cost(
         [
             "AMQP, consumed and acknowledged",
             "; bare publishing is in both",
         ],
-        pairs,
+        extent,
+        report,
         |on| {
             runtime.block_on(async {
                 let queue = if on { "weighed" } else { "bare" };
@@ -116,6 +126,5 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             })
         },
     )?;
-    report.push(consuming);
     Ok(())
 }

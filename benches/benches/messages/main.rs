@@ -3,7 +3,8 @@
 //! process, the client's own tasks and threads included, which see longer headers too.
 //!
 //! `--quick` runs a short form; a name (`nats`, `amqp`, `mqtt`) runs only that broker, and then the document is
-//! `messages_NAME`.
+//! `messages_NAME`. `--count FIGURE on|off BLOCKS` runs nothing but so many blocks of one figure, for an instruction
+//! counter: see [`weighbridge_benches::blocks::Extent`].
 
 mod amqp;
 mod mqtt;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Runtime;
 use weighbridge_agent::{Delivery, Sink};
-use weighbridge_benches::blocks::{differences, in_turns};
+use weighbridge_benches::blocks::{Extent, differences, in_turns};
 use weighbridge_benches::clock::process_cpu_ns;
 use weighbridge_benches::interval::average;
 use weighbridge_benches::{Figure, Interval, Report, say};
@@ -58,9 +59,13 @@ fn missing(server: &str) -> Failure {
 /// What being weighed adds to a message, in µs of this process.
 fn cost(
     [name, note]: [&str; 2],
-    pairs: usize,
+    extent: &Extent,
+    report: &mut Report,
     mut block: impl FnMut(bool) -> Result<(), Failure>,
-) -> Result<Figure, Failure> {
+) -> Result<(), Failure> {
+    let Some(pairs) = extent.pairs_or_count(name, &mut block)? else {
+        return Ok(());
+    };
     block(false)?;
     block(true)?;
     let turns = in_turns(pairs, |on| {
@@ -70,16 +75,16 @@ fn cost(
     })?;
     let bare: Vec<f64> = turns.iter().map(|pair| pair.off).collect();
     let added = Interval::of_mean(&differences(&turns));
-    Ok(Figure::of(format!("added: {name}"), added, "µs/message")
-        .at_most(LIMIT_US)
-        .note(format!(
-            "over {:.1} µs of the bare client, from {} blocks of {MESSAGES} messages{note}",
-            average(&bare),
-            pairs * 4
-        )))
+    let figure = Figure::of(format!("added: {name}"), added, "µs/message");
+    report.push(figure.at_most(LIMIT_US).note(format!(
+        "over {:.1} µs of the bare client, from {} blocks of {MESSAGES} messages{note}",
+        average(&bare),
+        pairs * 4
+    )));
+    Ok(())
 }
 
-type Bench = fn(&Runtime, usize, &mut Report) -> Result<(), Failure>;
+type Bench = fn(&Runtime, &Extent, &mut Report) -> Result<(), Failure>;
 
 const ALL: [(&str, Bench); 3] = [
     ("nats", nats::measure),
@@ -99,7 +104,10 @@ fn main() -> ExitCode {
             (format!("messages_{}", names.join("_")), chosen)
         }
     };
-    let pairs = if quick { 20 } else { 150 };
+    let extent = match Extent::counting(&arguments) {
+        Some(counting) => counting,
+        None => Extent::Pairs(if quick { 20 } else { 150 }),
+    };
     let mut report = Report::new(&title);
     let agent = weighbridge_agent::builder()
         .service("bench")
@@ -109,12 +117,15 @@ fn main() -> ExitCode {
         let measured = weighbridge_agent::runtime_current_thread()
             .build()
             .map_err(Failure::from)
-            .and_then(|runtime| bench(&runtime, pairs, &mut report));
+            .and_then(|runtime| bench(&runtime, &extent, &mut report));
         if let Err(error) = measured {
             say::note(&format!("the bench of {name} broke off: {error}"));
             return ExitCode::FAILURE;
         }
     }
     drop(agent);
+    if extent.is_counting() {
+        return ExitCode::SUCCESS;
+    }
     report.finish()
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use weighbridge_agent::{job, mqtt};
 use weighbridge_benches::Report;
+use weighbridge_benches::blocks::Extent;
 
 use super::{BURST, Failure, MESSAGES, body, cost, missing, servers};
 
@@ -71,7 +72,11 @@ async fn take(counted: &Semaphore) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn measure(
+    runtime: &Runtime,
+    extent: &Extent,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let server = servers::mosquitto().ok_or_else(|| missing("mosquitto"))?;
     let options = |id: &str| MqttOptions::new(id, "127.0.0.1", server.port);
     let body = body();
@@ -97,12 +102,13 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             .forget();
         Ok::<_, Failure>(())
     })?;
-    let publishing = cost(
+    cost(
         [
             "MQTT, published and acknowledged",
             "; it counts acknowledgements and tells each to nobody",
         ],
-        pairs,
+        extent,
+        report,
         |on| {
             runtime.block_on(job("publishes", async {
                 for _ in 0..MESSAGES / BURST {
@@ -120,13 +126,13 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             }))
         },
     )?;
-    report.push(publishing);
-    let consuming = cost(
+    cost(
         [
             "MQTT, consumed and acknowledged",
             "; bare publishing is in both",
         ],
-        pairs,
+        extent,
+        report,
         |on| {
             runtime.block_on(async {
                 let (topic, counted) = match on {
@@ -141,6 +147,5 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             })
         },
     )?;
-    report.push(consuming);
     Ok(())
 }

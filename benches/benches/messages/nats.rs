@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use weighbridge_agent::job;
 use weighbridge_agent::nats::{self, Client};
 use weighbridge_benches::Report;
+use weighbridge_benches::blocks::Extent;
 
 use super::{BURST, Failure, MESSAGES, body, cost, missing, servers};
 
@@ -70,26 +71,29 @@ async fn ask(client: &Client, weighed: bool, body: &Bytes) -> Result<(), Failure
     Ok(())
 }
 
-pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn measure(
+    runtime: &Runtime,
+    extent: &Extent,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let server = servers::nats().ok_or_else(|| missing("nats-server"))?;
     let address = server.address().to_string();
     let client = runtime.block_on(nats::connect("bench", address))?;
     let body = body();
-    let publishing = cost(["NATS, published", ""], pairs, |on| {
+    cost(["NATS, published", ""], extent, report, |on| {
         runtime.block_on(job("publishes", publish(&client, on, &body)))
     })?;
-    report.push(publishing);
     let mut bare = runtime.block_on(client.inner().subscribe("bench.bare"))?;
     let mut weighed = runtime.block_on(client.subscribe("bench.weighed"))?;
-    let consuming = cost(
+    cost(
         ["NATS, consumed", "; bare publishing is in both"],
-        pairs,
+        extent,
+        report,
         |on| {
             let weighed = on.then_some(&mut weighed);
             runtime.block_on(consume(&client, &mut bare, weighed, &body))
         },
     )?;
-    report.push(consuming);
     let answering = client.inner().clone();
     let mut asked = runtime.block_on(answering.subscribe("bench.asked"))?;
     runtime.spawn(async move {
@@ -99,9 +103,8 @@ pub(super) fn measure(runtime: &Runtime, pairs: usize, report: &mut Report) -> R
             }
         }
     });
-    let asking = cost(["NATS, asked and answered", ""], pairs / 2, |on| {
+    cost(["NATS, asked and answered", ""], extent, report, |on| {
         runtime.block_on(job("asks", ask(&client, on, &body)))
     })?;
-    report.push(asking);
     Ok(())
 }
