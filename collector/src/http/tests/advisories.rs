@@ -1,5 +1,7 @@
 //! What went wrong elsewhere and must not here: the numbers are those of docs/operating.md, "Advisories".
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 use crate::http::openapi;
 use crate::testing::otlp::{SpanSpec, traces};
@@ -69,6 +71,180 @@ async fn s4_nesting_ten_thousand_deep_is_no_deep_call() {
     for body in [nested, groups] {
         let answer = post(&running, &[PROTOBUF], &body).await;
         assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+}
+
+/// Characters that a terminal obeys, or that turn the order of what is read.
+fn steers(text: &str) -> bool {
+    let steering = |c: char| {
+        (c.is_control() && c != '\n')
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    text.chars().any(steering)
+}
+
+#[tokio::test]
+async fn s7_no_answer_steers_the_terminal_of_who_asked() {
+    const OTHER_NAME: &str = "xstore\u{1b}[2J\r\u{202e}evil\u{7}";
+    const NAME: &str = "store\u{1b}[2J\r\u{202e}evil\u{7}";
+    let (running, _directory) = start(tokens).await;
+    let bearer = format!("Bearer {INGEST}");
+    let auth = ("authorization", bearer.as_str());
+    let mut answers = Vec::new();
+    let delta = DeltaSpec::new(1, 0).service(OTHER_NAME).delta();
+    answers.push(post(&running, &[PROTOBUF, auth], &delta.encode()).await);
+    let mut broken = DeltaSpec::new(1, 1).service(NAME).delta().encode();
+    broken.extend_from_slice(NAME.as_bytes());
+    answers.push(post(&running, &[PROTOBUF, auth], &broken).await);
+    let spans = traces(OTHER_NAME, vec![SpanSpec::server(1).named(NAME)]);
+    let line = "POST /v1/traces";
+    answers.push(
+        request(
+            running.http_addr,
+            line,
+            &[PROTOBUF, auth],
+            &spans.encode_to_vec(),
+        )
+        .await,
+    );
+    let json = [("content-type", "application/json"), auth];
+    let unknown = format!("{{\"resourceSpans\": \"{NAME}\"}}");
+    answers.push(request(running.http_addr, line, &json, unknown.as_bytes()).await);
+    for answer in &answers {
+        assert!((400..500).contains(&answer.status), "{}", answer.status);
+    }
+    let bearer = format!("Bearer {READ}");
+    let auth = ("authorization", bearer.as_str());
+    for path in [
+        "/api/v1/range?since=%1b%5b2J%e2%80%ae",
+        "/api/v1/range?resolution=%1b%5b2J%0d",
+        "/?last=%1b%5b2J%07",
+        "/api/v1/%1b%5b2J",
+    ] {
+        let answer = request(running.http_addr, &format!("GET {path}"), &[auth], b"").await;
+        assert!(
+            (400..500).contains(&answer.status),
+            "{path}: {}",
+            answer.status
+        );
+        answers.push(answer);
+    }
+    for answer in answers {
+        let text = answer.text();
+        // A message of OTLP is no text, but its words are shown by clients.
+        let is_text = answer.header("content-type") != Some(PROTOBUF.1);
+        let steers = if is_text {
+            steers(&text)
+        } else {
+            text.contains(['\u{1b}', '\r', '\u{202e}'])
+        };
+        assert!(!steers, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn s9_headers_without_end_cost_bounded_work_and_end_nothing() {
+    // It weighs itself: what agents do with headers, it does too.
+    let (running, _directory) = start(|config| config.weigh_self = true).await;
+    let delta = |seq| DeltaSpec::new(1, seq).delta().encode();
+    let baggage: Vec<String> = (0..60).map(|n| format!("k{n}=v{n}")).collect();
+    let mut many: Vec<(&str, &str)> = vec![PROTOBUF];
+    many.extend(baggage.iter().map(|one| ("baggage", one.as_str())));
+    for (seq, trace) in ["00-zz-zz-zz", "", "00", "ff-00-00-00-00-00", "\u{ff}\u{fe}"]
+        .into_iter()
+        .enumerate()
+    {
+        let headers: Vec<_> = many
+            .iter()
+            .copied()
+            .chain([("traceparent", trace)])
+            .collect();
+        ack(&post(&running, &headers, &delta(seq as u64)).await);
+    }
+    // More than a server takes, and longer.
+    let baggage: Vec<String> = (0..500).map(|n| format!("k{n}=v{n}")).collect();
+    let mut many: Vec<(&str, &str)> = vec![PROTOBUF];
+    many.extend(baggage.iter().map(|one| ("baggage", one.as_str())));
+    let (long, longest) = ("x".repeat(60_000), "y".repeat(1 << 20));
+    let long = [("tracestate", long.as_str()), ("baggage", &long)];
+    let longest = [("tracestate", longest.as_str()), ("baggage", &longest)];
+    for headers in [&many[..], &long, &longest] {
+        let mut head = format!(
+            "POST /v1/ledger HTTP/1.1\r\nconnection: close\r\nhost: {}\r\n",
+            running.http_addr
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = tokio::net::TcpStream::connect(running.http_addr)
+            .await
+            .unwrap();
+        // It may refuse and close before it has read everything, and what it says may be lost by that.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.write_all(b"\r\n").await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+    }
+    let ready = get(running.http_addr, "/readyz").await;
+    assert_eq!(ready.status, 200);
+    let metrics = get(running.http_addr, "/metrics").await.text();
+    assert!(metrics.contains("handler_panics_total 0\n"), "{metrics}");
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn s19_a_report_holds_nothing_of_the_collector_that_made_it() {
+    let (running, directory) = start(tokens).await;
+    let bearer = format!("Bearer {INGEST}");
+    let auth = ("authorization", bearer.as_str());
+    for seq in 0..40 {
+        let delta = DeltaSpec::new(1, seq).service("store").delta();
+        ack(&post(&running, &[PROTOBUF, auth], &delta.encode()).await);
+    }
+    let span = SpanSpec::server(1)
+        .with("http.route", "/")
+        .with("user.email", "somebody@example.org")
+        .with("http.request.header.authorization", "Basic c29tZWJvZHk=");
+    let body = traces("stories", vec![span]).encode_to_vec();
+    let answer = request(
+        running.http_addr,
+        "POST /v1/traces",
+        &[PROTOBUF, auth],
+        &body,
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let bearer = format!("Bearer {READ}");
+    let auth = ("authorization", bearer.as_str());
+    for path in [
+        "/api/v1/report.json",
+        "/report.html",
+        "/api/v1/windows",
+        "/api/v1/range",
+        "/metrics",
+    ] {
+        let answer = request(running.http_addr, &format!("GET {path}"), &[auth], b"").await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let text = answer.text();
+        assert!(text.contains("store"), "{path}: {text}");
+        for secret in [READ, INGEST, ADMIN, OTHER] {
+            let digest: String = <sha2::Sha256 as sha2::Digest>::digest(secret)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            assert!(!text.contains(secret) && !text.contains(&digest), "{path}");
+        }
+        for private in [
+            directory.path().to_str().unwrap(),
+            "ledger.redb",
+            "somebody@example.org",
+            "c29tZWJvZHk=",
+        ] {
+            assert!(!text.contains(private), "{path} holds {private}");
+        }
     }
 }
 

@@ -151,6 +151,75 @@ async fn services_with_and_without_the_agent_stand_in_one_report_with_the_bounds
     assert_eq!(edges[0]["to"]["service"], "stock");
 }
 
+/// One request at web, which has no agent, and its call to store, which has one.
+fn web_calls_store(n: u64) -> Vec<SpanSpec> {
+    let at = |mut span: SpanSpec, wall_ns: u64| {
+        span.trace = u128::from(9_000 + n);
+        span.end_unix_ns = START_UNIX_NS + n * LEN_NS + 5 * SECOND_NS;
+        span.start_unix_ns = span.end_unix_ns - wall_ns;
+        span.with("http.request.method", "GET")
+    };
+    let asked = at(SpanSpec::server(10_000 + n), 9_000_000).with("http.route", "/shop");
+    let call = at(SpanSpec::client(20_000 + n).child_of(10_000 + n), 7_000_000)
+        .with("server.address", "store")
+        .with("url.template", "/orders/{id}");
+    vec![asked, call]
+}
+
+#[tokio::test]
+async fn a_call_of_a_service_without_the_agent_to_one_with_it_is_one_edge_of_the_same_graph() {
+    let clock = Clock::fixed(START_UNIX_NS + (WINDOWS + 1) * LEN_NS);
+    let store = Arc::new(MemoryStore::new(1_000));
+    let engine = Engine::start(store, limits(), clock, Metrics::new()).unwrap();
+    for n in 0..WINDOWS {
+        // The other way round as well, so that both directions stand in one graph.
+        send(&engine, &store_calls_stock(n)).await.unwrap();
+        let spans = traces("web", web_calls_store(n)).encode_to_vec();
+        send_otlp(&engine, Signal::Traces, Format::Protobuf, spans).await;
+        let spans = traces("stock", requests(n)).encode_to_vec();
+        send_otlp(&engine, Signal::Traces, Format::Protobuf, spans).await;
+    }
+    let view = engine.view("", 0, u64::MAX).unwrap();
+    let built = document::build(view, Span::default()).unwrap();
+    let report: Value = serde_json::from_slice(&document::json(&built).unwrap()).unwrap();
+    engine.stop();
+    let ends: Vec<[&str; 2]> = report["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| ["from", "to"].map(|end| edge[end]["service"].as_str().unwrap()))
+        .collect();
+    let count = |from: &str, to: &str| ends.iter().filter(|end| **end == [from, to]).count();
+    assert_eq!(
+        (count("web", "store"), count("store", "stock")),
+        (1, 1),
+        "{ends:?}"
+    );
+    assert_eq!(
+        count("store", "web") + count("stock", "store"),
+        0,
+        "{ends:?}"
+    );
+    let edges = report["edges"].as_array().unwrap();
+    let edge = edges
+        .iter()
+        .find(|edge| edge["from"]["service"] == "web")
+        .unwrap();
+    assert_eq!(edge["from"]["operation"], "GET /shop");
+    assert_eq!(
+        edge["calls"]["value"].as_f64(),
+        Some(WINDOWS as f64),
+        "{edge:#}"
+    );
+    let services = report["services"].as_array().unwrap();
+    let mut names: Vec<&str> = services
+        .iter()
+        .filter_map(|s| s["service"].as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["stock", "store", "web"]);
+}
+
 #[tokio::test]
 async fn a_request_of_metrics_that_comes_again_is_known_by_its_body_also_after_a_restart() {
     let store = Arc::new(MemoryStore::new(1_000));

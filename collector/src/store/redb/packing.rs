@@ -35,6 +35,8 @@ pub(super) const GROUPS: TableDefinition<'_, GroupKey, &[u8]> = TableDefinition:
 const MINUTE_NS: u64 = 60_000_000_000;
 /// How often windows are put into groups.
 const EVERY_NS: u64 = 5 * MINUTE_NS;
+/// Windows that come late at which it is not waited for: what an outage held back should not fill the disk first.
+const LATE_MAX: u64 = 20_000;
 /// Windows at which a transaction has enough of them.
 const PIECE: usize = if cfg!(test) { 2 } else { 256 };
 /// A larger window fills pages by itself, and many of them would be too much to hold in memory.
@@ -81,7 +83,8 @@ impl Cursor {
     /// Begins, if it is time.
     fn due(state: &State) -> Option<Self> {
         let until_unix_ns = state.marks.summed_unix_ns - state.marks.summed_unix_ns % EVERY_NS;
-        (until_unix_ns > state.grouped.until_unix_ns).then(|| Self {
+        let is_due = until_unix_ns > state.grouped.until_unix_ns || state.grouped.late >= LATE_MAX;
+        is_due.then(|| Self {
             until_unix_ns,
             tiers: Tier::ALL.into_iter().rev().collect(),
             from_unix_ns: 0,
@@ -279,6 +282,7 @@ impl Piece {
         }
         if self.ends_it {
             state.grouped.until_unix_ns = self.until_unix_ns;
+            state.grouped.late = 0;
         }
         state.write(write)?;
         Ok(state)

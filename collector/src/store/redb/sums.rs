@@ -74,6 +74,8 @@ pub(super) struct Grouped {
     pub(super) until_unix_ns: u64,
     /// How many windows, by tier.
     pub(super) windows: [u64; 4],
+    /// How many came late, and stand alone, since then. Not kept over a restart.
+    pub(super) late: u64,
 }
 
 /// Services whose sums reach further than those of the others.
@@ -210,6 +212,7 @@ pub(super) fn fold(
     }
     for (tier, rows) in &late {
         add(write, *tier, rows, rows_max, &mut state)?;
+        state.grouped.late += rows.len() as u64;
     }
     state.write(write)?;
     Ok(state)
