@@ -226,6 +226,12 @@ impl Constraints {
         }
     }
 
+    /// Fewest processes of a service.
+    pub(crate) fn least(&self, service: &str) -> f64 {
+        let own = self.min_replicas_of.get(service).copied().unwrap_or(0);
+        f64::from(own.max(self.min_replicas).max(1))
+    }
+
     /// Why two services may not share a process; `None` when they may.
     pub(crate) fn apart(&self, a: &str, b: &str) -> Option<String> {
         if self.forbids(a, b) {

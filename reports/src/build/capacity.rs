@@ -37,11 +37,11 @@ fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
 }
 
 /// Processes needed for so many cores: at the target utilisation, at least as many as availability asks for.
-fn replicas_for(cores: f64, limit: f64, options: &Options) -> Option<f64> {
+fn replicas_of(service: &str, cores: f64, limit: f64, options: &Options) -> Option<f64> {
     if limit.is_nan() || limit <= 0.0 || !cores.is_finite() {
         return None;
     }
-    let least = f64::from(options.constraints.min_replicas.max(1));
+    let least = options.constraints.least(service);
     Some(libm::ceil(cores / (limit * options.target()) - 1e-9).max(least))
 }
 
@@ -147,10 +147,13 @@ fn report(
             let turn = serial.map(|serial| serial.wait(*factor));
             let blocked = turn == Some(None);
             // What queues for a section that one can be in at a time is not served sooner by more processes.
-            let replicas = cores
-                .as_ref()
-                .zip(limit.filter(|_| !blocked))
-                .and_then(|(cores, limit)| replicas_for(cores.point, limit, options));
+            let replicas =
+                cores
+                    .as_ref()
+                    .zip(limit.filter(|_| !blocked))
+                    .and_then(|(cores, limit)| {
+                        replicas_of(&service.label, cores.point, limit, options)
+                    });
             let unknown = match serial.filter(|_| blocked) {
                 Some(serial) => no_number(serial),
                 None => NO_CORES.to_owned(),
@@ -355,12 +358,4 @@ fn wait(station: Option<&Station>, factor: f64, saturated: bool) -> Figure {
         QualityWord::Estimated,
         "no operation with a histogram of request CPU, or the processes' cores are not known",
     )
-}
-
-/// A number of servers for the queue formulas: parts of a core count as one.
-pub(crate) fn whole_cores(limit: f64) -> Option<u32> {
-    let cores = libm::floor(limit + 1e-9).max(1.0);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let servers = cores as u32;
-    (limit.is_finite() && limit > 0.0 && cores <= 4_096.0).then_some(servers)
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::capacity::whole_cores;
 use super::figures::plain;
 use super::origins::Origin;
 use super::paths::{Place, Way};
 use crate::document::{Figure, FigureUnit, LatencyPoint, OriginLatency, OriginReport, QualityWord};
 use crate::model::{Estimate, Model, OperationId, Serial, ServiceFacts};
-use crate::queue::{ClassLoad, Mixture, Section};
+use crate::queue::{ClassLoad, Cores, Mixture, Section};
 
 /// Load factors of the table.
 pub(crate) const LOADS: [f64; 12] = [
@@ -204,7 +203,7 @@ pub(crate) struct Station {
 impl Station {
     /// `None` when no operation has a histogram of request CPU, or the processes' cores are not known.
     pub(crate) fn of(model: &Model, service: &ServiceFacts) -> Option<Self> {
-        let servers = whole_cores(model.cores_limit(service)?)?;
+        let cores = Cores::of(model.cores_limit(service)?)?;
         let instances = model.instances(service)?.max(1.0);
         let serial = Passing::of(model, service);
         let mut passes = None;
@@ -217,11 +216,11 @@ impl Station {
                 passes = Some(loads.len());
             }
             load.rate /= instances;
-            loads.push(load);
+            loads.push(cores.slowed(load));
         }
         (!loads.is_empty()).then_some(Self {
             loads,
-            servers,
+            servers: cores.servers,
             passes,
             serial,
         })

@@ -29,7 +29,6 @@ use crate::model::Model;
 use crate::topology::Weighed;
 use crate::{Options, decide};
 
-pub(crate) use capacity::whole_cores;
 pub(crate) use entities::{copy_links, place_row};
 pub(crate) use figures::figure as optional;
 
@@ -40,12 +39,14 @@ impl Document {
     pub fn build(range: &FoldedRange, options: &Options) -> Self {
         let model = Model::new(range);
         let weighed = Weighed::of(&model, options);
+        let mut topologies = None;
         let mut document = Self::of(&model, options, |entities| {
-            decide::recommendations(&model, options, entities, &weighed)
+            let context = decide::Context::new(&model, options, entities, &weighed);
+            let said = decide::recommendations(&context);
+            topologies = Some(topologies::topologies(&context, &said));
+            said
         });
-        let said = &document.recommendations;
-        let topologies = topologies::topologies(&model, options, &weighed, said);
-        document.topologies = Some(topologies);
+        document.topologies = topologies;
         document
     }
 

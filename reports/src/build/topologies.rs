@@ -2,29 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use crate::Options;
+use crate::decide::{Context, against};
 use crate::document::{
     CutObjection, DeployableReport, Figure, FigureUnit, QualityWord, Recommendation,
     RecommendationKind, SubjectKind, TopologiesReport, TopologyProposal, Verdict,
 };
-use crate::model::Model;
 use crate::topology::{
-    Figures, Found, Inputs, Load, Proposal, Rules, Topology, Weighed, Weights, search,
+    Figures, Found, Inputs, Load, Proposal, Rules, SEARCH_MAX, Topology, Weights, search_with,
 };
 
-pub(super) fn topologies(
-    model: &Model,
-    options: &Options,
-    weighed: &Weighed,
-    said: &[Recommendation],
-) -> TopologiesReport {
-    let inputs = weighed.inputs();
+pub(super) fn topologies(context: &Context<'_>, said: &[Recommendation]) -> TopologiesReport {
+    let (model, options) = (context.model, context.options);
+    let inputs = context.weighed.inputs();
     let factor = options.design_load();
     let load = Load::planned(options, factor);
     let weights = Weights::of(options.prices.as_ref());
     let (found, implied) = match Rules::of(inputs, &options.constraints) {
-        Ok(rules) => {
-            let found = search(inputs, &rules, &load, weights, model.rollup.seed);
+        Ok(mut rules) => {
+            object(context, &mut rules);
+            let leaves = |a, b| Some(against::merging(context, a, b)?.1);
+            let found = search_with(inputs, &rules, &leaves, &load, weights, model.rollup.seed);
             (found, rules.implied)
         }
         Err(error) => (refused(error.to_string()), Vec::new()),
@@ -58,6 +55,50 @@ pub(super) fn topologies(
         infeasible: found.infeasible.clone(),
         implied,
         proposals: proposals(&found.pareto, unit, inputs, said),
+    }
+}
+
+/// Systems of so many services have every pair looked at; larger ones those that call each other.
+const EVERY_PAIR_MAX: usize = 100;
+/// Pairs that are named.
+const NAMED_MAX: usize = 12;
+
+/// Keeps apart what should not share a process, whatever that saves.
+fn object(context: &Context<'_>, rules: &mut Rules) {
+    let services = context.weighed.inputs().services.len();
+    if services > SEARCH_MAX {
+        return;
+    }
+    let talking = context.pairs();
+    let pairs: Vec<(usize, usize)> = if services <= EVERY_PAIR_MAX {
+        (0..services)
+            .flat_map(|a| (a + 1..services).map(move |b| (a, b)))
+            .collect()
+    } else {
+        talking.iter().copied().collect()
+    };
+    let (mut named, mut more) = (0, 0);
+    for (a, b) in pairs {
+        if rules.linked(a, b) {
+            continue;
+        }
+        let Some((Verdict::Leave, why)) = against::objection(context, a, b) else {
+            continue;
+        };
+        rules.object(a, b);
+        if talking.contains(&(a, b)) && named < NAMED_MAX {
+            named += 1;
+            let (a, b) = (context.label(a), context.label(b));
+            rules.implied.push(format!("{a} and {b} stay apart: {why}"));
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        rules.implied.push(format!(
+            "{more} pairs of services{} stay apart: requests of one would wait behind long ones of the other, or for its lock.",
+            if named > 0 { " more" } else { "" }
+        ));
     }
 }
 
@@ -179,7 +220,11 @@ fn proposal(
         first_step_cost: known(
             proposal.first_step.as_ref().map(|(_, cost)| *cost),
             unit,
-            "no single step of the way saves by itself",
+            if proposal.left.is_empty() {
+                "no single step of the way saves by itself"
+            } else {
+                "the rules leave the steps that save by themselves: see the notes"
+            },
         ),
         beaten: proposal.beaten,
         objections: Vec::new(),
@@ -206,6 +251,11 @@ fn proposal(
                 utilisation: known(d.utilisation, FigureUnit::Ratio, no_cores),
             })
             .collect(),
-        notes: figures.notes.clone(),
+        notes: figures
+            .notes
+            .iter()
+            .chain(&proposal.left)
+            .cloned()
+            .collect(),
     }
 }

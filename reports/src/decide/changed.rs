@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::Options;
 use crate::topology::{
-    Beside, Change, Compared, Figures, Load, TOO_FEW_WINDOWS, Topology, Weighed, apply_all,
-    resized, touched,
+    Beside, Change, Compared, Figures, Inputs, Load, TOO_FEW_WINDOWS, Tails, Topology, Weighed,
+    apply_all, resized, touched,
 };
 
 /// Resampled ranges that are evaluated at most: each prices the whole system anew.
@@ -35,6 +35,7 @@ pub(crate) fn evaluated(
 ) -> Vec<Result<Changed, String>> {
     let inputs = weighed.inputs();
     let (load, today) = (Load::seen(options), weighed.as_it_is());
+    let limited = with_limits(inputs, options);
     let now = Beside::today(inputs, &load);
     let before = now.evaluate(&today, &load);
     let mut tried: Vec<Result<Tried, String>> = changes
@@ -42,9 +43,16 @@ pub(crate) fn evaluated(
         .map(|changes| {
             let topology = apply_all(changes, inputs, &today)
                 .map_err(|error| format!("the topology model refuses this change: {error}"))?;
-            let after = now.evaluate(&topology, &load);
+            let mut after = now.evaluate(&topology, &load);
+            let origins = touched(&before, &after, ORIGINS_MAX);
+            let mut spread: Vec<usize> = origins.iter().chain(&limited).copied().collect();
+            spread.sort_unstable();
+            spread.dedup();
+            let tails = Tails::of(inputs, &topology, &load, &after, spread);
+            tails.apply(&mut after);
             Ok(Tried {
-                origins: touched(&before, &after, ORIGINS_MAX),
+                origins,
+                tails,
                 deployables: resized(&before, &after),
                 after,
                 topology,
@@ -69,7 +77,8 @@ pub(crate) fn evaluated(
             let now = Beside::today(&inputs, &load);
             let before = now.evaluate(&today, &load);
             for one in tried.iter_mut().flatten() {
-                let after = now.evaluate(&one.topology, &load);
+                let mut after = now.evaluate(&one.topology, &load);
+                one.tails.apply(&mut after);
                 if is_asked && let Ok((held, drawn)) = &mut one.slo {
                     match keeps(&after, options) {
                         Ok(kept) => (*held, *drawn) = (*held + u32::from(kept), *drawn + 1),
@@ -91,6 +100,7 @@ pub(crate) fn evaluated(
 /// A change on its way through the draws.
 struct Tried {
     topology: Topology,
+    tails: Tails,
     after: Figures,
     origins: Vec<usize>,
     deployables: BTreeSet<String>,
@@ -122,6 +132,20 @@ impl Tried {
             slo_kept,
         }
     }
+}
+
+/// Origins with a limit of latency.
+pub(crate) fn with_limits(inputs: &Inputs, options: &Options) -> Vec<usize> {
+    let limits = &options.constraints.slo_p95_ns;
+    let limited = |at: &usize| {
+        let origin = &inputs.origins[*at];
+        let name = (origin.service.clone(), origin.operation.clone());
+        limits.contains_key(&name)
+    };
+    if limits.is_empty() {
+        return Vec::new();
+    }
+    (0..inputs.origins.len()).filter(limited).collect()
 }
 
 /// Does every origin with a limit keep it?

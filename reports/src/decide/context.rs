@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use weighbridge_wire::column;
 
+use super::couple::Side;
 use super::memory::PairMemory;
 use super::{Finding, say};
 use crate::Options;
@@ -31,6 +32,8 @@ pub(crate) struct Context<'a> {
     pub(crate) entities: &'a [EntityReport],
     /// Edges by the pair of services that they join, the lower index first.
     between: BTreeMap<(usize, usize), Vec<&'a Edge>>,
+    /// The same by the service that is called.
+    into_service: BTreeMap<usize, Vec<&'a Edge>>,
     /// The same model, ready for topologies.
     pub(crate) weighed: &'a Weighed,
     edges_of: EdgesOf,
@@ -38,6 +41,9 @@ pub(crate) struct Context<'a> {
     together: RefCell<Pairs>,
     /// Their memory, likewise: several rules ask for the same pair.
     memory: RefCell<BTreeMap<(usize, usize), Option<PairMemory>>>,
+    /// Services as queues for their cores, and what is said of their serial sections, likewise.
+    sides: RefCell<BTreeMap<usize, Option<Rc<Side>>>>,
+    locks: RefCell<BTreeMap<usize, Option<String>>>,
 }
 
 /// Where a figure lies against a threshold.
@@ -59,9 +65,11 @@ impl<'a> Context<'a> {
         weighed: &'a Weighed,
     ) -> Self {
         let mut between: BTreeMap<(usize, usize), Vec<&'a Edge>> = BTreeMap::new();
+        let mut into_service: BTreeMap<usize, Vec<&'a Edge>> = BTreeMap::new();
         for edge in &model.edges {
             if let Some((a, b)) = edge.between_services() {
                 between.entry((a.min(b), a.max(b))).or_default().push(edge);
+                into_service.entry(b).or_default().push(edge);
             }
         }
         Self {
@@ -69,10 +77,13 @@ impl<'a> Context<'a> {
             options,
             entities,
             between,
+            into_service,
             weighed,
             edges_of: EdgesOf::new(weighed.inputs()),
             together: RefCell::default(),
             memory: RefCell::default(),
+            sides: RefCell::default(),
+            locks: RefCell::default(),
         }
     }
 
@@ -157,6 +168,34 @@ impl<'a> Context<'a> {
         known.entry(pair).or_insert_with(work_out).clone()
     }
 
+    pub(super) fn side_once(
+        &self,
+        service: usize,
+        work_out: impl FnOnce() -> Option<Side>,
+    ) -> Option<Rc<Side>> {
+        let mut known = self.sides.borrow_mut();
+        let side = known.entry(service);
+        side.or_insert_with(|| work_out().map(Rc::new)).clone()
+    }
+
+    pub(super) fn lock_once(
+        &self,
+        service: usize,
+        work_out: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        let mut known = self.locks.borrow_mut();
+        known.entry(service).or_insert_with(work_out).clone()
+    }
+
+    /// Calls in a second that other services make of an operation and wait for, by service.
+    pub(super) fn callers(&self, service: usize, id: &OperationId) -> Vec<(usize, f64)> {
+        let edges = self.into_service.get(&service).into_iter().flatten();
+        edges
+            .filter(|edge| edge.is_sync() && edge.joined.to.operation == *id)
+            .filter_map(|edge| Some((edge.between_services()?.0, edge.cost.rate.as_ref()?.point)))
+            .collect()
+    }
+
     /// The figures of two services apart and in one process.
     pub(crate) fn apart_and_together(
         &self,
@@ -223,6 +262,66 @@ impl<'a> Context<'a> {
             .collect()
     }
 
+    /// An operation of the engine, as [`Self::sufficient`] counts its requests.
+    pub(crate) fn counted(&self, at: usize) -> (usize, String) {
+        let operation = &self.weighed.inputs().operations[at];
+        let mut ids = self.service(operation.service).operations.keys();
+        let id = ids.find(|id| id.shown() == operation.name);
+        let name = id.map_or_else(|| operation.name.clone(), |id| id.operation.to_string());
+        (operation.service, name)
+    }
+
+    /// Entities that an operation writes and others of its service write too, by name: they may share transactions.
+    pub(crate) fn written_with_others(&self, service: usize, id: &OperationId) -> Vec<String> {
+        let inputs = self.weighed.inputs();
+        let is_it = |at: usize| inputs.operations[at].name == id.shown();
+        inputs
+            .entities
+            .iter()
+            .filter(|entity| {
+                let here = entity.places.iter().filter(|p| p.service == service);
+                let writers: Vec<usize> = here.flat_map(|p| &p.writes).map(|(at, _)| *at).collect();
+                writers.iter().any(|at| is_it(*at)) && writers.iter().any(|at| !is_it(*at))
+            })
+            .map(|entity| entity.name.clone())
+            .collect()
+    }
+
+    /// The operations that take 5 % or more of the CPU of their service's operations, for each of these services.
+    pub(crate) fn busy(&self, services: &[usize]) -> BTreeSet<(usize, String)> {
+        let operations = &self.weighed.inputs().operations;
+        let mut all: BTreeMap<usize, f64> = services.iter().map(|s| (*s, 0.0)).collect();
+        for operation in operations {
+            if let Some(sum) = all.get_mut(&operation.service) {
+                *sum += operation.cores;
+            }
+        }
+        let busy = |at: &usize| {
+            let of = &operations[*at];
+            let sum = all.get(&of.service).copied();
+            sum.is_some_and(|sum| of.cores > 0.0 && of.cores * 20.0 >= sum)
+        };
+        let busy = (0..operations.len()).filter(busy);
+        busy.map(|at| self.counted(at)).collect()
+    }
+
+    /// The operations of a service that make 5 % or more of its statements on an entity.
+    pub(crate) fn users(&self, entity: usize, service: usize) -> BTreeSet<(usize, String)> {
+        let places = &self.weighed.inputs().entities[entity].places;
+        let mut rates: BTreeMap<usize, f64> = BTreeMap::new();
+        for place in places.iter().filter(|place| place.service == service) {
+            for (at, rate) in place.reads.iter().chain(&place.writes) {
+                *rates.entry(*at).or_insert(0.0) += rate;
+            }
+        }
+        let all: f64 = rates.values().sum();
+        rates
+            .iter()
+            .filter(|(_, rate)| **rate * 20.0 >= all)
+            .map(|(at, _)| self.counted(*at))
+            .collect()
+    }
+
     /// Adds what holds for every verdict of a short range.
     pub(crate) fn finding(&self, verdict: Verdict, reason: impl Into<String>) -> Finding {
         let mut reason = reason.into();
@@ -231,6 +330,19 @@ impl<'a> Context<'a> {
                 .push_str(" This holds at the load seen: the range is too short for daily peaks.");
         }
         Finding::new(verdict, reason)
+    }
+
+    /// `leave`, where a change moves more boundaries than may be moved.
+    pub(crate) fn boundaries(&self, moved: u32) -> Option<Finding> {
+        let most = self.options.constraints.boundaries_max?;
+        (moved > most).then(|| {
+            self.finding(
+                Verdict::Leave,
+                format!(
+                    "At most {most} boundaries may be moved (boundaries_max), and this moves {moved}."
+                ),
+            )
+        })
     }
 
     pub(crate) fn cannot_say(&self, reason: impl Into<String>) -> Finding {

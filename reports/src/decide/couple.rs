@@ -1,11 +1,12 @@
 //! What stands against putting two services into one process, beside memory: short requests behind long ones, a
 //! lock, a store that limits both.
 
+use std::rc::Rc;
+
 use weighbridge_wire::column;
 
 use super::context::Context;
 use super::say;
-use crate::build::whole_cores;
 use crate::document::Verdict;
 use crate::model::{Edge, OperationId, ServiceFacts, as_f64};
 use crate::queue::{ClassLoad, Mixture};
@@ -38,14 +39,28 @@ impl Default for Couple {
 struct Member {
     id: OperationId,
     load: ClassLoad,
-    /// Requests from outside in a second.
+    /// Requests of the system's users in a second.
     from_outside: f64,
+    /// Calls of other services in a second, for whose answer they wait, by service.
+    from_services: Vec<(usize, f64)>,
     wall_ns: f64,
 }
 
-struct Side {
+impl Member {
+    /// Requests in a second that somebody waits for who would not share the process: those of `partner` become calls
+    /// inside it.
+    fn felt(&self, partner: usize) -> f64 {
+        let others = self.from_services.iter();
+        let others = others.filter(|(service, _)| *service != partner);
+        self.from_outside + others.map(|(_, rate)| rate).sum::<f64>()
+    }
+}
+
+/// A service as a queue for its cores.
+pub(super) struct Side {
     members: Vec<Member>,
-    servers: u32,
+    /// Cores of a process.
+    limit: f64,
     instances: f64,
 }
 
@@ -60,16 +75,16 @@ impl Couple {
         let against = self
             .waits(context, a, b)
             .or_else(|| self.waits(context, b, a))
-            .or_else(|| lock(context, a))
-            .or_else(|| lock(context, b))
+            .or_else(|| context.lock_once(a, || lock(context, a)))
+            .or_else(|| context.lock_once(b, || lock(context, b)))
             .or_else(|| self.store(context, edges));
         against
             .map(|why| (Verdict::Leave, why))
             .or_else(|| Some((Verdict::Try, waits_unknown(context, a, b)?)))
     }
 
-    /// Requests that enter `short` from outside, behind heavy ones of `long`. The merged process is given the cores
-    /// of both, which is the best that can be done for it.
+    /// Requests to `short` that others wait for, behind heavy ones of `long`. The merged process is given the cores of
+    /// both, which is the best that can be done for it.
     fn waits(&self, context: &Context<'_>, short: usize, long: usize) -> Option<String> {
         let (apart, other) = (side(context, short)?, side(context, long)?);
         let cpu =
@@ -83,21 +98,21 @@ impl Couple {
             .filter(|m| m.load.mean >= self.size_ratio_min * mean)
             .filter(|m| m.load.rate * m.load.mean >= self.cpu_share_min * both)
             .max_by(|x, y| (x.load.mean).total_cmp(&y.load.mean))?;
-        let felt: f64 = apart.members.iter().map(|m| m.from_outside).sum();
+        let felt: f64 = apart.members.iter().map(|m| m.felt(long)).sum();
         if felt <= 0.0 {
             return None;
         }
         let wall = apart
             .members
             .iter()
-            .map(|m| m.from_outside * m.wall_ns)
+            .map(|m| m.felt(long) * m.wall_ns)
             .sum::<f64>()
             / felt;
         let (name_short, name_long) = (context.label(short), context.label(long));
-        let before = wait(&[&apart], apart.servers, apart.instances)?;
-        let servers = apart.servers.saturating_add(other.servers);
+        let before = wait(&[&apart], apart.limit, apart.instances)?;
+        let limit = apart.limit + other.limit;
         let processes = apart.instances.max(other.instances);
-        let Some(after) = wait(&[&apart, &other], servers, processes) else {
+        let Some(after) = wait(&[&apart, &other], limit, processes) else {
             return Some(format!(
                 "In one process they would be saturated: {} of {name_long} takes what the requests of {name_short} need.",
                 heavy.id.shown()
@@ -143,7 +158,7 @@ fn waits_unknown(context: &Context<'_>, a: usize, b: usize) -> Option<String> {
                 "What one process would do to the waits cannot be computed: the cores of {label} or how its requests vary are not known."
             ));
         };
-        if wait(&[&side], side.servers, side.instances).is_none() {
+        if wait(&[&side], side.limit, side.instances).is_none() {
             return Some(format!(
                 "What one process would do to the waits cannot be computed: {label} is saturated at the load seen."
             ));
@@ -165,7 +180,11 @@ fn lock(context: &Context<'_>, index: usize) -> Option<String> {
     ))
 }
 
-fn side(context: &Context<'_>, index: usize) -> Option<Side> {
+fn side(context: &Context<'_>, index: usize) -> Option<Rc<Side>> {
+    context.side_once(index, || read_side(context, index))
+}
+
+fn read_side(context: &Context<'_>, index: usize) -> Option<Side> {
     let service: &ServiceFacts = context.service(index);
     let members: Vec<Member> = service
         .operations
@@ -178,6 +197,7 @@ fn side(context: &Context<'_>, index: usize) -> Option<Side> {
                 id: id.clone(),
                 load,
                 from_outside: load.rate * outside / ended,
+                from_services: context.callers(index, id),
                 wall_ns: facts.all.total(column::WALL_NS).map(as_f64)? / ended,
             })
         })
@@ -187,13 +207,13 @@ fn side(context: &Context<'_>, index: usize) -> Option<Side> {
     }
     Some(Side {
         members,
-        servers: whole_cores(context.model.cores_limit(service)?)?,
+        limit: (context.model.cores_limit(service)).filter(|limit| *limit > 0.0)?,
         instances: context.model.instances(service)?.max(1.0),
     })
 }
 
 /// Mean wait in one of so many processes that hold these, seconds.
-fn wait(sides: &[&Side], servers: u32, processes: f64) -> Option<f64> {
+fn wait(sides: &[&Side], limit: f64, processes: f64) -> Option<f64> {
     let loads: Vec<ClassLoad> = sides
         .iter()
         .flat_map(|side| &side.members)
@@ -202,5 +222,5 @@ fn wait(sides: &[&Side], servers: u32, processes: f64) -> Option<f64> {
             ..member.load
         })
         .collect();
-    Mixture::of(&loads)?.wait(servers)
+    Mixture::of(&loads)?.wait_on(limit)
 }

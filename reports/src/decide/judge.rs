@@ -1,5 +1,6 @@
 //! How sure a gain is: Monte Carlo over resampled ranges and assumptions, corrected for picking the best of many.
 
+use crate::Options;
 use crate::document::{Figure, FigureUnit, Judgement, QualityWord, Turn, Verdict};
 use crate::model::{Estimate, quantile};
 use crate::rng::SplitMix64;
@@ -10,6 +11,8 @@ pub(crate) const SHORTLIST_MAX: usize = 20;
 const DRAWS_MIN: usize = 1_000;
 /// Share of the draws in which the objective must improve for `do`.
 pub(crate) const SURE_MIN: f64 = 0.95;
+/// How far the assumed cost of a call inside a process may be off, either way.
+const LOCAL_CALL_FACTOR: f64 = 4.0;
 /// Inputs that are shown.
 const TURNS_MAX: usize = 6;
 /// Two-sided 90 % quantile of the normal distribution.
@@ -22,7 +25,7 @@ pub(crate) struct Stake {
     pub(crate) inputs: Vec<Input>,
     /// The gain from the inputs, in their order.
     pub(crate) gain: Function,
-    /// What cost falls by, cores; the gain itself when absent.
+    /// What cost falls by, cores and memory at their prices; the gain itself when absent, where memory stays as it is.
     pub(crate) cost: Option<Function>,
 }
 
@@ -52,6 +55,18 @@ impl Input {
             name: name.into(),
             unit,
             value: Value::Weighed(value.clone()),
+        }
+    }
+
+    /// What a call inside a process costs, ns.
+    pub(crate) fn local_call(options: &Options) -> Self {
+        Self {
+            name: "a call inside the process".to_owned(),
+            unit: FigureUnit::NsPerCall,
+            value: Value::Assumed {
+                point: options.local_call_ns,
+                factor: LOCAL_CALL_FACTOR,
+            },
         }
     }
 
@@ -214,6 +229,11 @@ impl Judged {
     /// Share of the draws in which the objective improves.
     pub(crate) fn improves(&self) -> f64 {
         self.judgement.improves
+    }
+
+    /// Share of the draws in which cores and memory together cost less.
+    pub(crate) fn cost_falls(&self) -> f64 {
+        self.judgement.cost_falls
     }
 
     pub(crate) fn candidates(&self) -> u32 {

@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use super::context::{Against, Context, against, predict, predict_plain, threshold};
 use super::couple::Couple;
-use super::judge::{Input, Stake, Value};
+use super::judge::{Input, Stake};
 use super::memory::{PairMemory, pair_memory};
 use super::{Finding, Rule, say};
 use crate::document::{
     Evidence, FigureUnit, ObserveWhat, QualityWord, Recommendation, RecommendationKind, Verdict,
 };
 use crate::model::{Edge, Estimate};
-use crate::topology::{Change, Together};
+use crate::topology::{Change, Together, Weights};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -40,9 +40,6 @@ impl Default for Merge {
         }
     }
 }
-
-/// How far the assumed cost of a call inside a process may be off, either way.
-const LOCAL_CALL_FACTOR: f64 = 4.0;
 
 /// Two services and what would become local between them.
 pub(crate) struct Pair<'a> {
@@ -78,6 +75,9 @@ impl Rule for Merge {
                 Verdict::Leave,
                 format!("A constraint says that these two may not share a process ({why})."),
             ));
+        }
+        if let Some(finding) = context.boundaries(1) {
+            return Some(finding);
         }
         if let Some(why) = context.no_node_holds(a, b) {
             return Some(context.finding(Verdict::Leave, why));
@@ -165,18 +165,16 @@ impl Rule for Merge {
                     FigureUnit::Cores,
                     &together.base,
                 ),
-                Input {
-                    name: "a call inside the process".to_owned(),
-                    unit: FigureUnit::NsPerCall,
-                    value: Value::Assumed {
-                        point: context.options.local_call_ns,
-                        factor: LOCAL_CALL_FACTOR,
-                    },
-                },
+                Input::local_call(context.options),
             ],
             gain: Box::new(saved),
             cost: None,
         };
+        if let Some(memory) = &pair.memory {
+            let weights = Weights::of(context.options.prices.as_ref());
+            let bytes = weights.byte * (memory.before - memory.after);
+            stake.cost = Some(Box::new(move |x| Some(weights.core * saved(x)? + bytes)));
+        }
         if let (Some(prices), Some(memory)) = (&context.options.prices, &pair.memory) {
             let gib = (memory.before - memory.after) / (1024.0 * 1024.0 * 1024.0);
             let (core_hour, fixed) = (prices.core_hour, gib * prices.gib_hour);

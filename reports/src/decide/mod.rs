@@ -1,5 +1,6 @@
 //! Decisions: one file per rule. A rule finds candidates, checks each, and explains what it found.
 
+pub(crate) mod against;
 mod batch;
 mod changed;
 mod context;
@@ -19,14 +20,13 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::Options;
-use crate::document::{EntityReport, Recommendation, RecommendationKind, Verdict};
-use crate::model::Model;
-use crate::topology::{Change, Weighed};
-pub(crate) use context::before_and_after;
+use crate::document::{Recommendation, RecommendationKind, Verdict};
+use crate::topology::Change;
+pub(crate) use changed::with_limits;
+pub(crate) use context::{Context, before_and_after};
+pub(crate) use judge::{Input, Judged, SURE_MIN, Stake, judge};
 
-use context::Context;
-use judge::{SHORTLIST_MAX, SURE_MIN, Stake, judge};
+use judge::SHORTLIST_MAX;
 
 /// What checking a candidate led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,18 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
                 say::share(judgement.improves())
             );
         }
+        // A split may cost what it is worth; a merge that makes memory dearer than the cores it saves is none to make.
+        if r.verdict == Verdict::Do
+            && r.kind == RecommendationKind::Merge
+            && judgement.cost_falls() < SURE_MIN
+        {
+            r.verdict = Verdict::Try;
+            r.verdict_reason = format!(
+                "{} But cores and memory together cost less in {} of the draws only.",
+                r.verdict_reason,
+                say::share(judgement.cost_falls())
+            );
+        }
         if let Some(kept) = judgement.slo_kept().filter(|kept| *kept < SURE_MIN)
             && matches!(r.verdict, Verdict::Do | Verdict::Try)
         {
@@ -163,6 +175,22 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
             );
         }
         r.judgement = Some(judgement.for_verdict(r.verdict, &r.first_step));
+    }
+    for (at, one) in found.iter_mut().enumerate() {
+        let r = &mut one.recommendation;
+        if r.verdict == Verdict::Do && r.judgement.is_none() {
+            // Nobody asked how sure it is.
+            let why = if at < SHORTLIST_MAX {
+                "How sure the gain is cannot be told: a figure that it hangs on has no interval."
+                    .to_owned()
+            } else {
+                format!(
+                    "It is not on the shortlist: {SHORTLIST_MAX} candidates with larger gains were judged, this one was not."
+                )
+            };
+            r.verdict = Verdict::Try;
+            r.verdict_reason = format!("{} {why}", r.verdict_reason);
+        }
     }
     found.into_iter().map(|one| one.recommendation).collect()
 }
@@ -210,24 +238,18 @@ fn order(verdict: Verdict) -> u8 {
 }
 
 /// All recommendations: what to do first, then by gain.
-pub(crate) fn recommendations(
-    model: &Model,
-    options: &Options,
-    entities: &[EntityReport],
-    weighed: &Weighed,
-) -> Vec<Recommendation> {
-    let context = Context::new(model, options, entities, weighed);
-    let mut found = run(&merge::Merge::default(), &context);
-    found.extend(run(&batch::Batch::default(), &context));
-    found.extend(run(&split::Split::default(), &context));
-    found.extend(run(&separate::Separate, &context));
-    found.extend(run(&replicate::Replicate::default(), &context));
-    found.extend(run(&move_operation::Move::default(), &context));
-    found.extend(run(&shard::Shard::default(), &context));
-    found.extend(run(&keep::Keep::default(), &context));
-    found.extend(run(&pool::Pool::default(), &context));
-    found.extend(run(&place_entity::PlaceEntity::default(), &context));
-    let mut all = judged(&context, found);
+pub(crate) fn recommendations(context: &Context<'_>) -> Vec<Recommendation> {
+    let mut found = run(&merge::Merge::default(), context);
+    found.extend(run(&batch::Batch::default(), context));
+    found.extend(run(&split::Split::default(), context));
+    found.extend(run(&separate::Separate, context));
+    found.extend(run(&replicate::Replicate::default(), context));
+    found.extend(run(&move_operation::Move::default(), context));
+    found.extend(run(&shard::Shard::default(), context));
+    found.extend(run(&keep::Keep::default(), context));
+    found.extend(run(&pool::Pool::default(), context));
+    found.extend(run(&place_entity::PlaceEntity::default(), context));
+    let mut all = judged(context, found);
     all.sort_by(|a, b| {
         let gain = |r: &Recommendation| r.gain.value.unwrap_or(0.0);
         order(a.verdict)

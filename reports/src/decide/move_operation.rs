@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::context::{Against, Context, against, predict, threshold};
+use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
 use crate::model::Estimate;
@@ -101,6 +102,10 @@ impl Rule for Move {
         if let Err(missing) = context.sufficient(&BTreeSet::from([(operation.service, name)])) {
             return Some(context.cannot_say(missing));
         }
+        // Out of one service and into another.
+        if let Some(finding) = context.boundaries(2) {
+            return Some(finding);
+        }
         let labels = (
             &inputs.services[operation.service].label,
             &inputs.services[candidate.to].label,
@@ -137,6 +142,34 @@ impl Rule for Move {
             ),
             Against::Below => return None,
             Against::Unclear(why) => context.cannot_say(why),
+        })
+    }
+
+    fn stake(&self, context: &Context<'_>, candidate: &Candidate) -> Option<Stake> {
+        let inputs = context.weighed.inputs();
+        let from = inputs.operations[candidate.operation].service;
+        let saved = candidate.before.as_ref()?.minus(candidate.after.as_ref()?);
+        let calls = context
+            .edges_between(from, candidate.to)
+            .into_iter()
+            .filter(|edge| edge.is_sync() && edge.joined.to.service == Some(from))
+            .filter(|edge| {
+                let name = edge.joined.to.operation.shown();
+                name == inputs.operations[candidate.operation].name
+            })
+            .filter_map(|edge| edge.cost.rate.clone())
+            .reduce(|a, b| a.plus(&b))?;
+        let assumed = context.options.local_call_ns;
+        Some(Stake {
+            objective: "cores saved".to_owned(),
+            unit: FigureUnit::Cores,
+            inputs: vec![
+                Input::weighed("what moving saves", FigureUnit::Cores, &saved),
+                Input::weighed("calls that come inside", FigureUnit::PerSecond, &calls),
+                Input::local_call(context.options),
+            ],
+            gain: Box::new(move |x| Some(*x.first()? + x.get(1)? * (assumed - x.get(2)?) * 1e-9)),
+            cost: None,
         })
     }
 

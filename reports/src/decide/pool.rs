@@ -8,7 +8,7 @@ use super::merge::Merge;
 use super::{Finding, Rule, say};
 use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
 use crate::model::{Estimate, ascending, weighted_quantile};
-use crate::topology::{Change, Load, peak_processes};
+use crate::topology::{Change, Load, Weights, peak_processes};
 
 /// Services that are looked at, those with most CPU: pairs grow with the square.
 const SERVICES_MAX: usize = 20;
@@ -88,6 +88,12 @@ impl Rule for Pool {
         if let Some(why) = context.no_node_holds(a, b) {
             return Some(context.finding(Verdict::Leave, why));
         }
+        if let Some(finding) = context.boundaries(1) {
+            return Some(finding);
+        }
+        if let Err(missing) = context.sufficient(&context.busy(&[a, b])) {
+            return Some(context.cannot_say(missing));
+        }
         let edges = context.edges_between(a, b);
         if let Some((_, objection)) = Couple::default().objection(context, (a, b), &edges) {
             return Some(context.finding(
@@ -114,7 +120,10 @@ impl Rule for Pool {
         }]
     }
 
-    fn stake(&self, _: &Context<'_>, peaks: &Peaks) -> Option<Stake> {
+    fn stake(&self, context: &Context<'_>, peaks: &Peaks) -> Option<Stake> {
+        let weights = Weights::of(context.options.prices.as_ref());
+        let memory = pair_memory(context, peaks.a, peaks.b);
+        let bytes = memory.map_or(0.0, |m| weights.byte * (m.before - m.after));
         Some(Stake {
             objective: "cores saved at the peak".to_owned(),
             unit: FigureUnit::Cores,
@@ -123,7 +132,9 @@ impl Rule for Pool {
                 Input::weighed("the peak together", FigureUnit::Cores, &peaks.together),
             ],
             gain: Box::new(|x| Some(*x.first()? - *x.get(1)?)),
-            cost: None,
+            cost: Some(Box::new(move |x| {
+                Some(weights.core * (*x.first()? - *x.get(1)?) + bytes)
+            })),
         })
     }
 

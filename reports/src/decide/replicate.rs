@@ -13,7 +13,7 @@ use crate::document::{
     Verdict,
 };
 use crate::model::{Estimate, Name, OperationId, as_f64};
-use crate::topology::{Change, Copied, TakenOut};
+use crate::topology::{Change, Copied, TakenOut, Weights};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -109,7 +109,11 @@ impl Rule for Replicate {
         vec![change(context, hot.service, &hot.id)]
     }
 
-    fn stake(&self, _: &Context<'_>, hot: &Hot) -> Option<Stake> {
+    fn stake(&self, context: &Context<'_>, hot: &Hot) -> Option<Stake> {
+        // A replica has a base of its own beside what keeps its copy in step.
+        let base = context.weighed.inputs().services[hot.service].base_bytes;
+        let weights = Weights::of(context.options.prices.as_ref());
+        let held = weights.byte * base.unwrap_or(0.0);
         Some(Stake {
             objective: "cores that a replica can carry, less what keeps its copy in step"
                 .to_owned(),
@@ -123,7 +127,7 @@ impl Rule for Replicate {
                 ),
             ],
             gain: Box::new(|x| Some(*x.first()? - *x.get(1)?)),
-            cost: Some(Box::new(|x| x.get(1).map(|price| -price))),
+            cost: Some(Box::new(move |x| Some(-(weights.core * x.get(1)? + held)))),
         })
     }
 

@@ -111,7 +111,8 @@ impl Rule for Shard {
     }
 
     fn check(&self, context: &Context<'_>, candidate: &Candidate) -> Option<Finding> {
-        if let Err(missing) = context.sufficient(&std::collections::BTreeSet::new()) {
+        let users = context.users(candidate.entity, candidate.service);
+        if let Err(missing) = context.sufficient(&users) {
             return Some(context.cannot_say(missing));
         }
         let entity = &context.weighed.inputs().entities[candidate.entity].name;

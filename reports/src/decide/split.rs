@@ -13,7 +13,7 @@ use crate::document::{
 };
 use crate::model::{CPU_COLUMNS, Estimate, Model, OperationFacts, OperationId, as_f64};
 use crate::queue::ClassLoad;
-use crate::topology::{Change, CoreQueue, DeployableFigures, TakenOut};
+use crate::topology::{Change, CoreQueue, DeployableFigures, TakenOut, Weights};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -104,6 +104,9 @@ impl Rule for Split {
         if let Err(missing) = context.sufficient(&involved) {
             return Some(context.cannot_say(missing));
         }
+        if let Some(finding) = context.boundaries(1) {
+            return Some(finding);
+        }
         if heavy.saturated {
             return Some(context.finding(
                 Verdict::Try,
@@ -121,6 +124,18 @@ impl Rule for Split {
             .zip(heavy.without.as_ref())
             .map(|(w, wo)| w.minus(wo));
         let added = added.map_or_else(String::new, |added| say::with_interval(&added, say::ns));
+        let written = context.written_with_others(heavy.service, &heavy.id);
+        if !written.is_empty()
+            && against(harm, self.harm_min, "the harm to short requests") == Against::Above
+        {
+            return Some(context.finding(
+                Verdict::Try,
+                format!(
+                    "Short requests wait {added} longer for it, but it writes {}, which operations that would stay write too: whether in the same transactions is not seen, and apart they could not be.",
+                    say::list(&written)
+                ),
+            ));
+        }
         Some(match against(harm, self.harm_min, "the harm to short requests") {
             Against::Unclear(why) => context.cannot_say(why),
             Against::Below => context.finding(
@@ -209,12 +224,15 @@ impl Rule for Split {
         };
         // One more process pays for itself.
         let each = taken.left.plus(&taken.new).minus(&taken.before).point;
+        let base = context.weighed.inputs().services[heavy.service].base_bytes;
+        let weights = Weights::of(context.options.prices.as_ref());
+        let dearer = weights.core * each + weights.byte * base.unwrap_or(0.0);
         Some(Stake {
             objective: "waiting for a core saved by a short request".to_owned(),
             unit: FigureUnit::Ns,
             inputs,
             gain: Box::new(move |draw| Some(wait(&with, draw)? - wait(&without, draw)?)),
-            cost: Some(Box::new(move |_| Some(-each))),
+            cost: Some(Box::new(move |_| Some(-dearer))),
         })
     }
 

@@ -145,7 +145,7 @@ impl Model {
 impl Model {
     /// Mean wait for a core by the mixture of all operations, ns; `None` where it cannot be computed.
     fn core_wait_ns(&self, service: &ServiceFacts) -> Option<f64> {
-        let servers = crate::build::whole_cores(self.cores_limit(service)?)?;
+        let limit = self.cores_limit(service)?;
         let instances = self.instances(service)?.max(1.0);
         let loads: Vec<ClassLoad> = service
             .operations
@@ -156,7 +156,7 @@ impl Model {
                 ..load
             })
             .collect();
-        Some(Mixture::of(&loads)?.wait(servers)? * 1e9)
+        Some(Mixture::of(&loads)?.wait_on(limit)? * 1e9)
     }
 
     /// The operation with most wall time that CPU, calls and stores do not explain.

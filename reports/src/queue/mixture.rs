@@ -1,6 +1,6 @@
 //! Several kinds of requests at one station: what short ones suffer from long ones.
 
-use super::{MmcStation, allen_cunneen_wait, finite};
+use super::{Cores, MmcStation, allen_cunneen_wait, finite};
 
 /// One kind of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +65,18 @@ impl Mixture {
             servers,
         }
         .rho()
+    }
+
+    /// Mean wait of every kind on so many cores, parts of one included ([`Cores`]), seconds. `None` at saturation, and
+    /// where the cores are no number.
+    #[must_use]
+    pub fn wait_on(self, limit: f64) -> Option<f64> {
+        let cores = Cores::of(limit)?;
+        let slowed = Self {
+            mean: self.mean * cores.stretch,
+            ..self
+        };
+        slowed.wait(cores.servers)
     }
 
     /// Mean wait of every kind at `servers` servers, by Allen and Cunneen, seconds. `None` at saturation.

@@ -90,13 +90,14 @@ fn one_server_with_any_times() {
     }
 }
 
-/// docs/decisions.md: constant times 1 and 10 at ρ = .833, two servers for both: 6.09 by simulation, where Allen and
-/// Cunneen say 6.25; exponential times: 11.97 where they say 12.5.
+/// docs/decisions.md: constant times 1 and 10 at ρ = .833, two servers for both: a mean wait of 6.13 by simulation, where
+/// Allen and Cunneen say 6.25; exponential times: 12.07 where they say 12.5. The mean of several runs is closer to it than
+/// the formula is; the bench `simulator` holds it to 0.05 and 0.17.
 #[test]
 fn pooled_mixtures() {
-    for (times, want) in [
-        ([Times::Constant(1.0), Times::Constant(10.0)], 6.09),
-        ([exponential(1.0), exponential(10.0)], 11.97),
+    for (times, want, formula) in [
+        ([Times::Constant(1.0), Times::Constant(10.0)], 6.13, 6.25),
+        ([exponential(1.0), exponential(10.0)], 12.07, 12.5),
     ] {
         let [short, long] = times;
         let network = Network {
@@ -106,7 +107,21 @@ fn pooled_mixtures() {
                 poisson(1.0 / 12.0, vec![work(0, long, &[])]),
             ],
         };
-        response(&network, want + 1.0, "the short ones of a mixture");
+        let runs = 12u32;
+        let wait: f64 = (0..runs)
+            .map(|seed| {
+                let effort = Effort {
+                    requests: 200_000,
+                    seed: u64::from(seed),
+                };
+                simulate(&network, effort).unwrap().stations[0].wait
+            })
+            .sum();
+        let wait = wait / f64::from(runs);
+        assert!(
+            (wait - want).abs() < 0.8 * (formula - want),
+            "{wait} instead of {want}; the formula says {formula}"
+        );
     }
 }
 

@@ -502,7 +502,11 @@ pub(super) fn merge<N>(
     let into = &mut next.deployables[*first];
     into.home_of.sort_unstable();
     into.name = name;
-    into.replicas = replicas;
+    let least = into
+        .home_of
+        .iter()
+        .map(|s| inputs.services[*s].min_replicas);
+    into.replicas = least.fold(replicas, f64::max);
     into.cores_limit = limit;
     into.shards = shards;
     for place in &mut next.place {

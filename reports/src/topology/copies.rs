@@ -90,14 +90,22 @@ pub(super) fn changes(entity: &Entity) -> f64 {
     }
 }
 
-/// Mean wait of a synchronous call between services, ns.
-pub(super) fn call_wait_ns(inputs: &Inputs) -> Option<f64> {
-    let calls: Vec<&Edge> = inputs
-        .edges
-        .iter()
-        .filter(|e| e.sync && !e.local && e.wait_ns.is_some() && e.to != End::Outside)
+/// Mean time that a synchronous call between services takes beyond what its callee takes, ns: `Σ (wait − callee's wall
+/// time) ÷ calls`. Where no callee's wall time is known the whole wait bounds it.
+pub(super) fn travel_ns(inputs: &Inputs) -> Option<f64> {
+    let remote = || inputs.edges.iter().filter(|e| e.sync && !e.local);
+    let beyond = |edge: &Edge| match edge.to {
+        End::Operation(to) => Some(edge.wait_ns? - inputs.operations[to].wall_ns?),
+        End::Service(_) | End::Outside => None,
+    };
+    let known: Vec<&Edge> = remote().filter(|e| beyond(e).is_some()).collect();
+    if let Some(travel) = mean(&known, |edge| beyond(edge).unwrap_or(0.0)) {
+        return Some(travel.max(0.0));
+    }
+    let waited: Vec<&Edge> = remote()
+        .filter(|e| e.wait_ns.is_some() && e.to != End::Outside)
         .collect();
-    mean(&calls, |edge| edge.wait_ns.unwrap_or(0.0))
+    mean(&waited, |edge| edge.wait_ns.unwrap_or(0.0))
 }
 
 /// Statements per second with which an operation reads what is no longer copied beside it, and the owner.

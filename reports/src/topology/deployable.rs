@@ -1,7 +1,7 @@
 //! One deployable: processes, utilisation, waiting, memory.
 
 use super::{Deployable, Inputs, Load, Topology};
-use crate::queue::{ClassLoad, Mixture};
+use crate::queue::{ClassLoad, Cores, Mixture, WaitTail};
 use crate::simulate::{Activity, Arrivals, Effort, Network, RequestClass, Times, simulate};
 
 /// What is known of a deployable before it is sized.
@@ -104,11 +104,12 @@ pub(crate) fn peak_processes(
 ) -> Option<f64> {
     let of = services.iter().map(|at| &inputs.services[*at]);
     let running = of.clone().map(|s| s.instances).fold(0.0, f64::max);
+    let least = of.clone().map(|s| s.min_replicas).fold(0.0, f64::max);
     let limit = of.filter_map(|s| s.cores_limit).reduce(f64::max)?;
     let fixed = super::evaluate::fixed_each(inputs, services, services.iter().copied());
     let work = (cores - fixed * running).max(0.0) * load.factor;
     let needed = processes(work, fixed, limit, 1.0, load)?;
-    Some(needed.max(libm::ceil(running - 1e-9)))
+    Some(needed.max(libm::ceil(running - 1e-9)).max(least))
 }
 
 /// Share of its processes' cores that is used: of the hottest part, when divided; and with one process lost.
@@ -147,7 +148,7 @@ impl CoreQueue {
         sized: &Sized,
         hottest: f64,
     ) -> Option<Self> {
-        let servers = crate::build::whole_cores(deployable.cores_limit?)?;
+        let cores = Cores::of(deployable.cores_limit?)?;
         let each = sized.replicas / parts(deployable);
         if each <= 0.0 {
             return None;
@@ -163,13 +164,26 @@ impl CoreQueue {
             load.rate *= hottest / each;
             load.mean *= stretch;
             load.mean_square *= stretch * stretch;
+            *load = cores.slowed(*load);
         }
-        Some(Self { loads, servers })
+        Some(Self {
+            loads,
+            servers: cores.servers,
+        })
     }
 
     /// Mean wait for a core, seconds, by Allen and Cunneen. `None` at saturation; 0 when nothing runs.
     pub(crate) fn wait(&self) -> Option<f64> {
         self.mixture().map_or(Some(0.0), |m| m.wait(self.servers))
+    }
+
+    /// How the waits are spread. `None` at saturation; nobody waits where nothing runs.
+    pub(super) fn tail(&self) -> Option<Option<WaitTail>> {
+        let loads = self.plain();
+        if Mixture::of(&loads).is_none() {
+            return Some(None);
+        }
+        WaitTail::of(&loads, self.servers).map(Some)
     }
 
     /// The same with other loads.

@@ -282,6 +282,7 @@ pub(super) struct Priced {
     pub(super) request_ns: Vec<f64>,
     /// Mean wait for a core, seconds.
     pub(super) wait: Vec<Option<f64>>,
+    /// What queues for the cores of one process.
     pub(super) queues: Vec<Option<CoreQueue>>,
     /// By operation, the mean wait for its turn in a serial section, seconds; 0 where it has none.
     pub(super) turn: Vec<Option<f64>>,
@@ -557,7 +558,13 @@ fn size(
     sized.needed = deployable::needed(inputs, deployable, &sized, load);
     sized.replicas = deployable.replicas;
     if load.resize {
-        let floor = libm::ceil(deployable.replicas - 1e-9).max(load.min_replicas);
+        let least = deployable
+            .home_of
+            .iter()
+            .map(|s| inputs.services[*s].min_replicas);
+        let floor = libm::ceil(deployable.replicas - 1e-9)
+            .max(load.min_replicas)
+            .max(least.fold(0.0, f64::max));
         sized.replicas = sized.needed.unwrap_or(floor).max(floor);
     }
     sized

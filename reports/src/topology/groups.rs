@@ -36,6 +36,8 @@ pub(super) struct Sum {
     flying: f64,
     memory_unknown: bool,
     any: bool,
+    /// The service that all of it belongs to; none when there are several.
+    sole: Option<usize>,
 }
 
 impl Sum {
@@ -55,6 +57,11 @@ impl Sum {
             flying: self.flying + other.flying,
             memory_unknown: self.memory_unknown || other.memory_unknown,
             any: self.any || other.any,
+            sole: match (self.any, other.any) {
+                (true, true) => self.sole.filter(|one| other.sole == Some(*one)),
+                (true, false) => self.sole,
+                (false, _) => other.sole,
+            },
         }
     }
 }
@@ -141,7 +148,8 @@ impl<'a> Groups<'a> {
         sum
     }
 
-    /// What a group costs; `None` when it fits on no node.
+    /// What a group costs; `None` when it fits on no node, or when a process of it has no room for work beside what it
+    /// needs of itself. What is one service today may stay so: it runs.
     pub(super) fn cost(&self, sum: &Sum) -> Option<f64> {
         if !sum.any {
             return Some(0.0);
@@ -152,6 +160,9 @@ impl<'a> Groups<'a> {
         let needed = sum
             .limit
             .and_then(|limit| processes(variable, fixed, limit, 1.0, &self.load));
+        if needed.is_none() && sum.limit.is_some() && sum.sole.is_none() {
+            return None;
+        }
         let replicas = needed.unwrap_or(floor).max(floor);
         let cores = variable + fixed * replicas;
         let each = sum.base + sum.kept + sum.flying / replicas;
@@ -179,6 +190,23 @@ impl<'a> Groups<'a> {
     pub(super) fn may(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.atoms[a].services, &self.atoms[b].services);
         a.iter().all(|x| b.iter().all(|y| self.rules.may(*x, *y)))
+    }
+
+    /// Merges and splits that lead to a partition from the services as they run. What must be linked and is not yet
+    /// counts too.
+    pub(super) fn boundaries(&self, group_of: &[usize]) -> usize {
+        let mut parts: Vec<(usize, usize)> = self
+            .atoms
+            .iter()
+            .zip(group_of)
+            .flat_map(|(atom, group)| atom.services.iter().map(|service| (*group, *service)))
+            .collect();
+        parts.sort_unstable();
+        parts.dedup();
+        let mut groups: Vec<usize> = group_of.to_vec();
+        groups.sort_unstable();
+        groups.dedup();
+        2 * parts.len() - self.inputs.services.len() - groups.len()
     }
 
     /// The topology of a partition: for each atom its group.
@@ -252,6 +280,9 @@ fn own(
     sum: &mut Sum,
 ) {
     sum.any = true;
+    if let [one] = atom.services[..] {
+        sum.sole = Some(one);
+    }
     for service in &atom.services {
         let facts = &inputs.services[*service];
         let each = |cores: f64| cores / facts.instances.max(f64::MIN_POSITIVE);

@@ -40,6 +40,8 @@ pub struct Service<N = f64> {
     pub has_agent: bool,
     /// Mean number of processes.
     pub instances: f64,
+    /// Fewest processes that may run it; 0 when nobody asks for more than one.
+    pub min_replicas: f64,
     /// Cores that one process may use.
     pub cores_limit: Option<f64>,
     /// CPU by the kernel, cores, over all processes.
@@ -299,6 +301,7 @@ impl<N> Inputs<N> {
                     label: s.label.clone(),
                     has_agent: s.has_agent,
                     instances: s.instances,
+                    min_replicas: s.min_replicas,
                     cores_limit: s.cores_limit,
                     cores: f(&s.cores),
                     background: f(&s.background),

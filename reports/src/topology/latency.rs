@@ -33,6 +33,8 @@ struct Walk<'a> {
     /// Change of the waits for a core and for a turn, by operation, ns; none where the new place is saturated.
     wait_change: Vec<Option<f64>>,
     remote: BTreeMap<usize, f64>,
+    /// What a call that becomes remote takes beyond its callee, ns.
+    travel: f64,
     /// What each request computes itself, ns: no change makes it shorter.
     own: &'a [f64],
     out: Vec<Vec<usize>>,
@@ -114,12 +116,12 @@ impl Latency {
                 out[from].push(at);
             }
         }
-        let call = copies::call_wait_ns(inputs).unwrap_or(0.0);
+        let travel = copies::travel_ns(inputs).unwrap_or(0.0);
         let mut remote = BTreeMap::new();
         for (operation, rate, _) in copies::remote_reads(inputs, topology) {
             let requests = inputs.operations[operation].rate;
             if requests > 0.0 {
-                *remote.entry(operation).or_insert(0.0) += rate / requests * call;
+                *remote.entry(operation).or_insert(0.0) += rate / requests * travel;
             }
         }
         let mut walk = Walk {
@@ -127,6 +129,7 @@ impl Latency {
             topology,
             wait_change,
             remote,
+            travel,
             own: &after.request_ns,
             out,
             done: vec![None; inputs.operations.len()],
@@ -271,13 +274,22 @@ impl Walk<'_> {
                     .min((wall + after - before).max(0.0))
                     + local_call_ns
             }
-            Way::Remote if was_local => {
-                let travel = copies::call_wait_ns(self.inputs).unwrap_or(0.0);
-                // What a call here takes beyond its callee is not known apart: its whole wait bounds it.
-                wall + (after - before) + travel
-            }
+            Way::Remote if was_local => wall + (after - before) + self.travel,
             _ => (wall + after - before).max(0.0),
         })
+    }
+
+    /// Time of one call that carries what several did, when one took `wall` before: the callee works on one after the
+    /// other, the rest of the call is waited for once.
+    fn batch(&mut self, at: usize, wall: f64) -> Option<f64> {
+        let one = self.call(at, wall)?;
+        let calls = self.topology.batched.get(&at).copied().unwrap_or(1.0);
+        let edge = &self.inputs.edges[at];
+        let (End::Operation(to), true) = (edge.to, calls > 1.0) else {
+            return Some(one);
+        };
+        let callee = self.inputs.operations[to].wall_ns.unwrap_or(0.0);
+        Some(one + (calls - 1.0) * (callee - edge.callee_ns).clamp(0.0, one))
     }
 
     fn with_shapes(&mut self, operation: &Operation) -> Option<f64> {
@@ -296,7 +308,7 @@ impl Walk<'_> {
                         .and_then(|e| self.topology.batched.get(&e))
                         .copied();
                     let now = match branch.edge {
-                        Some(edge) => self.call(edge, branch.wall_ns)?,
+                        Some(edge) => self.batch(edge, branch.wall_ns)?,
                         None => branch.wall_ns,
                     };
                     if beside {
@@ -338,7 +350,7 @@ impl Walk<'_> {
                 .unwrap_or(1.0)
                 .max(1.0);
             before += calls * wall;
-            after += calls / batch * self.call(e, wall)?;
+            after += calls / batch * self.batch(e, wall)?;
         }
         // They waited for more than there was time: the calls ran side by side.
         let room = operation

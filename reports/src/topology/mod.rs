@@ -27,6 +27,7 @@ mod rules;
 mod search;
 mod sections;
 mod steps;
+mod tails;
 mod taken_out;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,9 @@ pub use inputs::{
 };
 pub(crate) use pair::{EdgesOf, Together, apart_and_together};
 pub use rules::Rules;
+pub(crate) use search::search_with;
 pub use search::{Found, PARETO_MAX, Proposal, SEARCH_MAX, search};
+pub(crate) use tails::Tails;
 pub(crate) use taken_out::{Copied, TakenOut};
 pub use value::{Deployable, Shards, Topology, Way};
 pub use weighed::Weighed;

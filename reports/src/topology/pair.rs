@@ -280,7 +280,7 @@ fn terms(inputs: &Inputs) -> [f64; 7] {
     let most = inputs
         .services
         .iter()
-        .map(|s| s.instances)
+        .map(|s| s.instances.max(s.min_replicas))
         .fold(0.0, f64::max);
     let base = apart - fixed_each(inputs, &all, all.iter().copied()) * most;
     [

@@ -65,6 +65,10 @@ pub(super) fn inputs(model: &Model, options: &Options) -> Inputs<Estimate> {
         read.operations[at].shapes = shapes::shapes(model, &index, service, id);
     }
     services(model, &mut read);
+    for service in &mut read.services {
+        let least = options.constraints.least(&service.label);
+        service.min_replicas = if least > 1.0 { least } else { 0.0 };
+    }
     sections(model, &mut read, &index);
     read.origins = origins.finish(model, &read, &index);
     read.entities = entities::entities(model, &read, &index);
@@ -478,6 +482,7 @@ fn service(
         label: facts.label.clone(),
         has_agent: !facts.processes.is_empty(),
         instances: model.instances(facts).unwrap_or(1.0),
+        min_replicas: 0.0,
         cores_limit: model.cores_limit(facts),
         rest: cores.minus(explained),
         cores,

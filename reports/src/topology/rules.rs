@@ -61,14 +61,7 @@ impl Rules {
                 number(&constraints.runtimes, &service.label),
                 1 + usize::from(service.has_agent),
             ]);
-            let own = constraints
-                .min_replicas_of
-                .get(&service.label)
-                .copied()
-                .unwrap_or(0);
-            rules
-                .floors
-                .push(f64::from(own.max(constraints.min_replicas)));
+            rules.floors.push(constraints.least(&service.label));
         }
         if mixed {
             rules.implied.push("Services with the agent and services without it stay apart: whether they are of one language is not known.".to_owned());
@@ -147,6 +140,17 @@ impl Rules {
             && !self.apart.contains(&(a.min(b), a.max(b)))
     }
 
+    /// Must these services share a process?
+    pub(crate) fn linked(&self, a: usize, b: usize) -> bool {
+        let link = |(x, y): &(usize, usize)| (*x, *y) == (a, b) || (*x, *y) == (b, a);
+        self.must_services.iter().any(link)
+    }
+
+    /// Keeps two services apart in the search.
+    pub(crate) fn object(&mut self, a: usize, b: usize) {
+        self.apart.insert((a.min(b), a.max(b)));
+    }
+
     /// Are all limits of latency kept? Else which is not.
     pub(super) fn kept(&self, figures: &Figures) -> Result<(), String> {
         for (origin, limit) in figures.origins.iter().zip(&self.slo_ns) {
@@ -182,6 +186,7 @@ impl Rules {
         &self,
         inputs: &Inputs,
         constraints: &Constraints,
+        today: &Topology,
         topology: &Topology,
     ) -> Vec<String> {
         let mut broken = Vec::new();
@@ -220,6 +225,28 @@ impl Rules {
                 broken.push(format!(
                     "{} needs {limit} cores for a process, a node has {node}",
                     deployable.name
+                ));
+            }
+        }
+        for deployable in &topology.deployables {
+            let homes = deployable.home_of.iter();
+            let least = homes.map(|s| self.floors[*s]).fold(1.0, f64::max);
+            // As many as run today are no fault of the change.
+            let as_today = today.deployables.iter().any(|was| {
+                was.home_of == deployable.home_of && was.replicas <= deployable.replicas
+            });
+            if !deployable.home_of.is_empty() && !as_today && deployable.replicas < least {
+                broken.push(format!(
+                    "{} runs {} processes, {least} are the fewest (min_replicas)",
+                    deployable.name, deployable.replicas
+                ));
+            }
+        }
+        if let Some(most) = self.boundaries_max {
+            let moved = boundaries(&cut(inputs, today), &cut(inputs, topology));
+            if moved > most as usize {
+                broken.push(format!(
+                    "it moves {moved} boundaries, at most {most} may be moved (boundaries_max)"
                 ));
             }
         }
@@ -323,6 +350,24 @@ impl Rules {
             })
             .collect()
     }
+}
+
+/// For each operation and each service's own process the deployable.
+fn cut(inputs: &Inputs, topology: &Topology) -> Vec<usize> {
+    let homes = (0..inputs.services.len()).map(|s| topology.home(s).unwrap_or(usize::MAX));
+    topology.place.iter().copied().chain(homes).collect()
+}
+
+/// Merges and splits between two partitions: twice the groups of their common refinement, less those of both.
+pub(super) fn boundaries(a: &[usize], b: &[usize]) -> usize {
+    let count = |of: &mut Vec<(usize, usize)>| {
+        of.sort_unstable();
+        of.dedup();
+        of.len()
+    };
+    let one = |x: &[usize]| count(&mut x.iter().map(|g| (*g, 0)).collect());
+    let meet = count(&mut a.iter().copied().zip(b.iter().copied()).collect());
+    2 * meet - one(a) - one(b)
 }
 
 #[allow(clippy::cast_precision_loss)]

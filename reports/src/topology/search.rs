@@ -8,7 +8,7 @@ use super::groups::{Groups, Weights};
 use super::proxy::Proxy;
 use super::rules::Rules;
 use super::steps;
-use super::{Beside, Change, Figures, Inputs, Load, Topology};
+use super::{Beside, Change, DeployableFigures, Figures, Inputs, Load, Topology};
 use crate::Prices;
 
 /// Most topologies of a Pareto set that are shown; the ends of each of its measures are always among them.
@@ -38,6 +38,8 @@ pub struct Proposal {
     pub beaten: bool,
     /// The step that saves most by itself and can be taken back, and the cost after it.
     pub first_step: Option<(Change, f64)>,
+    /// Steps that would save by themselves and that somebody advises against, with the reason.
+    pub left: Vec<String>,
 }
 
 /// What a search found.
@@ -105,11 +107,38 @@ pub fn search(inputs: &Inputs, rules: &Rules, load: &Load, weights: Weights, see
     search_up_to(EXACT_MAX, inputs, rules, load, weights, seed)
 }
 
+/// Why two services should not be merged by themselves; `None` where nothing stands against it.
+pub(crate) type Leaves<'a> = &'a dyn Fn(usize, usize) -> Option<String>;
+
+/// As [`search`]; a merge that somebody leaves is no first step.
+pub(crate) fn search_with(
+    inputs: &Inputs,
+    rules: &Rules,
+    leaves: Leaves<'_>,
+    load: &Load,
+    weights: Weights,
+    seed: u64,
+) -> Found {
+    searched(EXACT_MAX, inputs, rules, leaves, load, weights, seed)
+}
+
 /// As [`search`], exact up to so many atoms.
 pub(super) fn search_up_to(
     exact_max: usize,
     inputs: &Inputs,
     rules: &Rules,
+    load: &Load,
+    weights: Weights,
+    seed: u64,
+) -> Found {
+    searched(exact_max, inputs, rules, &|_, _| None, load, weights, seed)
+}
+
+fn searched(
+    exact_max: usize,
+    inputs: &Inputs,
+    rules: &Rules,
+    leaves: Leaves<'_>,
     load: &Load,
     weights: Weights,
     seed: u64,
@@ -169,6 +198,7 @@ pub(super) fn search_up_to(
         beaten: false,
         steps: Vec::new(),
         first_step: None,
+        left: Vec::new(),
         figures,
         topology,
     };
@@ -186,7 +216,7 @@ pub(super) fn search_up_to(
                     (topology, figures) = (placed, with);
                 }
             }
-            priced(topology, figures, boundaries(&as_it_is, &group_of))
+            priced(topology, figures, groups.boundaries(&group_of))
         })
         .filter(|proposal| {
             rules
@@ -194,6 +224,7 @@ pub(super) fn search_up_to(
                 .is_none_or(|most| proposal.boundaries <= most as usize)
         })
         .filter(|proposal| rules.kept(&proposal.figures).is_ok())
+        .filter(|proposal| !overloaded(&today_figures, &proposal.figures))
         .collect();
     if proposals.is_empty() {
         found.infeasible = Some(why_none(rules, &today_figures));
@@ -212,7 +243,7 @@ pub(super) fn search_up_to(
         .iter()
         .all(|proposal| proposal.topology != today_topology)
     {
-        let mut today = priced(today_topology.clone(), today_figures, 0);
+        let mut today = priced(today_topology.clone(), today_figures.clone(), 0);
         today.beaten = true;
         let at = front.partition_point(|proposal| proposal.cost <= today.cost);
         front.insert(at, today);
@@ -221,11 +252,13 @@ pub(super) fn search_up_to(
         .into_iter()
         .map(|mut proposal| {
             proposal.steps = steps::between(inputs, &today_topology, &proposal.topology);
-            proposal.first_step =
-                steps::first(inputs, &today_topology, &proposal.steps, |topology| {
-                    let figures = now.evaluate(topology, &load);
-                    rules.kept(&figures).is_ok().then(|| weights.cost(&figures))
-                });
+            let cost = |topology: &Topology| {
+                let figures = now.evaluate(topology, &load);
+                let may = rules.kept(&figures).is_ok() && !overloaded(&today_figures, &figures);
+                may.then(|| weights.cost(&figures))
+            };
+            (proposal.first_step, proposal.left) =
+                steps::first(inputs, &today_topology, &proposal.steps, leaves, cost);
             proposal
         })
         .collect();
@@ -246,6 +279,18 @@ fn too_many(inputs: &Inputs) -> Found {
             inputs.services.len()
         )),
     }
+}
+
+/// Does something get more than its processes can do, that is not so today?
+fn overloaded(today: &Figures, figures: &Figures) -> bool {
+    // What queues for a section that one can be in at a time queues for it in any cut.
+    let full = |d: &DeployableFigures| {
+        let blocked = d.section_utilisation.is_some_and(|busy| busy >= 1.0);
+        d.utilisation
+            .is_some_and(|used| used >= 1.0 || (d.replicas_needed.is_none() && !blocked))
+    };
+    let was = |name: &str| today.deployables.iter().any(|d| d.name == name && full(d));
+    figures.deployables.iter().any(|d| full(d) && !was(&d.name))
 }
 
 /// Today's partition: each atom with the group of the service whose process it is in.
@@ -269,18 +314,6 @@ fn today(groups: &Groups<'_>) -> Vec<usize> {
             known
         })
         .collect()
-}
-
-/// Merges and splits between two partitions: twice the groups of their common refinement, less those of both.
-fn boundaries(a: &[usize], b: &[usize]) -> usize {
-    let count = |of: &mut Vec<(usize, usize)>| {
-        of.sort_unstable();
-        of.dedup();
-        of.len()
-    };
-    let one = |x: &[usize]| count(&mut x.iter().map(|g| (*g, 0)).collect());
-    let meet = count(&mut a.iter().copied().zip(b.iter().copied()).collect());
-    2 * meet - one(a) - one(b)
 }
 
 fn exactly(groups: &Groups<'_>, rules: &Rules, found: &mut Found) -> Vec<Vec<usize>> {
@@ -386,8 +419,11 @@ fn by_climbing(
     found.bound = bound(groups, rules);
     if let Some(most) = rules.boundaries_max {
         // Few steps: only those that save most, from where we are.
+        let Some(most) = (most as usize).checked_sub(groups.boundaries(&as_it_is)) else {
+            return Vec::new();
+        };
         if let Some(mut state) = State::new(groups, as_it_is) {
-            climb::agglomerate(groups, &mut state, most as usize, |state| {
+            climb::agglomerate(groups, &mut state, most, |state| {
                 found.examined += 1;
                 partitions.push(state.group_of.clone());
             });

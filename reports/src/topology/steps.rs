@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::search::Leaves;
 use super::{Access, Change, Inputs, Topology};
 
 /// Splits first, then merges, then entities: each step names what it makes, so that the next one can.
@@ -104,29 +105,52 @@ pub(super) fn between(inputs: &Inputs, from: &Topology, to: &Topology) -> Vec<Ch
     steps
 }
 
-/// The step that saves most when it is taken alone, with the cost after it. A step that only follows another one, or
-/// that makes the system dearer, is none.
+/// The step that saves most when it is taken alone, with the cost after it; and those that would save more and that
+/// somebody leaves, with the reason. A step that only follows another one, or that makes the system dearer, is none.
 pub(super) fn first(
     inputs: &Inputs,
     from: &Topology,
     steps: &[Change],
+    leaves: Leaves<'_>,
     cost: impl Fn(&Topology) -> Option<f64>,
-) -> Option<(Change, f64)> {
-    let today = cost(from)?;
-    let mut best: Option<(Change, f64)> = None;
+) -> (Option<(Change, f64)>, Vec<String>) {
+    let Some(today) = cost(from) else {
+        return (None, Vec::new());
+    };
     // Many steps save alike: those with the dearest messages come first in each group, so few are enough.
-    for step in steps.iter().take(FIRST_TRIED_MAX) {
-        let Ok(after) = step.apply(inputs, from) else {
-            continue;
-        };
-        let Some(after) = cost(&after).filter(|after| *after < today) else {
-            continue;
-        };
-        if best.as_ref().is_none_or(|(_, least)| after < *least) {
-            best = Some((step.clone(), after));
+    let mut saving: Vec<(f64, &Change)> = steps
+        .iter()
+        .take(FIRST_TRIED_MAX)
+        .filter_map(|step| {
+            let after = cost(&step.apply(inputs, from).ok()?).filter(|after| *after < today)?;
+            Some((after, step))
+        })
+        .collect();
+    saving.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut left = Vec::new();
+    for (after, step) in saving {
+        match left_because(inputs, step, leaves) {
+            None => return (Some((step.clone(), after)), left),
+            Some(why) => left.push(format!("Not by itself: {step}. {why}")),
         }
     }
-    best
+    (None, left)
+}
+
+/// Why a merge of services as they are today should not be made by itself.
+fn left_because(inputs: &Inputs, step: &Change, leaves: Leaves<'_>) -> Option<String> {
+    let Change::Merge { services, .. } = step else {
+        return None;
+    };
+    let merged: Vec<usize> = services
+        .iter()
+        .filter_map(|name| inputs.services.iter().position(|s| s.label == *name))
+        .collect();
+    merged
+        .iter()
+        .enumerate()
+        .flat_map(|(n, a)| merged[n + 1..].iter().map(move |b| (*a, *b)))
+        .find_map(|(a, b)| leaves(a, b))
 }
 
 /// Steps that are tried as the first one.

@@ -1,7 +1,9 @@
 //! The engine against what was weighed, and against cases with known answers.
 
+mod constraints;
 pub(super) mod hand;
 pub(super) mod search;
+mod shapes;
 
 use weighbridge_wire::OwnerKind;
 
@@ -528,7 +530,7 @@ fn a_link_that_must_be_outweighs_a_missing_agent() {
             ..crate::Constraints::default()
         };
         let rules = Rules::of(&inputs, &constraints).unwrap();
-        let broken = rules.broken(&inputs, &constraints, &merged);
+        let broken = rules.broken(&inputs, &constraints, &Topology::as_it_is(&inputs), &merged);
         (search(&inputs, &rules, &load, Weights::of(None), 1), broken)
     };
     let (found, broken) = with(&[]);

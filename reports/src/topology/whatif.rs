@@ -4,26 +4,29 @@ use std::fmt::Write as _;
 
 use weighbridge_wire::FoldedRange;
 
-use super::compared::{Compared, TOO_FEW_WINDOWS};
+use super::compared::{Compared, TOO_FEW_WINDOWS, touched};
 use super::rules::Rules;
+use super::tails::Tails;
 use super::{
-    Change, ChangeError, DeployableFigures, Figures, Inputs, Load, Topology, Weighed, apply_all,
-    evaluate,
+    Change, ChangeError, DeployableFigures, Figures, Inputs, Load, Topology, Way, Weighed, Weights,
+    apply_all, evaluate,
 };
 use crate::constraints::ConstraintError;
-use crate::decide::say;
+use crate::decide::{self, Input, Judged, SURE_MIN, Stake, judge, say};
 use crate::document::{
     Document, Evidence, Figure, FigureUnit, Recommendation, RecommendationKind, Subject,
     SubjectKind, Threshold, Verdict,
 };
-use crate::model::Model;
+use crate::model::{Estimate, Model};
 use crate::{Options, formats};
 
-/// Share of draws in which the cost must fall for a `do`, and at most for a `leave`.
-const SURE: f64 = 0.95;
+const FIRST_STEP: &str = "Make the change for one instance, behind a switch.";
 
 /// Requests that are simulated for all deployables together, about.
 const SIMULATED_MAX: u64 = 2_000_000;
+
+/// Origins whose quantiles are worked out by the spread of the waits, those with most at stake; others follow the mean.
+const SPREAD_MAX: usize = 64;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +110,31 @@ pub fn what_if(
         evaluate(inputs, &before, &exact),
         evaluate(inputs, &after, &exact),
     );
+    let spread = |topology: &Topology| {
+        let figures = evaluate(inputs, topology, &load);
+        let was = evaluate(inputs, &before, &Load::seen(options));
+        let mut origins = touched(&was, &figures, SPREAD_MAX);
+        origins.extend(decide::with_limits(inputs, options));
+        origins.sort_unstable();
+        origins.dedup();
+        Tails::of(inputs, topology, &load, &figures, origins)
+    };
+    let (tails_before, tails_after) = (spread(&before), spread(&after));
+    let mut point = point;
+    tails_before.apply(&mut point.0);
+    tails_after.apply(&mut point.1);
+    let mut local = Vec::new();
     let draws = (0..weighed.draws())
         .map(|draw| {
             let inputs = weighed.draw(draw);
-            (
+            local.push(made_local(&inputs, &before, &after) * load.factor);
+            let mut pair = (
                 evaluate(&inputs, &before, &load),
                 evaluate(&inputs, &after, &load),
-            )
+            );
+            tails_before.apply(&mut pair.0);
+            tails_after.apply(&mut pair.1);
+            pair
         })
         .collect();
     let pair = Compared {
@@ -121,17 +142,106 @@ pub fn what_if(
         draws,
         no_draws: TOO_FEW_WINDOWS,
     };
-    let broken = broken(inputs, &rules, options, &after, &pair.point.1);
+    let calls = made_local(inputs, &before, &after) * load.factor;
+    let judged = judged(&model, options, &pair, Estimate::of_draws(calls, local));
+    let broken = broken(inputs, &rules, options, (&before, &after), &pair.point.1);
     let mut options = options.clone();
     if !options.load_factors.contains(&question.load) {
         options.load_factors.push(question.load);
         options.load_factors.sort_by(f64::total_cmp);
     }
-    let mut document = Document::of(&model, &options, |_| Vec::new());
-    document.recommendations = vec![recommendation(
-        inputs, &options, question, &document, &pair, &broken, &after,
-    )];
+    // What the rules know of a pair holds for the load that the constraints and options name, not for the one asked.
+    let mut against = None;
+    let mut document = Document::of(&model, &options, |entities| {
+        let context = decide::Context::new(&model, &options, entities, &weighed);
+        against = decide::against::change(&context, &before, &after);
+        Vec::new()
+    });
+    let asked = Asked {
+        judged,
+        kept: kept_share(&rules, options.constraints.slo_p95_ns.is_empty(), &pair),
+        broken: broken.clone(),
+        against,
+        windows: model.rollup.windows,
+        pair,
+    };
+    document.recommendations = vec![recommendation(inputs, &options, question, asked, &after)];
     Ok(Answer { document, broken })
+}
+
+/// What an answer is made of.
+struct Asked {
+    pair: Compared,
+    judged: Option<Judged>,
+    /// Constraints that the change breaks.
+    broken: Vec<String>,
+    /// What the rules say against it.
+    against: Option<(Verdict, String)>,
+    /// Share of the draws in which all limits of latency are kept, where there are limits.
+    kept: Option<f64>,
+    windows: u64,
+}
+
+fn kept_share(rules: &Rules, no_limits: bool, pair: &Compared) -> Option<f64> {
+    if no_limits || pair.draws.is_empty() {
+        return None;
+    }
+    let kept = pair
+        .draws
+        .iter()
+        .filter(|(_, after)| rules.kept(after).is_ok());
+    #[allow(clippy::cast_precision_loss)]
+    Some(kept.count() as f64 / pair.draws.len() as f64)
+}
+
+/// Calls in a second that become local.
+fn made_local(inputs: &Inputs, before: &Topology, after: &Topology) -> f64 {
+    let ways = before.ways.iter().zip(&after.ways);
+    ways.zip(&inputs.edges)
+        .filter(|((was, is), edge)| **was == Way::Remote && **is != Way::Remote && !edge.local)
+        .map(|(_, edge)| edge.rate)
+        .sum()
+}
+
+/// How sure it is that cores and memory together cost less: over the draws, and over what a call inside a process may
+/// cost, of which there is an assumption. One question, so nothing was picked.
+fn judged(model: &Model, options: &Options, pair: &Compared, calls: Estimate) -> Option<Judged> {
+    if pair.draws.is_empty() {
+        return None;
+    }
+    let weights = Weights::of(options.prices.as_ref());
+    let local_ns = options.local_call_ns;
+    let saved =
+        pair.estimate(|(before, after)| Some(weights.cost(before) - weights.cost(after)))?;
+    let beside = Estimate::combine(&[&saved, &calls], |terms| {
+        let [saved, calls] = terms else { return None };
+        Some(saved + weights.core * calls * local_ns * 1e-9)
+    })?;
+    let (objective, unit) = match &options.prices {
+        Some(prices) => (
+            format!("{} saved in an hour", prices.currency),
+            FigureUnit::MoneyPerHour,
+        ),
+        None => (
+            "cores saved, a GiB of memory as an eighth of one".to_owned(),
+            FigureUnit::Cores,
+        ),
+    };
+    let stake = Stake {
+        objective,
+        unit,
+        inputs: vec![
+            Input::weighed("all but calls inside the process", unit, &beside),
+            Input::weighed("calls that come inside", FigureUnit::PerSecond, &calls),
+            Input::local_call(options),
+        ],
+        gain: Box::new(move |x| Some(x.first()? - weights.core * x.get(1)? * x.get(2)? * 1e-9)),
+        cost: None,
+    };
+    let ranges = model.sampler.draws();
+    judge(&[&stake], 1, ranges, model.rollup.seed)
+        .pop()
+        .flatten()
 }
 
 /// Constraints that a topology does not satisfy, and limits of latency that it does not keep.
@@ -139,10 +249,11 @@ fn broken(
     inputs: &Inputs,
     rules: &Rules,
     options: &Options,
-    topology: &Topology,
+    (before, after): (&Topology, &Topology),
     figures: &Figures,
 ) -> Vec<String> {
-    let mut broken = rules.broken(inputs, &options.constraints, topology);
+    let constraints = &options.constraints;
+    let mut broken = rules.broken(inputs, constraints, before, after);
     broken.extend(rules.too_large(figures));
     if let Err(why) = rules.kept(figures) {
         broken.push(why);
@@ -150,20 +261,16 @@ fn broken(
     broken
 }
 
-fn verdict(
-    pair: &Compared,
-    options: &Options,
-    document: &Document,
-    broken: &[String],
-) -> (Verdict, String) {
+fn verdict(asked: &Asked, options: &Options) -> (Verdict, String) {
     let needs = options.sufficiency.windows;
-    if let Some(first) = broken.first() {
+    if let Some(first) = asked.broken.first() {
         return (
             Verdict::Leave,
             format!("It breaks what must hold: {first}."),
         );
     }
     let blocked = |d: &DeployableFigures| d.section_utilisation.is_some_and(|busy| busy >= 1.0);
+    let pair = &asked.pair;
     let overfull = |d: &&DeployableFigures| {
         let by_cores = d.utilisation.is_some_and(|used| used >= 1.0);
         // What is in the way with the change and without it says nothing against the change.
@@ -179,8 +286,8 @@ fn verdict(
             ),
         );
     }
-    if document.window.windows < needs {
-        let seen = document.window.windows;
+    if asked.windows < needs {
+        let seen = asked.windows;
         return (
             Verdict::CannotSay,
             format!(
@@ -188,20 +295,45 @@ fn verdict(
             ),
         );
     }
-    let weights = super::Weights::of(options.prices.as_ref());
-    let falls = |(before, after): &&(Figures, Figures)| weights.cost(after) < weights.cost(before);
-    #[allow(clippy::cast_precision_loss)]
-    let share = pair.draws.iter().filter(falls).count() as f64 / pair.draws.len().max(1) as f64;
+    let Some(judged) = &asked.judged else {
+        if let Some((verdict, why)) = &asked.against {
+            return (*verdict, why.clone());
+        }
+        return (
+            Verdict::CannotSay,
+            "Whether it costs less cannot be told: a figure has no interval.".to_owned(),
+        );
+    };
+    let share = judged.improves();
     let cost = format!(
-        "Cores and memory together cost less after it in {} of the resampled ranges.",
+        "Cores and memory together cost less after it in {} of the draws.",
         say::share(share)
     );
-    if share >= SURE {
-        (Verdict::Do, cost)
-    } else if share <= 1.0 - SURE {
-        (Verdict::Leave, cost)
-    } else {
-        (Verdict::CannotSay, cost)
+    if share <= 1.0 - SURE_MIN {
+        return (Verdict::Leave, cost);
+    }
+    // It may be cheaper and wrong all the same: what the report says of such a change holds here too.
+    match &asked.against {
+        Some((verdict @ (Verdict::Leave | Verdict::CannotSay), why)) => {
+            return (*verdict, format!("{cost} But: {why}"));
+        }
+        _ if share < SURE_MIN => return (Verdict::CannotSay, cost),
+        Some((_, why)) => return (Verdict::Try, format!("{cost} But: {why}")),
+        None => {}
+    }
+    match asked.kept.filter(|kept| *kept < SURE_MIN) {
+        Some(kept) => (
+            if kept < 0.5 {
+                Verdict::Leave
+            } else {
+                Verdict::Try
+            },
+            format!(
+                "{cost} But the service-level objectives are kept in {} of them only.",
+                say::share(kept)
+            ),
+        ),
+        None => (Verdict::Do, cost),
     }
 }
 
@@ -222,12 +354,17 @@ fn recommendation(
     inputs: &Inputs,
     options: &Options,
     question: &Question,
-    document: &Document,
-    pair: &Compared,
-    broken: &[String],
+    asked: Asked,
     after: &Topology,
 ) -> Recommendation {
-    let (verdict, reason) = verdict(pair, options, document, broken);
+    let (verdict, reason) = verdict(&asked, options);
+    let Asked {
+        pair,
+        judged,
+        broken,
+        windows,
+        ..
+    } = asked;
     let said: Vec<String> = question.changes.iter().map(ToString::to_string).collect();
     let what = if said.is_empty() {
         "nothing is changed".to_owned()
@@ -276,7 +413,7 @@ fn recommendation(
         verdict_reason: reason,
         title: format!("What if, at {} times the load: {what}.", say::factor(question.load)),
         evidence: vec![Evidence {
-            sentence: format!("Priced on {} windows by the model of this report.", document.window.windows),
+            sentence: format!("Priced on {windows} windows by the model of this report."),
             rows: subjects.iter().map(|s| s.row.clone()).collect(),
         }],
         subjects,
@@ -284,15 +421,15 @@ fn recommendation(
         prediction: pair.predictions(options),
         downsides,
         falsify: vec!["Make the change, weigh again at the same load, and compare: a figure outside its interval is a miss.".to_owned()],
-        first_step: "Make the change for one instance, behind a switch.".to_owned(),
+        first_step: FIRST_STEP.to_owned(),
         rule: "A named change, priced by the topology engine: the figures of today's topology against those of the changed one, in the same resampled ranges.".to_owned(),
-        judgement: None,
         thresholds: vec![Threshold {
-            name: "share of resampled ranges in which it costs less".to_owned(),
-            limit: SURE,
-            found: None,
+            name: "share of draws in which it costs less".to_owned(),
+            limit: SURE_MIN,
+            found: judged.as_ref().map(Judged::improves),
             unit: FigureUnit::Ratio,
         }],
+        judgement: judged.map(|judged| judged.for_verdict(verdict, FIRST_STEP)),
     }
 }
 

@@ -16,6 +16,9 @@ fn requests_are_not_put_behind_a_heavy_consumer() {
     );
     let d = build(&s);
     no_merge(&d);
+    kept_apart(&d, "front", "back");
+    let said = not_simulated(&s, ["front", "back"]);
+    assert!(said.contains("would wait behind CONSUME report"), "{said}");
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Leave);
     let reason = &merge.verdict_reason;

@@ -11,6 +11,9 @@ fn different_owners_stay_apart() {
     options.constraints.cannot_link = vec![("back".to_owned(), "front".to_owned())];
     let d = build_range(&chatty().range(), &options);
     no_merge(&d);
+    kept_apart(&d, "front", "back");
+    let said = asked_to_merge(&chatty().range(), &options, ["front", "back"]);
+    assert_eq!(said.verdict, Verdict::Leave, "{}", said.verdict_reason);
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Leave);
     assert!(

@@ -10,6 +10,9 @@ fn what_waits_for_its_store_is_not_merged_for_its_messages() {
     op.wait_store_ns = 18_000_000;
     let d = build(&s);
     no_merge(&d);
+    kept_apart(&d, "front", "back");
+    let said = not_simulated(&s, ["front", "back"]);
+    assert!(said.contains("store is what limits them"), "{said}");
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Leave);
     let reason = &merge.verdict_reason;

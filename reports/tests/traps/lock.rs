@@ -34,17 +34,27 @@ fn free(w: u64) -> (i64, i64) {
     ((i64::try_from(w % 12).unwrap() + 1) * 80, 12_000_000)
 }
 
-fn with(course: fn(u64) -> (i64, i64)) -> Document {
+fn with(course: fn(u64) -> (i64, i64)) -> System {
     let mut s = chatty();
     s.root("back", "PUT /locked", 0, [500_000, 0, 0, 0, 0, 0])
         .course = Some(course);
-    build(&s)
+    s
 }
 
 #[test]
 fn what_queues_for_a_lock_is_not_merged() {
-    let d = with(locked);
+    let d = build(&with(locked));
     no_merge(&d);
+    kept_apart(&d, "front", "back");
+    let implied = &d.topologies.as_ref().unwrap().implied;
+    assert!(
+        implied
+            .iter()
+            .any(|why| why.contains("PUT /locked of back queue")),
+        "{implied:?}"
+    );
+    let said = not_simulated(&with(locked), ["front", "back"]);
+    assert!(said.contains("PUT /locked of back queue"), "{said}");
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Leave);
     let reason = &merge.verdict_reason;
@@ -64,7 +74,7 @@ fn what_queues_for_a_lock_is_not_merged() {
 
 #[test]
 fn without_the_lock_the_merge_is_right() {
-    let d = with(free);
+    let d = build(&with(free));
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
 }
@@ -72,7 +82,7 @@ fn without_the_lock_the_merge_is_right() {
 /// The capacity of the service is that of its lock, and no number of processes is said to carry more.
 #[test]
 fn a_lock_bounds_capacity_however_many_processes_run() {
-    let d = with(locked);
+    let d = build(&with(locked));
     let back = d.capacity.services.iter().find(|s| s.service == "back");
     let back = back.unwrap();
     let serial = back.serial.as_ref().unwrap();
@@ -130,7 +140,7 @@ fn a_lock_bounds_capacity_however_many_processes_run() {
 /// Without a lock that the windows tell, none bounds anything.
 #[test]
 fn where_the_law_is_not_identifiable_nothing_is_bounded() {
-    let d = with(free);
+    let d = build(&with(free));
     let back = d.services.iter().find(|s| s.service == "back").unwrap();
     let serial = back.serial.as_ref().unwrap();
     assert!(serial.note.contains("not identifiable"), "{}", serial.note);

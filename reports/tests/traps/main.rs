@@ -8,6 +8,7 @@
 mod testing;
 
 mod asynchronous;
+mod behind;
 mod collinear;
 mod constraints;
 mod copies;
@@ -28,6 +29,7 @@ mod worked;
 use serde_json::Value;
 use testing::System;
 use weighbridge_reports::document::{Recommendation, RecommendationKind as Kind, Verdict};
+use weighbridge_reports::topology::{Change, Question, what_if};
 use weighbridge_reports::{Document, Options, formats, html};
 use weighbridge_wire::FoldedRange;
 
@@ -99,7 +101,7 @@ fn acts(r: &Recommendation) -> bool {
     matches!(r.verdict, Verdict::Do | Verdict::Try)
 }
 
-/// No merge is advised.
+/// No merge is advised, and no cut begins with a merge that the rules leave.
 fn no_merge(document: &Document) {
     for r in document
         .recommendations
@@ -108,6 +110,70 @@ fn no_merge(document: &Document) {
     {
         assert!(!acts(r), "{}: {}", r.title, r.verdict_reason);
     }
+    no_cut_contradicts(document);
+}
+
+/// No cut begins with a merge that the rules leave.
+fn no_cut_contradicts(document: &Document) {
+    let cuts = document.topologies.as_ref().unwrap();
+    let steps: Vec<&String> = cuts
+        .proposals
+        .iter()
+        .filter_map(|cut| cut.first_step.as_ref())
+        .collect();
+    for r in &document.recommendations {
+        let Some((a, b)) = pair(r).filter(|_| !acts(r)) else {
+            continue;
+        };
+        for step in &steps {
+            assert!(
+                **step != format!("merge {a} and {b}") && **step != format!("merge {b} and {a}"),
+                "{step} comes first, but: {} {}",
+                r.title,
+                r.verdict_reason
+            );
+        }
+    }
+}
+
+/// The two services that a recommendation would merge or keep apart.
+fn pair(r: &Recommendation) -> Option<(&str, &str)> {
+    let merges = matches!(r.kind, Kind::Merge | Kind::Keep);
+    match &r.subjects[..] {
+        [a, b] if merges => Some((&a.service, &b.service)),
+        _ => None,
+    }
+}
+
+/// No cut puts these two into one process.
+fn kept_apart(document: &Document, a: &str, b: &str) {
+    for cut in &document.topologies.as_ref().unwrap().proposals {
+        for deployable in &cut.deployables {
+            let held: Vec<&str> = deployable.name.split('+').collect();
+            assert!(!(held.contains(&a) && held.contains(&b)), "{}", cut.id);
+        }
+    }
+}
+
+/// What `simulate` says of a merge.
+fn asked_to_merge(range: &FoldedRange, options: &Options, services: [&str; 2]) -> Recommendation {
+    let change = Change::Merge {
+        services: services.map(str::to_owned).into(),
+        name: None,
+    };
+    let question = Question {
+        changes: vec![change],
+        load: 1.0,
+    };
+    let answer = what_if(range, options, &question).unwrap();
+    answer.document.recommendations[0].clone()
+}
+
+/// `simulate` does not advise the merge either; why.
+fn not_simulated(system: &System, services: [&str; 2]) -> String {
+    let said = asked_to_merge(&system.range(), &Options::default(), services);
+    assert!(!acts(&said), "{}", said.verdict_reason);
+    said.verdict_reason
 }
 
 /// Twelve calls for each request, messages dearer than the work: a merge lies near, and is right unless something
@@ -136,6 +202,14 @@ fn a_chatty_pair_with_nothing_against_it_is_merged() {
     let d = build(&chatty());
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
+    let range = chatty().range();
+    let said = asked_to_merge(&range, &Options::default(), ["front", "back"]);
+    assert_eq!(said.verdict, Verdict::Do, "{}", said.verdict_reason);
+    let sure = said.judgement.as_ref().unwrap();
+    assert!(sure.improves >= 0.95 && sure.draws == 1_000, "{sure:?}");
+    let cuts = d.topologies.as_ref().unwrap();
+    let first = cuts.proposals[0].first_step.as_deref();
+    assert_eq!(first, Some("merge back and front"), "{cuts:?}");
     let judgement = merge.judgement.as_ref().unwrap();
     assert!(
         judgement.improves >= 0.95 && judgement.cost_falls >= 0.95,

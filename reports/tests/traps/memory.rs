@@ -1,5 +1,7 @@
 //! A rare operation that needs much memory, beside a hot one that needs many processes.
 
+use weighbridge_reports::Prices;
+
 use super::*;
 
 #[test]
@@ -11,6 +13,8 @@ fn memory_is_not_copied_into_the_processes_of_a_hot_service() {
     s.process("back").rss_peak = 1_000 << 20;
     let d = build(&s);
     no_merge(&d);
+    let said = not_simulated(&s, ["front", "back"]);
+    assert!(said.contains("memory of both"), "{said}");
     let keep = get(&d, Kind::Keep, &["front", "back"]);
     assert_eq!(keep.verdict, Verdict::Leave);
     assert!(
@@ -18,4 +22,47 @@ fn memory_is_not_copied_into_the_processes_of_a_hot_service() {
         "{}",
         keep.verdict_reason
     );
+}
+
+/// Two GiB more in the processes of both, which is allowed beside the seven that they hold, are worth more than the messages
+/// between them: cores fall, cost does not.
+#[test]
+fn cores_that_are_saved_may_cost_more_in_memory() {
+    let with = |back_mib: i64, options: &Options| {
+        let mut s = chatty();
+        s.root("front", "GET /hot", 180, [2_000_000, 0, 0, 0, 0, 0]);
+        s.process("front").rss_peak = 2_048 << 20;
+        s.process("back").rss_peak = back_mib << 20;
+        build_range(&s.range(), options)
+    };
+    let judged = |d: &Document| {
+        let merge = get(d, Kind::Merge, &["front", "back"]).clone();
+        (merge.judgement.clone().unwrap(), merge)
+    };
+    let options = Options::default();
+    let (sure, merge) = judged(&with(1_024, &options));
+    assert!(sure.improves >= 0.95 && sure.cost_falls < 0.05, "{sure:?}");
+    assert_eq!(merge.verdict, Verdict::Try, "{}", merge.verdict_reason);
+    assert!(
+        merge
+            .verdict_reason
+            .contains("cores and memory together cost less"),
+        "{}",
+        merge.verdict_reason
+    );
+    let (sure, merge) = judged(&with(48, &options));
+    assert!(sure.cost_falls >= 0.95, "{sure:?}");
+    assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
+    // Where memory is nearly free, the first is right too.
+    let cheap = Options {
+        prices: Some(Prices {
+            core_hour: 0.04,
+            gib_hour: 0.000_01,
+            currency: "EUR".to_owned(),
+        }),
+        ..Options::default()
+    };
+    let (sure, merge) = judged(&with(1_024, &cheap));
+    assert!(sure.cost_falls >= 0.95, "{sure:?}");
+    assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
 }

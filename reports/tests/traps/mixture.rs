@@ -19,6 +19,9 @@ fn short_requests_of_one_are_not_put_behind_rare_long_ones_of_the_other() {
     );
     let d = build(&s);
     no_merge(&d);
+    kept_apart(&d, "front", "back");
+    let said = not_simulated(&s, ["front", "back"]);
+    assert!(said.contains("POST /closing of back"), "{said}");
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Leave);
     assert!(
@@ -55,4 +58,32 @@ fn beside_each_other_they_are_split() {
         "a process more is not cheaper: {judgement:?}"
     );
     assert!(find(&d, Kind::Split, &["GET /hot"]).is_none());
+}
+
+/// The long one writes what an operation that would stay writes too.
+#[test]
+fn what_may_share_a_transaction_is_not_split_on_a_queue_formula() {
+    let mut s = System::new(60);
+    s.process("one").cores_milli = 1_000;
+    let cpu = [300_000, 20_000, 0, 20_000, 20_000, 40_000];
+    s.root("one", "POST /hot", 300, cpu);
+    let long = [60_000_000, 0, 0, 0, 0, 10_000_000];
+    s.root("one", "POST /closing", 8, long).bursty = true;
+    s.uses("one", "POST /closing", "book", "write", 8);
+    let apart = build(&s);
+    let split = get(&apart, Kind::Split, &["POST /closing"]);
+    assert!(
+        !split.verdict_reason.contains("book"),
+        "nobody else writes it: {}",
+        split.verdict_reason
+    );
+    s.uses("one", "POST /hot", "book", "write", 300);
+    let d = build(&s);
+    let split = get(&d, Kind::Split, &["POST /closing"]);
+    assert_eq!(split.verdict, Verdict::Try, "{}", split.verdict_reason);
+    let reason = &split.verdict_reason;
+    assert!(
+        reason.contains("writes book, which operations that would stay write too"),
+        "{reason}"
+    );
 }

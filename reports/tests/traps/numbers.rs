@@ -11,6 +11,7 @@ fn nothing_happens() {
     s.message(("idle", "GET /x"), ("sleeper", "CONSUME x"), 0, "x", 0, 0);
     let d = build(&s);
     no_merge(&d);
+    not_simulated(&s, ["idle", "sleeper"]);
     for r in &d.recommendations {
         assert!(!acts(r), "{}", r.title);
     }

@@ -10,7 +10,7 @@ fn high_last(w: u64) -> (i64, i64) {
     (if w % 20 < 10 { 20 } else { 180 }, 10_000_000)
 }
 
-fn two(other: fn(u64) -> (i64, i64)) -> Document {
+fn two(other: fn(u64) -> (i64, i64)) -> System {
     let mut s = System::new(60);
     for (service, course) in [
         ("day", high_first as fn(u64) -> (i64, i64)),
@@ -25,12 +25,12 @@ fn two(other: fn(u64) -> (i64, i64)) -> Document {
         .course = Some(course);
         s.process(service).cores_milli = 1_000;
     }
-    build(&s)
+    s
 }
 
 #[test]
 fn opposite_peaks_share_processes() {
-    let d = two(high_last);
+    let d = build(&two(high_last));
     let pool = get(&d, Kind::Merge, &["day", "night"]);
     assert_eq!(pool.verdict, Verdict::Try, "{}", pool.verdict_reason);
     let peak = &pool.prediction[0];
@@ -57,8 +57,9 @@ fn opposite_peaks_share_processes() {
 
 #[test]
 fn coincident_peaks_bring_nothing() {
-    let d = two(high_first);
+    let d = build(&two(high_first));
     no_merge(&d);
+    not_simulated(&two(high_first), ["day", "night"]);
     assert!(find(&d, Kind::Merge, &["day", "night"]).is_none());
 }
 
@@ -73,5 +74,34 @@ fn opposite_peaks_of_short_and_long_requests_stay_apart() {
     for service in ["day", "night"] {
         s.process(service).cores_milli = 1_000;
     }
-    no_merge(&build(&s));
+    let d = build(&s);
+    no_merge(&d);
+    kept_apart(&d, "day", "night");
+    not_simulated(&s, ["day", "night"]);
+}
+
+/// Opposite peaks of a few requests, some 200 of each: nobody knows what the next hundred would look like.
+#[test]
+fn opposite_peaks_of_few_requests_say_nothing() {
+    let mut s = System::new(60);
+    for (service, course) in [
+        (
+            "day",
+            (|w| (if w % 20 < 10 { 6 } else { 1 }, 300_000_000)) as fn(u64) -> (i64, i64),
+        ),
+        ("night", |w| (if w % 20 < 10 { 1 } else { 6 }, 300_000_000)),
+    ] {
+        let cpu = [150_000_000, 0, 0, 0, 0, 0];
+        s.root(service, "GET /x", 0, cpu).course = Some(course);
+        s.process(service).cores_milli = 1_000;
+    }
+    let d = build(&s);
+    no_merge(&d);
+    let pool = get(&d, Kind::Merge, &["day", "night"]);
+    assert_eq!(pool.verdict, Verdict::CannotSay, "{}", pool.verdict_reason);
+    assert!(
+        pool.verdict_reason.contains("400 are needed"),
+        "{}",
+        pool.verdict_reason
+    );
 }

@@ -43,3 +43,36 @@ fn ten_thousand_services() {
     assert_eq!(d.edges.len(), 9_999);
     no_merge(&d);
 }
+
+/// Thirty pairs, each as good as the next: twenty are judged, and nobody is told to do what was not.
+#[test]
+fn what_is_not_on_the_shortlist_is_not_to_be_done() {
+    let mut s = System::new(60);
+    for n in 0..30 {
+        let name = |of: &str| -> &'static str { Box::leak(format!("{of}{n:02}").into_boxed_str()) };
+        let (front, back) = (name("front"), name("back"));
+        s.root(front, "POST /a", 20, [400_000; 6]);
+        let to = (back, "POST /b");
+        s.http((front, "POST /a"), to, 20, 12, 240_000, 60_000);
+        s.process(front).cores_milli = 1_000;
+        s.process(back).cores_milli = 1_000;
+    }
+    let d = build(&s);
+    let done: Vec<&Recommendation> = d
+        .recommendations
+        .iter()
+        .filter(|r| r.verdict == Verdict::Do)
+        .collect();
+    assert!(done.len() <= 20 && !done.is_empty(), "{}", done.len());
+    assert!(done.iter().all(|r| r.judgement.is_some()));
+    let merges = d
+        .recommendations
+        .iter()
+        .filter(|r| r.kind == Kind::Merge && r.verdict == Verdict::Try);
+    let unjudged: Vec<_> = merges.filter(|r| r.judgement.is_none()).collect();
+    assert!(unjudged.len() >= 10, "{}", unjudged.len());
+    for r in unjudged {
+        let reason = &r.verdict_reason;
+        assert!(reason.contains("not on the shortlist"), "{reason}");
+    }
+}

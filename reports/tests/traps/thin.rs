@@ -38,6 +38,9 @@ fn two_requests_in_180_windows_say_nothing() {
         "{reason}"
     );
     assert!(merge.judgement.is_none());
+    no_cut_contradicts(&d);
+    let said = not_simulated(&s, ["clock", "tower"]);
+    assert!(said.contains("400 are needed"), "{said}");
     // What has data is judged as before.
     assert_eq!(
         get(&d, Kind::Merge, &["front", "back"]).verdict,
@@ -51,6 +54,8 @@ fn twenty_windows_say_nothing() {
     s.windows = 20;
     let d = build(&s);
     no_merge(&d);
+    let said = not_simulated(&s, ["front", "back"]);
+    assert!(said.contains("20 windows were seen"), "{said}");
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert!(
         merge.verdict_reason.contains("20 windows were seen"),

@@ -10,6 +10,7 @@ pub(crate) fn service(inputs: &mut Inputs, label: &str, rate: f64, cpu_ns: f64) 
         label: label.to_owned(),
         has_agent: true,
         instances: 1.0,
+        min_replicas: 0.0,
         cores_limit: Some(1.0),
         cores,
         background: 0.0,
