@@ -9,6 +9,8 @@
     reason = "rollups of made-up systems, as the tests of the reports use them"
 )]
 mod testing;
+#[path = "reports/workflows.rs"]
+mod workflows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
