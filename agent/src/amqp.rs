@@ -59,3 +59,28 @@ pub use consumer::{Consumer, Delivery, Message};
 
 /// The word for AMQP in edges.
 const TRANSPORT: &str = "amqp";
+
+/// Properties as a broker sends them: what is read of them stays the same once ours were put among them and taken out.
+#[cfg(all(
+    any(test, feature = "fuzz"),
+    feature = "rumqttc-0_25",
+    feature = "async-nats-0_51"
+))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    // Tables in tables: how deep they may be is the client's to say.
+    let bytes = bytes.get(..1_024).unwrap_or(bytes);
+    let Ok((_, properties)) = lapin::protocol::basic::parse_properties(bytes) else {
+        return;
+    };
+    let others = |properties: &lapin::BasicProperties| -> Vec<(String, String)> {
+        headers::pairs(properties)
+            .filter(|(name, _)| !crate::propagation::is_header(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    };
+    let (before, deaths) = (others(&properties), headers::deaths(&properties));
+    let ours = |_: &[(&str, &str)]| vec![("weighbridge-hop", "1;x".to_owned())];
+    let merged = headers::with_ours(properties, 4_096, ours);
+    assert_eq!(others(&merged), before, "headers of others");
+    assert_eq!(headers::deaths(&merged), deaths, "deaths");
+}

@@ -1,4 +1,4 @@
-//! Doors to the decoders of headers for the fuzz targets in `fuzz/`, and for a test that gives them every seed kept
+//! Doors to the decoders of headers, statements and messages for the fuzz targets in `fuzz/`, and for a test that gives them every seed kept
 //! there: what once crashed stays there as a seed.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -68,18 +68,86 @@ pub fn headers(bytes: &[u8]) {
     assert_eq!(Hop::parse(&forged, &key, None), None, "forged");
 }
 
+/// A text of statements; the first byte says whose SQL it is. Besides that nothing panics, what is found is bounded and
+/// the same each time, and nothing that stands between single quotes alone becomes the name of an entity.
+#[cfg(feature = "tokio-postgres-0_7")]
+pub fn sql(bytes: &[u8]) {
+    use crate::sql::{Dialect, SQL_ENTITIES_MAX, Statements, scan};
+
+    let Some((how, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let dialect = match how & 3 {
+        0 => Dialect::Sqlite,
+        1 => Dialect::Postgres,
+        2 => Dialect::MySql,
+        _ => Dialect::Other,
+    };
+    let found = scan(text, dialect);
+    assert!(found.entities.len() <= SQL_ENTITIES_MAX, "too many names");
+    assert!(found.entities.is_sorted(), "a name twice or out of order");
+    let statements = Statements::new(dialect);
+    assert_eq!(*statements.get(text), found, "another answer");
+    assert_eq!(*statements.get(text), found, "another answer when known");
+    // A literal of ours at the end, as a value of a condition. What was lost before it stays lost.
+    if matches!(dialect, Dialect::Postgres | Dialect::Other)
+        && !text.contains(['\'', '"', '`', '$', '\\', '[', '/', '-', '#'])
+    {
+        let with_literal = format!("{text} = 'secretword'");
+        let names = scan(&with_literal, dialect).entities;
+        assert!(
+            names
+                .iter()
+                .all(|(name, _)| !name.contains("secretword") || text.contains("secretword")),
+            "a literal became a name: {names:?}"
+        );
+    }
+}
+
+/// What comes from or goes to a broker; the first byte says over which protocol. Lengths are those of the encoders.
+#[cfg(all(
+    feature = "lapin-4",
+    feature = "rumqttc-0_25",
+    feature = "async-nats-0_51"
+))]
+pub fn broker(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else {
+        return;
+    };
+    match how & 3 {
+        0 => crate::amqp::fuzz(bytes),
+        1 => crate::mqtt::fuzz(bytes),
+        _ => crate::nats::fuzz(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    #[test]
-    fn every_seed_of_the_fuzz_target_is_read_without_a_panic() {
-        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/headers");
+    fn every_seed(target: &str, door: fn(&[u8]), least: usize) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
         let mut count = 0;
-        for seed in std::fs::read_dir(seeds).unwrap() {
-            super::headers(&std::fs::read(seed.unwrap().path()).unwrap());
+        for seed in std::fs::read_dir(seeds.join(target)).unwrap() {
+            door(&std::fs::read(seed.unwrap().path()).unwrap());
             count += 1;
         }
-        assert!(count >= 6, "{count} seeds");
+        assert!(count >= least, "{target}: {count} seeds");
+    }
+
+    #[test]
+    fn every_seed_of_the_fuzz_target_is_read_without_a_panic() {
+        every_seed("headers", super::headers, 6);
+        #[cfg(feature = "tokio-postgres-0_7")]
+        every_seed("sql", super::sql, 4);
+        #[cfg(all(
+            feature = "lapin-4",
+            feature = "rumqttc-0_25",
+            feature = "async-nats-0_51"
+        ))]
+        every_seed("broker", super::broker, 4);
     }
 }

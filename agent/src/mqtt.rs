@@ -91,5 +91,41 @@ pub fn connect(peer: &str, mut options: MqttOptions, capacity: usize) -> (Client
     (Client::new(link.clone()), Consumer::new(link, event_loop))
 }
 
+/// A publication of any topic, payload and properties is as long as it is said to be: names and values are lines.
+#[cfg(all(
+    any(test, feature = "fuzz"),
+    feature = "lapin-4",
+    feature = "async-nats-0_51"
+))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
+
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.split('\n');
+    let topic = lines.next().unwrap_or_default();
+    let payload = lines.next().unwrap_or_default().repeat(50);
+    let user: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let qos = if user.len() % 2 == 0 {
+        QoS::AtMostOnce
+    } else {
+        QoS::AtLeastOnce
+    };
+    let properties = PublishProperties {
+        user_properties: user,
+        ..PublishProperties::default()
+    };
+    let said = packet::publish_bytes(topic.as_bytes(), qos, payload.len(), Some(&properties));
+    let mut publish = Publish::new(topic, qos, payload, Some(properties));
+    publish.pkid = 1;
+    let mut wire = bytes::BytesMut::new();
+    if publish.write(&mut wire).is_ok() {
+        assert_eq!(said, Some(wire.len() as u64), "another length");
+    }
+}
+
 #[cfg(test)]
 mod tests;

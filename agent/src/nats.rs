@@ -94,3 +94,38 @@ pub async fn connect_with(
     let client = InAccount::new(account, connecting).await?;
     Ok(Client::of(peer, client).await)
 }
+
+/// Headers of any names and values, each in a line: those of others stay, and the length is that of the lines.
+#[cfg(all(
+    any(test, feature = "fuzz"),
+    feature = "rumqttc-0_25",
+    feature = "lapin-4"
+))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use async_nats::{HeaderMap, HeaderName, HeaderValue};
+
+    let text = String::from_utf8_lossy(bytes);
+    let mut given = HeaderMap::new();
+    for (name, value) in text.split('\n').filter_map(|line| line.split_once(':')) {
+        let parsed = (name.parse::<HeaderName>(), value.parse::<HeaderValue>());
+        if let (Ok(name), Ok(value)) = parsed {
+            given.append(name, value);
+        }
+    }
+    let others = |headers: &HeaderMap| -> Vec<(String, String)> {
+        let mut others: Vec<_> = headers::pairs(headers)
+            .filter(|(name, _)| !crate::propagation::is_header(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        others.sort_unstable();
+        others
+    };
+    let before = others(&given);
+    let ours = |_: &[(&str, &str)]| vec![("weighbridge-hop", "1;x".to_owned())];
+    let merged = headers::with_ours(Some(given), bytes.len(), 4_096, ours).unwrap_or_default();
+    assert_eq!(others(&merged), before, "headers of others");
+    let lines: usize = headers::pairs(&merged)
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
+    assert_eq!(wire::header_bytes(&merged), 12 + lines, "another length");
+}

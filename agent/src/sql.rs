@@ -12,6 +12,8 @@ mod cache;
 mod scan;
 
 pub(crate) use cache::Statements;
+#[cfg(all(any(test, feature = "fuzz"), feature = "tokio-postgres-0_7"))]
+pub(crate) use scan::scan;
 
 /// Longest text that is analysed, in bytes. Longer ones have no entities and are counted.
 pub const SQL_BYTES_MAX: usize = 65_536;

@@ -13,13 +13,15 @@ use weighbridge_wire::{Delta, FoldedRange, FoldedWindow};
 type Target = fn(&[u8]);
 
 /// As `xtask/src/evidence/fuzz.rs` lists them.
-const TARGETS: [(&str, Target); 6] = [
+const TARGETS: [(&str, Target); 8] = [
     ("ledger", ledger),
     ("otlp", fuzz::otlp),
     ("stored", fuzz::stored),
     ("frame", fuzz::frame),
     ("text", text),
     ("headers", weighbridge_agent::fuzz::headers),
+    ("sql", weighbridge_agent::fuzz::sql),
+    ("broker", weighbridge_agent::fuzz::broker),
 ];
 
 fuzz_target!(|bytes: &[u8]| {
@@ -30,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
         found.map_or_else(
             || {
                 panic!(
-                    "WEIGHBRIDGE_FUZZ_TARGET is none of ledger, otlp, stored, frame, text, headers"
+                    "WEIGHBRIDGE_FUZZ_TARGET is none of ledger, otlp, stored, frame, text, headers, sql, broker"
                 )
             },
             |(_, target)| *target,

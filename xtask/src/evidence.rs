@@ -47,7 +47,7 @@ const ALL: &[Evidence] = &[
     },
     Evidence {
         name: "fuzz",
-        what: "every decoder by libFuzzer under the address sanitizer, two minutes each (nightly; about 15 minutes with its build; WEIGHBRIDGE_TEST_FUZZ=seconds)",
+        what: "every decoder by libFuzzer under the address sanitizer, two minutes each (nightly; about 20 minutes with its build; WEIGHBRIDGE_TEST_FUZZ=seconds)",
         run: fuzz::run,
     },
     Evidence {

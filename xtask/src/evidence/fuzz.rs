@@ -9,7 +9,9 @@ use crate::context::Context;
 use crate::say;
 
 /// As `fuzz/targets/main.rs` lists them.
-const TARGETS: [&str; 6] = ["ledger", "otlp", "stored", "frame", "text", "headers"];
+const TARGETS: [&str; 8] = [
+    "ledger", "otlp", "stored", "frame", "text", "headers", "sql", "broker",
+];
 
 /// Longest input, bytes.
 const LONGEST: u32 = 16 << 10;
