@@ -13,7 +13,7 @@ use crate::document::{
 use crate::model::{Estimate, Model, ServiceFacts, as_f64};
 
 /// A service's CPU, divided into what grows with load and what does not, cores.
-struct ServiceLoad {
+pub(super) struct ServiceLoad {
     pub(crate) base: Estimate,
     pub(crate) variable: Estimate,
 }
@@ -26,7 +26,7 @@ impl ServiceLoad {
 }
 
 /// Divides a service's CPU. `None` when its CPU is not known.
-fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
+pub(super) fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
     let total = model.service_cores(service)?;
     let base = model
         .base_cpu(service)
@@ -37,7 +37,7 @@ fn service_load(model: &Model, service: &ServiceFacts) -> Option<ServiceLoad> {
 }
 
 /// Processes needed for so many cores: at the target utilisation, at least as many as availability asks for.
-fn replicas_of(service: &str, cores: f64, limit: f64, options: &Options) -> Option<f64> {
+pub(super) fn replicas_of(service: &str, cores: f64, limit: f64, options: &Options) -> Option<f64> {
     if limit.is_nan() || limit <= 0.0 || !cores.is_finite() {
         return None;
     }
@@ -89,6 +89,7 @@ pub(crate) fn capacity(
         load_factors: factors,
         services: services.into_iter().map(|(_, service)| service).collect(),
         total_cores,
+        growth: Some(super::growth::growth(model, options)),
         latency,
         prices: options.prices.as_ref().map(|prices| PriceSheet {
             core_hour: prices.core_hour,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weighbridge_wire::column;
 
-use super::figures::figure;
+use super::figures::{figure, waiting};
 use crate::document::{EdgeEnds, Figure, FigureUnit, QualityWord};
 use crate::model::{Edge, EdgeSideFacts, Estimate, Model, as_f64};
 
@@ -85,7 +85,13 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
             FigureUnit::NsPerCall,
             absent_wall,
         ),
-        wire: figure(wire.as_ref(), FigureUnit::NsPerCall, absent_wire),
+        wire: waiting(
+            wire.as_ref(),
+            FigureUnit::NsPerCall,
+            absent_wire,
+            "the answering side counts its wall time to the end of its own work, longer than the caller waited for the \
+             answer",
+        ),
     }
 }
 

@@ -29,6 +29,24 @@ pub(crate) fn count(sums: &Sums, column: u32, unit: FigureUnit) -> Figure {
     }
 }
 
+/// A time that was waited, found as a difference. Nobody waits for less than nothing: where the difference is below zero
+/// the parts overlap or two clocks disagree, and what was waited is not known.
+pub(crate) fn waiting(
+    estimate: Option<&Estimate>,
+    unit: FigureUnit,
+    absent: &str,
+    below_zero: &str,
+) -> Figure {
+    if estimate.is_some_and(|estimate| estimate.point < 0.0) {
+        return Figure::unknown(unit, below_zero);
+    }
+    let mut figure = figure(estimate, unit, absent);
+    for end in [&mut figure.low, &mut figure.high] {
+        *end = end.map(|end| end.max(0.0));
+    }
+    figure
+}
+
 /// CPU by class, each column passed through `scale`.
 pub(crate) fn classes(
     model: &Model,

@@ -6,9 +6,11 @@ mod edges;
 mod ends;
 mod entities;
 mod figures;
+mod growth;
 mod ignore;
 mod inputs;
 mod latency;
+mod map;
 mod obstacles;
 mod origins;
 mod paths;
@@ -31,6 +33,7 @@ use crate::{Options, decide};
 
 pub(crate) use entities::{copy_links, place_row};
 pub(crate) use figures::figure as optional;
+pub(crate) use map::{MANY_CALLS, map};
 
 impl Document {
     /// The report on a range: the same range and options give the same document, whatever the order of the
@@ -62,10 +65,12 @@ impl Document {
         let all = recommend(&entities);
         let mut window = window::window(model, options, &edges);
         let (recommendations, suppressed) = ignore::apply(all, options, &mut window);
+        let services = services::services(model, &entities);
         Self {
             schema_version: SCHEMA_VERSION,
             window,
-            services: services::services(model, &entities),
+            map: Some(map(&services, &edges, &origins)),
+            services,
             origins,
             edges,
             entities,

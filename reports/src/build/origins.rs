@@ -58,6 +58,8 @@ pub(crate) struct Origin {
     callee: Option<Estimate>,
     pool: Option<Estimate>,
     broker: Option<Estimate>,
+    /// The answering side of edges from outside.
+    outside: Option<Estimate>,
 }
 
 /// What one operation does for the origin.
@@ -172,7 +174,7 @@ fn edges(model: &Model, origins: &mut Origins) {
                 id: id.clone(),
             };
             let is_caller = &*id.side == side::CALLER;
-            // A request from outside has its answering side only: no change of boundaries removes it.
+            // A request from outside has its answering side only, and no change of boundaries removes it.
             let between = is_caller || !id.peer_service.is_empty();
             for (endpoint, sums) in &facts.by_origin {
                 let origin = origin(model, origins, index, endpoint);
@@ -231,15 +233,12 @@ fn one_side(
     between: bool,
 ) {
     let local = &*facts.variant().transport == "local";
-    if between
-        && !local
-        && let Some(cpu) = model.columns(sums, &MESSAGE_COLUMNS)
-    {
+    if !local && let Some(cpu) = model.columns(sums, &MESSAGE_COLUMNS) {
         add(
-            if is_caller {
-                &mut origin.caller
-            } else {
-                &mut origin.callee
+            match (between, is_caller) {
+                (false, _) => &mut origin.outside,
+                (true, true) => &mut origin.caller,
+                (true, false) => &mut origin.callee,
             },
             &cpu,
         );
@@ -257,9 +256,14 @@ fn one_side(
     {
         let cpu = per_call.times(&calls);
         carriers.add(Class::Protocol, &cpu);
-        if between {
-            add(&mut origin.pool, &cpu);
-        }
+        add(
+            if between {
+                &mut origin.pool
+            } else {
+                &mut origin.outside
+            },
+            &cpu,
+        );
     }
 }
 
@@ -342,7 +346,13 @@ fn overhead(
     ended: Option<&Estimate>,
     total: Option<&Estimate>,
 ) -> MessageOverhead {
-    let parts = [&origin.caller, &origin.callee, &origin.pool, &origin.broker];
+    let parts = [
+        &origin.caller,
+        &origin.callee,
+        &origin.pool,
+        &origin.broker,
+        &origin.outside,
+    ];
     let sum = parts
         .into_iter()
         .flatten()
@@ -361,6 +371,7 @@ fn overhead(
         callee: per_request(origin.callee.as_ref()),
         pool: per_request(origin.pool.as_ref()),
         broker: per_request(origin.broker.as_ref()),
+        outside: per_request(origin.outside.as_ref()),
         total: per_request(sum.as_ref()),
         share: share(sum.as_ref(), total),
     }

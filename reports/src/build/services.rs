@@ -2,7 +2,7 @@
 
 use weighbridge_wire::{OwnerKind, column};
 
-use super::figures::{REQUEST_CPU, WALL, classes, count, figure, plain, quantiles, share};
+use super::figures::{REQUEST_CPU, WALL, classes, count, figure, plain, quantiles, share, waiting};
 use super::regions::{regions, retained};
 use super::{inputs, obstacles};
 use crate::document::{
@@ -460,10 +460,12 @@ fn wait_other(model: &Model, facts: &OperationFacts) -> Figure {
             .iter()
             .fold(wall.minus(&cpu), |left, wait| left.minus(wait))
     });
-    figure(
+    waiting(
         other.as_ref(),
         FigureUnit::NsPerRequest,
         "wall time or CPU is not known",
+        "its requests work on several threads at once, or wait for several things at once: CPU and waits together are \
+         more than the wall time",
     )
 }
 

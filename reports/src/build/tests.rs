@@ -143,6 +143,7 @@ fn the_top_level_keys_are_these() {
         "capacity",
         "recommendations",
         "topologies",
+        "map",
         "quality",
     ];
     want.sort_unstable();
@@ -571,4 +572,90 @@ fn capacity_grows_with_load_and_marks_what_was_not_seen() {
     assert_eq!(c.points[2].wait.value, None);
     assert_eq!(c.points[0].wait.unit, crate::document::FigureUnit::Ns);
     assert_eq!(c.points[2].replicas.value, Some(4.0));
+}
+
+/// Documents of earlier versions are compared with; what they do not hold yet is not known, and no reason to refuse them.
+#[test]
+fn a_document_of_before_its_newer_figures_is_read_and_compared() {
+    let now = build(&pair().range());
+    let mut value = check(&now);
+    for service in value["services"].as_array_mut().unwrap() {
+        assert!(
+            service["agent"]
+                .as_object_mut()
+                .unwrap()
+                .remove("hooks")
+                .is_some()
+        );
+    }
+    for origin in value["origins"].as_array_mut().unwrap() {
+        let overhead = origin["message_overhead"].as_object_mut().unwrap();
+        assert!(overhead.remove("outside").is_some());
+    }
+    assert!(value.as_object_mut().unwrap().remove("map").is_some());
+    assert!(
+        value["capacity"]
+            .as_object_mut()
+            .unwrap()
+            .remove("growth")
+            .is_some()
+    );
+    let before: Document = serde_json::from_value(value).unwrap();
+    let hooks = &before.services[0].agent.hooks;
+    assert_eq!(hooks.value, None);
+    assert!(hooks.unknown_reason.as_ref().unwrap().contains("before"));
+    let change = crate::compare::compare(&before, &now);
+    assert_eq!(change.origins.len(), now.origins.len());
+    assert!(crate::html::render(&before).contains("Growth line: not known"));
+}
+
+#[test]
+fn the_message_share_of_an_origin_that_crosses_nothing_is_that_of_its_own_edge() {
+    let mut s = System::new(40);
+    s.root(
+        "front",
+        "POST /a",
+        20,
+        [900_000, 10_000, 20_000, 30_000, 40_000, 0],
+    );
+    let mut range = s.range();
+    for folded in &mut range.windows {
+        let key = weighbridge_wire::EdgeKey {
+            side: "callee".into(),
+            mode: "sync".into(),
+            transport: "http".into(),
+            component: "".into(),
+            operation: "POST /a".into(),
+            class: "".into(),
+            peer_service: "".into(),
+            peer_operation: "".into(),
+            call_id: "".into(),
+            peer: "".into(),
+            target: "".into(),
+            origin_service: "front".into(),
+            origin_operation: "POST /a".into(),
+        };
+        let row = folded.rows.row_mut(key.row_key(Quality::Measured));
+        row.add(column::REQUEST_MESSAGES, 20);
+        row.add(column::CPU_PROTOCOL_NS, 20 * 30_000);
+        row.add(column::CPU_IO_NS, 20 * 40_000);
+    }
+    let document = build(&range);
+    let value = |figure: &crate::document::Figure| figure.value.unwrap();
+    let m = &document.origins[0].message_overhead;
+    assert_eq!(
+        (m.caller.value, m.callee.value),
+        (None, None),
+        "nothing between services"
+    );
+    let known = value(&m.outside);
+    // 30 and 40 µs of each, over those that ended.
+    let spent = known * value(&document.origins[0].ended);
+    assert!(
+        (spent / (40.0 * 20.0 * 70_000.0) - 1.0).abs() < 1e-9,
+        "{spent}"
+    );
+    assert!((value(&m.total) - known).abs() < 1e-6);
+    let whole = value(&document.origins[0].unit_cost.total);
+    assert!((value(&m.share) - known / whole).abs() < 1e-9);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::map_boundary::{Frame, boundary};
 use super::map_layout::{Placement, Point, Room, place};
 use super::svg::{Caption, Layout, open};
 use crate::html::text::{clip, escape_text};
@@ -119,7 +120,8 @@ impl Sizes {
             Layout::Wide => Room {
                 node: 66.0,
                 passing: 38.0,
-                gap: 16.0,
+                // Room for the labels of lines that part.
+                gap: 44.0,
                 widest: 7,
             },
             Layout::Narrow => Room {
@@ -134,6 +136,9 @@ impl Sizes {
 
 /// Around the drawing.
 const MARGIN: f64 = 3.0;
+
+/// Above the nodes, for marks and labels.
+const HEAD: f64 = 18.0;
 
 /// Below nodes that call themselves, and for the last labels.
 const FOOT: f64 = 26.0;
@@ -158,31 +163,46 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
         "group",
         // Both are positive and some thousand at most.
         frame.ceil() as u32,
-        (height + 2.0 * MARGIN + FOOT).ceil() as u32,
+        (height + 2.0 * MARGIN + HEAD + FOOT).ceil() as u32,
     );
     let arrow = format!("{}-{}-arrow", escape_text(map.caption.id), layout.class());
     out.push_str(&format!(
         "<defs><marker id=\"{arrow}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
          markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
          <path d=\"M0 0L8 4L0 8z\" class=\"f-muted\"/></marker></defs>\
-         <g transform=\"translate({shift:.0} {MARGIN:.0})\">"
+         <g transform=\"translate({shift:.0} {:.0})\">",
+        MARGIN + HEAD
     ));
     let mut labels = Labels::default();
+    // Between a node and a label a boundary may run, where there is room for it.
+    let beside = match layout {
+        Layout::Wide => 6.0,
+        Layout::Narrow => 0.0,
+    };
     for point in &placed.nodes {
         let (x, y) = corner(*point, &sizes);
-        labels
-            .taken
-            .push((x, y, x + sizes.node_width, y + sizes.node_height));
+        labels.taken.push((
+            x - beside,
+            y - beside,
+            x + sizes.node_width + beside,
+            y + sizes.node_height + beside,
+        ));
     }
     let ports = ports(&pairs, &placed, &sizes);
-    let mut texts = String::new();
+    let mut wanted = Vec::new();
     for (index, edge) in map.edges.iter().enumerate() {
         let (Some(from), Some(to)) = (placed.nodes.get(edge.from), placed.nodes.get(edge.to))
         else {
             continue;
         };
         let passing = placed.passing.get(index).map_or(&[][..], Vec::as_slice);
-        let (path, middle) = route(*from, *to, passing, ports[index], &sizes);
+        let Route {
+            path,
+            middle,
+            points,
+        } = route(*from, *to, passing, ports[index], &sizes);
+        labels.lines.extend(points);
+        wanted.push((edge, middle));
         // Between 1 and 7 pixels.
         let weight = if edge.weight.is_finite() {
             edge.weight.clamp(0.0, 1.0)
@@ -200,40 +220,49 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
             1.0 + 6.0 * weight,
             escape_text(&clip(&edge.description, 200)),
         ));
-        texts.push_str(&labels.text(edge, middle, layout));
     }
-    out.push_str(&texts);
+    // Once all lines are known: a label stands beside them, not on one.
+    for (edge, middle) in wanted {
+        out.push_str(&labels.text(edge, middle, layout));
+    }
     for (node, point) in map.nodes.iter().zip(&placed.nodes) {
         out.push_str(&draw_node(node, corner(*point, &sizes), &sizes));
     }
     // Marks of a node stand side by side on its upper edge.
     let mut marks = vec![0.0; map.nodes.len()];
     for proposal in &map.proposals {
-        for node in &proposal.nodes {
-            let Some((point, at)) = placed.nodes.get(*node).zip(marks.get_mut(*node)) else {
-                continue;
-            };
-            out.push_str(&draw_mark(proposal, corner(*point, &sizes), &sizes, *at));
-            *at += 20.0;
-        }
+        let nodes: Vec<usize> = proposal
+            .nodes
+            .iter()
+            .copied()
+            .filter(|node| *node < placed.nodes.len())
+            .collect();
+        let Some((first, at)) = nodes
+            .first()
+            .and_then(|node| Some((*placed.nodes.get(*node)?, marks.get_mut(*node)?)))
+        else {
+            continue;
+        };
+        let boxes: Vec<Frame> = placed
+            .nodes
+            .iter()
+            .map(|point| Frame::around(corner(*point, &sizes), sizes.node_width, sizes.node_height))
+            .collect();
+        let alone = nodes.len() == 1 && *at > 0.0;
+        let frame = if alone {
+            String::new()
+        } else {
+            boundary(&nodes, &boxes)
+        };
+        out.push_str(&draw_mark(proposal, corner(first, &sizes), *at, &frame));
+        *at += 20.0;
     }
     out.push_str("</g></svg>");
     out
 }
 
-/// A dashed frame around a node, and the proposal's number on it.
-fn draw_mark(proposal: &MapProposal, (x, y): (f64, f64), sizes: &Sizes, at: f64) -> String {
-    let frame = if at == 0.0 {
-        format!(
-            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" class=\"hull\"/>",
-            x - 3.0,
-            y - 3.0,
-            sizes.node_width + 6.0,
-            sizes.node_height + 6.0
-        )
-    } else {
-        String::new()
-    };
+/// A proposal's boundary, and its number on the first of its nodes.
+fn draw_mark(proposal: &MapProposal, (x, y): (f64, f64), at: f64, frame: &str) -> String {
     let centre = x + 10.0 + at;
     format!(
         "<g><title>{}</title>{frame}<circle cx=\"{centre:.0}\" cy=\"{:.0}\" r=\"9\" class=\"f-accent\"/>\
@@ -311,16 +340,49 @@ fn ports(edges: &[(usize, usize)], placed: &Placement, sizes: &Sizes) -> Vec<(f6
     out
 }
 
-/// The path of an edge, and the point its label wants.
+/// The way of an edge.
+struct Route {
+    path: String,
+    /// The point its label wants to be near to.
+    middle: (f64, f64),
+    /// Points along it, close enough that no label slips between two.
+    points: Vec<(f64, f64)>,
+}
+
+/// Points of a cubic curve from `a` to `b`.
+fn curve(ends: [(f64, f64); 4], points: &mut Vec<(f64, f64)>) {
+    const STEPS: u32 = 16;
+    for step in 0..=STEPS {
+        let t = f64::from(step) / f64::from(STEPS);
+        let weights = [
+            (1.0 - t) * (1.0 - t) * (1.0 - t),
+            3.0 * t * (1.0 - t) * (1.0 - t),
+            3.0 * t * t * (1.0 - t),
+            t * t * t,
+        ];
+        let sum = |of: fn(&(f64, f64)) -> f64| -> f64 {
+            ends.iter().zip(weights).map(|(end, w)| of(end) * w).sum()
+        };
+        points.push((sum(|p| p.0), sum(|p| p.1)));
+    }
+}
+
+/// The way of an edge over the places that it passes.
 fn route(
     from: Point,
     to: Point,
     passing: &[Point],
     (start_offset, end_offset): (f64, f64),
     sizes: &Sizes,
-) -> (String, (f64, f64)) {
+) -> Route {
     let along = |layer: usize| sizes.step * layer as f64;
     let shown = |(x, y): (f64, f64)| format!("{x:.0} {y:.0}");
+    let mut points = Vec::new();
+    let mut cubic = |ends: [(f64, f64); 4]| {
+        let ends = ends.map(|(a, b)| sizes.pixel(a, b));
+        curve(ends, &mut points);
+        format!("C{} {} {}", shown(ends[1]), shown(ends[2]), shown(ends[3]))
+    };
     if from.layer == to.layer {
         // Within a layer, or to itself: a bow on the far side.
         let base = along(from.layer) + sizes.along();
@@ -328,14 +390,12 @@ fn route(
             from.across + start_offset,
             to.across + end_offset + if from == to { 12.0 } else { 0.0 },
         );
-        let path = format!(
-            "M{}C{} {} {}",
-            shown(sizes.pixel(base, a)),
-            shown(sizes.pixel(base + 44.0, a)),
-            shown(sizes.pixel(base + 44.0, b)),
-            shown(sizes.pixel(base, b)),
-        );
-        return (path, sizes.pixel(base + 33.0, f64::midpoint(a, b)));
+        let bow = cubic([(base, a), (base + 44.0, a), (base + 44.0, b), (base, b)]);
+        return Route {
+            path: format!("M{}{bow}", shown(sizes.pixel(base, a))),
+            middle: sizes.pixel(base + 33.0, f64::midpoint(a, b)),
+            points,
+        };
     }
     let forward = to.layer > from.layer;
     // Where an edge leaves a layer, and where it enters one.
@@ -352,25 +412,31 @@ fn route(
     for (layer, across, passes) in ends {
         let end = (enters(layer), across);
         let half = f64::midpoint(at.0, end.0);
-        path.push_str(&format!(
-            "C{} {} {}",
-            shown(sizes.pixel(half, at.1)),
-            shown(sizes.pixel(half, end.1)),
-            shown(sizes.pixel(end.0, end.1)),
-        ));
+        path.push_str(&cubic([at, (half, at.1), (half, end.1), end]));
         at = end;
         if passes {
             let beyond = leaves(layer);
             // A passing place is as long as a node: the best place for a label.
             middle.get_or_insert((f64::midpoint(end.0, beyond), across));
-            path.push_str(&format!("L{}", shown(sizes.pixel(beyond, across))));
+            let third = (beyond - end.0) / 3.0;
+            let straight = [
+                end,
+                (end.0 + third, across),
+                (beyond - third, across),
+                (beyond, across),
+            ];
+            path.push_str(&cubic(straight));
             at = (beyond, across);
         } else if middle.is_none() {
             middle = Some((half, f64::midpoint(from.across + start_offset, across)));
         }
     }
     let (a, b) = middle.unwrap_or(at);
-    (path, sizes.pixel(a, b))
+    Route {
+        path,
+        middle: sizes.pixel(a, b),
+        points,
+    }
 }
 
 /// Labels that are placed so far, to keep them off each other and off the nodes.
@@ -378,9 +444,47 @@ fn route(
 struct Labels {
     /// Left, top, right, bottom.
     taken: Vec<(f64, f64, f64, f64)>,
+    /// Points of all lines.
+    lines: Vec<(f64, f64)>,
 }
 
 impl Labels {
+    /// The nearest place to a point where a label of this size lies on no node, no other label and no line; where there is
+    /// none, on no node and no label; and else on the point.
+    fn place(&self, (x, y): (f64, f64), half_width: f64, half_height: f64) -> (f64, f64) {
+        let crossed = |(x, y): (f64, f64), slack: f64| {
+            self.lines.iter().any(|(a, b)| {
+                (a - x).abs() < half_width + slack && (b - y).abs() < half_height + slack
+            })
+        };
+        let covered = |(x, y): (f64, f64)| {
+            self.taken.iter().any(|t| {
+                x + half_width > t.0
+                    && x - half_width < t.2
+                    && y + half_height > t.1
+                    && y - half_height < t.3
+            })
+        };
+        // Rings of steps of eight, those beside the line before those along it.
+        let mut places: Vec<(f64, f64)> = (-7..=7)
+            .flat_map(|dx: i32| (-9..=9).map(move |dy: i32| (dx, dy)))
+            .map(|(dx, dy)| (f64::from(dx) * 8.0, f64::from(dy) * 8.0))
+            .collect();
+        places.sort_by(|a, b| {
+            let far = |(dx, dy): &(f64, f64)| 2.0 * dx * dx + dy * dy;
+            far(a)
+                .total_cmp(&far(b))
+                .then(a.1.total_cmp(&b.1))
+                .then(a.0.total_cmp(&b.0))
+        });
+        let places = || places.iter().map(|(dx, dy)| (x + dx, y + dy));
+        let free = |place: &(f64, f64)| place.1 >= half_height - HEAD && !covered(*place);
+        places()
+            .find(|place| free(place) && !crossed(*place, 4.0))
+            .or_else(|| places().find(free))
+            .unwrap_or((x, y))
+    }
+
     fn text(&mut self, edge: &MapEdge, (x, middle): (f64, f64), layout: Layout) -> String {
         let whole = edge.label.iter().take(3);
         let lines: Vec<String> = match layout {
@@ -402,28 +506,7 @@ impl Labels {
         // 6.4 pixels a letter at 11 pixels.
         let half_width = letters as f64 * 3.2 + 2.0;
         let half_height = 7.0 * lines.len() as f64;
-        let mut y = middle;
-        for attempt in 0..13 {
-            // 0, 8 down, 8 up, 16 down …
-            let distance = f64::from((attempt + 1) / 2) * 8.0;
-            y = middle
-                + if attempt % 2 == 0 {
-                    -distance
-                } else {
-                    distance
-                };
-            let free = self.taken.iter().all(|t| {
-                x + half_width <= t.0
-                    || x - half_width >= t.2
-                    || y + half_height <= t.1
-                    || y - half_height >= t.3
-            });
-            if free {
-                break;
-            }
-            // Nowhere free: where it belongs, on top of something.
-            y = middle;
-        }
+        let (x, y) = self.place((x, middle), half_width, half_height);
         self.taken.push((
             x - half_width,
             y - half_height,
@@ -530,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proposed_boundary_is_marked_on_each_of_its_nodes() {
+    fn a_proposed_boundary_is_drawn_once_around_its_nodes() {
         let mut input = map(&["a", "b", "c"], &[(0, 1), (1, 2)]);
         let proposal = |mark: &str, nodes: Vec<usize>| MapProposal {
             mark: mark.to_owned(),
@@ -542,14 +625,27 @@ mod tests {
         assert_eq!(
             svg.matches("class=\"hull\"").count(),
             2,
-            "one frame for each node"
+            "one boundary for each proposal: around both of its nodes, and around the one that is there"
         );
         assert_eq!(
             svg.matches("class=\"f-accent\"").count(),
-            3,
+            2,
             "one mark for each proposal"
         );
         assert!(svg.contains("Merge &lt;a&gt; and b"), "{svg}");
+    }
+
+    #[test]
+    fn labels_stand_beside_the_lines() {
+        let mut labels = Labels {
+            lines: (0..60).map(|n| (f64::from(n) * 4.0, 100.0)).collect(),
+            ..Labels::default()
+        };
+        let (x, y) = labels.place((120.0, 100.0), 40.0, 20.0);
+        assert!((x - 120.0).abs() < 1.0 && y <= 80.0, "{x} {y}");
+        labels.taken.push((0.0, 0.0, 300.0, 90.0));
+        let (_, y) = labels.place((120.0, 100.0), 40.0, 20.0);
+        assert!(y >= 120.0, "below, where something is above: {y}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod flame;
 mod ink;
 mod lines;
 mod map;
+mod map_boundary;
 mod map_layout;
 mod scale;
 mod svg;

@@ -18,6 +18,9 @@ pub struct CapacityReport {
     pub services: Vec<ServiceCapacity>,
     /// Cores of all services together, one figure per load factor.
     pub total_cores: Vec<Figure>,
+    /// What is needed on later days; absent in documents of before it was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<GrowthReport>,
     /// Mean response of each origin against load; dearest origin first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latency: Vec<OriginLatency>,
@@ -37,6 +40,30 @@ pub struct PriceSheet {
     pub gib_hour: f64,
     /// Name of the currency.
     pub currency: String,
+}
+
+/// What is needed on later days if the load goes on growing as it did in the range.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrowthReport {
+    /// Growth of the CPU of all services in a day, as a share of its mean; unknown where the range is too short.
+    pub per_day: Figure,
+    /// The line, from today on; empty where the growth is not known.
+    pub points: Vec<GrowthPoint>,
+}
+
+/// All services on one day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrowthPoint {
+    /// Days from the middle of the range.
+    pub days: f64,
+    /// The load then, as a multiple of the load seen.
+    pub load_factor: Figure,
+    /// Cores needed.
+    pub cores: Figure,
+    /// Processes needed at the target utilisation.
+    pub replicas: Figure,
+    /// Their memory, bytes: each as large as the largest seen.
+    pub memory: Figure,
 }
 
 /// How long requests of an origin take at other loads, with today's processes.

@@ -14,6 +14,7 @@ mod entities;
 mod figure;
 mod inputs;
 mod judgement;
+mod map;
 mod origins;
 mod quality;
 mod recommendations;
@@ -28,8 +29,8 @@ pub use after::{
     AfterReport, Observe, ObserveWhat, Outcome, OutcomeFigure, SCORE_ERRORS_MAX, Score,
 };
 pub use capacity::{
-    CapacityPoint, CapacityReport, LatencyPoint, OriginLatency, PriceSheet, SerialCapacity,
-    ServiceCapacity,
+    CapacityPoint, CapacityReport, GrowthPoint, GrowthReport, LatencyPoint, OriginLatency,
+    PriceSheet, SerialCapacity, ServiceCapacity,
 };
 pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange};
 pub use conservation::{
@@ -41,6 +42,7 @@ pub use entities::{CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityRepor
 pub use figure::{ClassFigures, Figure, FigureUnit, QualityShare, QualityWord, Quantiles};
 pub use inputs::{LoadCorrelation, LoadReport, MemoryReport, Obstacle, ObstacleKind, SerialReport};
 pub use judgement::{Judgement, Turn};
+pub use map::{MapArrow, MapPlace, MapPlaceKind, MapReport};
 pub use origins::{MessageOverhead, OriginOperation, OriginPath, OriginReport, OriginService};
 pub use quality::{ClockNote, Formula, QualityReport, UnknownKind};
 pub use recommendations::{
@@ -88,6 +90,9 @@ pub struct Document {
     /// Other cuts of the system that no other beats in everything; absent where none were searched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topologies: Option<TopologiesReport>,
+    /// The service map as it is drawn; absent in documents of before it stood here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapReport>,
     /// How the figures came about, and their limits.
     pub quality: QualityReport,
     /// How the advice of an earlier report held; absent when none was given.

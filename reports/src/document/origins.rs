@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClassFigures, Figure, Quantiles};
+use super::{ClassFigures, Figure, FigureUnit, Quantiles};
 
 /// One origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,10 @@ pub struct MessageOverhead {
     pub pool: Figure,
     /// Share of brokers' processes.
     pub broker: Figure,
+    /// Reading what the origin's callers sent and answering them: the known side of the edge from outside, with the
+    /// connections that carry it.
+    #[serde(default = "absent_outside")]
+    pub outside: Figure,
     /// Sum of the known ones.
     pub total: Figure,
     /// `total` as a share of the unit cost.
@@ -101,4 +105,11 @@ pub struct OriginOperation {
     pub cpu: ClassFigures,
     /// Share of the unit cost.
     pub share: Figure,
+}
+
+fn absent_outside() -> Figure {
+    Figure::unknown(
+        FigureUnit::NsPerRequest,
+        "the document is from before this figure",
+    )
 }

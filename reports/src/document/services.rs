@@ -127,6 +127,7 @@ pub struct AgentCost {
     /// CPU of the agent's own thread over the range, ns.
     pub cpu: Figure,
     /// CPU of what it does inside requests over the range, ns, estimated; part of their CPU.
+    #[serde(default = "absent_ns")]
     pub hooks: Figure,
     /// Share of both in the process CPU.
     pub share: Figure,
@@ -250,6 +251,10 @@ pub struct RegionReport {
 /// What a document of before these figures says of them.
 fn absent_ratio() -> Figure {
     Figure::unknown(FigureUnit::Ratio, BEFORE)
+}
+
+fn absent_ns() -> Figure {
+    Figure::unknown(FigureUnit::Ns, BEFORE)
 }
 
 const BEFORE: &str = "the document is from before this figure";

@@ -208,6 +208,87 @@ fn quality_mark(quality: &[QualityShare]) -> String {
     )
 }
 
+/// What the marks in these cells mean: nothing where no cell has one.
+pub(crate) fn key_of_marks<'a>(cells: impl Iterator<Item = &'a Markup>) -> String {
+    let ways = [
+        (
+            QualityWord::Apportioned,
+            "apportioned, a measured sum shared out by a stated rule",
+        ),
+        (QualityWord::Estimated, "estimated by a model"),
+        (
+            QualityWord::Sampled,
+            "sampled, scaled up from a random part",
+        ),
+        (
+            QualityWord::Other,
+            "of a quality that this version does not know",
+        ),
+    ];
+    let mut seen = [false; 4];
+    let mut part = false;
+    for cell in cells {
+        let Some((_, mark)) = cell.as_str().split_once("<abbr") else {
+            continue;
+        };
+        let mark = mark.split_once('>').map_or("", |(_, text)| text);
+        part |= mark
+            .split('<')
+            .next()
+            .is_some_and(|text| text.contains('%'));
+        for ((way, _), seen) in ways.iter().zip(&mut seen) {
+            *seen |= mark.starts_with(short_quality(*way));
+        }
+    }
+    let said: Vec<String> = ways
+        .iter()
+        .zip(seen)
+        .filter(|(_, seen)| *seen)
+        .map(|((way, words), _)| format!("{}: {words}", short_quality(*way)))
+        .collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    let share = if part {
+        ". A percentage behind a mark is the part of this very figure that came about so; the rest was measured"
+    } else {
+        ""
+    };
+    format!("{}{share}.", said.join("; "))
+}
+
+/// A cell with a figure of which the caption says how it came about.
+pub(crate) fn unmarked_cell(figure: &Figure, show: Show, notes: &mut Notes) -> Markup {
+    let plain = Figure {
+        quality: Vec::new(),
+        ..figure.clone()
+    };
+    build(&plain, show, false, notes)
+}
+
+/// A number of processes, which is a mean over time: one that began a little late counts as one, and the mean stands
+/// below.
+pub(crate) fn processes_cell(figure: &Figure, notes: &mut Notes) -> Markup {
+    let Some(mean) = figure.value else {
+        return cell(figure, Show::Number, notes);
+    };
+    let whole = libm::round(mean);
+    if whole < 1.0 || mean == whole || libm::fabs(mean - whole) > PROCESS_LATE * whole {
+        return cell(figure, Show::Number, notes);
+    }
+    number_cell(
+        mean,
+        &format!(
+            "{}<small>{}\u{a0}on average</small>",
+            escape_text(&format::count(whole)),
+            escape_text(&significant(mean, 3))
+        ),
+    )
+}
+
+/// How far the mean number of processes may be from a whole number that is meant.
+const PROCESS_LATE: f64 = 0.08;
+
 /// The word of a quality in three letters.
 pub(crate) fn short_quality(quality: QualityWord) -> &'static str {
     match quality {

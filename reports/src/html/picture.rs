@@ -49,14 +49,21 @@ pub(crate) fn legend(entries: &[(Ink, &str)]) -> String {
 
 /// The legend of the classes of work.
 pub(crate) fn class_legend() -> String {
-    legend(&[
+    class_legend_and(&[])
+}
+
+/// The legend of the classes of work, and what else a chart shows.
+pub(crate) fn class_legend_and(more: &[(Ink, &str)]) -> String {
+    let mut entries = vec![
         (Ink::Handler, "handler"),
-        (Ink::Store, "store"),
+        (Ink::Store, "store class (database client)"),
         (Ink::Encode, "encode"),
         (Ink::Decode, "decode"),
         (Ink::Protocol, "protocol"),
         (Ink::Io, "io"),
-    ])
+    ];
+    entries.extend_from_slice(more);
+    legend(&entries)
 }
 
 /// The classes as parts of a bar: the work first, then what carries messages. Unknown classes are no part.

@@ -5,7 +5,7 @@
 use crate::document::{Document, EdgeConservation, EdgeReport, ServiceConservation};
 
 /// Services, origins and entities that have a part of their own, the largest first.
-pub(super) const PARTS_SHOWN: usize = 18;
+pub(super) const PARTS_SHOWN: usize = 17;
 /// Services whose regions are shown.
 pub(super) const REGIONS_SHOWN: usize = 8;
 /// Recommendations that are shown as cards; the others are rows.
@@ -13,6 +13,9 @@ pub(super) const CARDS_SHOWN: usize = 10;
 /// Rows of a table that has one for each service, origin, edge, entity, or recommendation without a card: laying out
 /// 1 000 rows of 17 cells takes longer than a reader waits.
 pub(super) const ROWS_SHOWN: usize = 200;
+
+/// Rows of the tables that tell a figure of another table by class of work.
+pub(super) const CLASS_ROWS_SHOWN: usize = 30;
 
 /// What is said under a table or a list of parts that does not hold all.
 pub(super) fn left_out(all: usize, shown: usize, what: &str) -> String {

@@ -43,7 +43,7 @@ pub(crate) const CLASS_COLUMNS: [Column; 6] = [
     figures("decode", "Deserialisation of messages"),
     figures("protocol", "Parsing, framing, TLS"),
     figures("io", "Socket calls"),
-    figures("store", "Database client"),
+    figures("store class", "Class store: the database client"),
 ];
 
 /// A row under construction.
@@ -161,6 +161,8 @@ pub(crate) struct Table {
     pub(crate) helpful: bool,
     /// The first column holds two ends of an edge and needs more room.
     pub(crate) wide_head: bool,
+    /// What the marks in the cells mean; empty where there are none, and in tables that are [not helpful](Self::helpful).
+    pub(crate) key: String,
 }
 
 impl Table {
@@ -178,6 +180,7 @@ impl Table {
             sortable: rows.len() > 1,
             helpful: true,
             wide_head: false,
+            key: String::new(),
             rows,
             notes: notes.into_texts(),
         }
@@ -212,7 +215,10 @@ impl Table {
     }
 
     /// The finished table; nothing when a template fails, which the compiler has ruled out.
-    pub(crate) fn markup(&self) -> Markup {
+    pub(crate) fn markup(mut self) -> Markup {
+        if self.helpful {
+            self.key = figure::key_of_marks(self.rows.iter().flat_map(|row| &row.cells));
+        }
         Markup::composed(self.render().unwrap_or_default())
     }
 }

@@ -484,6 +484,7 @@ pub(crate) fn origin(
             callee: of(overhead_us[1]),
             pool: of(overhead_us[2]),
             broker: of(overhead_us[3]),
+            outside: unknown("no message of this kind was seen", FigureUnit::NsPerRequest),
             total: of(overhead_us.iter().sum()),
             share: measured(overhead / total, FigureUnit::Ratio),
         },
@@ -674,6 +675,7 @@ pub(crate) fn capacity(services: &[ServiceReport]) -> CapacityReport {
         target_utilisation: 0.6,
         least_processes: 1,
         latency: Vec::new(),
+        growth: None,
         prices: Some(PriceSheet {
             core_hour: 0.04,
             gib_hour: 0.005,

@@ -230,6 +230,7 @@ pub(crate) fn erp() -> Document {
         }],
         change: None,
         topologies: Some(topologies()),
+        map: None,
         quality: quality(),
     }
 }

@@ -24,6 +24,7 @@ const LINES_SHOWN: usize = 5;
 #[template(path = "capacity.html")]
 struct Capacity {
     chart: Markup,
+    growth: Markup,
     table: Markup,
     terms: Markup,
     limits: Markup,
@@ -40,6 +41,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     let capacity = &document.capacity;
     rendered(&Capacity {
         chart: chart(capacity),
+        growth: growth(capacity),
         table: table(capacity, anchors),
         terms: terms(capacity, anchors),
         limits: Markup::composed(format!(
@@ -122,6 +124,86 @@ fn chart(capacity: &CapacityReport) -> Markup {
         &picture::legend(&legend_entries),
         |layout| lines(&chart, layout),
     )
+}
+
+/// The growth line with its table; in words where the range does not tell it.
+fn growth(capacity: &CapacityReport) -> Markup {
+    let Some(growth) = &capacity.growth else {
+        return said("the document is from before it was computed");
+    };
+    if growth.per_day.value.is_none() {
+        let why = growth.per_day.unknown_reason.as_deref();
+        return said(why.unwrap_or("no data for it"));
+    }
+    let points: Vec<LinePoint> = growth
+        .points
+        .iter()
+        .filter_map(|p| point(p.days, &p.cores, p.days > 0.0))
+        .collect();
+    let chart = LineChart {
+        caption: Caption {
+            id: "chart-growth",
+            title: "Cores needed, if the load goes on growing as it did",
+            description: "All services together over the days from now; the band is the 90 % interval. It goes on in a \
+                          straight line from the growth within the range.",
+        },
+        lines: vec![Line {
+            label: "all services".to_owned(),
+            ink: Ink::Other,
+            points,
+        }],
+        scale: Scale::plain("cores"),
+        x_label: "Days from the range",
+        x_suffix: "",
+    };
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Day", ""),
+        figures("Load", "As a multiple of the load seen"),
+        figures("Cores", "Needed, with the 90 % interval"),
+        figures("Processes", "Needed at the target utilisation"),
+        figures("Memory", "Of these processes"),
+    ];
+    let rows = growth
+        .points
+        .iter()
+        .map(|p| {
+            let day = if p.days > 0.0 {
+                format!("in {} days", format::count(p.days))
+            } else {
+                "now".to_owned()
+            };
+            Row::new("")
+                .head(&Markup::text(&day))
+                .interval(&p.load_factor, Show::Number, &mut notes)
+                .interval(&p.cores, Show::Bare, &mut notes)
+                .figure(&p.replicas, Show::Number, &mut notes)
+                .figure(&p.memory, Show::Plain, &mut notes)
+        })
+        .collect();
+    let table = Table::new(
+        "t-growth",
+        "What the growth line needs, all services together",
+        columns,
+        rows,
+        notes,
+    )
+    .fixed()
+    .markup();
+    let line = picture::figure(&chart.caption, "", |layout| lines(&chart, layout));
+    Markup::composed(format!(
+        "{line}<p class=small>Growth in a day: {}.</p>{table}",
+        escape_text(&figure::sentence(&growth.per_day))
+    ))
+}
+
+/// That there is no growth line, and why.
+fn said(why: &str) -> Markup {
+    Markup::composed(format!(
+        "<p><b>Growth line: not known</b>, because {}. The lines say what a load would need, not when it comes; \
+         under <a href=#what-if>What if</a> a growth can be assumed.</p>",
+        escape_text(&text::sentence(why))
+    ))
 }
 
 fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
@@ -226,9 +308,10 @@ fn terms(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         .iter()
         .take(ROWS_SHOWN)
         .map(|service| {
+            let processes = figure::processes_cell(&service.instances, &mut notes);
             Row::new("")
                 .head(&anchors.link_as(&service.id, &service.service))
-                .figure(&service.instances, Show::Number, &mut notes)
+                .cell(processes)
                 .figure(&service.cores_limit, Show::Bare, &mut notes)
                 .interval(&service.cores_variable, Show::Bare, &mut notes)
                 .interval(&service.cores_base, Show::Bare, &mut notes)
@@ -416,7 +499,11 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
                 Markup::text(&name(&origin.service)),
             )));
             for point in &origin.points {
-                row = row.figure(&point.response, Show::Plain, &mut notes);
+                row = row.cell(figure::unmarked_cell(
+                    &point.response,
+                    Show::Plain,
+                    &mut notes,
+                ));
             }
             row
         })
@@ -426,7 +513,7 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     }
     Table::new(
         "t-latency",
-        "Mean response of each origin at 12 loads, with today’s processes",
+        "Mean response of each origin at 12 loads, with today’s processes; all estimated",
         columns,
         rows,
         notes,

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::rendered;
+use crate::build::MANY_CALLS;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
 use crate::document::{Document, EdgeEnd, EdgeReport, EdgeSideCpu, Figure};
 use crate::html::anchors::Anchors;
@@ -14,8 +15,6 @@ use crate::html::shown::{self, left_out};
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
-/// From this many calls for each request on, an edge is marked.
-pub(super) const MANY_CALLS: f64 = 2.0;
 /// Edges whose two ends are set side by side: the dearest, and as many more whose ends differ. All of them stand in
 /// `report.json`.
 const ENDS_SHOWN: usize = 20;
@@ -30,6 +29,7 @@ struct Edges {
     chart: Markup,
     table: Markup,
     ends: Markup,
+    times: Markup,
     shapes: Markup,
     sides: Markup,
     prices: Markup,
@@ -51,6 +51,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             "edges, the dearest",
         ),
         ends: ends(edges, anchors),
+        times: times(edges, anchors),
         shapes: super::shapes::table(document, anchors),
         sides: sides(dearest(edges), anchors),
         prices: prices(dearest(edges), anchors),
@@ -136,7 +137,7 @@ fn chart(edges: &[EdgeReport]) -> Markup {
             interval: None,
             value_text: edge.overhead_share.value.map_or_else(
                 || "share not known".to_owned(),
-                |s| format!("{} messages", format::percent(s)),
+                |s| format!("{} of it messages", format::percent(s)),
             ),
         })
         .collect();
@@ -250,7 +251,10 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
             "Work",
             "What one call causes at the callee, messages left out",
         ),
-        figures("Overhead share", "Overhead ÷ (overhead + work)"),
+        figures(
+            "Of the call messages",
+            "Message overhead of one call ÷ all that one call costs (overhead + work)",
+        ),
         figures("Caller", "Overhead of one call on the calling side"),
         figures("Callee", "Overhead of one call on the answering side"),
         figures("Broker", "The broker’s CPU for one message"),
@@ -285,20 +289,78 @@ fn table(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
     .markup()
 }
 
-/// What both ends say of a call, where they differ, and the time between them.
+/// The edges whose both ends are set side by side.
+fn compared(edges: &[EdgeReport]) -> impl Iterator<Item = &EdgeReport> {
+    let differs = |edge: &&EdgeReport| {
+        let ends = &edge.ends;
+        [
+            &ends.request_messages,
+            &ends.request_body_bytes,
+            &ends.response_messages,
+        ]
+        .iter()
+        .any(|difference| difference.value.is_some_and(|n| n != 0.0))
+    };
+    let (dearest, others) = edges.split_at(edges.len().min(ENDS_SHOWN));
+    dearest
+        .iter()
+        .chain(others.iter().filter(differs).take(ENDS_SHOWN))
+}
+
+/// What both ends counted of a call, and where they differ.
 fn ends(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
         words("Edge", ""),
         figures("Requests sent", "Request messages, as the caller counted"),
-        figures("received", "Request messages, as the callee counted"),
+        figures(
+            "Requests received",
+            "Request messages, as the callee counted",
+        ),
         figures(
             "Difference",
             "Sent − received, over all operations that answer the call",
         ),
         figures("in bytes", "Bodies of requests, sent − received"),
-        figures("Responses", "Difference: sent − received"),
+        figures("Responses: difference", "Sent − received"),
         figures("in bytes", "Bodies of responses, sent − received"),
+    ];
+    let rows = compared(edges)
+        .map(|edge| {
+            let ends = &edge.ends;
+            let mut row = Row::new("").head(&anchors.link_as(&edge.id, &short_name(edge)));
+            for figure in [
+                &edge.traffic.request_messages_sent,
+                &edge.traffic.request_messages_received,
+                &ends.request_messages,
+                &ends.request_body_bytes,
+                &ends.response_messages,
+                &ends.response_body_bytes,
+            ] {
+                row = row.figure(figure, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new(
+        "t-edge-ends",
+        if edges.len() > ENDS_SHOWN {
+            "What both ends counted, of the dearest edges and of those that differ"
+        } else {
+            "What both ends of each edge counted"
+        },
+        columns,
+        rows,
+        notes,
+    )
+    .markup()
+}
+
+/// How long a call takes, and where.
+fn times(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Edge", ""),
         figures("Wait", "From the send to the end of the response"),
         figures("Callee’s wall", "What the answering request took"),
         figures("On the wire", "The difference of both"),
@@ -310,31 +372,11 @@ fn ends(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         figures("Parallel", "Share of the calls that ran beside others"),
         figures("Not waited for", "Share of the calls"),
     ];
-    let differs = |edge: &EdgeReport| {
-        let ends = &edge.ends;
-        [
-            &ends.request_messages,
-            &ends.request_body_bytes,
-            &ends.response_messages,
-        ]
-        .iter()
-        .any(|difference| difference.value.is_some_and(|n| n != 0.0))
-    };
-    let (dearest, others) = edges.split_at(edges.len().min(ENDS_SHOWN));
-    let others = others.iter().filter(|edge| differs(edge)).take(ENDS_SHOWN);
-    let rows = dearest
-        .iter()
-        .chain(others)
+    let rows = compared(edges)
         .map(|edge| {
             let (ends, shape) = (&edge.ends, &edge.shape);
             let mut row = Row::new("").head(&anchors.link_as(&edge.id, &short_name(edge)));
             for figure in [
-                &edge.traffic.request_messages_sent,
-                &edge.traffic.request_messages_received,
-                &ends.request_messages,
-                &ends.request_body_bytes,
-                &ends.response_messages,
-                &ends.response_body_bytes,
                 &edge.wait,
                 &ends.answer_wall,
                 &ends.wire,
@@ -349,12 +391,8 @@ fn ends(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         })
         .collect();
     Table::new(
-        "t-edge-ends",
-        if edges.len() > ENDS_SHOWN {
-            "Both ends of the dearest edges and of those that differ, and the time between them"
-        } else {
-            "Both ends of each edge, and the time between them"
-        },
+        "t-edge-times",
+        "How long a call takes, and where",
         columns,
         rows,
         notes,

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::{CopyCost, CopyFinding, Document, EntityReport, ObstacleKind};
+use crate::document::{CopyCost, CopyFinding, Document, EntityReport, Obstacle, ObstacleKind};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
 use crate::html::markup::Markup;
@@ -18,7 +18,6 @@ struct Entity {
     slug: String,
     name: String,
     finding: &'static str,
-    copies: bool,
     owner: String,
     cost: Markup,
     evidence: Vec<Markup>,
@@ -49,7 +48,6 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                 slug: anchors.slug(&entity.id).to_owned(),
                 name: name(&entity.entity),
                 finding: finding(entity),
-                copies: entity.finding == CopyFinding::Copies,
                 owner: entity.owner.as_deref().map(name).unwrap_or_default(),
                 cost: entity
                     .cost
@@ -77,11 +75,23 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     })
 }
 
+/// What an obstacle is called. Background work has a name that the program gave it, a service's or a class's perhaps.
+pub(super) fn obstacle_name(obstacle: &Obstacle) -> String {
+    let plain = name(&obstacle.name);
+    if obstacle.kind == ObstacleKind::CronSingleton && !obstacle.name.starts_with("JOB ") {
+        format!("background job “{plain}”")
+    } else if obstacle.kind == ObstacleKind::ForeignReads {
+        format!("service {plain}")
+    } else {
+        plain
+    }
+}
+
 /// The kind of an obstacle in words.
 pub(super) fn obstacle_words(kind: ObstacleKind) -> &'static str {
     match kind {
         ObstacleKind::WrittenByOthers => "written by others too",
-        ObstacleKind::ForeignReads => "asked of others",
+        ObstacleKind::ForeignReads => "data asked of another service",
         ObstacleKind::MultiKey => "several keys in one request",
         ObstacleKind::Skew => "one key takes much of the load",
         ObstacleKind::SerialSection => "only one at a time",
@@ -116,7 +126,7 @@ fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
             Row::new("")
                 .head(&anchors.link_as(&service.id, &service.service))
                 .words(obstacle_words(obstacle.kind))
-                .text(&obstacle.name)
+                .words(&obstacle_name(obstacle))
                 .figure(&obstacle.figure, Show::Plain, &mut notes)
                 .markup(&Markup::composed(format!(
                     "{} <span class=\"rows\">{}</span>",

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::rendered;
+use super::{rendered, sure};
 use crate::document::{
     Document, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
 };
@@ -17,9 +17,9 @@ const FINDINGS: usize = 5;
 /// Services of an origin that are named.
 const SERVICES_SAID: usize = 4;
 /// Services of which it is said what keeps them from being divided.
-const OBSTRUCTED_SAID: usize = 3;
+const OBSTRUCTED_SAID: usize = 4;
 /// Obstacles of a service that are named.
-const OBSTACLES_SAID: usize = 2;
+const OBSTACLES_SAID: usize = 3;
 /// Letters of what gets worse.
 const WORSE_CHARACTERS: usize = 120;
 
@@ -39,7 +39,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
 fn findings(document: &Document, anchors: &Anchors) -> Vec<Markup> {
     let mut out = Vec::new();
     out.extend(costliest(document, anchors));
-    let obstacles = obstacles(document);
+    let obstacles = obstacles(document, anchors);
     let changes: Vec<&Recommendation> = [Verdict::Do, Verdict::Try]
         .into_iter()
         .flat_map(|verdict| {
@@ -51,9 +51,20 @@ fn findings(document: &Document, anchors: &Anchors) -> Vec<Markup> {
         .filter(|r| r.kind != RecommendationKind::Keep)
         .collect();
     // Places are kept for the last sentences.
+    let before_changes = out.len();
     let room = FINDINGS - 1 - out.len() - usize::from(obstacles.is_some());
-    for change in changes.iter().take(room) {
-        out.push(advice(change, anchors));
+    // Of changes that exclude each other the first has a place of its own, and names the others.
+    let mut named: Vec<&str> = Vec::new();
+    for change in &changes {
+        if out.len() >= before_changes + room {
+            break;
+        }
+        if named.contains(&change.id.as_str()) {
+            continue;
+        }
+        let instead = sure::instead_of(document, change);
+        named.extend(instead.iter().map(|other| other.id.as_str()));
+        out.push(advice(change, &instead, anchors));
     }
     if changes.is_empty() && !document.services.is_empty() {
         out.push(nothing_to_change(document));
@@ -108,7 +119,7 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     }
     if let Some(share) = origin.message_overhead.share.value {
         text.push_str(&format!(
-            ". {} of it carries messages",
+            ". {} of it carries messages, the request itself and its answer included",
             format::percent(share)
         ));
     }
@@ -125,32 +136,36 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     )))
 }
 
-/// What keeps services from being run several times or divided, the largest first.
-fn obstacles(document: &Document) -> Option<Markup> {
+/// What keeps services from being run several times or sharded, the largest first.
+fn obstacles(document: &Document, anchors: &Anchors) -> Option<Markup> {
     let obstructed: Vec<String> = document
         .services
         .iter()
         .filter(|service| !service.obstacles.is_empty())
         .take(OBSTRUCTED_SAID)
-        .map(obstacles_of)
+        .map(|service| obstacles_of(service, anchors))
         .collect();
     (!obstructed.is_empty()).then(|| {
         Markup::composed(format!(
-            "<a href=\"#obstacles\">What keeps services from being divided</a>: {}.",
-            escape_text(&obstructed.join("; ")),
+            "<a href=\"#obstacles\">What keeps a service from being sharded</a> or run several times:<ul>{}</ul>",
+            obstructed.concat(),
         ))
     })
 }
 
-fn obstacles_of(service: &ServiceReport) -> String {
+fn obstacles_of(service: &ServiceReport, anchors: &Anchors) -> String {
     let said: Vec<String> = service
         .obstacles
         .iter()
         .take(OBSTACLES_SAID)
         .map(|o| {
+            let figure = match o.figure.value {
+                Some(_) => format!(", {}", sentence(&o.figure)),
+                None => String::new(),
+            };
             format!(
-                "{} ({})",
-                name(&o.name),
+                "{} ({}{figure})",
+                super::entities::obstacle_name(o),
                 super::entities::obstacle_words(o.kind)
             )
         })
@@ -161,11 +176,15 @@ fn obstacles_of(service: &ServiceReport) -> String {
     } else {
         String::new()
     };
-    format!("{}: {}{more}", name(&service.service), said.join(", "))
+    format!(
+        "<li class=of>service <b>{}</b>: {}{more}.",
+        anchors.link_as(&service.id, &service.service),
+        escape_text(&said.join("; "))
+    )
 }
 
 /// What to do, what it brings, and the first thing that gets worse.
-fn advice(change: &Recommendation, anchors: &Anchors) -> Markup {
+fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchors) -> Markup {
     let verdict = match change.verdict {
         Verdict::Do => "do",
         _ => "try",
@@ -186,9 +205,25 @@ fn advice(change: &Recommendation, anchors: &Anchors) -> Markup {
         }
         None => String::new(),
     };
+    let others: String = instead
+        .iter()
+        .map(|other| {
+            let gain = super::recommendations::gain(other);
+            let gain = if gain.is_empty() {
+                gain
+            } else {
+                format!(" ({gain})")
+            };
+            format!(
+                "<br><b>Or, instead of it:</b> {}{}",
+                anchors.link_sentence(&other.id, &text::sentence(&other.title)),
+                escape_text(&gain)
+            )
+        })
+        .collect();
     Markup::composed(format!(
         "<span class=\"badge b-{verdict}\">{verdict}</span> {}{} <a class=\"more\" href=\"#{}\" \
-         aria-label=\"evidence: {}\">evidence</a>",
+         aria-label=\"how sure, and the evidence: {}\">how sure, evidence</a>{others}",
         escape_text(&text::sentence(&change.title)),
         escape_text(&format!("{gain}{worse}")),
         anchors.slug(&change.id),

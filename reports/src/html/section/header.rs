@@ -119,7 +119,8 @@ fn tiles(document: &Document) -> Vec<Tile> {
                 || "not known".to_owned(),
                 |c| figure::sentence(&c.message_share),
             ),
-            note: "of the CPU time: encode, decode, protocol, io".to_owned(),
+            note: "of all CPU time, requests from outside included: encode, decode, protocol, io"
+                .to_owned(),
         },
         Tile {
             label: "Explained",

@@ -95,7 +95,7 @@ fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -
         figures("Allocations", "By one request"),
         figures(
             "Retained",
-            "Bytes that the operation held at the ends of windows, mean, by sampling",
+            "Bytes that the operation held at the ends of windows, mean, by sampling, with its 90 % interval",
         ),
         figures("In flight, most", "Most requests at one instant"),
     ];
@@ -114,7 +114,7 @@ fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -
                 .figure(&operation.alloc_bytes, Show::Plain, &mut notes)
                 .figure(&operation.alloc_count, Show::Plain, &mut notes)
                 .cell(match &operation.retained {
-                    Some(retained) => figure::cell(retained, Show::Plain, &mut notes),
+                    Some(retained) => figure::cell_with_interval(retained, Show::Plain, &mut notes),
                     None => figure::unknown_cell("not sampled", &mut notes),
                 })
                 .figure(&operation.in_flight_max, Show::Number, &mut notes)

@@ -16,6 +16,7 @@ pub(super) mod predictions;
 pub(super) mod recommendations;
 pub(super) mod services;
 mod shapes;
+mod sure;
 pub(super) mod topologies;
 pub(super) mod what_if;
 

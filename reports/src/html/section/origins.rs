@@ -13,7 +13,7 @@ use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
-use crate::html::shown::{PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
+use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::name;
 
@@ -39,6 +39,7 @@ struct Origin {
 struct Origins {
     chart: Markup,
     table: Markup,
+    classes: Markup,
     origins: Vec<Origin>,
     few: String,
 }
@@ -71,6 +72,7 @@ fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
     rendered(&Origins {
         chart: chart(origins),
         table: table(origins, anchors),
+        classes: classes(origins, anchors),
         few: left_out(origins.len(), PARTS_SHOWN, "origins, the dearest"),
         origins: origins
             .iter()
@@ -139,7 +141,7 @@ fn chart(origins: &[OriginReport]) -> Markup {
 
 fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
-    let mut columns = vec![
+    let columns = vec![
         words("Origin", "The operation at which a chain of requests began"),
         figures("Requests/s", "Chains that ended, in a second"),
         figures(
@@ -150,14 +152,14 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
         figures("Share", "Of the CPU of all origins"),
         figures("Money/h", "At the price sheet"),
         figures(
-            "Messages",
-            "Share of the unit cost that carries messages: both sides, pools, brokers",
+            "Of it messages",
+            "Share of the CPU each that carries messages: reading the request and answering it, both sides of all edges \
+             further down, pools, brokers",
         ),
         figures("p50", "Half of the requests took at most this long"),
         figures("p95", "95 % of the requests took at most this long"),
         figures("p99", "99 % of the requests took at most this long"),
     ];
-    columns.extend(CLASS_COLUMNS);
     let rows = origins
         .iter()
         .enumerate()
@@ -171,7 +173,7 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
                     Markup::text(&name(&origin.operation)),
                 )
             };
-            let mut row = Row::new(id)
+            Row::new(id)
                 .head(&Markup::composed(format!(
                     "{}<small>{}</small>",
                     label,
@@ -185,11 +187,7 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
                 .figure(&origin.message_overhead.share, Show::Plain, &mut notes)
                 .figure(&origin.wall.p50, Show::Plain, &mut notes)
                 .figure(&origin.wall.p95, Show::Plain, &mut notes)
-                .figure(&origin.wall.p99, Show::Plain, &mut notes);
-            for (_, class) in origin.unit_cost.each() {
-                row = row.figure(class, Show::Plain, &mut notes);
-            }
-            row
+                .figure(&origin.wall.p99, Show::Plain, &mut notes)
         })
         .collect();
     Table::new(
@@ -200,6 +198,37 @@ fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
         notes,
     )
     .at_most(ROWS_SHOWN)
+    .markup()
+}
+
+/// The CPU of one request by class of work, and what of it carries messages, by where.
+fn classes(origins: &[OriginReport], anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![
+        words("Origin", ""),
+        figures("CPU each", "CPU over all services for one request"),
+    ];
+    columns.extend(CLASS_COLUMNS);
+    let rows = origins
+        .iter()
+        .map(|origin| {
+            let mut row = Row::new("")
+                .head(&anchors.link_as(&origin.id, &origin.operation))
+                .figure(&origin.unit_cost.total, Show::Plain, &mut notes);
+            for (_, class) in origin.unit_cost.each() {
+                row = row.figure(class, Show::Plain, &mut notes);
+            }
+            row
+        })
+        .collect();
+    Table::new(
+        "t-origin-classes",
+        "CPU of one request over all services, by class of work",
+        columns,
+        rows,
+        notes,
+    )
+    .at_most(CLASS_ROWS_SHOWN)
     .markup()
 }
 
@@ -229,7 +258,7 @@ fn drill_down(
         service: name(&origin.service),
         cost: sentence(&origin.unit_cost.total),
         messages: match origin.message_overhead.share.value {
-            Some(share) => format!("{} messages", format::percent(share)),
+            Some(share) => format!("{} of it messages", format::percent(share)),
             None => "messages not known".to_owned(),
         },
         services: services(index, origin, document, anchors),
@@ -360,10 +389,11 @@ fn overhead(index: usize, origin: &OriginReport) -> Markup {
         figures("CPU", "For each request of the origin"),
     ];
     let mut rows: Vec<Row> = [
-        ("Calling sides", &parts.caller),
-        ("Answering sides", &parts.callee),
+        ("Calling sides, between services", &parts.caller),
+        ("Answering sides, between services", &parts.callee),
         ("Client pools and drivers", &parts.pool),
         ("Brokers", &parts.broker),
+        ("The request itself and its answer", &parts.outside),
     ]
     .into_iter()
     .map(|(label, figure)| {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::rendered;
+use super::{rendered, sure};
 use crate::document::{
     Document, Evidence, FigureUnit, Judgement, Prediction, Recommendation, RecommendationKind,
     Threshold, Verdict,
@@ -27,6 +27,11 @@ struct Card {
     subjects: Vec<Markup>,
     evidence: Vec<Markup>,
     prediction: Markup,
+    more: Markup,
+    more_label: String,
+    sure: String,
+    worth: bool,
+    instead: Vec<Markup>,
     downsides: Vec<String>,
     falsify: Vec<String>,
     first_step: String,
@@ -78,7 +83,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .iter()
             .take(CARDS_SHOWN)
             .enumerate()
-            .map(|(index, r)| card(index, r, anchors))
+            .map(|(index, r)| card(index, r, document, anchors))
             .collect(),
         counts,
         topologies: super::topologies::part(document, anchors),
@@ -156,7 +161,23 @@ fn kind_words(kind: RecommendationKind) -> &'static str {
     }
 }
 
-fn card(index: usize, recommendation: &Recommendation, anchors: &Anchors) -> Card {
+/// Predictions that stand on a card; the others are folded.
+const PREDICTIONS_SHOWN: usize = 4;
+
+fn card(
+    index: usize,
+    recommendation: &Recommendation,
+    document: &Document,
+    anchors: &Anchors,
+) -> Card {
+    let all = &recommendation.prediction;
+    // One row more is no reason to fold.
+    let shown = if all.len() > PREDICTIONS_SHOWN + 2 {
+        PREDICTIONS_SHOWN
+    } else {
+        all.len()
+    };
+    let (first, more) = all.split_at(shown);
     Card {
         slug: anchors.slug(&recommendation.id).to_owned(),
         id: text::clip(&recommendation.id, 300),
@@ -183,7 +204,18 @@ fn card(index: usize, recommendation: &Recommendation, anchors: &Anchors) -> Car
             .iter()
             .map(|e| evidence(e, anchors))
             .collect(),
-        prediction: prediction(index, &recommendation.prediction),
+        prediction: prediction(index, "", "Before and after, as predicted", first),
+        more: prediction(index, "m", "The other figures, as predicted", more),
+        more_label: format!(
+            "{} more predicted, request by request: CPU and latency",
+            super::header::plural(more.len() as u64, "figure", "figures")
+        ),
+        sure: sure::paragraph(document, recommendation),
+        worth: matches!(recommendation.verdict, Verdict::Do | Verdict::Try),
+        instead: sure::instead_of(document, recommendation)
+            .into_iter()
+            .map(|other| anchors.link_sentence(&other.id, &other.title))
+            .collect(),
         downsides: recommendation
             .downsides
             .iter()
@@ -262,7 +294,7 @@ fn value_cell(value: Option<f64>, unit: FigureUnit, notes: &mut Notes) -> Markup
     }
 }
 
-fn prediction(index: usize, predictions: &[Prediction]) -> Markup {
+fn prediction(index: usize, part: &str, caption: &str, predictions: &[Prediction]) -> Markup {
     if predictions.is_empty() {
         return Markup::default();
     }
@@ -298,16 +330,10 @@ fn prediction(index: usize, predictions: &[Prediction]) -> Markup {
             row.cell(change(p))
         })
         .collect();
-    Table::new(
-        &format!("tr{index}"),
-        "Before and after, as predicted",
-        columns,
-        rows,
-        notes,
-    )
-    .fixed()
-    .one_of_many(index)
-    .markup()
+    Table::new(&format!("tr{index}{part}"), caption, columns, rows, notes)
+        .fixed()
+        .one_of_many(index)
+        .markup()
 }
 
 fn change(prediction: &Prediction) -> Markup {
@@ -327,24 +353,10 @@ fn change(prediction: &Prediction) -> Markup {
     Markup::composed(format!("<td>{}", escape_text(&text)))
 }
 
-/// How sure the gain is: in how many draws it holds, and what would turn it.
+/// What would turn the gain, input by input.
 fn judgement(index: usize, judged: &Judgement) -> Markup {
     let mut notes = Notes::default();
     let unit = judged.gain.unit;
-    let slo = match (judged.slo_kept, &judged.slo_kept_absent_reason) {
-        (Some(share), _) => format!("; objectives are kept in {}", format::percent(share)),
-        _ => String::new(),
-    };
-    let lead = format!(
-        "{}: so in {} of {} resamplings of the windows; cost falls in {}{slo}. {} candidates were looked at, and the gain is \
-         reduced by what the best of so many shows by luck alone. {}",
-        text::sentence(&judged.objective),
-        format::percent(judged.improves),
-        format::integer(i64::from(judged.draws)),
-        format::percent(judged.cost_falls),
-        format::integer(i64::from(judged.candidates)),
-        text::sentence(&judged.experiment),
-    );
     let columns = vec![
         words("What it hangs on", "Largest swing first"),
         figures("Found", "Or assumed"),
@@ -383,8 +395,8 @@ fn judgement(index: usize, judged: &Judgement) -> Markup {
         .markup()
     };
     Markup::composed(format!(
-        "<h4>How sure</h4><p class=\"prose-line\">{}</p>{table}",
-        escape_text(&lead)
+        "{table}<p class=\"prose-line\">What would settle it: {}</p>",
+        escape_text(&text::sentence(&judged.experiment))
     ))
 }
 

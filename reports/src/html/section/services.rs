@@ -3,13 +3,13 @@
 use askama::Template;
 
 use super::rendered;
-use crate::chart::{Bar, BarChart, Caption, Scale, Segment, stacked_bars};
+use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
 use crate::document::{Document, OperationReport, ServiceReport};
 use crate::html::anchors::{Anchors, operation_name};
-use crate::html::figure::{Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
-use crate::html::shown::{PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
+use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::{self, name};
 
@@ -18,7 +18,6 @@ struct Service {
     name: String,
     facts: String,
     cores: String,
-    open: bool,
     operations: Markup,
     regions: Markup,
     load: Markup,
@@ -31,6 +30,7 @@ struct Service {
 struct Services {
     chart: Markup,
     table: Markup,
+    classes: Markup,
     services: Vec<Service>,
     notes: Vec<String>,
 }
@@ -40,6 +40,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     rendered(&Services {
         chart: chart(document),
         table: table(document, anchors),
+        classes: classes(document, anchors),
         services: document
             .services
             .iter()
@@ -50,8 +51,6 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                 name: name(&service.service),
                 facts: facts(service, document.window.windows),
                 cores: sentence(&service.cpu_cores),
-                // One shows what is inside; more would hide what follows.
-                open: index == 0 && document.services.len() < 10,
                 operations: operations(index, service, anchors),
                 regions: regions(index, service, anchors),
                 load: load(index, service),
@@ -140,7 +139,8 @@ fn chart(document: &Document) -> Markup {
     let duration = document.window.duration_ns.max(1) as f64;
     let shown: Vec<&ServiceReport> = document.services.iter().take(BARS_SHOWN).collect();
     let description = format!(
-        "One bar for each service, made of the classes of work.{}",
+        "One bar for each service, made of the classes of work; grey is what no request asked for: runtime, agent, \
+         background.{}",
         picture::shown_of(document.services.len())
     );
     let chart = BarChart {
@@ -153,13 +153,7 @@ fn chart(document: &Document) -> Markup {
             .iter()
             .map(|service| Bar {
                 label: service.service.clone(),
-                segments: picture::class_segments(&service.cpu_by_class)
-                    .into_iter()
-                    .map(|part| Segment {
-                        value: part.value / duration,
-                        ..part
-                    })
-                    .collect(),
+                segments: segments(service, duration),
                 interval: None,
                 value_text: sentence(&service.cpu_cores),
             })
@@ -167,14 +161,41 @@ fn chart(document: &Document) -> Markup {
         scale: Scale::plain("cores"),
         axis_label: "CPU",
     };
-    picture::figure(&chart.caption, &picture::class_legend(), |layout| {
+    let legend =
+        picture::class_legend_and(&[(Ink::Other, "no request’s: runtime, agent, background")]);
+    picture::figure(&chart.caption, &legend, |layout| {
         stacked_bars(&chart, layout)
     })
 }
 
+/// The classes of a service, in cores. What its runtime, the agent and background work do is in class handler too, and
+/// no handler's work: a broker, which has no operation, would be nothing but a handler.
+fn segments(service: &ServiceReport, duration: f64) -> Vec<Segment> {
+    let owned: f64 = service
+        .owners
+        .iter()
+        .filter_map(|owner| owner.cpu.handler.value)
+        .sum();
+    let mut parts: Vec<Segment> = picture::class_segments(&service.cpu_by_class)
+        .into_iter()
+        .map(|part| Segment {
+            value: match part.ink {
+                Ink::Handler => (part.value - owned).max(0.0) / duration,
+                _ => part.value / duration,
+            },
+            ..part
+        })
+        .collect();
+    parts.push(Segment {
+        ink: Ink::Other,
+        value: owned.max(0.0) / duration,
+    });
+    parts
+}
+
 fn table(document: &Document, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
-    let mut columns = vec![
+    let columns = vec![
         words("Service", ""),
         words("Versions", "That ran in the range"),
         figures("Processes", "Mean number running at once"),
@@ -188,13 +209,18 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
             "Requests",
             "CPU of all operations together; the rest has owners of its own",
         ),
-        figures("Messages", "Share of the CPU that carried messages"),
-        figures("Agent", "Share of the CPU that the agent’s own thread used"),
+        figures(
+            "Of it messages",
+            "Share of the CPU that carried messages: encode, decode, protocol, io of all accounts",
+        ),
+        figures(
+            "Of it agent",
+            "Share of the CPU that the agent used, on its own thread and inside requests",
+        ),
         figures("Base", "Cores that one process uses without any request"),
         figures("Threads", "Most in one process"),
         figures("Limit", "Cores that one process may use"),
     ];
-    columns.extend(CLASS_COLUMNS);
     let rows = document
         .services
         .iter()
@@ -206,9 +232,9 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
             } else {
                 Row::new(anchors.slug(&service.id)).head(&Markup::text(&name(&service.service)))
             };
-            let mut row = row
-                .words(&versions(service))
-                .figure(&service.instance_count, Show::Plain, &mut notes)
+            let processes = figure::processes_cell(&service.instance_count, &mut notes);
+            row.words(&versions(service))
+                .cell(processes)
                 .figure(&service.imbalance, Show::Number, &mut notes)
                 .figure(&service.cpu_cores, Show::Bare, &mut notes)
                 .figure(&service.cpu_process, Show::Plain, &mut notes)
@@ -217,16 +243,39 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
                 .figure(&service.agent.share, Show::Plain, &mut notes)
                 .figure(&service.base.cpu, Show::Bare, &mut notes)
                 .figure(&service.threads, Show::Plain, &mut notes)
-                .figure(&service.cores_limit, Show::Bare, &mut notes);
+                .figure(&service.cores_limit, Show::Bare, &mut notes)
+        })
+        .collect();
+    Table::new("t-services", "Services in the range", columns, rows, notes)
+        .at_most(ROWS_SHOWN)
+        .markup()
+}
+
+/// The CPU of each service by class of work, owners included.
+fn classes(document: &Document, anchors: &Anchors) -> Markup {
+    let mut notes = Notes::default();
+    let mut columns = vec![words("Service", "")];
+    columns.extend(CLASS_COLUMNS);
+    let rows = document
+        .services
+        .iter()
+        .map(|service| {
+            let mut row = Row::new("").head(&anchors.link_as(&service.id, &service.service));
             for (_, class) in service.cpu_by_class.each() {
                 row = row.figure(class, Show::Plain, &mut notes);
             }
             row
         })
         .collect();
-    Table::new("t-services", "Services in the range", columns, rows, notes)
-        .at_most(ROWS_SHOWN)
-        .markup()
+    Table::new(
+        "t-service-classes",
+        "CPU of each service in the range, by class of work",
+        columns,
+        rows,
+        notes,
+    )
+    .at_most(CLASS_ROWS_SHOWN)
+    .markup()
 }
 
 fn operation_head(operation: &OperationReport) -> Markup {
