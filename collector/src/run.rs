@@ -97,7 +97,10 @@ impl Collector {
         } else {
             None
         };
-        let listen: Vec<SocketAddr> = [http_addr].into_iter().chain(https_addr).collect();
+        let listen: Vec<SocketAddr> = [Some(http_addr), https_addr, grpc_addr]
+            .into_iter()
+            .flatten()
+            .collect();
         let app = App::new(&config, &listen, engine.clone(), metrics.clone(), clock);
         // Longer than any request may take without a byte on the way.
         let silence = config.request_timeout * 2 + Duration::from_secs(15);

@@ -129,3 +129,20 @@ async fn it_runs_until_it_is_told_to_stop() {
     stop.send(()).unwrap();
     run.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn the_address_of_grpc_is_a_name_of_the_collector() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    // Whatever address this machine has: one that is not loopback is known only by what is listened on.
+    config.listen_grpc = Some("0.0.0.0:0".parse().unwrap());
+    config.insecure_no_auth = true;
+    let running = Collector::start_with_clock(config, clock()).await.unwrap();
+    let mut grpc = running.grpc_addr.unwrap();
+    grpc.set_ip("127.0.0.1".parse().unwrap());
+    for (host, status) in [("10.1.2.3", 200), ("evil.example", 403)] {
+        let answer = request(grpc, "GET /readyz", &[("host", host)], b"").await;
+        assert_eq!(answer.status, status, "{host}: {}", answer.text());
+    }
+    running.shutdown().await.unwrap();
+}
