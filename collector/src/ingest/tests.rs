@@ -6,6 +6,7 @@ mod one_graph;
 mod retention;
 mod snapshot;
 mod summing;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -25,7 +25,6 @@ const STEPS_MAX: usize = 64;
 const WALL_NS_MAX: u64 = 86_400_000_000_000;
 /// Place of the loss rows of this module.
 const PLACE: &str = "collector.otlp";
-
 /// What is allowed, and for whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -79,6 +78,15 @@ struct Local {
     link_root: u64,
 }
 
+/// Where a span stands.
+struct Place {
+    /// One bit for each kind of span that has this key: the two ends of a call may share an id.
+    kinds: u8,
+    /// The resource that the last of them is of, and where it stands among its spans.
+    resource: u32,
+    at: u32,
+}
+
 /// Turns spans into a [`Derived`].
 pub(crate) struct Derive<'s> {
     rules: &'s Rules,
@@ -89,8 +97,10 @@ pub(crate) struct Derive<'s> {
     tenant_hash: u64,
     service: Arc<ServiceId>,
     spans: Vec<Local>,
-    /// Spans of the current resource by key.
-    places: FxHashMap<u64, u32>,
+    /// Spans by key.
+    places: FxHashMap<u64, Place>,
+    /// How many resources ended.
+    resource: u32,
     parties: FxHashMap<Party, u32>,
     targets: FxHashMap<Target, u32>,
     /// What the naming words of a span come to.
@@ -115,6 +125,7 @@ impl<'s> Derive<'s> {
             service: Arc::default(),
             spans: Vec::new(),
             places: FxHashMap::default(),
+            resource: 0,
             parties: FxHashMap::default(),
             targets: FxHashMap::default(),
             known: FxHashMap::default(),
@@ -188,7 +199,8 @@ impl<'s> Derive<'s> {
             match self
                 .places
                 .get(&parent)
-                .and_then(|place| self.spans.get(*place as usize))
+                .filter(|place| place.resource == self.resource)
+                .and_then(|place| self.spans.get(place.at as usize))
             {
                 None => return (NONE, parent),
                 Some(found) if found.is_request => return (found.op, 0),
@@ -196,6 +208,26 @@ impl<'s> Derive<'s> {
             }
         }
         (NONE, 0)
+    }
+
+    /// Gives the next span its place; false when it came before in this request.
+    fn place(&mut self, key: u64, kind: Kind) -> bool {
+        let (bit, resource) = (1 << kind as u8, self.resource);
+        let at = u32::try_from(self.spans.len()).unwrap_or(NONE);
+        let place = self.places.entry(key).or_insert(Place {
+            kinds: 0,
+            resource,
+            at,
+        });
+        if place.kinds & bit != 0 {
+            return false;
+        }
+        *place = Place {
+            kinds: place.kinds | bit,
+            resource,
+            at,
+        };
+        true
     }
 
     fn settle(&mut self, at: usize) {
@@ -452,7 +484,7 @@ impl TakeSpans for Derive<'_> {
             return;
         }
         let key = key_of(self.tenant_hash, trace, id);
-        if (self.skip)(key, span.kind) {
+        if (self.skip)(key, span.kind) || !self.place(key, span.kind) {
             self.tally.duplicates += 1;
             return;
         }
@@ -491,8 +523,6 @@ impl TakeSpans for Derive<'_> {
                 Some((key_of(seed, trace, id), root_key_of(seed, trace)))
             })
             .unwrap_or_default();
-        let place = u32::try_from(self.spans.len()).unwrap_or(NONE);
-        self.places.insert(key, place);
         self.spans.push(Local {
             key,
             parent,
@@ -528,7 +558,7 @@ impl TakeSpans for Derive<'_> {
             self.settle(at);
         }
         self.spans.clear();
-        self.places.clear();
+        self.resource += 1;
         for (window_s, clamped) in self.clamped.drain() {
             self.lost.push((self.service.clone(), window_s, clamped));
         }

@@ -461,3 +461,24 @@ fn tenants_never_share_a_key() {
     assert_ne!(mine.offers[0].key, theirs.offers[0].key);
     assert_ne!(mine.body_hash, theirs.body_hash);
 }
+
+#[test]
+fn a_span_that_stands_twice_in_a_request_counts_once() {
+    let server = || SpanSpec::server(1).named("GET /");
+    // The two ends of a call may share an id; they are two spans.
+    let client = || SpanSpec::client(1).with("http.request.method", "GET");
+    let mut request = traces("shop", vec![server(), client(), server()]);
+    // As a batch processor puts a request and its repetition together.
+    request
+        .resource_spans
+        .extend(traces("shop", vec![client(), server(), SpanSpec::server(2)]).resource_spans);
+    let (derived, tally) = taken(&request);
+    assert_eq!((tally.spans, tally.duplicates), (3, 3));
+    let ended: i64 = derived
+        .windows
+        .iter()
+        .flat_map(|(.., rows)| rows.of_kind(RowKind::Operation))
+        .filter_map(|(_, row)| row.get(column::ENDED))
+        .sum();
+    assert_eq!(ended, 2);
+}

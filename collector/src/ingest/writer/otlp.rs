@@ -10,7 +10,7 @@ use super::{Shared, Writer};
 use crate::clock::monotonic;
 use crate::ingest::Refusal;
 use crate::ingest::otlp::OtlpAppend;
-use crate::join::Joiner;
+use crate::join::{Joiner, Offer};
 use crate::otlp::derived::Derived;
 use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, StoreError};
 
@@ -30,6 +30,44 @@ impl Ids {
             epoch: Epoch(epoch),
             next: 0,
         }
+    }
+}
+
+/// The spans of the requests that are committed together.
+struct Spans {
+    keys: FxHashSet<u64>,
+    /// A request that is alone meets no other.
+    is_alone: bool,
+}
+
+impl Spans {
+    fn of(requests: usize) -> Self {
+        Self {
+            keys: FxHashSet::default(),
+            is_alone: requests < 2,
+        }
+    }
+
+    /// Keys are mixed bits, so the kind can stand in some of them.
+    fn key(key: u64, kind: u8) -> u64 {
+        key ^ u64::from(kind).rotate_right(8)
+    }
+
+    fn has(&self, key: u64, kind: u8) -> bool {
+        self.keys.contains(&Self::key(key, kind))
+    }
+
+    fn has_any(&self, derived: &Derived) -> bool {
+        let known = |offer: &Offer| offer.kind != Offer::ROOT && self.has(offer.key, offer.kind);
+        !self.keys.is_empty() && derived.offers.iter().any(known)
+    }
+
+    fn add(&mut self, derived: &Derived) {
+        if self.is_alone {
+            return;
+        }
+        let spans = derived.offers.iter().filter(|of| of.kind != Offer::ROOT);
+        self.keys.extend(spans.map(|of| Self::key(of.key, of.kind)));
     }
 }
 
@@ -56,10 +94,12 @@ impl Admitted {
 }
 
 impl Writer<'_> {
-    /// Leaves out what came before, and names the rest.
+    /// Leaves out what came before, also in this batch: the joiner knows that only once it is committed. Names the
+    /// rest.
     pub(super) fn admit_otlp(&mut self, requests: Vec<OtlpAppend>) -> Vec<Admitted> {
         let mut together = FxHashSet::default();
         let mut admitted = Vec::with_capacity(requests.len());
+        let mut spans = Spans::of(requests.len());
         let joiner = self.shared.joiner();
         for mut request in requests {
             if self.next_recover.is_some() {
@@ -71,13 +111,15 @@ impl Writer<'_> {
             if joiner.has_body(hash) || !together.insert(hash) {
                 request.outcome.is_repeated = true;
             } else {
-                if joiner.has_any(&request.derived) {
-                    let known = |key, kind| joiner.has(key, kind as u8);
+                if joiner.has_any(&request.derived) || spans.has_any(&request.derived) {
+                    let known =
+                        |key, kind| joiner.has(key, kind as u8) || spans.has(key, kind as u8);
                     if let Err(refusal) = request.without(&known) {
                         let _ = request.reply.send(Err(refusal));
                         continue;
                     }
                 }
+                spans.add(&request.derived);
                 id = Some(DeltaId {
                     epoch: EpochId {
                         tenant: request.rules.tenant.clone(),
