@@ -5,7 +5,7 @@ use super::{Finding, Rule, say};
 use crate::document::{
     Evidence, FigureUnit, Recommendation, RecommendationKind, Subject, SubjectKind, Verdict,
 };
-use crate::topology::{Change, DeployableFigures, Load, evaluate};
+use crate::topology::{Beside, Change, DeployableFigures, Load};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -59,7 +59,8 @@ impl Rule for Shard {
         if !inputs.entities.iter().any(known) {
             return Vec::new();
         }
-        let figures = evaluate(inputs, &today, &load);
+        let now = Beside::today(inputs, &load);
+        let figures = now.evaluate(&today, &load);
         let mut found = Vec::new();
         for (at, entity) in inputs.entities.iter().enumerate() {
             let Some((multi, top)) = entity.multi_key_share.zip(entity.top_key_share) else {
@@ -90,7 +91,7 @@ impl Rule for Shard {
                     shards,
                 };
                 let divided = change.apply(inputs, &today).ok().and_then(|topology| {
-                    let figures = evaluate(inputs, &topology, &load);
+                    let figures = now.evaluate(&topology, &load);
                     figures
                         .deployables
                         .into_iter()

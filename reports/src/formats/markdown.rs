@@ -291,17 +291,22 @@ fn topologies(out: &mut String, d: &Document) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "| cut | cost | worst latency ÷ today's | fail with one service | first step |\n|---|---:|---:|---:|---|"
+        "| cut | cost | worst latency ÷ today's | fail with one service | first step | says otherwise |\n|---|---:|---:|---:|---|---|"
     )?;
     for proposal in &found.proposals {
         let cut = if proposal.steps.is_empty() {
-            "as it is".to_owned()
+            "as it is today".to_owned()
         } else {
             proposal.steps.join("; ")
         };
+        let objections: Vec<&str> = proposal
+            .objections
+            .iter()
+            .map(|objection| objection.sentence.as_str())
+            .collect();
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             escape(&cut),
             figure(&proposal.cost),
             figure(&proposal.latency),
@@ -311,7 +316,8 @@ fn topologies(out: &mut String, d: &Document) -> std::fmt::Result {
                     .first_step
                     .as_deref()
                     .unwrap_or("none saves by itself")
-            )
+            ),
+            escape(&objections.join(" "))
         )?;
     }
     writeln!(out)

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::evaluate::{fixed_each, saved_batched, saved_together, wake, way_when};
-use super::{Change, Component, End, Figures, Inputs, Load, Topology, Way, Weighed, evaluate};
+use super::{Beside, Change, Component, End, Figures, Inputs, Load, Topology, Way, Weighed};
 use crate::model::Estimate;
 
 /// What changes when two services share a process, at the load seen with the processes there are.
@@ -220,10 +220,8 @@ pub(crate) fn apart_and_together(
         name: None,
     };
     let together = merge.apply(&part, &apart).ok()?;
-    Some((
-        evaluate(&part, &apart, load),
-        evaluate(&part, &together, load),
-    ))
+    let now = Beside::today(&part, load);
+    Some((now.evaluate(&apart, load), now.evaluate(&together, load)))
 }
 
 impl Weighed {
@@ -296,6 +294,7 @@ fn terms(inputs: &Inputs) -> [f64; 7] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::evaluate;
     use super::*;
     use crate::Options;
     use crate::testing::System;

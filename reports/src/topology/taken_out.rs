@@ -5,7 +5,7 @@
 use super::deployable::CoreQueue;
 use super::evaluate::{Priced, price};
 use super::pair::part;
-use super::{Change, EdgesOf, Figures, Inputs, Load, Topology, Weighed, copies, evaluate};
+use super::{Beside, Change, EdgesOf, Figures, Inputs, Load, Topology, Weighed, copies};
 use crate::model::Estimate;
 
 /// What becomes of a service when an operation leaves it, at the load seen with the processes there are.
@@ -115,7 +115,8 @@ impl Weighed {
             });
         }
         let (was, is) = (price(point, &today, seen), price(point, &after, seen));
-        let used = evaluate(point, &today, seen);
+        let now = Beside::today(point, seen);
+        let used = now.evaluate(&today, seen);
         // Operations of the part in the order of the whole.
         let mut of_whole: Vec<usize> = services
             .iter()
@@ -143,10 +144,7 @@ impl Weighed {
                 headroom(&after, old, &is, seen),
             ),
             queues: queue(&was).zip(queue(&is)),
-            planned: (
-                evaluate(point, &today, planned),
-                evaluate(point, &after, planned),
-            ),
+            planned: (now.evaluate(&today, planned), now.evaluate(&after, planned)),
         })
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn search(document: &Document) -> CsvTable {
     table.done()
 }
 
-/// Cuts that no other beats.
+/// Cuts that no other beats, and today's.
 pub(super) fn topologies(document: &Document) -> CsvTable {
     let mut table = Table::new(
         "topologies",
@@ -56,9 +56,16 @@ pub(super) fn topologies(document: &Document) -> CsvTable {
             "processes",
             "first_step",
             "first_step_cost",
+            "beaten",
+            "objections",
         ],
     );
     for p in document.topologies.iter().flat_map(|t| &t.proposals) {
+        let objections: Vec<&str> = p
+            .objections
+            .iter()
+            .map(|objection| objection.recommendation.as_str())
+            .collect();
         table.row(&[
             p.id.clone(),
             p.steps.join("; "),
@@ -72,6 +79,8 @@ pub(super) fn topologies(document: &Document) -> CsvTable {
             value(&p.replicas),
             p.first_step.clone().unwrap_or_default(),
             value(&p.first_step_cost),
+            p.beaten.to_string(),
+            objections.join("; "),
         ]);
     }
     table.done()
