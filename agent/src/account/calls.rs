@@ -59,7 +59,8 @@ impl OfCalls {
     pub(super) fn end(&self, outer: OuterCall, totals: MessageNs) -> MessageNs {
         self.rest(totals);
         let spent = self.piece_ns.replace([0; OF_CALLS.len()]);
-        if let Some(piece_ns) = outer.0 {
+        let OuterCall(outer) = outer;
+        if let Some(piece_ns) = outer {
             self.come_back(piece_ns, totals);
         }
         spent

@@ -94,15 +94,17 @@ pub(super) struct Cells {
 
 impl Cells {
     /// A thread that has not allocated yet.
-    pub(super) const NEW: Self = Self {
-        alloc_bytes: Cell::new(0),
-        alloc_count: Cell::new(0),
-        below_peak: Cell::new(0),
-        net_peak_bytes: Cell::new(0),
-        until: Cell::new(0),
-        random: Cell::new(0),
-        owner: Cell::new(0),
-    };
+    pub(super) const fn new() -> Self {
+        Self {
+            alloc_bytes: Cell::new(0),
+            alloc_count: Cell::new(0),
+            below_peak: Cell::new(0),
+            net_peak_bytes: Cell::new(0),
+            until: Cell::new(0),
+            random: Cell::new(0),
+            owner: Cell::new(0),
+        }
+    }
 
     /// Whether an allocation of this size reaches the next point of the sampling.
     #[inline]
@@ -153,7 +155,7 @@ fn count_down(cell: &Cell<i64>, by: i64) -> i64 {
 
 thread_local! {
     // Const and without a destructor: it can be used from inside the allocator at any time in a thread's life.
-    static CELLS: Cells = const { Cells::NEW };
+    static CELLS: Cells = const { Cells::new() };
 }
 
 /// The counts of this thread.

@@ -4,7 +4,7 @@ use super::*;
 
 /// Which of these allocations are samples on a thread of its own, counted and decided as the allocator does.
 fn samples(sizes: &[u64], mean: f64) -> Vec<u64> {
-    let cells = Cells::NEW;
+    let cells = Cells::new();
     let sampled = |size: &&u64| {
         let size = usize::try_from(**size).expect("fits");
         cells.reaches(size) && is_sample(&cells, size, mean)
