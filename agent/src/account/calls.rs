@@ -14,7 +14,7 @@ pub(super) const OF_CALLS: [Class; 2] = [Class::Protocol, Class::Io];
 pub(crate) type MessageNs = [i64; OF_CALLS.len()];
 
 /// What a piece of a call that runs around another one had spent.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OuterCall(Option<MessageNs>);
 
 impl OuterCall {
@@ -59,8 +59,7 @@ impl OfCalls {
     pub(super) fn end(&self, outer: OuterCall, totals: MessageNs) -> MessageNs {
         self.rest(totals);
         let spent = self.piece_ns.replace([0; OF_CALLS.len()]);
-        let OuterCall(outer) = outer;
-        if let Some(piece_ns) = outer {
+        if let Some(piece_ns) = outer.0 {
             self.come_back(piece_ns, totals);
         }
         spent
