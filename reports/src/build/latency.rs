@@ -18,13 +18,16 @@ pub(crate) const LOADS: [f64; 12] = [
 const NO_INTERVAL: &str =
     "the error of the waiting formula is larger than that of the samples: see Method";
 
+/// By load; `Err` says why there is none.
+type ByLoad = [Result<f64, &'static str>; LOADS.len()];
+
 /// Mean waits for a core at each service, and for a turn in its serial section.
 pub(crate) struct Waits {
-    /// By service, then load; `Err` says why there is none.
-    at: Vec<[Result<f64, &'static str>; LOADS.len()]>,
+    /// By service.
+    at: Vec<ByLoad>,
     seen: Vec<Result<f64, &'static str>>,
     /// The same of those that pass a serial section.
-    turns: BTreeMap<Place, ([Result<f64, &'static str>; LOADS.len()], f64)>,
+    turns: BTreeMap<Place, (ByLoad, f64)>,
 }
 
 const UNKNOWN: &str =

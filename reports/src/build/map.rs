@@ -253,7 +253,7 @@ mod tests {
             .iter()
             .find(|e| e.mode == "sync")
             .expect("it");
-        assert_eq!(called.edges, [edge.id.clone()]);
+        assert_eq!(called.edges, std::slice::from_ref(&edge.id));
         assert_eq!(called.rate.value, edge.rate.value);
         let near =
             |a: Option<f64>, b: Option<f64>| (a.expect("a") / b.expect("b") - 1.0).abs() < 1e-9;

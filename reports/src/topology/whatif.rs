@@ -143,7 +143,7 @@ pub fn what_if(
         no_draws: TOO_FEW_WINDOWS,
     };
     let calls = made_local(inputs, &before, &after) * load.factor;
-    let judged = judged(&model, options, &pair, Estimate::of_draws(calls, local));
+    let judged = judged(&model, options, &pair, &Estimate::of_draws(calls, local));
     let broken = broken(inputs, &rules, options, (&before, &after), &pair.point.1);
     let mut options = options.clone();
     if !options.load_factors.contains(&question.load) {
@@ -205,7 +205,7 @@ fn made_local(inputs: &Inputs, before: &Topology, after: &Topology) -> f64 {
 
 /// How sure it is that cores and memory together cost less: over the draws, and over what a call inside a process may
 /// cost, of which there is an assumption. One question, so nothing was picked.
-fn judged(model: &Model, options: &Options, pair: &Compared, calls: Estimate) -> Option<Judged> {
+fn judged(model: &Model, options: &Options, pair: &Compared, calls: &Estimate) -> Option<Judged> {
     if pair.draws.is_empty() {
         return None;
     }
@@ -213,7 +213,7 @@ fn judged(model: &Model, options: &Options, pair: &Compared, calls: Estimate) ->
     let local_ns = options.local_call_ns;
     let saved =
         pair.estimate(|(before, after)| Some(weights.cost(before) - weights.cost(after)))?;
-    let beside = Estimate::combine(&[&saved, &calls], |terms| {
+    let beside = Estimate::combine(&[&saved, calls], |terms| {
         let [saved, calls] = terms else { return None };
         Some(saved + weights.core * calls * local_ns * 1e-9)
     })?;
@@ -232,7 +232,7 @@ fn judged(model: &Model, options: &Options, pair: &Compared, calls: Estimate) ->
         unit,
         inputs: vec![
             Input::weighed("all but calls inside the process", unit, &beside),
-            Input::weighed("calls that come inside", FigureUnit::PerSecond, &calls),
+            Input::weighed("calls that come inside", FigureUnit::PerSecond, calls),
             Input::local_call(options),
         ],
         gain: Box::new(move |x| Some(x.first()? - weights.core * x.get(1)? * x.get(2)? * 1e-9)),

@@ -19,7 +19,7 @@ pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) ->
     match &recommendation.judgement {
         Some(judged) => {
             said.push(likely(judged));
-            said.push(rests_on(judged, seen(document)));
+            said.push(rests_on(judged, &seen(document)));
             said.push(flips(judged));
         }
         None => {
@@ -95,7 +95,7 @@ fn likely(judged: &Judgement) -> String {
     )
 }
 
-fn rests_on(judged: &Judgement, seen: String) -> String {
+fn rests_on(judged: &Judgement, seen: &str) -> String {
     let inputs: Vec<String> = judged
         .turns
         .iter()
@@ -243,7 +243,7 @@ mod tests {
             "{flips_at}"
         );
         assert!(flips(&judged(0.9, None)).starts_with("No single input flips it"));
-        let rests = rests_on(&judged(0.9, None), "75 windows over 30 s".to_owned());
+        let rests = rests_on(&judged(0.9, None), "75 windows over 30 s");
         assert!(
             rests.contains("75 windows") && rests.contains("600\u{a0}µs"),
             "{rests}"
