@@ -1,5 +1,7 @@
 //! `report` and `diff` as they are run: from a data directory into files, with what they say and how they end.
 
+#[path = "reports/steers.rs"]
+mod steers;
 #[path = "../../reports/src/testing.rs"]
 #[allow(
     dead_code,
@@ -456,99 +458,5 @@ fn the_ignore_file_counts_what_it_leaves_and_says_which_entry_has_ended() {
         let ended = report(&data, &out, &["--ignore", &ignore.to_string_lossy()]);
         assert_eq!(ended.code, 2, "{}", ended.stderr);
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
-    }
-}
-
-/// What would clear a screen, hide a word or turn text round.
-fn steers(text: &str) -> bool {
-    text.chars().any(|c| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    })
-}
-
-#[test]
-fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
-    const BAD: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r\u{7}";
-    fn named(name: &str) -> &'static str {
-        Box::leak(format!("{name}{BAD}").into_boxed_str())
-    }
-    let mut system = System::new(60);
-    let orders = (named("store"), named("POST /orders"));
-    let us = [300_000, 40_000, 40_000, 60_000, 60_000, 90_000];
-    system.root(orders.0, orders.1, 20, us);
-    system.http(
-        orders,
-        (named("warehouse"), named("POST /r")),
-        20,
-        12,
-        240_000,
-        60_000,
-    );
-    system.uses(orders.0, orders.1, named("order"), "write", 20);
-    let desk = Desk::new();
-    let data = desk.collected(&format!("data{BAD}"), &system);
-    let out = desk.path(&format!("out{BAD}"));
-
-    // What was written is told by its path.
-    let ended = report(&data, &out, &[]);
-    assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(ended.stdout.contains("\\u{1b}[2J"), "{}", ended.stdout);
-    assert!(!steers(&ended.stdout) && !steers(&ended.stderr));
-    for (name, text) in files(&out) {
-        let text = text.replace("\r\n", "\n");
-        let is_csv = Path::new(&name)
-            .extension()
-            .is_some_and(|ending| ending == "csv");
-        // A CSV is for programs: they get the name as it is.
-        assert!(is_csv || !steers(&text), "{name}");
-    }
-    let from = data.to_string_lossy();
-    for to in ["md", "json", "html"] {
-        let told = run(weighbridge().args(["report", "--format", to, "--from", &from]));
-        assert_eq!(told.code, 0, "{}", told.stderr);
-        assert!(
-            told.stdout.contains("store") && !steers(&told.stdout),
-            "{to}"
-        );
-    }
-    let base = out.join("report.json");
-    for to in ["md", "json", "html"] {
-        let told = diff(&base, &base, &["--format", to]);
-        assert_eq!(told.code, 0, "{}", told.stderr);
-        assert!(
-            told.stdout.contains("store") && !steers(&told.stdout),
-            "{to}"
-        );
-    }
-
-    // What went wrong is told with the name of the file.
-    let absent = desk.path(&format!("absent{BAD}"));
-    let absent = absent.to_string_lossy();
-    let data = data.to_string_lossy();
-    for args in [
-        vec!["diff", &absent, &absent],
-        vec!["report", "--from", &absent],
-        vec!["report", "--from", &data, "--ignore", &absent],
-        vec!["report", "--from", &data, "--constraints", &absent],
-        vec!["report", "--from", &data, "--baseline", &absent],
-        vec!["report", "--from", &data, "--after", &absent],
-        vec!["report", "--from", &data, "--since", BAD],
-        vec!["report", "--from", &data, "--format", BAD],
-        vec!["diff", &absent, &absent, "--fail-over", BAD],
-        vec![BAD],
-    ] {
-        let ended = run(weighbridge().args(&args));
-        assert_ne!(ended.code, 0, "{args:?}");
-        assert!(
-            ended.stderr.contains("\\u{9b}"),
-            "{args:?}: {}",
-            ended.stderr
-        );
-        assert!(
-            !steers(&ended.stderr) && !steers(&ended.stdout),
-            "{args:?}: {}",
-            ended.stderr
-        );
     }
 }

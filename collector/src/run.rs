@@ -205,6 +205,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// What its handlers share.
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Its metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

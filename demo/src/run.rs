@@ -95,7 +95,13 @@ fn write_report(out: &OutDirectory, document: &Document) -> anyhow::Result<()> {
     let html = weighbridge_reports::html::render(document);
     let mut json = serde_json::to_string_pretty(document).context("writing JSON")?;
     json.push('\n');
-    for (path, text) in [(out.report_html(), html), (out.report_json(), json)] {
+    // A known place, and a copy that the next run does not replace.
+    let copy = out.kept(&weighbridge_reports::formats::page_name(document));
+    for (path, text) in [
+        (out.report_html(), &html),
+        (copy, &html),
+        (out.report_json(), &json),
+    ] {
         fs::write(&path, text)
             .with_context(|| format!("cannot write {}; choose another --out", path.display()))?;
     }

@@ -24,6 +24,28 @@
   };
   const boxes = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
 
+  // Every row can be linked to. One that has no identifier gets it from where its table stands and from the words that
+  // name it, which are the same in the next report: in the page these would be a twentieth of it.
+  const named = new WeakSet();
+  const nameRows = (root) => all('table', root).forEach((table) => {
+    const fold = table.closest('details[id], article[id]');
+    const base = fold ? `${fold.id} ${table.caption.textContent.slice(0, 24)}` : table.id || table.caption.textContent;
+    let [group, left] = ['', 0];
+    for (const row of table.tBodies[0].rows) {
+      const [head, second] = row.cells;
+      if (head.rowSpan > 1) [group, left] = [head.textContent, head.rowSpan];
+      else if (left <= 0) group = '';
+      left -= 1;
+      if (row.id) continue;
+      const own = (head.rowSpan > 1 ? second : head).textContent;
+      const name = `${base} ${group} ${own}`.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 90).replace(/^-|-$/g, '');
+      let id = name;
+      for (let more = 2; document.getElementById(id); more += 1) id = `${name}-${more}`;
+      row.id = id;
+      named.add(row);
+    }
+  });
+
   // A link to the row itself, beside its name.
   const linkRows = (root) => all('tr[id]', root).forEach((row) => {
     const link = document.createElement('a');
@@ -35,11 +57,12 @@
   });
 
   // Sorting: a button in each head of a table that may be sorted.
-  // A cell without an exact value beside it shows the exact value.
-  const key = (row, column) => {
+  // A cell without an exact value beside it shows the exact value. The link to the row is no word of it.
+  const key = (row, column, numeric) => {
     const cell = row.cells[column];
     if (!cell) return '';
-    const text = cell.textContent.trim();
+    const text = (cell.lastChild?.className === 'self' ? cell.textContent.slice(0, -1) : cell.textContent).trim();
+    if (!numeric) return text;
     if (cell.dataset.v !== undefined) return parseFloat(cell.dataset.v);
     const number = parseFloat(text.replace(/,/g, '').replace('−', '-'));
     return Number.isNaN(number) || cell.className ? text : number;
@@ -62,7 +85,7 @@
         heads.forEach((other) => other.removeAttribute('aria-sort'));
         head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
         const body = table.tBodies[0];
-        const rows = Array.from(body.rows).map((row) => [key(row, column), row]);
+        const rows = Array.from(body.rows).map((row) => [key(row, column, numeric), row]);
         const last = (value) => numeric && typeof value !== 'number';
         // What is not known stays at the end in both directions.
         rows.sort(([a], [b]) => last(a) - last(b) || (down ? compare(b, a) : compare(a, b)));
@@ -75,6 +98,7 @@
   const enhance = (root) => {
     explain(root);
     all('.box, .flame-box', root).forEach((box) => boxes.observe(box));
+    nameRows(root);
     linkRows(root);
     sortable(root);
   };
@@ -114,6 +138,8 @@
         folded = true;
       }
     }
+    // The browser looked for it before it had its name: it looks again.
+    if (named.has(target) && !target.matches(':target')) location.replace(location.hash);
     if (folded) target.scrollIntoView();
   };
   window.addEventListener('hashchange', reveal);
@@ -218,7 +244,7 @@
       document.querySelector('output[for=s-growth]').textContent = growth ? `${digits(growth * 100)} %` : 'none';
       if (!figures) return;
       const priced = core > 0 || gib > 0;
-      const total = { cores: 0, replicas: 0, memory: 0, money: 0 };
+      const total = { cores: [], replicas: [], memory: [], money: [] };
       const rows = rowsOf('t-what-if');
       const sum = rows.pop();
       figures.capacity.services.forEach((service, index) => {
@@ -246,12 +272,20 @@
         put(cell('memory'), memory, 'bytes', 'not known');
         put(cell('money'), money, 'money', priced ? 'not known' : 'no price');
         put(cell('months'), months, 'months', growth ? 'not known' : 'no growth');
-        for (const [name, value] of Object.entries({ cores, replicas, memory, money })) total[name] += value || 0;
+        for (const [name, value] of Object.entries({ cores, replicas, memory, money })) total[name].push(value);
       });
-      put(sum.querySelector('.w-cores'), total.cores, 'cores', '');
-      put(sum.querySelector('.w-replicas'), total.replicas, 'count', '');
-      put(sum.querySelector('.w-memory'), total.memory, 'bytes', '');
-      put(sum.querySelector('.w-money'), priced ? total.money : null, 'money', 'no price');
+      // What is not known is not zero: a sum is without it, and says so.
+      for (const [name, kind] of [['cores', 'cores'], ['replicas', 'count'], ['memory', 'bytes'], ['money', 'money']]) {
+        const some = total[name].filter((value) => value !== null);
+        const without = total[name].length - some.length;
+        const cell = sum.querySelector(`.w-${name}`);
+        const unpriced = name === 'money' && !priced;
+        put(cell, some.length && !unpriced ? some.reduce((a, b) => a + b) : null, kind, unpriced ? 'no price' : 'not known');
+        if (!without || !some.length || unpriced) continue;
+        const note = document.createElement('small');
+        note.textContent = `without ${without} service${without > 1 ? 's' : ''}`;
+        cell.append(note);
+      }
       const origins = figures.capacity.latency || [];
       rowsOf('t-what-if-origins').forEach((row, index) => {
         const response = responseAt(origins[index].points, load);
@@ -260,7 +294,7 @@
       const changes = figures.recommendations
         .filter((r) => ['do', 'try'].includes(r.verdict) && r.gain.unit === 'cores' && known(r.gain) !== null);
       rowsOf('t-what-if-changes').forEach((row, index) => {
-        const gain = known(changes[index].gain) * load;
+        const gain = known(changes[index].gain);
         put(row.querySelector('.w-gain'), gain, 'cores', 'not known');
         put(row.querySelector('.w-money'), priced ? gain * core : null, 'money', 'no price');
       });
@@ -283,7 +317,8 @@
     save.hidden = false;
     all('.noscript').forEach((element) => { element.hidden = true; });
     save.addEventListener('click', async () => {
-      const text = JSON.stringify(JSON.parse(await read()), null, 2);
+      // As it stands in the page: a script that reads the numbers rounds those above 2^53.
+      const text = await read();
       const link = document.createElement('a');
       link.href = URL.createObjectURL(new Blob([text, '\n'], { type: 'application/json' }));
       link.download = 'report.json';

@@ -1,244 +1,196 @@
 //! Every figure on the page stands in `report.json` under a path of its own: the test gives each number of a document
-//! a value that no other has, renders the page, and looks each shown figure up.
+//! a value that no other has, renders the page, and looks each shown figure up. It knows then which row of the document
+//! a figure is of, and holds the page's row to it: its identifier, its words, and where it stands.
 
 #[path = "support/sample.rs"]
 #[allow(dead_code)] // the tests of the page use the rest
 mod sample;
+#[path = "support/walk.rs"]
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-use serde_json::Value;
-use weighbridge_reports::Document;
-use weighbridge_reports::document::{
-    AfterReport, ChangeReport, ChangeSide, ChangeVerdict, CostChange, FigureUnit, Outcome,
-    OutcomeFigure, Score,
-};
 use weighbridge_reports::html::render;
+use weighbridge_reports::{Document, formats};
 
-/// Gives each number its own value, whole ones a whole one, and remembers its path.
-fn number(value: &mut Value, path: &str, known: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Number(old) => {
-            let n = known.len() as i64;
-            *value = if old.is_f64() {
-                Value::from(1_000.0 + n as f64 + 0.5)
-            } else {
-                Value::from(5_000_000 + n)
-            };
-            known.insert(value.to_string(), path.to_owned());
-        }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| number(item, &format!("{path}[]"), known)),
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                if key == "schema_version" {
-                    continue;
-                }
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                number(field, &path, known);
-            }
-        }
-        _ => {}
-    }
-}
+use walk::{Numbered, Shown};
 
-fn text_of(html: &str) -> String {
-    let mut out = String::new();
-    let mut inside = false;
-    for c in html.chars() {
-        match c {
-            '<' => inside = true,
-            '>' => inside = false,
-            c if !inside => out.push(c),
-            _ => {}
-        }
-    }
-    out.replace("&amp;", "&").trim().to_owned()
-}
-
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
-    let tag = tag.split('>').next()?;
-    let (_, rest) = tag.split_once(&format!("{name}="))?;
-    let rest = rest.trim_start_matches('"');
-    rest.split(['"', ' ', '>']).next()
-}
-
-/// The cells of a row: each with the column in which it stands.
-fn cells(row: &str) -> Vec<(usize, String)> {
-    let mut column = 0;
-    let mut out = Vec::new();
-    let row = row.replace("<th", "\u{1}<th").replace("<td", "\u{1}<td");
-    for cell in row.split('\u{1}').skip(1) {
-        out.push((column, cell.to_owned()));
-        column += attribute(cell, "colspan")
-            .and_then(|n| n.parse::<usize>().ok())
-            .unwrap_or(1);
-    }
-    out
-}
-
-/// What each column of each table shows, by caption and head.
-fn walk(
-    html: &str,
-    known: &BTreeMap<String, String>,
-) -> BTreeMap<(String, String), BTreeSet<String>> {
-    let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    let mut figures = 0;
-    for table in html.split("<table").skip(1) {
-        let table = table.split("</table>").next().expect("its end");
-        let caption = text_of(
-            table
-                .split_once("<caption>")
-                .expect("a caption")
-                .1
-                .split("</caption>")
-                .next()
-                .expect("its end"),
-        );
-        let (head, body) = table.split_once("<tbody>").expect("a body");
-        let heads: Vec<String> = head
-            .split("<th")
-            .skip(2)
-            .map(|th| text_of(th.split_once('>').map_or("", |(_, text)| text)))
-            .collect();
-        let mut spanned = 0;
-        for row in body.split("<tr").skip(1) {
-            // A head that spans rows stands in the first of them only.
-            let shift = usize::from(spanned > 0);
-            spanned = if let Some(rows) =
-                attribute(row.split_once("<th").map_or("", |(_, th)| th), "rowspan")
-            {
-                rows.parse::<usize>().expect("a number") - 1
-            } else {
-                spanned.saturating_sub(1)
-            };
-            for (column, cell) in cells(row) {
-                let Some(shown) = figure_of(&cell) else {
-                    continue;
-                };
-                let head = heads.get(column + shift).cloned().unwrap_or_default();
-                let path = known.get(&shown).unwrap_or_else(|| {
-                    panic!("{caption} | {head}: {shown} stands nowhere in report.json: {cell}")
-                });
-                found
-                    .entry((caption.clone(), format!("{:02} {head}", column + shift)))
-                    .or_default()
-                    .insert(path.clone());
-                figures += 1;
-            }
-        }
-    }
-    assert!(
-        figures > 500,
-        "{figures} figures: the walk does not see them"
-    );
-    found
-}
-
-/// The exact value of a cell, as JSON writes it; none for words, for what the script computes, and for changes that
-/// are written beside their two figures.
-fn figure_of(cell: &str) -> Option<String> {
-    if cell.starts_with("<th") || cell.contains("class=\"w-") || cell.contains("class=w>") {
-        return None;
-    }
-    if let Some(exact) = attribute(cell, "data-v") {
-        let exact: f64 = exact.parse().expect("a number");
-        return Some(if exact == exact.trunc() {
-            format!("{exact:.0}")
-        } else {
-            format!("{exact}")
-        });
-    }
-    let text = text_of(cell);
-    let digits = text.replace(',', "");
-    digits.parse::<i64>().ok().map(|n| n.to_string())
-}
-
-/// The sample with what only some documents have.
-fn whole() -> Document {
-    let mut document = sample::erp();
-    let figure = |unit| sample::measured(1.0, unit);
-    let change = CostChange {
-        id: document.origins[0].id.clone(),
-        service: "store".to_owned(),
-        operation: "POST /orders".to_owned(),
-        rate_before: figure(FigureUnit::PerSecond),
-        rate_after: figure(FigureUnit::PerSecond),
-        unit_before: figure(FigureUnit::NsPerRequest),
-        unit_after: figure(FigureUnit::NsPerRequest),
-        unit_change: figure(FigureUnit::Ratio),
-        more_calls: figure(FigureUnit::Cores),
-        dearer_calls: figure(FigureUnit::Cores),
-        cores_change: figure(FigureUnit::Cores),
-        verdict: ChangeVerdict::Dearer,
-    };
-    let side = ChangeSide {
-        start: document.window.start.clone(),
-        end: document.window.end.clone(),
-        windows: 60,
-        seed: "0".to_owned(),
-    };
-    document.change = Some(ChangeReport {
-        base: side.clone(),
-        head: side,
-        origins: vec![change.clone()],
-        operations: vec![change],
-        notes: Vec::new(),
-    });
-    let score = Score {
-        figures: 1,
-        with_interval: 1,
-        inside: 1,
-        errors: vec![1.0],
-        errors_dropped: 0,
-        error_median: Some(1.0),
-        error_max: Some(1.0),
-    };
-    document.after = Some(AfterReport {
-        earlier_start: document.window.start.clone(),
-        earlier_end: document.window.end.clone(),
-        load_factor: Some(1.0),
-        notes: Vec::new(),
-        outcomes: vec![Outcome {
-            id: "rec:a".to_owned(),
-            title: "Merge".to_owned(),
-            applied: true,
-            seen: "they are one service".to_owned(),
-            figures: vec![OutcomeFigure {
-                figure: "cores".to_owned(),
-                unit: FigureUnit::Cores,
-                predicted: Some(1.0),
-                low: Some(1.0),
-                high: Some(1.0),
-                observed: Some(1.0),
-                error: Some(1.0),
-                inside: Some(true),
-                not_scored_reason: None,
-            }],
-        }],
-        score: score.clone(),
-        running: score,
-    });
-    document
+/// The sample with every figure known, each number with a value of its own.
+fn numbered() -> (Document, Numbered) {
+    let mut value = serde_json::to_value(sample::whole()).expect("JSON");
+    walk::fill(&mut value);
+    let numbered = Numbered::of(value);
+    let document = serde_json::from_value(numbered.value.clone()).expect("still a document");
+    (document, numbered)
 }
 
 #[test]
 fn every_figure_on_the_page_stands_in_the_document_under_a_path_of_its_own() {
-    let mut value = serde_json::to_value(whole()).expect("JSON");
-    let mut known = BTreeMap::new();
-    number(&mut value, "", &mut known);
-    let document: Document = serde_json::from_value(value).expect("still a document");
-    let found = walk(&render(&document), &known);
-    let mut shown = String::new();
-    for ((caption, head), paths) in &found {
-        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let _ = writeln!(shown, "{caption} | {head} | {}", paths.join(" or "));
+    let (document, numbered) = numbered();
+    let shown = numbered.walk(&render(&document));
+    assert!(
+        shown.len() > 900,
+        "{} figures: the walk does not see them",
+        shown.len()
+    );
+    // A column of which every cell is unknown is one that nobody walks.
+    let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for table in walk::tables(&render(&document)) {
+        for (column, cells) in table.columns() {
+            let column = format!("{} | {column}", table.caption);
+            columns.entry(column).or_default().extend(cells);
+        }
     }
-    insta::assert_snapshot!(shown);
+    for (column, cells) in columns {
+        let some = cells.iter().any(|cell| cell != "not known");
+        assert!(some, "{column} is not known in any row");
+    }
+    let lines: BTreeSet<String> = shown.iter().map(|figure| numbered.line(figure)).collect();
+    let lines: Vec<String> = lines.into_iter().collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// Figures in sentences: tiles, findings, gains on cards.
+#[test]
+fn every_figure_in_a_sentence_stands_in_the_document() {
+    let (document, numbered) = numbered();
+    let lines: BTreeSet<String> = walk::prose(&render(&document))
+        .iter()
+        .map(|(place, around, value)| numbered.prose_line(place, around, value))
+        .collect();
+    let lines: Vec<String> = lines.into_iter().collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// The rows of a table are of one row of the document each: all figures of a row agree on which.
+#[test]
+fn the_figures_of_a_row_are_of_one_row_of_the_document() {
+    let (document, numbered) = numbered();
+    let mut rows: BTreeMap<(usize, usize), Vec<Shown>> = BTreeMap::new();
+    for figure in numbered.walk(&render(&document)) {
+        rows.entry(figure.at).or_default().push(figure);
+    }
+    for figures in rows.values() {
+        let mut indices: Vec<Vec<usize>> = figures
+            .iter()
+            .map(|figure| walk::indices(&figure.path))
+            .collect();
+        indices.sort();
+        let longest = indices.iter().max_by_key(|path| path.len()).expect("one");
+        for path in &indices {
+            let is_same = longest.starts_with(path);
+            assert!(is_same, "{figures:?}");
+        }
+    }
+}
+
+/// Where the figures of a table stand as CSV. What is not here is a fault; so is a file of which no table is.
+const FILES: &[(&str, &[&str])] = &[
+    ("services", &["Services in the range", "Resident set of"]),
+    (
+        "operations",
+        &[
+            "Operations: CPU",
+            "Operations: time",
+            "Memory of one request",
+        ],
+    ),
+    ("regions", &["Regions: "]),
+    ("instances", &["Processes"]),
+    (
+        "origins",
+        &["Cost per origin", "CPU of one request", "Message overhead"],
+    ),
+    ("origin_services", &["By service"]),
+    ("origin_operations", &["By operation; "]),
+    (
+        "edges",
+        &[
+            "Edges, ",
+            "What the arrows say",
+            "Both ends of",
+            "What both ends of",
+        ],
+    ),
+    ("edge_sides", &["What one call costs"]),
+    ("edge_prices", &["CPU = per message"]),
+    ("call_shapes", &["How the calls of a request run"]),
+    (
+        "entities",
+        &["Where each entity stands", "Who reads and writes it"],
+    ),
+    ("entity_copies", &["What the copies cost"]),
+    ("obstacles", &["What stands in the way"]),
+    ("capacity", &["Cores and processes"]),
+    (
+        "capacity_services",
+        &[
+            "How far today’s processes",
+            "What the lines are made of",
+            "Sections that one request",
+        ],
+    ),
+    ("latency", &["Mean response"]),
+    ("recommendations", &["Before and after", "The others"]),
+    ("recommendation_thresholds", &["Thresholds"]),
+    ("recommendation_turns", &["What would turn it"]),
+    ("topologies", &["Cuts that no other"]),
+    ("topology_services", &["The services of each cut"]),
+    ("topology_search", &["How good the best cut"]),
+    (
+        "changes",
+        &["By origin, over all services", "By operation of a service"],
+    ),
+    ("outcomes", &["The advice of an earlier report"]),
+    ("prediction_scores", &["How often predictions"]),
+    ("conservation", &["Every account, exact"]),
+    ("conservation_sums", &["The sum check"]),
+    ("conservation_processes", &["By process"]),
+    // Owners stand among the accounts on the page.
+    ("owners", &[]),
+    ("sent_received", &["Sent against received"]),
+    ("losses", &["Dropped"]),
+    ("clocks", &["How CPU time was read"]),
+];
+
+#[test]
+fn every_table_of_the_page_has_its_figures_in_a_csv_file() {
+    let (document, numbered) = numbered();
+    let html = render(&document);
+    let files: BTreeMap<&str, String> = formats::csv(&document)
+        .into_iter()
+        .map(|table| (table.name, table.text))
+        .collect();
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    for table in walk::tables(&html) {
+        // Computed by the page's script from what other tables hold.
+        if table.id.starts_with("t-what-if") {
+            continue;
+        }
+        let (file, _) = FILES
+            .iter()
+            .find(|(_, captions)| {
+                captions
+                    .iter()
+                    .any(|caption| table.caption.starts_with(caption))
+            })
+            .unwrap_or_else(|| panic!("no CSV file for the table {}", table.caption));
+        used.insert(file);
+        let text = files.get(file).unwrap_or_else(|| panic!("no {file}.csv"));
+        let cells: BTreeSet<&str> = text.split(['\n', '\r', ',']).collect();
+        for figure in numbered.of_table(&table) {
+            assert!(
+                cells.contains(figure.value.as_str()),
+                "{} | {} ({}) is not in {file}.csv",
+                table.caption,
+                figure.head,
+                figure.path
+            );
+        }
+    }
+    let known: BTreeSet<&str> = FILES.iter().map(|(file, _)| *file).collect();
+    let all: BTreeSet<&str> = files.keys().copied().collect();
+    assert_eq!(all, known, "every file is of a table");
+    used.insert("owners");
+    assert_eq!(used, known, "every table is on the page");
 }

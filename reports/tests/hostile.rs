@@ -83,7 +83,7 @@ fn rows(text: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn s6_no_cell_of_any_table_becomes_a_formula_or_more_than_one_cell() {
-    let document = sample::erp();
+    let document = sample::whole();
     let plain = formats::csv(&with_every_text(&document, "x"));
     for name in names() {
         let tables = formats::csv(&with_every_text(&document, &name));
@@ -106,7 +106,9 @@ fn s6_no_cell_of_any_table_becomes_a_formula_or_more_than_one_cell() {
                     holds += usize::from(cell == &name || *cell == format!("'{name}"));
                 }
             }
-            let has_text = table.name != "topology_search" || !name.is_empty();
+            // The rows of this one are ours.
+            let has_text = table.name != "prediction_scores"
+                && (table.name != "topology_search" || !name.is_empty());
             assert!(holds > 0 || !has_text, "{}: {name:?} is in it", table.name);
         }
     }

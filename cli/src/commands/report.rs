@@ -190,7 +190,7 @@ pub(super) fn files(document: &Document, format: Format) -> Result<Vec<(String, 
         Format::Html => {
             let page = html::render(document);
             vec![
-                (stamped(&document.window.end), page.clone()),
+                (formats::page_name(document), page.clone()),
                 ("report.html".into(), page),
             ]
         }
@@ -204,27 +204,4 @@ pub(super) fn files(document: &Document, format: Format) -> Result<Vec<(String, 
             .collect(),
         Format::Md => vec![("report.md".into(), formats::markdown(document))],
     })
-}
-
-/// `report-20261129T004902Z.html`: by the end of the range, so that the same range gives the same name.
-fn stamped(end: &str) -> String {
-    let stamp: String = end
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| c.is_ascii_digit() || *c == 'T')
-        .collect();
-    format!("report-{stamp}Z.html")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_copy_bears_the_end_of_its_range() {
-        assert_eq!(
-            super::stamped("2026-11-29T00:49:02.123Z"),
-            "report-20261129T004902Z.html"
-        );
-    }
 }

@@ -67,12 +67,17 @@ pub(super) async fn not_found(headers: http::HeaderMap) -> Response {
     )
 }
 
+/// What is said of a defect of ours.
+pub(crate) const DEFECT: &str = "a defect in the collector ended this request; its log says more";
+
 /// A task of ours panicked.
 pub(crate) fn defect(app: &super::App, what: &str, error: &dyn std::fmt::Display) -> Response {
+    count_defect(app, what, error);
+    text(StatusCode::INTERNAL_SERVER_ERROR, DEFECT)
+}
+
+/// Counts and logs that a task of ours panicked.
+pub(crate) fn count_defect(app: &super::App, what: &str, error: &dyn std::fmt::Display) {
     app.metrics.panicked();
     tracing::error!(%error, what, "could not be made because of a defect");
-    text(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "a defect in the collector ended this request; its log says more",
-    )
 }

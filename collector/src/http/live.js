@@ -10,28 +10,65 @@
   let paused = false;
   let reading = null;
 
-  // What a reader opened and how they sorted stays as it was.
+  // What a part of the page is called from one picture to the next: by its id, or by its kind, its words and what it
+  // stands in. Of parts that are called the same, the first stays the first.
+  const PARTS = 'details, table, thead th, summary, a, button, .box, .flame-box';
+  const words = (element) => {
+    switch (element.localName) {
+      case 'details': return element.querySelector('summary .s-name')?.textContent;
+      case 'table': return element.caption?.textContent;
+      case 'th': return element.cellIndex;
+      case 'a': return element.getAttribute('href');
+      case 'div': return element.querySelector('caption, title')?.textContent;
+      default: return '';
+    }
+  };
+  const parts = (root) => {
+    const called = new Map();
+    const found = new Map();
+    const nameOf = (element) => {
+      if (element === root || !element) return '';
+      if (element.id) return `#${element.id}`;
+      if (!called.has(element)) {
+        const path = `${nameOf(element.parentElement.closest(`[id], ${PARTS}`))}>${element.localName}:${words(element)}`;
+        let name = path;
+        for (let more = 2; found.has(name); more += 1) name = `${path}:${more}`;
+        called.set(element, name);
+      }
+      return called.get(element);
+    };
+    for (const element of root.querySelectorAll(`[id], ${PARTS}`)) found.set(nameOf(element), element);
+    return { nameOf, found };
+  };
+
+  // What a reader opened, how they sorted, where they scrolled to and what has the focus stays as it was.
   const show = (html) => {
     const parsed = new DOMParser().parseFromString(html, 'text/html');
-    const open = new Set(Array.from(live.querySelectorAll('details'), (d) => `${d.id}|${d.open}`));
-    for (const details of parsed.querySelectorAll('details[id]')) {
-      if (open.has(`${details.id}|true`)) details.open = true;
-      if (open.has(`${details.id}|false`)) details.open = false;
-    }
-    const sorted = Array.from(live.querySelectorAll('table[id] th[aria-sort]'), (head) => [
-      head.closest('table').id, head.cellIndex, head.getAttribute('aria-sort'),
-    ]);
-    const focus = document.activeElement && live.contains(document.activeElement) ? document.activeElement.id : '';
+    const before = parts(live);
+    const kept = (selector) => Array.from(live.querySelectorAll(selector), (element) => [before.nameOf(element), element]);
+    const open = kept('details').map(([name, details]) => [name, details.open]);
+    const sorted = kept('thead th[aria-sort]').map(([name, head]) => [name, head.getAttribute('aria-sort')]);
+    const scrolled = kept('.box, .flame-box').map(([name, box]) => [name, box.scrollLeft]).filter(([, left]) => left > 0);
+    const active = document.activeElement;
+    const focus = active !== live && live.contains(active) ? before.nameOf(active) : null;
     live.replaceChildren(...parsed.body.childNodes);
     globalThis.weighbridge.enhance(live);
-    for (const [id, column, direction] of sorted) {
-      const head = document.querySelector(`#${CSS.escape(id)} thead tr`)?.cells[column];
+    const { found } = parts(live);
+    for (const [name, was] of open) if (found.has(name)) found.get(name).open = was;
+    for (const [name, direction] of sorted) {
+      const head = found.get(name);
       const button = head && head.querySelector('button');
       if (!button) continue;
       button.click();
       if (head.getAttribute('aria-sort') !== direction) button.click();
     }
-    if (focus) document.getElementById(focus)?.focus();
+    for (const [name, left] of scrolled) if (found.has(name)) found.get(name).scrollLeft = left;
+    const again = focus && found.get(focus);
+    if (again) {
+      // A box that scrolls becomes a stop of the keyboard when its size has been seen, which is later.
+      if (again.matches('.box, .flame-box')) again.tabIndex = 0;
+      again.focus({ preventScroll: true });
+    }
   };
 
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
@@ -62,11 +99,15 @@
           const parts = (rest + value).split('\n');
           rest = parts.pop();
           const whole = parts.filter((line) => line).pop();
-          if (whole && !paused && !mine.signal.aborted) {
-            show(JSON.parse(whole).html);
-            live.dataset.frames = String(Number(live.dataset.frames || 0) + 1);
-            say('');
+          if (!whole || paused || mine.signal.aborted) continue;
+          const frame = JSON.parse(whole);
+          if (frame.html === undefined) {
+            say(`These figures could not be made anew: ${frame.error}`);
+            continue;
           }
+          show(frame.html);
+          live.dataset.frames = String(Number(live.dataset.frames || 0) + 1);
+          say('');
         }
       } catch (error) {
         if (mine.signal.aborted) return;

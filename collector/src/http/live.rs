@@ -133,8 +133,8 @@ pub(super) async fn fragment(
     }
 }
 
-/// The tables again and again: one line of JSON each time, `{"html": "…"}`, until the reader goes, the collector
-/// stops, or [`FRAMES_MAX`] were sent.
+/// The tables again and again: one line of JSON each time, `{"html": "…"}` or, where they could not be made,
+/// `{"error": "…"}`, until the reader goes, the collector stops, or [`FRAMES_MAX`] were sent.
 pub(super) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -163,11 +163,12 @@ pub(super) async fn stream(
             if sent > 0 {
                 tokio::time::sleep(EVERY).await;
             }
-            // A picture that cannot be made now (other reports are) is left out; the next one may.
-            let line = match picture(&app, &tenant, label, length).await {
-                Ok(html) => serde_json::json!({ "html": html }).to_string() + "\n",
-                Err(_) => "\n".to_owned(),
+            // A picture that cannot be made now is told of with the reason; the next one may be made.
+            let frame = match picture(&app, &tenant, label, length).await {
+                Ok(html) => serde_json::json!({ "html": html }),
+                Err(refused) => serde_json::json!({ "error": refused.why }),
             };
+            let line = frame.to_string() + "\n";
             Some((
                 Ok::<Bytes, Infallible>(Bytes::from(line)),
                 (app, tenant, sent + 1, permit),
@@ -198,7 +199,24 @@ async fn tables(
     length: Duration,
 ) -> Result<String, Box<Response>> {
     let tenant = app.tenant(headers, Scope::Read)?;
-    picture(app, &tenant, label, length).await
+    picture(app, &tenant, label, length)
+        .await
+        .map_err(|refused| Box::new(answer::text(refused.status, refused.why)))
+}
+
+/// Why there is no picture.
+struct Refused {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self {
+            status,
+            why: why.into(),
+        }
+    }
 }
 
 /// One picture of now, made away from the threads that answer. At most as many at once as reports.
@@ -207,12 +225,12 @@ async fn picture(
     tenant: &Arc<str>,
     label: &'static str,
     length: Duration,
-) -> Result<String, Box<Response>> {
+) -> Result<String, Refused> {
     let permit = app.documents.clone().try_acquire_owned().map_err(|_| {
-        Box::new(answer::text(
+        Refused::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "other reports are being made; try again in a few seconds",
-        ))
+        )
     })?;
     let span = Span {
         since_unix_ns: app
@@ -241,11 +259,20 @@ async fn picture(
     .await;
     match made {
         Ok(Ok(html)) => Ok(html),
-        Ok(Err(DocumentError::Store(error))) => Err(Box::new(super::range::store_failed(&error))),
-        Ok(Err(error)) => Err(Box::new(answer::text(
-            StatusCode::BAD_REQUEST,
-            error.to_string(),
-        ))),
-        Err(error) => Err(Box::new(answer::defect(app, "the live page", &error))),
+        Ok(Err(DocumentError::Store(error))) => {
+            tracing::error!(%error, "a range could not be read");
+            Err(Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error.to_string(),
+            ))
+        }
+        Ok(Err(error)) => Err(Refused::new(StatusCode::BAD_REQUEST, error.to_string())),
+        Err(error) => {
+            answer::count_defect(app, "the live page", &error);
+            Err(Refused::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                answer::DEFECT,
+            ))
+        }
     }
 }

@@ -365,6 +365,73 @@ async fn s5_the_live_page_shows_hostile_names_as_text_and_loads_nothing_foreign(
 }
 
 #[tokio::test]
+async fn a_picture_that_cannot_be_made_is_told_of_and_the_next_one_is_made() {
+    use axum::extract::{FromRequestParts as _, Query, State};
+    use http_body_util::BodyExt as _;
+
+    let (running, _directory) = start(|_| {}).await;
+    let app = running.app().clone();
+    // Other reports are being made.
+    let busy = app
+        .documents
+        .clone()
+        .acquire_many_owned(u32::try_from(app.documents.available_permits()).unwrap());
+    let busy = busy.await.unwrap();
+    let (mut parts, ()) = http::Request::get("/?last=1m")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let query = Query::from_request_parts(&mut parts, &()).await.unwrap();
+    let answer = super::live::stream(State(app), http::HeaderMap::new(), query).await;
+    let mut body = answer.into_body();
+    let mut line = async || {
+        let frame = body.frame().await.unwrap().unwrap();
+        let line = frame.into_data().unwrap();
+        assert!(line.ends_with(b"\n"));
+        serde_json::from_slice::<serde_json::Value>(&line).unwrap()
+    };
+    let first = line().await;
+    assert!(first.get("html").is_none(), "{first}");
+    let said = first["error"].as_str().unwrap();
+    assert!(said.contains("other reports are being made"), "{said}");
+    drop(busy);
+    let second = line().await;
+    assert!(second.get("error").is_none(), "{second}");
+    assert!(
+        second["html"]
+            .as_str()
+            .unwrap()
+            .contains("No window of the last minute")
+    );
+}
+
+#[tokio::test]
+async fn a_longer_range_of_the_live_page_holds_more_requests() {
+    let (running, _directory) = start(|_| {}).await;
+    // The clock stands 100 s after the first window: two windows are of the last minute, three are older.
+    for (seq, second) in [(0, 0), (1, 10), (2, 30), (3, 60), (4, 90)] {
+        let spec = DeltaSpec::new(1, seq).start(START_UNIX_NS + second * SECOND_NS);
+        ack(&post(&running, &[PROTOBUF], &spec.delta().encode()).await);
+    }
+    let ended = async |last: &str| -> u64 {
+        let page = get(running.http_addr, &format!("/api/v1/live?last={last}")).await;
+        let page = page.text();
+        let row = page
+            .split("<tr id=operation-")
+            .nth(1)
+            .expect("an operation");
+        let row = row.split("<tr").next().unwrap();
+        // Before errors and 4xx, which are the last.
+        let cell = row.rsplit("<td").nth(2).unwrap();
+        let shown = cell.split_once('>').unwrap().1;
+        let digits: String = shown.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("{cell} in {row}"))
+    };
+    assert_eq!(ended("1m").await, 2);
+    assert_eq!(ended("5m").await, 5);
+}
+
+#[tokio::test]
 async fn s6_hostile_names_stay_within_the_labels_of_the_metrics() {
     let (running, _directory) = start(|_| {}).await;
     let mut delta = DeltaSpec::new(1, 99).delta();

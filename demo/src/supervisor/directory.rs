@@ -75,6 +75,11 @@ impl OutDirectory {
         self.root.join("report.html")
     }
 
+    /// A file beside the report.
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     pub(crate) fn report_json(&self) -> PathBuf {
         self.root.join("report.json")
     }

@@ -83,6 +83,8 @@ pub(crate) fn capacity(
             )
         })
         .collect();
+    let mut notes: Vec<String> = without(model).into_iter().collect();
+    notes.extend(NOTES.map(str::to_owned));
     CapacityReport {
         target_utilisation: options.target(),
         least_processes: options.constraints.min_replicas.max(1),
@@ -96,17 +98,49 @@ pub(crate) fn capacity(
             gib_hour: prices.gib_hour,
             currency: prices.currency.clone(),
         }),
-        notes: vec![
-            "Cores = base + load factor × what grows with load. Base is the CPU of the owners background, runtime and agent; it is taken not to grow with load.".to_owned(),
-            "Beyond the load seen, unit costs are taken to stay as they are: locks that nobody waited for yet, caches and databases that give way later are not seen. Such figures are marked extrapolated.".to_owned(),
-            "Waits are means by Allen and Cunneen for each process alone; near idle they are an order of magnitude only.".to_owned(),
-            "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.".to_owned(),
-            "A serial section, where the windows show one, is a queue of its own with one server: it bounds the load, and what passes it is all that the cores see. It is taken to be shared by all processes, so more of them do not lift it. Where the law that tells it is not identifiable, there may be one all the same.".to_owned(),
-            "The knee is the load at which a request waits for a core as long as it computes, or for its turn in a serial section as long as it is in it. One less: the same work with one of today's processes gone.".to_owned(),
-            "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other, and the wait for a turn in a serial section: calls side by side are overestimated, databases not seen.".to_owned(),
-        ],
+        notes,
     }
 }
+
+const NOTES: [&str; 7] = [
+    "Cores = base + load factor × what grows with load. Base is the CPU of the owners background, runtime and agent; it is taken not to grow with load.",
+    "Beyond the load seen, unit costs are taken to stay as they are: locks that nobody waited for yet, caches and databases that give way later are not seen. Such figures are marked extrapolated.",
+    "Waits are means by Allen and Cunneen for each process alone; near idle they are an order of magnitude only.",
+    "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.",
+    "A serial section, where the windows show one, is a queue of its own with one server: it bounds the load, and what passes it is all that the cores see. It is taken to be shared by all processes, so more of them do not lift it. Where the law that tells it is not identifiable, there may be one all the same.",
+    "The knee is the load at which a request waits for a core as long as it computes, or for its turn in a serial section as long as it is in it. One less: the same work with one of today's processes gone.",
+    "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other, and the wait for a turn in a serial section: calls side by side are overestimated, databases not seen.",
+];
+
+/// Which services the sums are without. What is not known is not zero.
+fn without(model: &Model) -> Option<String> {
+    let unknown: Vec<&str> = model
+        .services()
+        .iter()
+        .filter(|service| service_load(model, service).is_none())
+        .map(|service| service.label.as_str())
+        .collect();
+    let named = unknown.iter().take(NAMED).copied().collect::<Vec<_>>();
+    match (unknown.len(), unknown.len().saturating_sub(NAMED)) {
+        (0, _) => None,
+        (1, _) => Some(format!(
+            "The sums of all services are without {}, whose CPU is not known.",
+            named.concat()
+        )),
+        (all, more) => Some(format!(
+            "The sums of all services are without {all} services whose CPU is not known: {}{}.",
+            named.join(", "),
+            if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            }
+        )),
+    }
+}
+
+/// Services that the note on the sums names.
+const NAMED: usize = 5;
 
 /// Beyond the load seen a figure is estimated.
 fn extrapolate(estimate: Option<Estimate>, factor: f64) -> Option<Estimate> {

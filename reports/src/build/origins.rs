@@ -9,7 +9,8 @@ use super::latency;
 use super::paths::{self, Arrival, Place};
 use crate::Options;
 use crate::document::{
-    FigureUnit, MessageOverhead, OriginLatency, OriginOperation, OriginReport, OriginService,
+    Figure, FigureUnit, MessageOverhead, OriginLatency, OriginOperation, OriginReport,
+    OriginService,
 };
 use crate::model::{
     EdgeSideFacts, Endpoint, Estimate, MESSAGE_COLUMNS, Model, Name, SideRef, Sums, as_f64,
@@ -383,20 +384,28 @@ fn by_service(
     ended: Option<&Estimate>,
     total: Option<&Estimate>,
 ) -> Vec<OriginService> {
-    let mut services: BTreeMap<usize, (ByClass, Option<Estimate>)> = BTreeMap::new();
+    let mut services: BTreeMap<usize, Share> = BTreeMap::new();
     for ((service, _), own) in &origin.operations {
         let entry = services.entry(*service).or_default();
-        entry.0.add_all(&own.cpu);
+        entry.cpu.add_all(&own.cpu);
         if let Some(requests) = &own.ended {
-            add(&mut entry.1, requests);
+            add(&mut entry.ended, requests);
+        }
+        if let Some(bytes) = &own.alloc {
+            add(&mut entry.alloc, bytes);
         }
     }
     for (service, cpu) in &origin.carriers {
-        services.entry(*service).or_default().0.add_all(cpu);
+        services.entry(*service).or_default().cpu.add_all(cpu);
     }
     let mut reports: Vec<(f64, OriginService)> = services
         .into_iter()
-        .filter_map(|(service, (cpu, requests))| {
+        .filter_map(|(service, all)| {
+            let Share {
+                cpu,
+                ended: requests,
+                alloc,
+            } = all;
             let cost = cpu.total();
             if cost.is_none() && requests.is_none() {
                 return None;
@@ -413,6 +422,7 @@ fn by_service(
                     "no request was seen",
                 ),
                 cpu: class_figures(&cpu.over(ended), FigureUnit::NsPerRequest),
+                alloc_bytes: allocated(alloc.as_ref(), ended),
                 share: share(cost.as_ref(), total),
             };
             Some((cost.map_or(0.0, |cost| cost.point), report))
@@ -423,6 +433,18 @@ fn by_service(
             .then_with(|| a.1.service.cmp(&b.1.service))
     });
     reports.into_iter().map(|(_, report)| report).collect()
+}
+
+/// Bytes for each request of the origin.
+fn allocated(bytes: Option<&Estimate>, ended: Option<&Estimate>) -> Figure {
+    figure(
+        bytes
+            .zip(ended)
+            .and_then(|(bytes, ended)| bytes.over(ended))
+            .as_ref(),
+        FigureUnit::BytesPerRequest,
+        "the allocator does not count",
+    )
 }
 
 fn by_operation(
@@ -440,7 +462,7 @@ fn by_operation(
                 Share {
                     cpu,
                     ended: requests,
-                    ..
+                    alloc,
                 },
             )| {
                 let label = &model.services()[*service].label;
@@ -464,6 +486,7 @@ fn by_operation(
                         "no request ended",
                     ),
                     cpu: class_figures(&cpu.over(ended), FigureUnit::NsPerRequest),
+                    alloc_bytes: allocated(alloc.as_ref(), ended),
                     share: share(cost.as_ref(), total),
                 };
                 (cost.map_or(0.0, |cost| cost.point), report)

@@ -84,6 +84,9 @@ pub struct OriginService {
     pub requests: Figure,
     /// CPU by class, ns per request of the origin.
     pub cpu: ClassFigures,
+    /// Bytes that it allocates, per request of the origin.
+    #[serde(default = "absent_bytes")]
+    pub alloc_bytes: Figure,
     /// Share of the unit cost.
     pub share: Figure,
 }
@@ -103,6 +106,9 @@ pub struct OriginOperation {
     pub cpu_per_call: Figure,
     /// CPU by class, ns per request of the origin.
     pub cpu: ClassFigures,
+    /// Bytes that it allocates, per request of the origin.
+    #[serde(default = "absent_bytes")]
+    pub alloc_bytes: Figure,
     /// Share of the unit cost.
     pub share: Figure,
 }
@@ -110,6 +116,13 @@ pub struct OriginOperation {
 fn absent_outside() -> Figure {
     Figure::unknown(
         FigureUnit::NsPerRequest,
+        "the document is from before this figure",
+    )
+}
+
+fn absent_bytes() -> Figure {
+    Figure::unknown(
+        FigureUnit::BytesPerRequest,
         "the document is from before this figure",
     )
 }

@@ -1,5 +1,8 @@
 //! One CSV file per table.
 
+mod change;
+mod checks;
+mod edges;
 mod plans;
 
 use crate::Document;
@@ -24,11 +27,28 @@ pub fn csv(document: &Document) -> Vec<CsvTable> {
         operations(document),
         owners(document),
         origins(document),
+        edges::origin_services(document),
+        edges::origin_operations(document),
         edges(document),
+        edges::sides(document),
+        edges::prices(document),
+        edges::call_shapes(document),
         entities(document),
+        edges::copies(document),
         capacity(document),
+        plans::capacity_services(document),
         conservation(document),
+        checks::sums(document),
+        checks::processes(document),
+        checks::sent_received(document),
+        checks::losses(document),
+        checks::clocks(document),
         recommendations(document),
+        change::thresholds(document),
+        change::turns(document),
+        change::changes(document),
+        change::outcomes(document),
+        change::scores(document),
         plans::search(document),
         plans::topologies(document),
         plans::deployables(document),
@@ -73,6 +93,24 @@ impl Table {
     }
 }
 
+/// What a column holds of a row.
+type Cell<'a, T> = &'a dyn Fn(&T) -> String;
+
+/// A table by its columns: each with its head and what it holds of a row.
+fn by_columns<T>(
+    name: &'static str,
+    rows: impl IntoIterator<Item = T>,
+    columns: &[(&str, Cell<'_, T>)],
+) -> CsvTable {
+    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    let mut table = Table::new(name, &heads);
+    for row in rows {
+        let cells: Vec<String> = columns.iter().map(|(_, cell)| cell(&row)).collect();
+        table.row(&cells);
+    }
+    table.done()
+}
+
 /// Spreadsheets leave white space and characters without width out before they look for a formula, and take full-width
 /// signs for the plain ones.
 fn quoted(cell: &str) -> String {
@@ -103,6 +141,10 @@ fn quoted(cell: &str) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn whole(value: Option<i64>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
@@ -138,11 +180,22 @@ fn services(document: &Document) -> CsvTable {
             "rss_peak_bytes",
             "threads",
             "cores_limit",
+            "rss_init_bytes",
+            "base_rss_bytes",
+            "imbalance",
+            "cpu_operations_ns",
+            "cpu_by_class_ns",
+            "handler_ns",
+            "encode_ns",
+            "decode_ns",
+            "protocol_ns",
+            "io_ns",
+            "store_ns",
         ],
     );
     for s in &document.services {
         let [cores, low, high] = interval(&s.cpu_cores);
-        table.row(&[
+        let mut row = vec![
             s.service.clone(),
             value(&s.instance_count),
             cores,
@@ -156,7 +209,13 @@ fn services(document: &Document) -> CsvTable {
             value(&s.rss_peak),
             value(&s.threads),
             value(&s.cores_limit),
-        ]);
+            value(&s.rss_init),
+            value(&s.base.rss),
+            value(&s.imbalance),
+            value(&s.cpu_operations),
+        ];
+        row.extend(classes(&s.cpu_by_class));
+        table.row(&row);
     }
     table.done()
 }
@@ -189,6 +248,19 @@ fn operations(document: &Document) -> CsvTable {
             "peak_live_bytes",
             "service_time_cs2",
             "arrival_dispersion",
+            "cores",
+            "share_of_service",
+            "edge_error",
+            "request_cpu_p50_ns",
+            "request_cpu_p99_ns",
+            "wait_call_ns",
+            "wait_store_ns",
+            "wait_other_ns",
+            "in_flight",
+            "in_flight_max",
+            "peak_live_mean_bytes",
+            "alloc_count_per_request",
+            "retained_bytes",
         ],
     );
     for s in &document.services {
@@ -214,6 +286,19 @@ fn operations(document: &Document) -> CsvTable {
                 value(&o.peak_live_max),
                 value(&o.service_time_cs2),
                 value(&o.arrival_dispersion),
+                value(&o.cpu_cores),
+                value(&o.cpu_share),
+                value(&o.edge_error),
+                value(&o.request_cpu.p50),
+                value(&o.request_cpu.p99),
+                value(&o.wait_call),
+                value(&o.wait_store),
+                value(&o.wait_other),
+                value(&o.in_flight),
+                value(&o.in_flight_max),
+                value(&o.peak_live_mean),
+                value(&o.alloc_count),
+                o.retained.as_ref().map_or_else(String::new, value),
             ]);
             table.row(&row);
         }
@@ -269,6 +354,12 @@ fn origins(document: &Document) -> CsvTable {
             "wall_p50_ns",
             "wall_p95_ns",
             "wall_p99_ns",
+            "money_per_hour",
+            "overhead_caller_ns",
+            "overhead_callee_ns",
+            "overhead_pool_ns",
+            "overhead_broker_ns",
+            "overhead_outside_ns",
         ],
     );
     for o in &document.origins {
@@ -284,6 +375,12 @@ fn origins(document: &Document) -> CsvTable {
             value(&o.wall.p50),
             value(&o.wall.p95),
             value(&o.wall.p99),
+            o.money.as_ref().map_or_else(String::new, value),
+            value(&o.message_overhead.caller),
+            value(&o.message_overhead.callee),
+            value(&o.message_overhead.pool),
+            value(&o.message_overhead.broker),
+            value(&o.message_overhead.outside),
         ]);
         table.row(&row);
     }
@@ -335,6 +432,11 @@ fn edges(document: &Document) -> CsvTable {
             "detached_share",
             "lag_ns_per_message",
             "errors",
+            "retries",
+            "redelivered",
+            "wire_bytes",
+            "critical_share",
+            "repeated_share",
         ],
     );
     for e in &document.edges {
@@ -382,6 +484,11 @@ fn edges(document: &Document) -> CsvTable {
             value(&e.shape.detached),
             value(&e.lag),
             value(&e.errors),
+            value(&e.retries),
+            value(&e.redelivered),
+            value(&t.wire_bytes),
+            value(&e.shape.critical_share),
+            value(&e.shape.repeated),
         ]);
     }
     table.done()
@@ -403,6 +510,9 @@ fn entities(document: &Document) -> CsvTable {
             "statements_per_request",
             "rows_touched",
             "cpu_store_ns",
+            "reads_per_s",
+            "writes_per_s",
+            "multi_key_share",
         ],
     );
     for e in &document.entities {
@@ -418,6 +528,7 @@ fn entities(document: &Document) -> CsvTable {
             if p.uses.is_empty() {
                 let mut row = place.clone();
                 row.resize(12, String::new());
+                row.extend([value(&p.reads), value(&p.writes), String::new()]);
                 table.row(&row);
             }
             for u in &p.uses {
@@ -429,6 +540,9 @@ fn entities(document: &Document) -> CsvTable {
                     value(&u.statements_per_request),
                     value(&u.rows),
                     value(&u.cpu_store),
+                    value(&p.reads),
+                    value(&p.writes),
+                    value(&u.multi_key_share),
                 ]);
                 table.row(&row);
             }
@@ -453,6 +567,8 @@ fn capacity(document: &Document) -> CsvTable {
             "serial_throughput_max",
             "extrapolated",
             "saturated",
+            "memory_bytes",
+            "money_per_hour",
         ],
     );
     for s in &document.capacity.services {
@@ -473,8 +589,20 @@ fn capacity(document: &Document) -> CsvTable {
                     .map_or_else(String::new, |serial| value(&serial.throughput_max)),
                 p.extrapolated.to_string(),
                 p.saturated.to_string(),
+                value(&p.memory),
+                p.money.as_ref().map_or_else(String::new, value),
             ]);
         }
+    }
+    // The sums, under no name of a service.
+    let totals = document.capacity.load_factors.iter();
+    for (factor, total) in totals.zip(&document.capacity.total_cores) {
+        let [cores, low, high] = interval(total);
+        let mut row = vec![String::new(), factor.to_string(), cores, low, high];
+        row.resize(10, String::new());
+        row.extend([(*factor > 1.0).to_string(), String::new()]);
+        row.resize(14, String::new());
+        table.row(&row);
     }
     table.done()
 }
@@ -482,7 +610,19 @@ fn capacity(document: &Document) -> CsvTable {
 fn conservation(document: &Document) -> CsvTable {
     let mut table = Table::new(
         "conservation",
-        &["service", "kind", "name", "cpu_ns", "share_of_process"],
+        &[
+            "service",
+            "kind",
+            "name",
+            "cpu_ns",
+            "share_of_process",
+            "handler_ns",
+            "encode_ns",
+            "decode_ns",
+            "protocol_ns",
+            "io_ns",
+            "store_ns",
+        ],
     );
     for s in &document.conservation.services {
         for a in &s.accounts {
@@ -492,22 +632,24 @@ fn conservation(document: &Document) -> CsvTable {
                 a.name.clone(),
                 a.cpu_ns.to_string(),
                 value(&a.share),
+                whole(a.handler_ns),
+                whole(a.encode_ns),
+                whole(a.decode_ns),
+                whole(a.protocol_ns),
+                whole(a.io_ns),
+                whole(a.store_ns),
             ]);
         }
         for (kind, ns) in [
+            ("accounts", Some(s.accounts_cpu_ns)),
             ("in progress", s.in_progress_ns),
             ("sum", s.sum_ns),
             ("process by the kernel", s.process_cpu_ns),
             ("difference", s.difference_ns),
         ] {
-            let ns = ns.map_or_else(String::new, |ns| ns.to_string());
-            table.row(&[
-                s.service.clone(),
-                kind.to_owned(),
-                String::new(),
-                ns,
-                String::new(),
-            ]);
+            let mut row = vec![s.service.clone(), kind.to_owned(), String::new(), whole(ns)];
+            row.resize(11, String::new());
+            table.row(&row);
         }
     }
     table.done()

@@ -400,7 +400,7 @@ fn capacity(out: &mut String, d: &Document) -> std::fmt::Result {
         if let Some(serial) = &s.serial {
             writeln!(
                 out,
-                "\n{} of {}: one at a time, {} at most, which is {} times the load seen. More processes do not lift it.",
+                "\nOne at a time: {} of {}, {} at most, which is {} times the load seen. More processes do not lift it.",
                 escape(&serial.name),
                 escape(&s.service),
                 figure(&serial.throughput_max),

@@ -83,6 +83,19 @@ pub(crate) fn sentence(figure: &Figure) -> String {
     }
 }
 
+/// A figure in running text as markup: what people read, and beside it the exact value of the document.
+pub(crate) fn prose(figure: &Figure) -> String {
+    match figure.value {
+        Some(value) => said(value, &sentence(figure)),
+        None => "not known".to_owned(),
+    }
+}
+
+/// Words that are made of one value of the document, as markup with the exact value beside them.
+pub(crate) fn said(value: f64, words: &str) -> String {
+    format!("<data value={}>{}</data>", exact(value), escape_text(words))
+}
+
 /// A cell of a table with a figure.
 pub(crate) fn cell(figure: &Figure, show: Show, notes: &mut Notes) -> Markup {
     build(figure, show, false, notes)

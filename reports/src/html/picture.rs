@@ -8,15 +8,17 @@ use crate::document::{ClassFigures, Figure};
 /// Most bars in one chart; the table beside it holds all rows.
 pub(crate) const BARS_SHOWN: usize = 12;
 
-/// A figure with both drawings of a chart.
+/// A figure with both drawings of a chart, tied to the table that holds the same in figures.
 pub(crate) fn figure(
     caption: &Caption<'_>,
+    table: &str,
     legend: &str,
     draw: impl Fn(Layout) -> String,
 ) -> Markup {
     Markup::composed(format!(
-        "<figure id=\"{}\"><figcaption>{}</figcaption>{legend}{}{}</figure>",
+        "<figure id=\"{}\" aria-details=\"{}\"><figcaption>{}</figcaption>{legend}{}{}</figure>",
         escape_text(caption.id),
+        escape_text(table),
         escape_text(caption.title),
         draw(Layout::Wide),
         draw(Layout::Narrow),

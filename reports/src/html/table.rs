@@ -1,5 +1,7 @@
 //! Tables: one shape for all of them, with a caption, scopes, identifiers and notes.
 
+use std::borrow::Cow;
+
 use askama::Template;
 
 use super::figure::{self, Notes, Show};
@@ -10,9 +12,9 @@ use super::text::name;
 use crate::document::Figure;
 
 /// The head of a column.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Column {
-    pub(crate) label: &'static str,
+    pub(crate) label: Cow<'static, str>,
     /// What it means, for who rests on it.
     pub(crate) help: &'static str,
     pub(crate) numeric: bool,
@@ -21,7 +23,16 @@ pub(crate) struct Column {
 /// A column of figures.
 pub(crate) const fn figures(label: &'static str, help: &'static str) -> Column {
     Column {
-        label,
+        label: Cow::Borrowed(label),
+        help,
+        numeric: true,
+    }
+}
+
+/// A column of figures whose head comes from the document.
+pub(crate) fn figures_at(label: String, help: &'static str) -> Column {
+    Column {
+        label: Cow::Owned(label),
         help,
         numeric: true,
     }
@@ -30,7 +41,7 @@ pub(crate) const fn figures(label: &'static str, help: &'static str) -> Column {
 /// A column of words.
 pub(crate) const fn words(label: &'static str, help: &'static str) -> Column {
     Column {
-        label,
+        label: Cow::Borrowed(label),
         help,
         numeric: false,
     }
@@ -54,7 +65,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A row that can be linked to; with an empty id, one that cannot.
+    /// A row that is the place of an id of the document; with an empty id the page's script gives it one.
     pub(crate) fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -159,6 +170,8 @@ pub(crate) struct Table {
     /// the first does, and the page's script copies it to the others: a hundred copies would be a third of the page.
     /// Without the script a head in `thead` has the same scope by the rules of HTML.
     pub(crate) helpful: bool,
+    /// The table has its id although it is one of many: a figure is tied to it.
+    pub(crate) named: bool,
     /// The first column holds two ends of an edge and needs more room.
     pub(crate) wide_head: bool,
     /// What the marks in the cells mean; empty where there are none, and in tables that are [not helpful](Self::helpful).
@@ -179,6 +192,7 @@ impl Table {
             columns,
             sortable: rows.len() > 1,
             helpful: true,
+            named: true,
             wide_head: false,
             key: String::new(),
             rows,
@@ -211,6 +225,13 @@ impl Table {
     /// One of many tables of the same kind, the `index`th.
     pub(crate) fn one_of_many(mut self, index: usize) -> Self {
         self.helpful = index == 0;
+        self.named = self.helpful;
+        self
+    }
+
+    /// Keeps its id although it is one of many.
+    pub(crate) fn named(mut self) -> Self {
+        self.named = true;
         self
     }
 

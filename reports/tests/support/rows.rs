@@ -463,6 +463,7 @@ pub(crate) fn origin(
             service: (*name).to_owned(),
             requests: measured(*calls, FigureUnit::PerRequest),
             cpu: classes(ns, 0.04, FigureUnit::NsPerRequest),
+            alloc_bytes: measured(900.0 * calls, FigureUnit::BytesPerRequest),
             share: measured(ns.iter().sum::<f64>() / total, FigureUnit::Ratio),
         });
     }
@@ -510,6 +511,7 @@ pub(crate) fn origin(
                         0.04,
                         FigureUnit::NsPerRequest,
                     ),
+                    alloc_bytes: measured(700.0 * calls, FigureUnit::BytesPerRequest),
                     share: measured(each * calls / total, FigureUnit::Ratio),
                 }
             })

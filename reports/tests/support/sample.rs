@@ -403,3 +403,103 @@ pub(crate) fn many(count: usize) -> Document {
     document.capacity = capacity(&document.services);
     document
 }
+
+/// The sample with what only some documents have.
+pub(crate) fn whole() -> Document {
+    let mut document = erp();
+    let figure = |unit| measured(1.0, unit);
+    let change = CostChange {
+        id: document.origins[0].id.clone(),
+        service: "store".to_owned(),
+        operation: "POST /orders".to_owned(),
+        rate_before: figure(FigureUnit::PerSecond),
+        rate_after: figure(FigureUnit::PerSecond),
+        unit_before: figure(FigureUnit::NsPerRequest),
+        unit_after: figure(FigureUnit::NsPerRequest),
+        unit_change: figure(FigureUnit::Ratio),
+        more_calls: figure(FigureUnit::Cores),
+        dearer_calls: figure(FigureUnit::Cores),
+        cores_change: figure(FigureUnit::Cores),
+        verdict: ChangeVerdict::Dearer,
+    };
+    let side = ChangeSide {
+        start: document.window.start.clone(),
+        end: document.window.end.clone(),
+        windows: 60,
+        seed: "0".to_owned(),
+    };
+    document.change = Some(ChangeReport {
+        base: side.clone(),
+        head: side,
+        origins: vec![change.clone()],
+        operations: vec![change],
+        notes: Vec::new(),
+    });
+    let score = Score {
+        figures: 1,
+        with_interval: 1,
+        inside: 1,
+        errors: vec![1.0],
+        errors_dropped: 0,
+        error_median: Some(1.0),
+        error_max: Some(1.0),
+    };
+    document.conservation.losses = vec![LossRow {
+        service: "store".to_owned(),
+        place: "agent.operations".to_owned(),
+        reason: "the table is full".to_owned(),
+        lost: Some(1),
+        lost_cpu_ns: Some(1),
+    }];
+    let mut second = document.services[0].instances[0].clone();
+    second.id = second.id.replace("/1", "/2");
+    second.instance = second.instance.replace("-1", "-2");
+    document.services[0].instances.push(second);
+    for (service, instances) in document
+        .conservation
+        .services
+        .iter_mut()
+        .zip(&document.services)
+    {
+        service.processes = instances
+            .instances
+            .iter()
+            .map(|instance| ProcessConservation {
+                row: instance.id.clone(),
+                instance: instance.instance.clone(),
+                epoch: instance.epoch.clone(),
+                process_cpu_ns: Some(1),
+                accounts_cpu_ns: Some(1),
+                in_progress_ns: Some(1),
+                unattributed_ns: Some(1),
+                difference_ns: Some(1),
+            })
+            .collect();
+    }
+    document.after = Some(AfterReport {
+        earlier_start: document.window.start.clone(),
+        earlier_end: document.window.end.clone(),
+        load_factor: Some(1.0),
+        notes: Vec::new(),
+        outcomes: vec![Outcome {
+            id: "rec:a".to_owned(),
+            title: "Merge".to_owned(),
+            applied: true,
+            seen: "they are one service".to_owned(),
+            figures: vec![OutcomeFigure {
+                figure: "cores".to_owned(),
+                unit: FigureUnit::Cores,
+                predicted: Some(1.0),
+                low: Some(1.0),
+                high: Some(1.0),
+                observed: Some(1.0),
+                error: Some(1.0),
+                inside: Some(true),
+                not_scored_reason: None,
+            }],
+        }],
+        score: score.clone(),
+        running: score,
+    });
+    document
+}

@@ -22,15 +22,25 @@ fn kept(name: String) -> &'static str {
 /// A shop: calls, messages through a broker, data with copies, owners, regions, call shapes and losses, so that every
 /// place of the page where a name can stand has one.
 pub(crate) fn shop() -> FoldedRange {
+    shop_that_asks(6, 880_000)
+}
+
+/// The shop after advice: it asks for all reservations of an order at once, and its search became dearer.
+pub(crate) fn shop_after_advice() -> FoldedRange {
+    shop_that_asks(1, 1_700_000)
+}
+
+/// The shop, with so many calls to the warehouse for each order, and so much handler CPU for each search, ns.
+fn shop_that_asks(reservations: i64, search_ns: i64) -> FoldedRange {
     let mut system = System::new(WINDOWS);
     let orders = ("store", "POST /orders");
     let cpu = [310_000, 96_000, 88_000, 210_000, 170_000, 190_000];
     system.root(orders.0, orders.1, 22, cpu);
     let reserve = ("warehouse", "POST /reservations");
-    system.http(orders, reserve, 22, 6, 184_000, 110_000);
+    system.http(orders, reserve, 22, reservations, 184_000, 110_000);
     let booked = ("accounting", "CONSUME order.placed");
     system.message(orders, booked, 22, "order.placed", 96_000, 163_000);
-    let search = [880_000, 120_000, 4_000, 41_000, 30_000, 310_000];
+    let search = [search_ns, 120_000, 4_000, 41_000, 30_000, 310_000];
     system.root("store", "GET /search", 31, search);
     let closing = [41_000_000, 30_000, 4_000, 40_000, 31_000, 9_400_000];
     let bursts = system.root("accounting", "POST /closing/{month}", 1, closing);
@@ -211,6 +221,80 @@ pub(crate) fn many(count: usize, windows: u64) -> FoldedRange {
     system.range()
 }
 
+/// Services as large ones are: ten operations each, of which four are asked by other services and four have regions,
+/// a database, and three processes.
+pub(crate) fn rich(count: usize, windows: u64) -> FoldedRange {
+    const CPU: [i64; 6] = [62_000, 21_000, 18_000, 33_000, 29_000, 48_000];
+    let mut system = System::new(windows);
+    let names: Vec<&'static str> = (0..count)
+        .map(|n| kept(format!("service-{n:03}")))
+        .collect();
+    let paths: Vec<&'static str> = (0..10)
+        .map(|n| kept(format!("GET /resource-{n}/{{id}}")))
+        .collect();
+    for (n, name) in names.iter().enumerate() {
+        let rate = 5 + i64::try_from(n % 17).expect("small");
+        for path in &paths {
+            system.root(name, path, rate, CPU);
+        }
+        for (at, path) in paths[6..].iter().enumerate() {
+            // Only backwards: no request comes round to where it began.
+            let callee = names[n * (at + 1) / 5];
+            if callee == *name {
+                continue;
+            }
+            let from = (*name, paths[at]);
+            let call = system.http(
+                from,
+                (callee, *path),
+                rate,
+                1 + i64::try_from(at).expect("small"),
+                70_000,
+                20_000,
+            );
+            call.call_id = kept(format!("{at:015x}{}", n % 10));
+        }
+        system.uses(name, paths[0], "item", "write", rate);
+        system.uses(name, paths[1], "stock", "read", 3 * rate);
+        system.size(name, "item", 9_000, 3 << 20);
+    }
+    let mut range = system.range();
+    for folded in &mut range.windows {
+        for path in &paths[..4] {
+            for (region, ns) in [("check", 9_000), ("check;prices", 4_000), ("save", 7_000)] {
+                let key = RegionKey {
+                    operation: (*path).into(),
+                    class: "".into(),
+                    region: region.into(),
+                };
+                let value = RowValue::new()
+                    .with(column::CPU_INCLUSIVE_NS, ns * 5)
+                    .with(column::CPU_EXCLUSIVE_NS, ns * 4)
+                    .with(column::ALLOC_BYTES, 4_500)
+                    .with(column::COUNT, 5);
+                folded.rows.add(key.row_key(Quality::Measured), &value);
+            }
+        }
+        let processes: Vec<(ProcessKey, RowValue)> = folded
+            .rows
+            .of_kind(RowKind::Process)
+            .filter_map(|(key, value)| Some((ProcessKey::read(key)?, value.clone())))
+            .collect();
+        for (key, value) in processes {
+            for replica in [2, 3] {
+                let key = ProcessKey {
+                    instance: kept(format!("{}{replica}", key.instance.trim_end_matches('1')))
+                        .into(),
+                    epoch: format!("{replica:032x}").into(),
+                    ..key.clone()
+                };
+                folded.rows.add(key.row_key(Quality::Measured), &value);
+            }
+        }
+    }
+    range
+}
+
 /// Several services, all work of which begins at one operation.
 pub(crate) fn one_origin() -> FoldedRange {
     let mut system = System::new(WINDOWS);
@@ -250,6 +334,24 @@ pub(crate) fn with_a_hole() -> FoldedRange {
         let is_late = folded.service.service == "accounting" && at < 30;
         !(12..26).contains(&at) && !is_late
     });
+    range
+}
+
+/// The shop with one service of which nothing but its requests is known: spans without a process's metrics.
+pub(crate) fn one_unknown() -> FoldedRange {
+    let mut range = shop();
+    for folded in &mut range.windows {
+        if folded.service.service != "accounting" {
+            continue;
+        }
+        let mut rows = RowSet::new();
+        for (key, value) in folded.rows.iter() {
+            if let Some(RowKind::Operation | RowKind::Edge) = RowKind::from_wire(key.kind) {
+                rows.add(key.clone(), &without_cpu(value));
+            }
+        }
+        folded.rows = rows;
+    }
     range
 }
 

@@ -104,6 +104,19 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
         .expect("the demo wrote report.html");
     assert!(html.contains("Content-Security-Policy"));
     let (value, document) = document(dir.path());
+    // A copy that the next run does not replace, by the end of the range.
+    let copies: Vec<String> = std::fs::read_dir(dir.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("report-"))
+        .collect();
+    let stamp = document.window.end.split('.').next().expect("seconds");
+    let stamp = stamp.trim_end_matches('Z').replace(['-', ':'], "");
+    assert_eq!(copies, [format!("report-{stamp}Z.html")]);
+    let copy = std::fs::read_to_string(dir.path().join(&copies[0])).expect("text");
+    assert_eq!(copy, html);
+    answers_the_four_questions(&html, &document);
     let schema =
         std::fs::read_to_string(workspace_root().join("reports/schema/report.schema.json"))
             .expect("the schema is checked in");
@@ -124,6 +137,107 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
         println!("two runs with one seed: {difference:?}");
         assert!(difference.share <= 0.10, "{difference:?}");
     }
+}
+
+/// What a reader asks first, and which sentence of the findings answers it.
+const QUESTIONS: [&str; 4] = [
+    "what does one order cost and where",
+    "what merges first and what is lost by it",
+    "what keeps store from being divided",
+    "how sure is it",
+];
+
+/// The words of the findings, one text for each.
+fn findings(html: &str) -> Vec<String> {
+    let (_, list) = html
+        .split_once("<ol class=\"findings\">")
+        .expect("findings");
+    let list = list.split("</ol>").next().expect("their end");
+    let text = |item: &str| {
+        let parts = item.split('<').map(|part| match part.split_once('>') {
+            Some((_, text)) => text,
+            None => part,
+        });
+        parts
+            .collect::<String>()
+            .replace("&#39;", "'")
+            .replace("&amp;", "&")
+    };
+    list.split("<li>").skip(1).map(text).collect()
+}
+
+/// The questions that these findings do not answer.
+fn unanswered(findings: &[String], document: &Document) -> Vec<&'static str> {
+    use weighbridge_reports::document::{RecommendationKind, Verdict};
+    let any = |answers: &dyn Fn(&str) -> bool| findings.iter().any(|finding| answers(finding));
+    // A number with its unit between these words, and after it an interval: the cost of an order, by service.
+    let order = document
+        .origins
+        .iter()
+        .find(|origin| origin.operation == "POST /orders")
+        .expect("orders are an origin");
+    let costs = any(&|finding| {
+        let Some(rest) = finding.strip_prefix("One POST /orders costs ") else {
+            return false;
+        };
+        let interval = rest.split_once(" of CPU").map_or("", |(cost, _)| cost);
+        let every = order
+            .services
+            .iter()
+            .all(|service| rest.contains(&service.service));
+        interval.contains('(')
+            && interval.contains('–')
+            && every
+            && rest.contains("carries messages")
+    });
+    // The first merge that is advised stands there with what it saves and what gets worse.
+    let merge = document
+        .recommendations
+        .iter()
+        .filter(|r| matches!(r.verdict, Verdict::Do | Verdict::Try))
+        .find(|r| r.kind == RecommendationKind::Merge);
+    let merges = merge.is_some_and(|merge| {
+        let title = merge.title.split(':').next().unwrap_or_default();
+        let (gain, worse) = (" cores", "Worse: ");
+        any(&|finding| finding.contains(title) && finding.contains(gain) && finding.contains(worse))
+    });
+    let store = document.services.iter().find(|s| s.service == "store");
+    let obstacles = store.map_or(&[][..], |store| &store.obstacles);
+    let divided = any(&|finding| {
+        let (_, rest) = finding.split_once("from being divided").unwrap_or_default();
+        let (_, rest) = rest.split_once("store: ").unwrap_or_default();
+        obstacles
+            .iter()
+            .any(|obstacle| rest.starts_with(&obstacle.name))
+    });
+    let sure = any(&|finding| {
+        finding.contains("add up to the CPU time that the kernel reports")
+            && finding.contains("has no named account")
+    });
+    let answered = [costs, merges, divided, sure];
+    let missing = QUESTIONS.into_iter().zip(answered);
+    missing
+        .filter(|(_, answered)| !answered)
+        .map(|(question, _)| question)
+        .collect()
+}
+
+/// The findings of the demo's report answer what a reader asks first, each question by a sentence of its own: without it
+/// the question is open.
+fn answers_the_four_questions(html: &str, document: &Document) {
+    let findings = findings(html);
+    let open = unanswered(&findings, document);
+    assert!(open.is_empty(), "not answered: {open:?} by {findings:#?}");
+    let mut needed: Vec<&str> = Vec::new();
+    for left_out in 0..findings.len() {
+        let mut fewer = findings.clone();
+        fewer.remove(left_out);
+        needed.extend(unanswered(&fewer, document));
+    }
+    needed.sort_unstable();
+    let mut all = QUESTIONS;
+    all.sort_unstable();
+    assert_eq!(needed, all, "each has one sentence: {findings:#?}");
 }
 
 /// The short form of `demo --verify`: that it predicts before it measures, measures what it predicts, and sees which

@@ -1,6 +1,6 @@
 //! Tables of what could be, and of what limits it: cuts, responses under load, obstacles; and of processes and regions.
 
-use super::{CsvTable, Table, number, value};
+use super::{CsvTable, Table, by_columns, number, value};
 use crate::Document;
 
 /// The search over cuts: one row, or none where nothing was searched.
@@ -194,6 +194,55 @@ pub(super) fn regions(document: &Document) -> CsvTable {
         }
     }
     table.done()
+}
+
+/// What the capacity of each service is made of, and how far its processes reach.
+pub(super) fn capacity_services(document: &Document) -> CsvTable {
+    by_columns(
+        "capacity_services",
+        &document.capacity.services,
+        &[
+            ("service", &|s| s.service.clone()),
+            ("processes", &|s| value(&s.instances)),
+            ("cores_limit", &|s| value(&s.cores_limit)),
+            ("cores_variable", &|s| value(&s.cores_variable)),
+            ("cores_base", &|s| value(&s.cores_base)),
+            ("target_load", &|s| value(&s.target_load)),
+            ("knee_load", &|s| value(&s.knee_load)),
+            ("saturation_load", &|s| value(&s.saturation_load)),
+            ("saturation_load_low", &|s| number(s.saturation_load.low)),
+            ("saturation_load_high", &|s| number(s.saturation_load.high)),
+            ("utilisation_one_less", &|s| value(&s.utilisation_one_less)),
+            ("saturation_load_one_less", &|s| {
+                value(&s.saturation_load_one_less)
+            }),
+            ("serial_operation", &|s| {
+                s.serial
+                    .as_ref()
+                    .map_or_else(String::new, |serial| serial.name.clone())
+            }),
+            ("serial_throughput_max_per_s", &|s| {
+                s.serial
+                    .as_ref()
+                    .map_or_else(String::new, |serial| value(&serial.throughput_max))
+            }),
+            ("serial_utilisation", &|s| {
+                s.serial
+                    .as_ref()
+                    .map_or_else(String::new, |serial| value(&serial.utilisation))
+            }),
+            ("serial_full_load", &|s| {
+                s.serial
+                    .as_ref()
+                    .map_or_else(String::new, |serial| value(&serial.full_load))
+            }),
+            ("turn_wait_ns_at_the_load_seen", &|s| {
+                let seen = s.points.iter().find(|point| !point.extrapolated);
+                let wait = seen.and_then(|point| point.turn_wait.as_ref());
+                wait.map_or_else(String::new, value)
+            }),
+        ],
+    )
 }
 
 /// Mean response of each origin at each load.

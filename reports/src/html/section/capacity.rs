@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::header::plural;
 use super::rendered;
 use crate::chart::{Caption, Ink, Line, LineChart, LinePoint, Scale, lines};
 use crate::document::{CapacityReport, Document, Figure, ServiceCapacity};
@@ -11,7 +12,7 @@ use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
 use crate::html::shown::PARTS_SHOWN;
-use crate::html::table::{Row, Table, figures, words};
+use crate::html::table::{Row, Table, figures, figures_at, words};
 use crate::html::text::{self, escape_text, name};
 
 /// Services and origins in the tables below the first: the largest. `report.json` has all.
@@ -121,6 +122,7 @@ fn chart(capacity: &CapacityReport) -> Markup {
     };
     picture::figure(
         &chart.caption,
+        "t-capacity",
         &picture::legend(&legend_entries),
         |layout| lines(&chart, layout),
     )
@@ -190,7 +192,9 @@ fn growth(capacity: &CapacityReport) -> Markup {
     )
     .fixed()
     .markup();
-    let line = picture::figure(&chart.caption, "", |layout| lines(&chart, layout));
+    let line = picture::figure(&chart.caption, "t-growth", "", |layout| {
+        lines(&chart, layout)
+    });
     Markup::composed(format!(
         "{line}<p class=small>Growth in a day: {}.</p>{table}",
         escape_text(&figure::sentence(&growth.per_day))
@@ -255,6 +259,11 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
             );
         }
     }
+    let unknown = capacity
+        .services
+        .iter()
+        .filter(|service| service.cores_variable.value.is_none())
+        .count();
     let totals = capacity.load_factors.iter().zip(&capacity.total_cores);
     for (index, (factor, total)) in totals.enumerate() {
         let mark = if *factor > 1.0 {
@@ -264,7 +273,7 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         };
         let row = Row::new("");
         let row = if index == 0 {
-            row.group_head(&Markup::text("All services"), capacity.total_cores.len())
+            row.group_head(&all_services(unknown), capacity.total_cores.len())
         } else {
             row
         };
@@ -285,6 +294,18 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     )
     .fixed()
     .markup()
+}
+
+/// The head of a sum. What is not known is not zero: the sum is without it, and says so.
+fn all_services(unknown: usize) -> Markup {
+    let without = match unknown {
+        0 => String::new(),
+        more => format!(
+            "<small>without {}</small>",
+            plural(more as u64, "service", "services")
+        ),
+    };
+    Markup::composed(format!("All services{without}"))
 }
 
 fn load_cell(factor: f64) -> Markup {
@@ -476,18 +497,31 @@ fn latency_chart(capacity: &CapacityReport) -> Markup {
         x_label: "Load, as a multiple of the load seen",
         x_suffix: "×",
     };
-    picture::figure(&chart.caption, &picture::legend(&legend), |layout| {
-        lines(&chart, layout)
-    })
+    picture::figure(
+        &chart.caption,
+        "t-latency",
+        &picture::legend(&legend),
+        |layout| lines(&chart, layout),
+    )
 }
 
 fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
-    const LOADS: [&str; 12] = [
-        "0.25×", "0.5×", "0.75×", "1×", "1.25×", "1.5×", "2×", "2.5×", "3×", "4×", "5×", "7.5×",
-    ];
     let mut notes = Notes::default();
+    // The loads of the document, whatever the model chose.
+    let mut loads: Vec<f64> = capacity
+        .latency
+        .iter()
+        .flat_map(|origin| origin.points.iter().map(|point| point.load_factor))
+        .collect();
+    loads.sort_by(f64::total_cmp);
+    loads.dedup();
     let mut columns = vec![words("Origin", "")];
-    columns.extend(LOADS.map(|load| figures(load, "Mean response at this load")));
+    columns.extend(loads.iter().map(|load| {
+        figures_at(
+            format!("{}×", format::significant(*load, 3)),
+            "Mean response at this load",
+        )
+    }));
     let rows: Vec<Row> = capacity
         .latency
         .iter()
@@ -498,12 +532,19 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
                 anchors.link_as(&origin.origin, &origin.operation),
                 Markup::text(&name(&origin.service)),
             )));
-            for point in &origin.points {
-                row = row.cell(figure::unmarked_cell(
-                    &point.response,
-                    Show::Plain,
-                    &mut notes,
-                ));
+            for load in &loads {
+                let point = origin
+                    .points
+                    .iter()
+                    .find(|point| point.load_factor == *load);
+                row = match point {
+                    Some(point) => row.cell(figure::unmarked_cell(
+                        &point.response,
+                        Show::Plain,
+                        &mut notes,
+                    )),
+                    None => row.empty(1),
+                };
             }
             row
         })
@@ -513,7 +554,10 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     }
     Table::new(
         "t-latency",
-        "Mean response of each origin at 12 loads, with today’s processes; all estimated",
+        &format!(
+            "Mean response of each origin at {}, with today’s processes; all estimated",
+            plural(loads.len() as u64, "load", "loads")
+        ),
         columns,
         rows,
         notes,

@@ -163,7 +163,7 @@ fn chart(edges: &[EdgeReport]) -> Markup {
         (Ink::Io, "io"),
         (Ink::Other, "pools and broker"),
     ]);
-    picture::figure(&chart.caption, &legend, |layout| {
+    picture::figure(&chart.caption, "t-edges", &legend, |layout| {
         stacked_bars(&chart, layout)
     })
 }

@@ -7,7 +7,7 @@ use crate::document::{
     Document, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
 };
 use crate::html::anchors::Anchors;
-use crate::html::figure::{self, sentence};
+use crate::html::figure;
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::text::{self, escape_text, name};
@@ -99,13 +99,23 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
         ),
         _ => String::new(),
     };
-    let mut text = format!(" costs {}{interval} of CPU", sentence(cost));
+    let mut text = format!(
+        " costs {}{} of CPU",
+        figure::prose(cost),
+        escape_text(&interval)
+    );
     let parts: Vec<String> = origin
         .services
         .iter()
         .filter_map(|s| Some((s, s.share.value?)))
         .take(SERVICES_SAID)
-        .map(|(s, share)| format!("{} {}", name(&s.service), format::percent(share)))
+        .map(|(s, share)| {
+            format!(
+                "{} {}",
+                escape_text(&name(&s.service)),
+                figure::said(share, &format::percent(share))
+            )
+        })
         .collect();
     if !parts.is_empty() {
         text.push_str(&format!(": {}", parts.join(", ")));
@@ -120,20 +130,17 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     if let Some(share) = origin.message_overhead.share.value {
         text.push_str(&format!(
             ". {} of it carries messages, the request itself and its answer included",
-            format::percent(share)
+            figure::said(share, &format::percent(share))
         ));
     }
     if let Some(share) = origin.share.value {
         text.push_str(&format!(
             ". All of them together take {} of the CPU that requests cost",
-            format::percent(share)
+            figure::said(share, &format::percent(share))
         ));
     }
     text.push('.');
-    Some(Markup::composed(format!(
-        "One {link}{}",
-        escape_text(&text)
-    )))
+    Some(Markup::composed(format!("One {link}{text}")))
 }
 
 /// What keeps services from being run several times or sharded, the largest first.
@@ -160,7 +167,7 @@ fn obstacles_of(service: &ServiceReport, anchors: &Anchors) -> String {
         .take(OBSTACLES_SAID)
         .map(|o| {
             let figure = match o.figure.value {
-                Some(_) => format!(", {}", sentence(&o.figure)),
+                Some(_) => format!(", {}", figure::sentence(&o.figure)),
                 None => String::new(),
             };
             format!(
@@ -189,7 +196,7 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         Verdict::Do => "do",
         _ => "try",
     };
-    let gain = super::recommendations::gain(change);
+    let gain = super::recommendations::gain(change).to_string();
     let gain = match gain.chars().next() {
         Some(first) => format!(" {}{}.", first.to_uppercase(), &gain[first.len_utf8()..]),
         None => String::new(),
@@ -208,7 +215,7 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
     let others: String = instead
         .iter()
         .map(|other| {
-            let gain = super::recommendations::gain(other);
+            let gain = super::recommendations::gain(other).to_string();
             let gain = if gain.is_empty() {
                 gain
             } else {
@@ -217,15 +224,15 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
             format!(
                 "<br><b>Or, instead of it:</b> {}{}",
                 anchors.link_sentence(&other.id, &text::sentence(&other.title)),
-                escape_text(&gain)
+                gain
             )
         })
         .collect();
     Markup::composed(format!(
-        "<span class=\"badge b-{verdict}\">{verdict}</span> {}{} <a class=\"more\" href=\"#{}\" \
+        "<span class=\"badge b-{verdict}\">{verdict}</span> {}{gain}{} <a class=\"more\" href=\"#{}\" \
          aria-label=\"how sure, and the evidence: {}\">how sure, evidence</a>{others}",
         escape_text(&text::sentence(&change.title)),
-        escape_text(&format!("{gain}{worse}")),
+        escape_text(&worse),
         anchors.slug(&change.id),
         escape_text(&text::clip(&change.title, 80)),
     ))
@@ -270,7 +277,7 @@ fn trust(document: &Document) -> Option<Markup> {
             .collect();
         format!(
             "the accounts do not add up to the kernel’s CPU time ({})",
-            names.join(", ")
+            escape_text(&names.join(", "))
         )
     }];
     if !check.edges.is_empty() {
@@ -283,13 +290,13 @@ fn trust(document: &Document) -> Option<Markup> {
     if let Some(share) = document.quality.unexplained_share.value {
         parts.push(format!(
             "{} of the CPU time has no named account",
-            format::percent(share)
+            figure::said(share, &format::percent(share))
         ));
     }
     if let Some(lost) = document.quality.lost.value.filter(|lost| *lost > 0.0) {
         parts.push(format!(
             "{} things were dropped or folded",
-            format::count(lost)
+            figure::said(lost, &format::count(lost))
         ));
     }
     let head = if check.cpu_exact && check.edges_exact {
@@ -299,6 +306,6 @@ fn trust(document: &Document) -> Option<Markup> {
     };
     Some(Markup::composed(format!(
         "<a href=\"#conservation\">{head}</a>: {}.",
-        escape_text(&text::sentence(&parts.join("; "))),
+        parts.join("; "),
     )))
 }

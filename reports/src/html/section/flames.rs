@@ -72,7 +72,7 @@ pub(super) fn flames(
             "cpu",
             format!("CPU of one {about}, over all services"),
             "Each box is an operation, as wide as its CPU and that of all it calls; coloured ends are its own work, by \
-             class. The tables below hold the same.",
+             class. The tables by service and by operation below hold the same, in the columns of CPU.",
             picture::class_legend(),
             cpu,
         ),
@@ -80,7 +80,7 @@ pub(super) fn flames(
             "alloc",
             format!("Bytes that one {about} allocates, over all services"),
             "Each box is an operation, as wide as what it and all that it calls allocate; grey ends are its own. The \
-             tables below hold the same.",
+             tables by service and by operation below hold the same, in the column Allocated.",
             String::new(),
             bytes,
         ),
@@ -98,7 +98,7 @@ pub(super) fn flames(
             frames,
         };
         out.push_str(&format!(
-            "<figure id=\"{id}\"><figcaption>{}</figcaption>{legend}<div class=\"flame-box\">{}</div></figure>",
+            "<figure id=\"{id}\" aria-details=\"to{index}o\"><figcaption>{}</figcaption>{legend}<div class=\"flame-box\">{}</div></figure>",
             escape_text(&title),
             flame(&graph),
         ));

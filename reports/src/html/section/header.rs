@@ -11,7 +11,7 @@ use crate::html::text;
 
 struct Tile {
     label: &'static str,
-    value: String,
+    value: Markup,
     note: String,
 }
 
@@ -106,7 +106,9 @@ fn tiles(document: &Document) -> Vec<Tile> {
         },
         Tile {
             label: "Services",
-            value: format::integer(i64::try_from(document.services.len()).unwrap_or(i64::MAX)),
+            value: Markup::text(&format::integer(
+                i64::try_from(document.services.len()).unwrap_or(i64::MAX),
+            )),
             note: format!(
                 "in {}, {with_agent} with the agent inside",
                 plural(processes as u64, "process", "processes")
@@ -115,19 +117,17 @@ fn tiles(document: &Document) -> Vec<Tile> {
         total_cpu(document, coverage),
         Tile {
             label: "Carrying messages",
-            value: coverage.map_or_else(
-                || "not known".to_owned(),
-                |c| figure::sentence(&c.message_share),
-            ),
+            value: of_coverage(coverage, |c| &c.message_share),
             note: "of all CPU time, requests from outside included: encode, decode, protocol, io"
                 .to_owned(),
         },
         Tile {
             label: "Explained",
-            value: unexplained.value.map_or_else(
+            // Beside it stands the document's figure: the share that is not explained.
+            value: Markup::composed(unexplained.value.map_or_else(
                 || "not known".to_owned(),
-                |share| format::percent(1.0 - share),
-            ),
+                |share| figure::said(share, &format::percent(1.0 - share)),
+            )),
             note: "of the CPU time belongs to a named account".to_owned(),
         },
     ];
@@ -135,11 +135,18 @@ fn tiles(document: &Document) -> Vec<Tile> {
 }
 
 /// What is not known has no figure: `n/a`, and beside it the reason.
-fn known(figure: &Figure) -> String {
-    match figure.value {
-        Some(_) => figure::sentence(figure),
+fn known(figure: &Figure) -> Markup {
+    Markup::composed(match figure.value {
+        Some(_) => figure::prose(figure),
         None => "n/a".to_owned(),
-    }
+    })
+}
+
+fn of_coverage(coverage: Option<&Coverage>, pick: fn(&Coverage) -> &Figure) -> Markup {
+    Markup::composed(coverage.map_or_else(
+        || "not known".to_owned(),
+        |coverage| figure::prose(pick(coverage)),
+    ))
 }
 
 fn why(figure: &Figure) -> String {
@@ -163,7 +170,7 @@ fn covered(coverage: Option<&Coverage>) -> Tile {
     };
     Tile {
         label: "Coverage",
-        value: coverage.map_or_else(|| "n/a".to_owned(), |c| known(&c.answered)),
+        value: coverage.map_or_else(|| Markup::text("n/a"), |c| known(&c.answered)),
         note,
     }
 }
@@ -195,10 +202,7 @@ fn total_cpu(document: &Document, coverage: Option<&Coverage>) -> Tile {
     }
     Tile {
         label: "CPU used",
-        value: coverage.map_or_else(
-            || "not known".to_owned(),
-            |c| figure::sentence(&c.cpu_cores),
-        ),
+        value: of_coverage(coverage, |c| &c.cpu_cores),
         note,
     }
 }

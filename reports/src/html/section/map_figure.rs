@@ -224,7 +224,9 @@ fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     };
     let legend = legend(&proposals, anchors);
     (
-        picture::figure(&map.caption, &legend, |layout| service_map(&map, layout)),
+        picture::figure(&map.caption, "t-map", &legend, |layout| {
+            service_map(&map, layout)
+        }),
         note,
     )
 }

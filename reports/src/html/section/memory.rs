@@ -78,7 +78,9 @@ fn chart(operations: &[(&ServiceReport, &OperationReport)]) -> Markup {
         scale: Scale::bytes(largest),
         axis_label: "Bytes held at the peak",
     };
-    picture::figure(&chart.caption, "", |layout| bars(&chart, layout))
+    picture::figure(&chart.caption, "t-memory", "", |layout| {
+        bars(&chart, layout)
+    })
 }
 
 fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -> Markup {

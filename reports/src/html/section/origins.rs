@@ -134,9 +134,12 @@ fn chart(origins: &[OriginReport]) -> Markup {
         scale: Scale::plain("cores"),
         axis_label: "CPU of all its requests",
     };
-    picture::figure(&chart.caption, &picture::class_legend(), |layout| {
-        stacked_bars(&chart, layout)
-    })
+    picture::figure(
+        &chart.caption,
+        "t-origins",
+        &picture::class_legend(),
+        |layout| stacked_bars(&chart, layout),
+    )
 }
 
 fn table(origins: &[OriginReport], anchors: &Anchors) -> Markup {
@@ -315,6 +318,7 @@ fn services(index: usize, origin: &OriginReport, document: &Document, anchors: &
         ),
         figures("CPU", "For each request of the origin"),
         figures("Share", "Of the unit cost"),
+        figures("Allocated", "Bytes, for each request of the origin"),
     ];
     columns.extend(CLASS_COLUMNS);
     let rows = origin
@@ -330,7 +334,8 @@ fn services(index: usize, origin: &OriginReport, document: &Document, anchors: &
                 .head(&anchors.link_as(row_id, &service.service))
                 .figure(&service.requests, Show::Plain, &mut notes)
                 .figure(&service.cpu.total, Show::Plain, &mut notes)
-                .figure(&service.share, Show::Plain, &mut notes);
+                .figure(&service.share, Show::Plain, &mut notes)
+                .figure(&service.alloc_bytes, Show::Plain, &mut notes);
             for (_, class) in service.cpu.each() {
                 row = row.figure(class, Show::Plain, &mut notes);
             }
@@ -353,6 +358,7 @@ fn operations(index: usize, origin: &OriginReport, anchors: &Anchors) -> Markup 
         figures("× CPU each", "CPU of one of its requests"),
         figures("= CPU", "For each request of the origin"),
         figures("Share", "Of the unit cost"),
+        figures("Allocated", "Bytes, for each request of the origin"),
     ];
     let rows = origin
         .operations
@@ -368,6 +374,7 @@ fn operations(index: usize, origin: &OriginReport, anchors: &Anchors) -> Markup 
                 .figure(&operation.cpu_per_call, Show::Plain, &mut notes)
                 .figure(&operation.cpu.total, Show::Plain, &mut notes)
                 .figure(&operation.share, Show::Plain, &mut notes)
+                .figure(&operation.alloc_bytes, Show::Plain, &mut notes)
         })
         .collect();
     Table::new(
@@ -378,6 +385,7 @@ fn operations(index: usize, origin: &OriginReport, anchors: &Anchors) -> Markup 
         notes,
     )
     .one_of_many(index)
+    .named()
     .markup()
 }
 

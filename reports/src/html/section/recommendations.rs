@@ -23,7 +23,7 @@ struct Card {
     kind: &'static str,
     title: String,
     reason: String,
-    gain: String,
+    gain: Markup,
     subjects: Vec<Markup>,
     evidence: Vec<Markup>,
     prediction: Markup,
@@ -237,9 +237,9 @@ fn card(
     }
 }
 
-pub(super) fn gain(recommendation: &Recommendation) -> String {
+pub(super) fn gain(recommendation: &Recommendation) -> Markup {
     let Some(value) = recommendation.gain.value else {
-        return String::new();
+        return Markup::default();
     };
     let size = figure::quantity(value.abs(), recommendation.gain.unit, Show::Plain);
     // A loss is written as what it costs, so its interval changes sides.
@@ -262,7 +262,11 @@ pub(super) fn gain(recommendation: &Recommendation) -> String {
         (_, true) => "the change would cost",
         (_, false) => "the change would save",
     };
-    format!("{verb} {size}{range}")
+    Markup::composed(format!(
+        "{verb} {}{}",
+        figure::said(value, &size.to_string()),
+        escape_text(&range)
+    ))
 }
 
 fn evidence(evidence: &Evidence, anchors: &Anchors) -> Markup {

@@ -163,7 +163,7 @@ fn chart(document: &Document) -> Markup {
     };
     let legend =
         picture::class_legend_and(&[(Ink::Other, "no request’s: runtime, agent, background")]);
-    picture::figure(&chart.caption, &legend, |layout| {
+    picture::figure(&chart.caption, "t-services", &legend, |layout| {
         stacked_bars(&chart, layout)
     })
 }

@@ -187,13 +187,20 @@ fn origins(document: &Document, anchors: &Anchors) -> Markup {
     .markup()
 }
 
-/// What the recommended changes would save at that load: gains of cores grow with load as calls do.
+/// What the recommended changes would save. The load does not scale it: a part grows with calls, and what the processes
+/// themselves take does not. `simulate` says what a change comes to at another load.
 fn changes(document: &Document, anchors: &Anchors) -> Markup {
     use crate::document::Verdict;
     let columns = vec![
         words("Change", ""),
-        figures("Cores saved", "Negative: what it costs"),
-        figures("Money/h", "At the price of a core above"),
+        figures(
+            "Cores saved",
+            "At the load seen; negative: what it costs. At another load: weighbridge simulate",
+        ),
+        figures(
+            "Money/h",
+            "Of these cores at the price above; memory is not in it",
+        ),
     ];
     let rows: Vec<Row> = document
         .recommendations
@@ -215,7 +222,7 @@ fn changes(document: &Document, anchors: &Anchors) -> Markup {
     }
     Table::new(
         "t-what-if-changes",
-        "What the recommended changes would save at this load",
+        "What the recommended changes would save, at the load seen",
         columns,
         rows,
         Notes::default(),
