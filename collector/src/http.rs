@@ -30,7 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::auth::{Auth, Denied, Grant, Scope};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ingest::Engine;
+use crate::ingest::{Engine, Refusal};
 use crate::metrics::Metrics;
 use crate::otlp;
 
@@ -139,12 +139,11 @@ impl App {
     }
 
     pub(crate) fn router(self) -> Router {
-        let metrics = self.metrics.clone();
-        Router::new()
-            .route("/v1/ledger", post(ledger::ingest))
-            .route("/v1/traces", post(otlp::http::traces))
-            .route("/v1/metrics", post(otlp::http::metrics))
-            .route("/v1/logs", post(otlp::http::logs))
+        let routes = Router::new()
+            .route(ledger::PATH, post(ledger::ingest))
+            .route(otlp::http::TRACES, post(otlp::http::traces))
+            .route(otlp::http::METRICS, post(otlp::http::metrics))
+            .route(otlp::http::LOGS, post(otlp::http::logs))
             .route(otlp::grpc::TRACES, post(otlp::grpc::traces))
             .route(otlp::grpc::METRICS, post(otlp::grpc::metrics))
             .route(otlp::grpc::LOGS, post(otlp::grpc::logs))
@@ -166,7 +165,14 @@ impl App {
             .route("/live.css", get(live::style))
             .route("/api/v1/live", get(live::fragment))
             .route("/api/v1/live/stream", get(live::stream))
-            .fallback(answer::not_found)
+            .fallback(answer::not_found);
+        self.around(routes)
+    }
+
+    /// What stands around every way in.
+    fn around(self, routes: Router<Self>) -> Router {
+        let metrics = self.metrics.clone();
+        routes
             .layer(middleware::from_fn_with_state(self.clone(), guard))
             .layer(CatchPanicLayer::custom(move |_| {
                 metrics.panicked();
@@ -197,13 +203,24 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     if [SNAPSHOT_PATH, RESTORE_PATH].contains(&request.uri().path()) {
         return next.run(request).await;
     }
+    let way = otlp::Way::of(&request);
+    let is_delta = request.uri().path() == ledger::PATH;
     match tokio::time::timeout(app.request_timeout, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => answer::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the answer took longer than the collector's setting `request_timeout`; try again, or ask \
-             for a shorter range",
-        ),
+        Err(_) => {
+            app.metrics.timed_out();
+            match way {
+                Some(way) => way.refuse(&app.metrics.otlp, &Refusal::TimedOut),
+                None if is_delta => {
+                    app.metrics.refused(Refusal::TimedOut.reason());
+                    ledger::refused(&Refusal::TimedOut)
+                }
+                None => answer::later(
+                    "the answer took longer than the collector's setting `request_timeout`; try again, or \
+                     ask for a shorter range",
+                ),
+            }
+        }
     }
 }
 

@@ -16,6 +16,33 @@ struct Reason {
     reason: &'static str,
 }
 
+/// What was lost since the start, by place and reason: figures that travel to the report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Losses(Arc<Mutex<BTreeMap<Loss, u64>>>);
+
+/// Place and reason.
+pub(crate) type Loss = (&'static str, String);
+
+impl Losses {
+    pub(crate) fn add(&self, place: &'static str, reason: impl Into<String>, lost: u64) {
+        if lost > 0 {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *all.entry((place, reason.into())).or_default() += lost;
+        }
+    }
+
+    /// All of them so far.
+    pub(crate) fn all(&self) -> BTreeMap<Loss, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Place of the loss rows that say which deltas were refused.
+const PLACE_REFUSED: &str = "collector.refused";
+
 /// Counts what the collector does.
 #[derive(Clone)]
 pub struct Metrics {
@@ -23,8 +50,8 @@ pub struct Metrics {
     accepted: Counter,
     duplicates: Counter,
     refused: Family<Reason, Counter>,
-    /// The same figures as `refused`, which cannot be listed.
-    refusals: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    /// Also the figures of `refused`, which cannot be listed.
+    losses: Losses,
     received_bytes: Counter,
     queue: Gauge,
     pending_blobs: Gauge,
@@ -37,6 +64,8 @@ pub struct Metrics {
     commit_seconds: Histogram,
     fold_seconds: Histogram,
     panics: Counter,
+    timed_out: Counter,
+    reads_refused: Counter,
     /// OTLP's.
     pub(crate) otlp: crate::otlp::Counters,
 }
@@ -88,6 +117,14 @@ impl Metrics {
             "handler_panics",
             "Requests answered 500 because of a defect",
         );
+        let timed_out = counter(
+            "timed_out_requests",
+            "Requests that were not answered within the setting request_timeout",
+        );
+        let reads_refused = counter(
+            "refused_reads",
+            "Ranges not read because as many were being read as may be",
+        );
         let received_bytes = Counter::default();
         registry.register_with_unit(
             "received",
@@ -123,14 +160,15 @@ impl Metrics {
             "Time of one commit of waiting deltas, sync included",
         );
         let fold_seconds = histogram("fold", "Time to write folded windows, sync included");
-        let otlp = crate::otlp::Counters::register(&mut registry);
+        let losses = Losses::default();
+        let otlp = crate::otlp::Counters::register(&mut registry, losses.clone());
         Self {
             otlp,
             registry: Arc::new(registry),
             accepted,
             duplicates,
             refused,
-            refusals: Arc::default(),
+            losses,
             received_bytes,
             queue,
             pending_blobs,
@@ -143,6 +181,8 @@ impl Metrics {
             commit_seconds,
             fold_seconds,
             panics,
+            timed_out,
+            reads_refused,
         }
     }
 
@@ -171,16 +211,12 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        *refusals.entry(reason).or_default() += 1;
+        self.losses.add(PLACE_REFUSED, reason, 1);
     }
 
-    /// Refusals since the start, by reason.
-    pub(crate) fn refusals(&self) -> BTreeMap<&'static str, u64> {
-        self.refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What was refused or lost since the start.
+    pub(crate) fn losses(&self) -> BTreeMap<Loss, u64> {
+        self.losses.all()
     }
 
     pub(crate) fn received(&self, bytes: usize) {
@@ -226,6 +262,14 @@ impl Metrics {
 
     pub(crate) fn folded(&self, took: Duration) {
         self.fold_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn read_refused(&self) {
+        self.reads_refused.inc();
+    }
+
+    pub(crate) fn timed_out(&self) {
+        self.timed_out.inc();
     }
 
     pub(crate) fn panicked(&self) {

@@ -10,14 +10,11 @@ use weighbridge_wire::{Delta, LossKey, OwnerKind, Quality, RowValue, column};
 
 use crate::STORE_THREAD;
 use crate::ingest::Engine;
-use crate::metrics::Metrics;
+use crate::metrics::{Loss, Metrics};
 use crate::store::Encoding;
 
 /// Name of the collector as a service.
 pub const SERVICE: &str = "weighbridge-collector";
-
-/// Place of the loss rows that say what was refused.
-const PLACE_REFUSED: &str = "collector.refused";
 
 /// How long a delivery waits for its commit; the agent comes again afterwards.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,20 +41,20 @@ pub(crate) fn start(engine: &Arc<Engine>, metrics: &Metrics) -> Option<Agent> {
     }
 }
 
-/// Delivers into an engine, and adds what the collector refused from others: a loss that its senders cannot
-/// always tell.
+/// Delivers into an engine, and adds what the collector refused from others or could not use of it: a loss that its
+/// senders cannot always tell.
 struct EngineSink {
     engine: Arc<Engine>,
     metrics: Metrics,
     told: Mutex<Told>,
 }
 
-/// Refusals that already stand in rows.
+/// Losses that already stand in rows.
 #[derive(Default)]
 struct Told {
-    accepted: BTreeMap<&'static str, u64>,
+    accepted: BTreeMap<Loss, u64>,
     /// The delta on its way and what it tells: the same again when the same delta comes again.
-    on_its_way: Option<(u64, BTreeMap<&'static str, u64>)>,
+    on_its_way: Option<(u64, BTreeMap<Loss, u64>)>,
 }
 
 impl Sink for EngineSink {
@@ -71,7 +68,7 @@ impl Sink for EngineSink {
             }
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        self.add_refusals(&mut told, &mut delta);
+        self.add_losses(&mut told, &mut delta);
         let (reply, answer) = sync_channel(1);
         let body = delta.encode().into();
         let sent = self
@@ -107,17 +104,18 @@ impl Sink for EngineSink {
 }
 
 impl EngineSink {
-    fn add_refusals(&self, told: &mut Told, delta: &mut Delta) {
+    fn add_losses(&self, told: &mut Told, delta: &mut Delta) {
         let all = match told.on_its_way.take() {
             Some((seq, all)) if seq == delta.seq => all,
-            _ => self.metrics.refusals(),
+            _ => self.metrics.losses(),
         };
-        for (reason, &count) in &all {
-            let new = count - told.accepted.get(reason).copied().unwrap_or(0).min(count);
+        for (loss, &count) in &all {
+            let new = count - told.accepted.get(loss).copied().unwrap_or(0).min(count);
             if new > 0 {
+                let (place, reason) = loss;
                 let key = LossKey {
-                    place: PLACE_REFUSED.into(),
-                    reason: (*reason).into(),
+                    place: (*place).into(),
+                    reason: reason.as_str().into(),
                 };
                 let lost = i64::try_from(new).unwrap_or(i64::MAX);
                 delta.rows.add(
@@ -135,6 +133,9 @@ mod tests {
     use weighbridge_wire::RowKind;
 
     use super::*;
+    use crate::join::Counts;
+    use crate::otlp::derive::Tally;
+    use crate::otlp::{Outcome, Signal};
     use crate::store::MemoryStore;
     use crate::testing::SECOND_NS;
     use crate::testing::{DeltaSpec, START_UNIX_NS};
@@ -164,9 +165,28 @@ mod tests {
         // The answer to the first was lost: it comes again, and tells nothing new.
         assert_eq!(sink.deliver(&first), Delivery::Accepted);
         metrics.refused("malformed");
+        let tally = Tally {
+            too_old: 3,
+            ..Tally::default()
+        };
+        let outcome = Outcome {
+            tally,
+            is_repeated: false,
+        };
+        metrics.otlp.taken(Signal::Traces, &outcome);
+        metrics
+            .otlp
+            .refused(Signal::Metrics, &crate::Refusal::QueueFull);
+        let counts = Counts {
+            joined: 9,
+            unjoined: 4,
+            given_up: 5,
+            skewed: 6,
+        };
+        metrics.otlp.joins(counts, 7);
         let second = DeltaSpec::new(1, 1).service(SERVICE).delta().encode();
         assert_eq!(sink.deliver(&second), Delivery::Accepted);
-        let lost: Vec<_> = engine
+        let mut lost: Vec<_> = engine
             .view("", 0, u64::MAX)
             .unwrap()
             .flat_map(|folded| {
@@ -175,19 +195,38 @@ mod tests {
                     .rows
                     .of_kind(RowKind::Loss)
                     .map(|(key, value)| {
+                        let loss = LossKey::read(key).unwrap();
                         (
-                            LossKey::read(key).unwrap().reason.to_string(),
-                            value.get(column::LOST),
+                            format!("{}: {}", loss.place, loss.reason),
+                            value.get(column::LOST).unwrap(),
                         )
                     })
                     .collect::<Vec<_>>()
             })
             .collect();
+        lost.sort();
         assert_eq!(
             lost,
             [
-                ("too_old".to_owned(), Some(2)),
-                ("malformed".to_owned(), Some(1))
+                (
+                    "collector.otlp: calls whose ends contradict each other's clocks".to_owned(),
+                    6
+                ),
+                (
+                    "collector.otlp: halves of calls given up because too many waited".to_owned(),
+                    5
+                ),
+                (
+                    "collector.otlp: halves of calls whose other half did not come".to_owned(),
+                    4
+                ),
+                (
+                    "collector.otlp: requests of metrics refused for now: queue_full".to_owned(),
+                    1
+                ),
+                ("collector.otlp: spans rejected: too_old".to_owned(), 3),
+                ("collector.refused: malformed".to_owned(), 1),
+                ("collector.refused: too_old".to_owned(), 2),
             ]
         );
         assert!(matches!(

@@ -1,6 +1,8 @@
 //! The collector as a service of its own ledger. A process has one agent, so this is a binary of its own.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weighbridge_collector::{Access, Collector, Config, SERVICE, Span, fetch_range, read_range};
+use weighbridge_reports::{Document, Options};
 use weighbridge_wire::{RowKind, column};
 
 #[test]
@@ -20,6 +22,16 @@ fn the_collector_stands_in_its_own_ledger_and_its_accounts_add_up() {
                 .await
                 .unwrap();
         }
+        // A body that is no OTLP.
+        let mut stream = tokio::net::TcpStream::connect(running.http_addr)
+            .await
+            .unwrap();
+        let wrong = "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                     content-type: application/json\r\ncontent-length: 1\r\n\r\n7";
+        stream.write_all(wrong.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         running.shutdown().await.unwrap();
     });
     let range = read_range(directory.path(), Span::default()).unwrap();
@@ -35,11 +47,17 @@ fn the_collector_stands_in_its_own_ledger_and_its_accounts_add_up() {
             .filter_map(|(_, value)| value.get(column))
             .sum()
     };
-    assert_eq!(sum(RowKind::Operation, column::ENDED), 5);
+    assert_eq!(sum(RowKind::Operation, column::ENDED), 6);
     let accounts: i64 = own.iter().map(|folded| folded.rows.accounts_cpu_ns()).sum();
     let process = sum(RowKind::Process, column::CPU_PROCESS_NS);
     let in_progress = sum(RowKind::Process, column::CPU_IN_PROGRESS_NS);
     assert!(process > 0);
     assert_eq!(accounts + in_progress, process);
-    assert_eq!(sum(RowKind::Loss, column::LOST), 0);
+    let document = Document::build(&range, &Options::default());
+    let report = serde_json::to_string(&document).unwrap();
+    assert_eq!(sum(RowKind::Loss, column::LOST), 1);
+    assert!(
+        report.contains("requests of traces refused: malformed"),
+        "{report}"
+    );
 }

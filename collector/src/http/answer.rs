@@ -27,6 +27,17 @@ fn visible(text: &str) -> String {
     shown
 }
 
+/// Seconds after which a reader may come again.
+const LATER_SECONDS: u64 = 5;
+
+/// Not now.
+pub(crate) fn later(why: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(LATER_SECONDS));
+    response
+}
+
 /// A body of a type.
 pub(crate) fn typed(
     status: StatusCode,

@@ -81,14 +81,9 @@ async fn answer_with(
     let span = query.span(app)?;
     let finest = query.finest()?;
     let permit = app.documents.clone().try_acquire_owned().map_err(|_| {
-        let mut response = answer::text(
-            StatusCode::SERVICE_UNAVAILABLE,
+        Box::new(answer::later(
             "other reports are being made; try again in a few seconds",
-        );
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        Box::new(response)
+        ))
     })?;
     let engine = app.engine.clone();
     let made = weighbridge_agent::spawn_blocking(move || {

@@ -13,6 +13,9 @@ use crate::auth::Scope;
 use crate::ingest::Refusal;
 use crate::store::Encoding;
 
+/// Where deltas are sent.
+pub(super) const PATH: &str = "/v1/ledger";
+
 pub(super) async fn ingest(State(app): State<App>, request: Request) -> Response {
     let grant = match app.grant(request.headers(), Scope::Ingest) {
         Ok(grant) => grant,
@@ -104,7 +107,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+pub(super) fn refused(refusal: &Refusal) -> Response {
     let mut response = answer::text(refusal.status(), refusal.to_string());
     if let Some(seconds) = refusal.retry_after_seconds() {
         response

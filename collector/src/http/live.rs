@@ -149,10 +149,7 @@ pub(super) async fn stream(
         Err(refused) => return *refused,
     };
     let Ok(permit) = app.viewers.clone().try_acquire_owned() else {
-        return answer::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many people look at the live page; try again later",
-        );
+        return answer::later("too many people look at the live page; try again later");
     };
     let frames = stream::unfold(
         (app, tenant, 0, permit),
@@ -201,7 +198,12 @@ async fn tables(
     let tenant = app.tenant(headers, Scope::Read)?;
     picture(app, &tenant, label, length)
         .await
-        .map_err(|refused| Box::new(answer::text(refused.status, refused.why)))
+        .map_err(|refused| {
+            Box::new(match refused.status {
+                StatusCode::SERVICE_UNAVAILABLE => answer::later(&refused.why),
+                status => answer::text(status, refused.why),
+            })
+        })
 }
 
 /// Why there is no picture.

@@ -1,6 +1,7 @@
 //! The interface, over real connections.
 
 mod advisories;
+mod late;
 
 use std::time::Duration;
 

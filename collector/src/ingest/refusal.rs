@@ -83,6 +83,12 @@ pub enum Refusal {
     /// The collector is about to end.
     #[error("the collector is stopping; try again in a moment")]
     Stopping,
+    /// It took too long.
+    #[error(
+        "the collector did not answer within its setting `request_timeout`; try again in a moment. What was \
+         committed meanwhile is known again and counts once"
+    )]
+    TimedOut,
 }
 
 impl Refusal {
@@ -104,6 +110,7 @@ impl Refusal {
             Self::QueueFull => "queue_full",
             Self::StoreFailed => "store_failed",
             Self::Stopping => "stopping",
+            Self::TimedOut => "timed_out",
         }
     }
 
@@ -124,7 +131,8 @@ impl Refusal {
             | Self::Busy { .. }
             | Self::QueueFull
             | Self::StoreFailed
-            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::Stopping
+            | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -133,7 +141,7 @@ impl Refusal {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::TooManyEpochs => Some(60),
-            Self::StoreFailed => Some(5),
+            Self::StoreFailed | Self::TimedOut => Some(5),
             Self::Busy { .. } | Self::QueueFull | Self::Stopping => Some(1),
             _ => None,
         }
@@ -162,6 +170,7 @@ mod tests {
             Refusal::QueueFull,
             Refusal::StoreFailed,
             Refusal::Stopping,
+            Refusal::TimedOut,
         ] {
             let (status, reason) = (refusal.status().as_u16(), refusal.reason());
             let listed = manual

@@ -6,8 +6,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::status::Status;
 use super::{Outcome, Signal};
+use crate::ingest::Refusal;
 use crate::join::Counts;
+use crate::metrics::Losses;
+
+/// Place of the loss rows of what could not be used of OTLP.
+pub(crate) const PLACE: &str = "collector.otlp";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfSignal {
@@ -33,11 +39,15 @@ pub(crate) struct Counters {
     given_up: Counter,
     skewed: Counter,
     waiting: Gauge,
+    losses: Losses,
 }
 
 impl Counters {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let it = Self::default();
+    pub(crate) fn register(registry: &mut Registry, losses: Losses) -> Self {
+        let it = Self {
+            losses,
+            ..Self::default()
+        };
         let families = [
             (
                 "otlp_accepted_items",
@@ -128,16 +138,37 @@ impl Counters {
                     reason,
                 };
                 self.rejected.get_or_create(&of).inc_by(count);
+                self.lost(format!("{} rejected: {reason}", signal.items()), count);
             }
         }
     }
 
-    pub(crate) fn refused(&self, signal: Signal, reason: &'static str) {
+    pub(crate) fn refused(&self, signal: Signal, refusal: &Refusal) {
+        let advice = match Status::from(refusal).retry_after_seconds {
+            // Not lost for certain: who keeps to OTLP comes again.
+            Some(_) => "refused for now",
+            None => "refused",
+        };
+        self.refused_by(signal, refusal.reason(), advice);
+    }
+
+    /// Refused for want of a token.
+    pub(crate) fn unauthorized(&self, signal: Signal) {
+        self.refused_by(signal, "unauthorized", "refused");
+    }
+
+    fn refused_by(&self, signal: Signal, reason: &'static str, advice: &str) {
         let of = OfReason {
             signal: signal.as_str(),
             reason,
         };
         self.refused.get_or_create(&of).inc();
+        let requests = signal.as_str();
+        self.lost(format!("requests of {requests} {advice}: {reason}"), 1);
+    }
+
+    fn lost(&self, reason: impl Into<String>, lost: u64) {
+        self.losses.add(PLACE, reason, lost);
     }
 
     pub(crate) fn joins(&self, counts: Counts, waiting: u64) {
@@ -145,6 +176,24 @@ impl Counters {
         self.unjoined.inc_by(counts.unjoined);
         self.given_up.inc_by(counts.given_up);
         self.skewed.inc_by(counts.skewed);
+        for (reason, count) in [
+            (
+                "halves of calls whose other half did not come",
+                counts.unjoined,
+            ),
+            (
+                "halves of calls given up because too many waited",
+                counts.given_up,
+            ),
+            (
+                "calls whose ends contradict each other's clocks",
+                counts.skewed,
+            ),
+        ] {
+            if count > 0 {
+                self.lost(reason, count);
+            }
+        }
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 }
@@ -156,6 +205,15 @@ impl Signal {
             Self::Traces => "traces",
             Self::Metrics => "metrics",
             Self::Logs => "logs",
+        }
+    }
+
+    /// What its requests hold.
+    fn items(self) -> &'static str {
+        match self {
+            Self::Traces => "spans",
+            Self::Metrics => "points",
+            Self::Logs => "log records",
         }
     }
 }

@@ -11,6 +11,7 @@ use weighbridge_wire::{
 };
 
 use super::attributes::ResourceAttributes;
+use super::counters::PLACE;
 use super::derived::{Derived, NONE, Party, Target};
 use super::name;
 use super::rows::{self, Figures};
@@ -23,8 +24,6 @@ const NAMES_MAX: usize = 4_096;
 const STEPS_MAX: usize = 64;
 /// Longest time that a span may say it took, ns: a day.
 const WALL_NS_MAX: u64 = 86_400_000_000_000;
-/// Place of the loss rows of this module.
-const PLACE: &str = "collector.otlp";
 /// What is allowed, and for whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {

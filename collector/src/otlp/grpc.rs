@@ -99,11 +99,11 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
 async fn taken(app: &App, signal: Signal, request: Request) -> Result<Vec<u8>, Status> {
     let counters = &app.metrics.otlp;
     let count = |refusal: &Refusal| {
-        counters.refused(signal, refusal.reason());
+        counters.refused(signal, refusal);
         Status::from(refusal)
     };
     let grant = app.grant(request.headers(), Scope::Ingest).map_err(|denied| {
-        counters.refused(signal, "unauthorized");
+        counters.unauthorized(signal);
         Status {
             http: denied.status(),
             code: match denied.status() {
@@ -192,7 +192,7 @@ fn answered(message: &[u8]) -> Response {
 }
 
 /// An answer of headers alone.
-fn refused(status: &Status) -> Response {
+pub(super) fn refused(status: &Status) -> Response {
     let mut response = with_headers(Response::new(Body::empty()));
     let headers = response.headers_mut();
     headers.insert("grpc-status", HeaderValue::from(status.code));

@@ -10,6 +10,11 @@ use crate::auth::Scope;
 use crate::http::{App, answer, encoding};
 use crate::ingest::Refusal;
 
+/// Paths of the three signals.
+pub(crate) const TRACES: &str = "/v1/traces";
+pub(crate) const METRICS: &str = "/v1/metrics";
+pub(crate) const LOGS: &str = "/v1/logs";
+
 pub(crate) async fn traces(State(app): State<App>, request: Request) -> Response {
     take(&app, Signal::Traces, request).await
 }
@@ -25,7 +30,7 @@ pub(crate) async fn logs(State(app): State<App>, request: Request) -> Response {
 async fn take(app: &App, signal: Signal, request: Request) -> Response {
     let counters = &app.metrics.otlp;
     let Some(format) = format(request.headers()) else {
-        counters.refused(signal, Refusal::ContentType.reason());
+        counters.refused(signal, &Refusal::ContentType);
         let status = Status {
             message: "unsupported content type; OTLP is sent as `Content-Type: application/x-protobuf` or \
                       `application/json`"
@@ -37,7 +42,7 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
     let grant = match app.grant(request.headers(), Scope::Ingest) {
         Ok(grant) => grant,
         Err(denied) => {
-            counters.refused(signal, "unauthorized");
+            counters.unauthorized(signal);
             let status = Status {
                 http: denied.status(),
                 code: match denied.status() {
@@ -73,13 +78,13 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
             answer::typed(StatusCode::OK, content_type(format), body)
         }
         Err(refusal) => {
-            counters.refused(signal, refusal.reason());
+            counters.refused(signal, &refusal);
             refused(&Status::from(&refusal), format)
         }
     }
 }
 
-fn refused(status: &Status, format: Format) -> Response {
+pub(super) fn refused(status: &Status, format: Format) -> Response {
     let mut response = answer::typed(status.http, content_type(format), status.body(format));
     if let Some(seconds) = status.retry_after_seconds {
         response
@@ -94,7 +99,7 @@ fn refused(status: &Status, format: Format) -> Response {
     response
 }
 
-fn format(headers: &HeaderMap) -> Option<Format> {
+pub(super) fn format(headers: &HeaderMap) -> Option<Format> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next()?.trim();
     if media_type.eq_ignore_ascii_case("application/x-protobuf") {

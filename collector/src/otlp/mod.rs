@@ -20,12 +20,14 @@ mod spans;
 mod status;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use crate::ingest::Refusal;
 pub(crate) use counters::Counters;
 use derive::{Derive, Rules, Tally};
 use derived::Derived;
 pub(crate) use spans::Kind;
+pub(crate) use way::Way;
 
 /// What a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -29,19 +29,22 @@ pub(crate) struct Status {
 
 impl From<&Refusal> for Status {
     fn from(refusal: &Refusal) -> Self {
-        let retry_after_seconds = refusal.retry_after_seconds();
+        // The ledger's agents send again after 408, OTLP's clients only after what its specification lists.
+        let (http, retry_after_seconds) = match refusal {
+            Refusal::Interrupted => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
+            _ => (refusal.status(), refusal.retry_after_seconds()),
+        };
         // What is too large stays too large: RESOURCE_EXHAUSTED without RetryInfo is not sent again, OUT_OF_RANGE
         // would be.
         let code = match refusal {
             Refusal::TooLarge { .. } => code::RESOURCE_EXHAUSTED,
             Refusal::ContentEncoding | Refusal::ContentType => code::UNIMPLEMENTED,
-            Refusal::Interrupted => code::UNAVAILABLE,
             Refusal::Service => code::PERMISSION_DENIED,
             _ if retry_after_seconds.is_some() => code::UNAVAILABLE,
             _ => code::INVALID_ARGUMENT,
         };
         Self {
-            http: refusal.status(),
+            http,
             code,
             message: refusal.to_string(),
             retry_after_seconds,
