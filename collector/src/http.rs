@@ -53,6 +53,8 @@ pub(crate) struct App {
     pub(crate) in_flight_bytes: usize,
     body_bytes: usize,
     pub(crate) request_timeout: Duration,
+    /// One permit per range that is being read.
+    readers: Arc<Semaphore>,
     /// One permit per report that is being made.
     documents: Arc<Semaphore>,
     /// One permit: snapshots and restores.
@@ -94,6 +96,9 @@ impl App {
             in_flight_bytes,
             body_bytes: config.limits.body_bytes,
             request_timeout: config.request_timeout,
+            readers: Arc::new(Semaphore::new(
+                limits.readers.clamp(1, Semaphore::MAX_PERMITS),
+            )),
             documents: Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE)),
             copies: Arc::new(Semaphore::new(1)),
             data_dir: config.data_dir.as_path().into(),

@@ -25,6 +25,7 @@ use crate::store::{Blob, DeltaId, Encoding, EpochId, FoldBatch, Keep, Store, Sto
 
 pub(crate) use inflate::inflate;
 pub use refusal::Refusal;
+pub(crate) use view::Stop;
 pub use view::View;
 
 /// Bounds and rhythms of the engine. [`Limits::default`] is what [`crate::Config`] starts from.
@@ -43,6 +44,8 @@ pub struct Limits {
     pub decoded_bytes: usize,
     /// Deltas that may wait for their commit.
     pub queue_deltas: usize,
+    /// Ranges that are read at once.
+    pub readers: usize,
     /// Rows kept per window and service.
     pub rows_per_window: usize,
     /// Epochs (process starts) remembered.
@@ -96,6 +99,7 @@ impl Default for Limits {
             in_flight_bytes: 64 << 20,
             decoded_bytes: 256 << 20,
             queue_deltas: 1_024,
+            readers: 8,
             rows_per_window: crate::fold::ROWS_PER_WINDOW_DEFAULT,
             epochs: 100_000,
             ranges_per_epoch: 1_024,
@@ -379,8 +383,13 @@ impl Engine {
         since_unix_ns: u64,
         until_unix_ns: u64,
     ) -> Result<View, StoreError> {
-        self.shared
-            .view(Some(tenant), since_unix_ns, until_unix_ns, None)
+        self.shared.view(
+            Some(tenant),
+            since_unix_ns,
+            until_unix_ns,
+            None,
+            &Stop::default(),
+        )
     }
 
     /// [`view`](Self::view) not finer than a tier.
@@ -394,8 +403,26 @@ impl Engine {
         until_unix_ns: u64,
         finest: Option<Tier>,
     ) -> Result<View, StoreError> {
+        self.shared.view(
+            Some(tenant),
+            since_unix_ns,
+            until_unix_ns,
+            finest,
+            &Stop::default(),
+        )
+    }
+
+    /// [`view_by`](Self::view_by) that ends with an error once it is told to stop.
+    pub(crate) fn view_until(
+        &self,
+        tenant: &str,
+        since_unix_ns: u64,
+        until_unix_ns: u64,
+        finest: Option<Tier>,
+        stop: &Stop,
+    ) -> Result<View, StoreError> {
         self.shared
-            .view(Some(tenant), since_unix_ns, until_unix_ns, finest)
+            .view(Some(tenant), since_unix_ns, until_unix_ns, finest, stop)
     }
 
     /// [`view`](Self::view) of all tenants together, for who holds the directory itself.
@@ -403,7 +430,8 @@ impl Engine {
     /// # Errors
     /// As for [`view`](Self::view).
     pub fn view_all(&self, since_unix_ns: u64, until_unix_ns: u64) -> Result<View, StoreError> {
-        self.shared.view(None, since_unix_ns, until_unix_ns, None)
+        self.shared
+            .view(None, since_unix_ns, until_unix_ns, None, &Stop::default())
     }
 
     /// Bounds and rhythms.

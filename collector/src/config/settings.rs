@@ -257,6 +257,9 @@ settings! {
     "limits.queue", "deltas that may wait for their commit",
         |c, v| { c.limits.queue_deltas = number(v)?; Ok(()) },
         |c| c.limits.queue_deltas.to_string();
+    "limits.readers", "ranges that are read at once",
+        |c, v| { c.limits.readers = number(v)?; Ok(()) },
+        |c| c.limits.readers.to_string();
     "limits.rows_per_window", "rows kept per window and service; the rest is folded into __other__",
         |c, v| {
             let rows = number(v)?;

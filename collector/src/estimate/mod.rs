@@ -30,6 +30,9 @@ const MODE: &str = "otlp ";
 /// Sources of metrics, the best first.
 const SOURCES: [&str; 3] = ["process", "runtime", "container"];
 
+/// Most readings, and most rows of operations, that are gathered for one range: about 100 MB.
+const GATHERED_MAX: usize = if cfg!(test) { 1_000 } else { 400_000 };
+
 /// Rows that are added to windows.
 pub(crate) type Added = BTreeMap<(Window, ServiceId), RowSet>;
 
@@ -42,6 +45,10 @@ struct Service {
     counters: BTreeMap<(usize, RowKey), BTreeMap<Window, i64>>,
     deltas: BTreeMap<(usize, RowKey), BTreeMap<Window, i64>>,
     demand: BTreeMap<Window, Vec<Demand>>,
+    /// Readings, then rows of operations, that are held.
+    gathered: usize,
+    /// Set when there were more of them than may be held: the window that was too much.
+    cut_at: Option<Window>,
 }
 
 /// One operation row: how many ended, and how long they took together.
@@ -52,17 +59,36 @@ struct Demand {
     wall_ns: i64,
 }
 
-/// The rows for all windows that are handed in, in any order.
-pub(crate) fn estimate(
-    windows: impl Iterator<Item = Result<FoldedWindow, StoreError>>,
-) -> Result<Added, StoreError> {
+/// The rows for all windows that `read` hands out, in any order. It is asked once for readings of CPU, and only where
+/// there are some a second time, for the operations of those services.
+pub(crate) fn estimate<W>(read: impl Fn() -> Result<W, StoreError>) -> Result<Added, StoreError>
+where
+    W: Iterator<Item = Result<FoldedWindow, StoreError>>,
+{
     let mut services: BTreeMap<ServiceId, Service> = BTreeMap::new();
-    for folded in windows {
+    let mut gathered = 0;
+    for folded in read()? {
         let folded = folded?;
-        services
-            .entry(folded.service.clone())
-            .or_default()
-            .add(&folded);
+        if folded.rows.of_kind(RowKind::Process).next().is_some() {
+            let service = services.entry(folded.service.clone()).or_default();
+            gathered += service.add_readings(&folded);
+            gathered -= bound(&mut services, gathered, folded.window);
+        }
+    }
+    services.retain(|_, of| !of.is_measured && (of.has_readings() || of.cut_at.is_some()));
+    // The operations are counted anew.
+    services
+        .values_mut()
+        .for_each(|service| service.gathered = 0);
+    if services.values().any(Service::has_readings) {
+        let mut gathered = 0;
+        for folded in read()? {
+            let folded = folded?;
+            if let Some(service) = services.get_mut(&folded.service) {
+                gathered += service.add_demand(&folded);
+                gathered -= bound(&mut services, gathered, folded.window);
+            }
+        }
     }
     let mut added = Added::new();
     for (id, service) in services {
@@ -71,8 +97,31 @@ pub(crate) fn estimate(
     Ok(added)
 }
 
+/// When too much was gathered: gives up the service of which most is held, and returns how much that was.
+fn bound(services: &mut BTreeMap<ServiceId, Service>, gathered: usize, window: Window) -> usize {
+    if gathered <= GATHERED_MAX {
+        return 0;
+    }
+    let most = services.values_mut().max_by_key(|of| of.gathered);
+    most.map_or(0, |service| {
+        let gathered = service.gathered;
+        *service = Service {
+            is_measured: service.is_measured,
+            cut_at: Some(window),
+            ..Service::default()
+        };
+        gathered
+    })
+}
+
 impl Service {
-    fn add(&mut self, folded: &FoldedWindow) {
+    fn has_readings(&self) -> bool {
+        !self.counters.is_empty() || !self.deltas.is_empty()
+    }
+
+    /// Takes the readings of a window, and returns how many.
+    fn add_readings(&mut self, folded: &FoldedWindow) -> usize {
+        let before = self.gathered;
         for (key, value) in folded.rows.of_kind(RowKind::Process) {
             let Some(process) = ProcessKey::read(key) else {
                 continue;
@@ -83,6 +132,9 @@ impl Service {
                 self.is_measured = true;
                 continue;
             };
+            if self.cut_at.is_some() {
+                continue;
+            }
             for (column, into) in [
                 (column::CPU_CUMULATIVE_NS, &mut self.counters),
                 (column::CPU_PROCESS_NS, &mut self.deltas),
@@ -91,9 +143,19 @@ impl Service {
                     into.entry((rank, key.clone()))
                         .or_default()
                         .insert(folded.window, ns);
+                    self.gathered += 1;
                 }
             }
         }
+        self.gathered - before
+    }
+
+    /// Takes the operations of a window, and returns how many rows.
+    fn add_demand(&mut self, folded: &FoldedWindow) -> usize {
+        if self.cut_at.is_some() {
+            return 0;
+        }
+        let before = self.gathered;
         for (key, value) in folded.rows.of_kind(RowKind::Operation) {
             let Some(operation) = OperationKey::read(key) else {
                 continue;
@@ -107,12 +169,17 @@ impl Service {
                     ended,
                     wall_ns: wall_ns.max(0),
                 });
+                self.gathered += 1;
             }
         }
+        self.gathered - before
     }
 
     fn estimate(self, id: &ServiceId, added: &mut Added) {
-        if self.is_measured {
+        if let Some(window) = self.cut_at {
+            let why =
+                "too much to estimate at once: ask for a shorter range, or a coarser resolution";
+            refuse(id, window, why, added);
             return;
         }
         let ranks = self.counters.keys().chain(self.deltas.keys());
@@ -138,7 +205,7 @@ impl Service {
         let readings = self.counters.values().flat_map(BTreeMap::keys);
         let last = self.demand.keys().chain(cpu.keys()).chain(readings).max();
         let last = last.copied();
-        let fit = regression::fit(&self.samples(&cpu));
+        let fit = regression::fit(&self.samples(&cpu, best));
         if let Err(why) = &fit {
             refused.insert(why);
         }
@@ -152,15 +219,7 @@ impl Service {
         }
         for why in refused {
             let Some(window) = last else { continue };
-            let key = LossKey {
-                place: PLACE.into(),
-                reason: why.into(),
-            };
-            let rows = added.entry((window, id.clone())).or_default();
-            rows.add(
-                key.row_key(Quality::Measured),
-                &RowValue::new().with(column::LOST, 1),
-            );
+            refuse(id, window, why, added);
         }
     }
 
@@ -206,7 +265,7 @@ impl Service {
     }
 
     /// What a regression is made of: CPU of a window, and what ended in it.
-    fn samples(&self, cpu: &BTreeMap<Window, i64>) -> regression::Samples {
+    fn samples(&self, cpu: &BTreeMap<Window, i64>, best: usize) -> regression::Samples {
         let names: BTreeSet<&str> = self
             .demand
             .values()
@@ -214,15 +273,14 @@ impl Service {
             .map(|demand| demand.operation.as_str())
             .collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        // A difference over several windows is one sample: what it was shared out by is no evidence.
-        let readings = self.counters.values().next();
-        let is_whole = |window: &Window| {
-            readings.is_none_or(|readings| {
-                let before = window.start_unix_ns;
-                readings.contains_key(window)
-                    && readings.keys().any(|other| other.end_unix_ns == before)
-            })
-        };
+        // A difference over several windows is one sample: what it was shared out by is no evidence. Neither is a
+        // window in which some process says less often what it spent, or has just begun or ended.
+        let of_best =
+            |((rank, _), readings): (&(usize, RowKey), _)| (*rank == best).then_some(readings);
+        let counters = self.counters.iter().filter_map(of_best);
+        let deltas = self.deltas.iter().filter_map(of_best);
+        let processes: Vec<Told> = counters.chain(deltas).filter_map(Told::of).collect();
+        let is_whole = |window: &Window| processes.iter().all(|told| told.is_whole(*window));
         let rows = cpu
             .iter()
             .filter(|(window, _)| is_whole(window))
@@ -278,6 +336,50 @@ impl Service {
             cpu_ns - booked_ns,
         );
     }
+}
+
+/// When a process told its CPU.
+struct Told {
+    ends: BTreeSet<u64>,
+    /// Between which instants it is there, as far as can be told by how often it told something.
+    since_unix_ns: u64,
+    until_unix_ns: u64,
+}
+
+impl Told {
+    fn of(readings: &BTreeMap<Window, i64>) -> Option<Self> {
+        let ends: BTreeSet<u64> = readings.keys().map(|window| window.end_unix_ns).collect();
+        let (&first, &last) = ends.first().zip(ends.last())?;
+        let gaps = ends.iter().zip(ends.iter().skip(1));
+        let gap = gaps.map(|(a, b)| b - a).max().unwrap_or(GAP_NS_MAX);
+        Some(Self {
+            since_unix_ns: first.saturating_sub(gap),
+            until_unix_ns: last.saturating_add(gap),
+            ends,
+        })
+    }
+
+    /// True when it told its CPU before and after a window, or was not there.
+    fn is_whole(&self, window: Window) -> bool {
+        let is_away =
+            window.end_unix_ns <= self.since_unix_ns || window.start_unix_ns >= self.until_unix_ns;
+        is_away
+            || (self.ends.contains(&window.start_unix_ns)
+                && self.ends.contains(&window.end_unix_ns))
+    }
+}
+
+/// Says why there is no figure.
+fn refuse(id: &ServiceId, window: Window, why: &str, added: &mut Added) {
+    let key = LossKey {
+        place: PLACE.into(),
+        reason: why.into(),
+    };
+    let rows = added.entry((window, id.clone())).or_default();
+    rows.add(
+        key.row_key(Quality::Measured),
+        &RowValue::new().with(column::LOST, 1),
+    );
 }
 
 fn put_process(id: &ServiceId, window: Window, process: &RowKey, ns: i64, added: &mut Added) {

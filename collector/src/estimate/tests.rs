@@ -11,8 +11,12 @@ fn window(n: u64) -> Window {
 }
 
 fn process(mode: &str) -> RowKey {
+    instance("one", mode)
+}
+
+fn instance(instance: &str, mode: &str) -> RowKey {
     ProcessKey {
-        instance: "one".into(),
+        instance: instance.into(),
         host: "".into(),
         epoch: "otlp 1".into(),
         clock_mode: mode.into(),
@@ -49,7 +53,7 @@ fn folded(n: u64, counter_ns: Option<i64>, demand: &[(&str, i64, i64)]) -> Folde
 }
 
 fn estimated(windows: Vec<FoldedWindow>) -> Added {
-    estimate(windows.into_iter().map(Ok)).unwrap()
+    estimate(|| Ok(windows.iter().cloned().map(Ok))).unwrap()
 }
 
 /// CPU of an operation over all windows, with its bounds.
@@ -189,4 +193,74 @@ fn operations_that_vary_together_are_not_told_apart() {
     );
     let (ns, low, _) = cpu(&added, "a");
     assert!(ns > 0 && low == 0);
+}
+
+#[test]
+fn a_process_that_tells_its_cpu_each_minute_is_no_evidence_for_ten_seconds() {
+    // Whichever of the two comes first in the order of keys.
+    for other in ["two", "a second"] {
+        for column in [column::CPU_CUMULATIVE_NS, column::CPU_PROCESS_NS] {
+            let mut windows = telling(false);
+            for (n, folded) in windows.iter_mut().enumerate().step_by(6) {
+                let ns = match column {
+                    column::CPU_CUMULATIVE_NS => 6_000_000_000 * (n as i64 + 1),
+                    _ => 36_000_000_000,
+                };
+                let row = RowValue::new().with(column, ns);
+                let key = instance(other, "otlp process");
+                folded.rows.add(key, &row);
+            }
+            let added = estimated(windows);
+            assert!(
+                reasons(&added).iter().any(|why| why.contains("too few")),
+                "{other}: {:?}",
+                reasons(&added)
+            );
+            let (_, low, _) = cpu(&added, "a");
+            assert_eq!(low, 0, "{other}: only the sum is certain");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_ended_before_or_began_after_takes_nothing_from_the_evidence() {
+    let mut windows = telling(false);
+    for (n, folded) in windows.iter_mut().enumerate().take(5) {
+        let row = RowValue::new().with(column::CPU_CUMULATIVE_NS, n as i64 * 1_000_000);
+        folded.rows.add(instance("before", "otlp process"), &row);
+    }
+    assert_eq!(reasons(&estimated(windows)), [""; 0]);
+}
+
+#[test]
+fn a_service_without_metrics_costs_one_reading_and_more_than_fits_is_refused_with_a_reason() {
+    let reads = std::cell::Cell::new(0);
+    let spans_only = (0..50).map(|n| folded(n, None, &[("a", 1, 100)]));
+    let added = estimate(|| {
+        reads.set(reads.get() + 1);
+        Ok(spans_only.clone().map(Ok))
+    });
+    assert!(added.unwrap().is_empty());
+    assert_eq!(reads.get(), 1, "no operation was gathered");
+    let names: Vec<String> = (0..GATHERED_MAX / 40)
+        .map(|n| format!("GET /{n}"))
+        .collect();
+    let demand: Vec<_> = names.iter().map(|name| (&**name, 1, 100)).collect();
+    let mut windows: Vec<_> = (0..50)
+        .map(|n| folded(n, Some(n as i64 * 1_000), &demand))
+        .collect();
+    // A small one beside it is estimated as before.
+    for n in 0..50 {
+        let mut small = folded(n, Some(n as i64 * 1_000), &[("a", 1, 100)]);
+        small.service.service = "small".into();
+        windows.push(small);
+    }
+    let added = estimated(windows);
+    let large: Vec<_> = added
+        .iter()
+        .filter(|((_, id), _)| id.service == "shop")
+        .collect();
+    assert_eq!(large.len(), 1, "nothing but the reason");
+    assert!(reasons(&added)[0].contains("shorter range"));
+    assert_eq!(cpu(&added, "a").0, 49_000);
 }

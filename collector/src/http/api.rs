@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use weighbridge_reports::Document;
 
-use super::range::{SpanQuery, store_failed};
+use super::range::{SpanQuery, read_blocking, store_failed};
 use super::{App, answer};
 use crate::auth::Scope;
 use crate::document::{self, DocumentError, PARTS};
@@ -86,9 +86,10 @@ async fn answer_with(
         ))
     })?;
     let engine = app.engine.clone();
-    let made = weighbridge_agent::spawn_blocking(move || {
+    let made = read_blocking(move |stop| {
         let _permit = permit;
-        let view = engine.view_by(&tenant, span.since_unix_ns, span.until_unix_ns, finest)?;
+        let (since, until) = (span.since_unix_ns, span.until_unix_ns);
+        let view = engine.view_until(&tenant, since, until, finest, &stop)?;
         write(&document::build(view, span)?)
     })
     .await;

@@ -58,11 +58,10 @@ async fn unit_costs(app: &App, tenant: Arc<str>) -> Option<String> {
         until_unix_ns: u64::MAX,
     };
     let engine = app.engine.clone();
-    let made = weighbridge_agent::spawn_blocking(move || {
+    let made = super::range::read_blocking(move |stop| {
         let _permit = permit;
-        let view = engine
-            .view(&tenant, span.since_unix_ns, span.until_unix_ns)
-            .ok()?;
+        let (since, until) = (span.since_unix_ns, span.until_unix_ns);
+        let view = engine.view_until(&tenant, since, until, None, &stop).ok()?;
         Some(costs::unit_costs(&document::build(view, span).ok()?))
     })
     .await;

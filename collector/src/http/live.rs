@@ -243,9 +243,10 @@ async fn picture(
     };
     let engine = app.engine.clone();
     let tenant = tenant.clone();
-    let made = weighbridge_agent::spawn_blocking(move || {
+    let made = super::range::read_blocking(move |stop| {
         let _permit = permit;
-        let view = engine.view(&tenant, span.since_unix_ns, span.until_unix_ns)?;
+        let (since, until) = (span.since_unix_ns, span.until_unix_ns);
+        let view = engine.view_until(&tenant, since, until, None, &stop)?;
         let document = document::build(view, span)?;
         Ok(weighbridge_agent::encode(|| {
             if document.services.is_empty() {

@@ -11,11 +11,12 @@ use http::{HeaderMap, StatusCode};
 use prost::Message as _;
 use prost::encoding::encode_varint;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use weighbridge_wire::{CONTENT_TYPE, FoldedWindow, VERSION, Window, pb};
 
 use super::{App, answer};
 use crate::auth::Scope;
-use crate::ingest::View;
+use crate::ingest::{Stop, View};
 use crate::span::Span;
 use crate::store::{StoreError, Tier};
 
@@ -77,40 +78,72 @@ async fn stream_range(
     headers: &HeaderMap,
     query: &SpanQuery,
 ) -> Result<Response, Box<Response>> {
-    let (view, span) = open_view(app, headers, query).await?;
-    let body = streamed(Pieces::new(view, span));
+    let (view, span, permit) = open_view(app, headers, query).await?;
+    let body = streamed(Pieces::new(view, span), permit);
     Ok(answer::typed(StatusCode::OK, CONTENT_TYPE, body))
 }
 
-/// The windows that a request asks for, if it may.
+/// The windows that a request asks for, if it may, and the permit that stands for one reader.
 pub(super) async fn open_view(
     app: &App,
     headers: &HeaderMap,
     query: &SpanQuery,
-) -> Result<(View, Span), Box<Response>> {
+) -> Result<(View, Span, OwnedSemaphorePermit), Box<Response>> {
     let tenant = app.tenant(headers, Scope::Read)?;
     let span = query.span(app)?;
     let finest = query.finest()?;
+    let permit = app.readers.clone().try_acquire_owned().map_err(|_| {
+        app.metrics.read_refused();
+        Box::new(answer::later(
+            "as many ranges are being read as the collector's setting `limits.readers` allows; try again in a few \
+             seconds",
+        ))
+    })?;
     // Blocking: while folded windows are written, a reader waits.
     let engine = app.engine.clone();
-    let view = weighbridge_agent::spawn_blocking(move || {
-        engine.view_by(&tenant, span.since_unix_ns, span.until_unix_ns, finest)
+    let (view, permit) = read_blocking(move |stop| {
+        let (since, until) = (span.since_unix_ns, span.until_unix_ns);
+        let view = engine.view_until(&tenant, since, until, finest, &stop);
+        (view, permit)
     })
     .await
-    .map_err(|error| Box::new(answer::defect(app, "a range", &error)))?
-    .map_err(|error| Box::new(store_failed(&error)))?;
-    Ok((view, span))
+    .map_err(|error| Box::new(answer::defect(app, "a range", &error)))?;
+    let view = view.map_err(|error| Box::new(store_failed(&error)))?;
+    Ok((view, span, permit))
 }
 
-/// A body of pieces that are made as the reader takes them.
+/// Reads away from the threads that answer. When nobody waits for it any more, since its time is over or its reader
+/// has gone, the work is told to stop.
+pub(super) async fn read_blocking<T: Send + 'static>(
+    work: impl FnOnce(Stop) -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    struct Waits(Option<Stop>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            if let Some(stop) = &self.0 {
+                stop.set();
+            }
+        }
+    }
+    let stop = Stop::default();
+    let mut waits = Waits(Some(stop.clone()));
+    let done = weighbridge_agent::spawn_blocking(move || work(stop)).await;
+    // What was opened may be read on.
+    waits.0 = None;
+    done
+}
+
+/// A body of pieces that are made as the reader takes them, which counts as one reader as long as any is left.
 pub(super) fn streamed(
     made: impl Iterator<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+    permit: OwnedSemaphorePermit,
 ) -> Body {
     let (pieces, received) = tokio::sync::mpsc::channel(PIECES_AHEAD);
     // Blocking: it reads from disk, and waits for a slow reader, though not for ever: an open read keeps
     // the database from reusing space.
     let runtime = tokio::runtime::Handle::current();
     weighbridge_agent::spawn_blocking(move || {
+        let _permit = permit;
         for piece in made {
             let failed = piece.is_err();
             // The reader may have gone.

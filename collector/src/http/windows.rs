@@ -24,8 +24,8 @@ pub(super) async fn windows(
     Query(query): Query<SpanQuery>,
 ) -> Response {
     match open_view(&app, &headers, &query).await {
-        Ok((view, _)) => {
-            let body: Body = streamed(Lines(Some(view)));
+        Ok((view, _, permit)) => {
+            let body: Body = streamed(Lines(Some(view)), permit);
             answer::typed(StatusCode::OK, NDJSON, body)
         }
         Err(response) => *response,

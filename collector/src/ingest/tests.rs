@@ -511,6 +511,22 @@ async fn a_range_holds_the_windows_that_start_inside_it() {
 }
 
 #[tokio::test]
+async fn a_view_that_is_told_to_stop_reads_no_further() {
+    let engine = start(Arc::new(MemoryStore::new(1_000)));
+    for seq in 0..3 {
+        send(&engine, &DeltaSpec::new(1, seq).delta())
+            .await
+            .unwrap();
+    }
+    let stop = Stop::default();
+    let mut view = engine.view_until("", 0, u64::MAX, None, &stop).unwrap();
+    assert!(view.next().unwrap().is_ok());
+    stop.set();
+    assert!(view.next().unwrap().is_err());
+    engine.stop();
+}
+
+#[tokio::test]
 async fn what_never_came_stands_in_the_range() {
     let engine = start(Arc::new(MemoryStore::new(1_000)));
     let missing = DeltaSpec::new(1, 1);

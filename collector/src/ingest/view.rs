@@ -1,7 +1,8 @@
 //! A range as a reader sees it: what is stored, what is not written yet, and what never came.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window};
 
@@ -10,8 +11,23 @@ use crate::store::{EpochId, EpochState, Note, Scan, StoreError, Tier};
 
 type Key = (Window, ServiceId);
 
+/// Says that nobody waits any more for what is being read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Folded windows; each (window, service) appears once, in no order.
 pub struct View {
+    stop: Stop,
     /// `None`: all.
     tenant: Option<String>,
     rows_max: usize,
@@ -26,18 +42,21 @@ impl Shared {
         since_unix_ns: u64,
         until_unix_ns: u64,
         finest: Option<Tier>,
+        stop: &Stop,
     ) -> Result<View, StoreError> {
         let (stored, mut extra) = self.gather(since_unix_ns, until_unix_ns, finest)?;
         let has_otlp = { self.joiner().is_used() };
         if has_otlp {
             // A counter tells differences: what stands before and after the range is needed too.
             let look_back_ns = crate::estimate::LOOK_BACK_NS;
-            let (stored, around) = self.gather(
-                since_unix_ns.saturating_sub(look_back_ns),
-                until_unix_ns.saturating_add(look_back_ns),
-                finest,
-            )?;
-            let around = self.made(tenant, stored, around);
+            let around = || {
+                let (stored, around) = self.gather(
+                    since_unix_ns.saturating_sub(look_back_ns),
+                    until_unix_ns.saturating_add(look_back_ns),
+                    finest,
+                )?;
+                Ok(self.made(tenant, stored, around, stop))
+            };
             for (key, rows) in crate::estimate::estimate(around)? {
                 if (since_unix_ns..until_unix_ns).contains(&key.0.start_unix_ns) {
                     let rows_max = self.limits.rows_per_window;
@@ -45,11 +64,18 @@ impl Shared {
                 }
             }
         }
-        Ok(self.made(tenant, stored, extra))
+        Ok(self.made(tenant, stored, extra, stop))
     }
 
-    fn made(&self, tenant: Option<&str>, stored: Scan, extra: BTreeMap<Key, RowSet>) -> View {
+    fn made(
+        &self,
+        tenant: Option<&str>,
+        stored: Scan,
+        extra: BTreeMap<Key, RowSet>,
+        stop: &Stop,
+    ) -> View {
         View {
+            stop: stop.clone(),
             tenant: tenant.map(str::to_owned),
             rows_max: self.limits.rows_per_window,
             stored,
@@ -143,6 +169,11 @@ impl Iterator for View {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if self.stop.is_set() {
+                return Some(Err(StoreError::Failed(
+                    "given up: nobody waits for it any more".into(),
+                )));
+            }
             match self.next_any()? {
                 Ok(folded)
                     if self
