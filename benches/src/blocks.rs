@@ -145,7 +145,10 @@ mod tests {
         assert!(extent.is_counting());
         let mut blocks = Vec::new();
         for name in ["NATS, published", "NATS, consumed"] {
-            let block = |on| Ok::<_, ()>(blocks.push((name, on)));
+            let block = |on| {
+                blocks.push((name, on));
+                Ok::<_, ()>(())
+            };
             assert_eq!(extent.pairs_or_count(name, block), Ok(None));
         }
         assert_eq!(blocks, [("NATS, consumed", true); 3]);

@@ -52,7 +52,7 @@ fn folded(n: u64, counter_ns: Option<i64>, demand: &[(&str, i64, i64)]) -> Folde
     }
 }
 
-fn estimated(windows: Vec<FoldedWindow>) -> Added {
+fn estimated(windows: &[FoldedWindow]) -> Added {
     estimate(|| Ok(windows.iter().cloned().map(Ok))).unwrap()
 }
 
@@ -82,7 +82,7 @@ fn reasons(added: &Added) -> Vec<String> {
 
 #[test]
 fn the_law_shares_out_by_time_and_conserves() {
-    let added = estimated(vec![
+    let added = estimated(&[
         folded(0, Some(1_000), &[]),
         folded(1, None, &[("a", 1, 100), ("b", 1, 300)]),
         folded(2, Some(2_000), &[("a", 1, 400)]),
@@ -107,7 +107,7 @@ fn the_law_shares_out_by_time_and_conserves() {
 
 #[test]
 fn cpu_without_requests_is_unattributed() {
-    let added = estimated(vec![folded(0, Some(0), &[]), folded(1, Some(700), &[])]);
+    let added = estimated(&[folded(0, Some(0), &[]), folded(1, Some(700), &[])]);
     let owners: Vec<_> = added
         .values()
         .flat_map(|rows| rows.of_kind(RowKind::Owner))
@@ -123,20 +123,17 @@ fn what_an_agent_measures_is_not_estimated() {
         process("rseq"),
         &RowValue::new().with(column::CPU_PROCESS_NS, 3),
     );
-    assert!(estimated(vec![folded(0, Some(0), &[]), with_agent]).is_empty());
+    assert!(estimated(&[folded(0, Some(0), &[]), with_agent]).is_empty());
 }
 
 #[test]
 fn a_counter_that_goes_back_or_says_one_thing_only_is_refused() {
-    let back = estimated(vec![
-        folded(0, Some(9), &[]),
-        folded(1, Some(3), &[("a", 1, 1)]),
-    ]);
+    let back = estimated(&[folded(0, Some(9), &[]), folded(1, Some(3), &[("a", 1, 1)])]);
     assert!(reasons(&back).iter().any(|why| why.contains("went back")));
     assert_eq!(cpu(&back, "a"), (0, 0, 0));
-    let once = estimated(vec![folded(0, Some(9), &[("a", 1, 1)])]);
+    let once = estimated(&[folded(0, Some(9), &[("a", 1, 1)])]);
     assert!(reasons(&once).iter().any(|why| why.contains("needs two")));
-    let gap = estimated(vec![folded(0, Some(0), &[]), folded(40, Some(9), &[])]);
+    let gap = estimated(&[folded(0, Some(0), &[]), folded(40, Some(9), &[])]);
     assert!(reasons(&gap).iter().any(|why| why.contains("five minutes")));
 }
 
@@ -159,7 +156,7 @@ fn telling(together: bool) -> Vec<FoldedWindow> {
 
 #[test]
 fn a_regression_finds_what_times_cannot_tell() {
-    let added = estimated(telling(false));
+    let added = estimated(&telling(false));
     assert_eq!(reasons(&added), [""; 0]);
     let ended: i64 = (1..61).map(|n: i64| 100 + 37 * (n * 7 % 11)).sum();
     let (ns, low, high) = cpu(&added, "a");
@@ -183,7 +180,7 @@ fn a_regression_finds_what_times_cannot_tell() {
 
 #[test]
 fn operations_that_vary_together_are_not_told_apart() {
-    let added = estimated(telling(true));
+    let added = estimated(&telling(true));
     assert!(
         reasons(&added)
             .iter()
@@ -210,7 +207,7 @@ fn a_process_that_tells_its_cpu_each_minute_is_no_evidence_for_ten_seconds() {
                 let key = instance(other, "otlp process");
                 folded.rows.add(key, &row);
             }
-            let added = estimated(windows);
+            let added = estimated(&windows);
             assert!(
                 reasons(&added).iter().any(|why| why.contains("too few")),
                 "{other}: {:?}",
@@ -229,7 +226,7 @@ fn a_process_that_ended_before_or_began_after_takes_nothing_from_the_evidence() 
         let row = RowValue::new().with(column::CPU_CUMULATIVE_NS, n as i64 * 1_000_000);
         folded.rows.add(instance("before", "otlp process"), &row);
     }
-    assert_eq!(reasons(&estimated(windows)), [""; 0]);
+    assert_eq!(reasons(&estimated(&windows)), [""; 0]);
 }
 
 #[test]
@@ -255,7 +252,7 @@ fn a_service_without_metrics_costs_one_reading_and_more_than_fits_is_refused_wit
         small.service.service = "small".into();
         windows.push(small);
     }
-    let added = estimated(windows);
+    let added = estimated(&windows);
     let large: Vec<_> = added
         .iter()
         .filter(|((_, id), _)| id.service == "shop")

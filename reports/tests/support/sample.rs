@@ -405,6 +405,7 @@ pub(crate) fn many(count: usize) -> Document {
 }
 
 /// The sample with what only some documents have.
+#[allow(dead_code)] // the example shows the plain one
 pub(crate) fn whole() -> Document {
     let mut document = erp();
     let figure = |unit| measured(1.0, unit);

@@ -207,7 +207,7 @@ impl Put {
         let alone = read.open_table(table(tier))?;
         for &window in &windows {
             if let Some(value) = alone.get(window_key(window, &service))? {
-                add(&mut group, decode(value.value())?, rows_max);
+                add(&mut group, &decode(value.value())?, rows_max);
             }
         }
         let count = group.len() as u64;
@@ -290,7 +290,7 @@ impl Piece {
 }
 
 /// Merges a window that stands alone into its group.
-fn add(group: &mut Group, alone: FoldedWindow, rows_max: usize) {
+fn add(group: &mut Group, alone: &FoldedWindow, rows_max: usize) {
     let rows = group.entry(alone.window).or_default();
     crate::fold::merge(rows, &alone.rows, rows_max);
     if crate::fold::takes_back(&alone.rows) {
@@ -492,7 +492,7 @@ impl ZoneScan {
             let windows: Vec<Window> = group.keys().copied().collect();
             for window in windows {
                 if let Some(value) = self.alone.get(window_key(window, &id))? {
-                    add(&mut group, decode(value.value())?, self.rows_max);
+                    add(&mut group, &decode(value.value())?, self.rows_max);
                     self.merged.insert((window, id.clone()));
                 }
             }
