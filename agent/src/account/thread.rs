@@ -1,11 +1,13 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
+mod call;
 mod scheduler;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) use call::{begin_call_here, call_was_none_here, end_call_here};
 use scheduler::may_sleep;
 pub(crate) use scheduler::{
     become_runtime_thread, become_thread_of, is_runtime, leave_thread, on_park, on_unpark,
@@ -15,7 +17,7 @@ pub(crate) use scheduler::{
 pub(crate) use scheduler::{become_seen_runtime_thread, seen_runtime_owner};
 use weighbridge_wire::{ALL_CLASSES, Class};
 
-use super::calls::{MessageNs, OF_CALLS, OfCalls, OuterCall};
+use super::calls::{MessageNs, OF_CALLS, OfCalls};
 use super::mark::{Left, Mark, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
@@ -484,37 +486,6 @@ pub(super) fn come_back(left: Left) {
             thread.calls.come_back(call_ns, thread.message_totals());
         }
     });
-}
-
-/// What the current owner spends from now on is a call's: shown on the call's edge, and not once more on the edge over
-/// which the owner's request came. Taken right after a crossing it is exact.
-pub(crate) fn begin_call_here() -> OuterCall {
-    THREAD
-        .try_with(|thread| {
-            if thread.calls.is_under_way() {
-                // A call within a call stays in its class, and has crossed nothing.
-                thread.read_here();
-            }
-            thread.calls.begin(thread.message_totals())
-        })
-        .unwrap_or_default()
-}
-
-/// What a piece has spent stands on no call's edge after all.
-pub(crate) fn call_was_none_here(ns: MessageNs) {
-    let _ = THREAD.try_with(|thread| thread.calls.give_back(ns));
-}
-
-/// The call's piece ends: what the current owner spent in it, without what calls within it did.
-pub(crate) fn end_call_here(outer: OuterCall) -> MessageNs {
-    THREAD
-        .try_with(|thread| {
-            if outer.is_some() {
-                thread.read_here();
-            }
-            thread.calls.end(outer, thread.message_totals())
-        })
-        .unwrap_or_default()
 }
 
 /// Makes a class current if its owner is so already, and tells the one before.

@@ -1,7 +1,56 @@
 //! Tables of what adds up, what was lost, and how time was read.
 
-use super::{CsvTable, by_columns, value, whole};
+use super::{CsvTable, Table, by_columns, value, whole};
 use crate::Document;
+
+/// Every account of each service, and what their sum is held against.
+pub(super) fn accounts(document: &Document) -> CsvTable {
+    let mut table = Table::new(
+        "conservation",
+        &[
+            "service",
+            "kind",
+            "name",
+            "cpu_ns",
+            "share_of_process",
+            "handler_ns",
+            "encode_ns",
+            "decode_ns",
+            "protocol_ns",
+            "io_ns",
+            "store_ns",
+        ],
+    );
+    for s in &document.conservation.services {
+        for a in &s.accounts {
+            table.row(&[
+                s.service.clone(),
+                a.kind.clone(),
+                a.name.clone(),
+                a.cpu_ns.to_string(),
+                value(&a.share),
+                whole(a.handler_ns),
+                whole(a.encode_ns),
+                whole(a.decode_ns),
+                whole(a.protocol_ns),
+                whole(a.io_ns),
+                whole(a.store_ns),
+            ]);
+        }
+        for (kind, ns) in [
+            ("accounts", Some(s.accounts_cpu_ns)),
+            ("in progress", s.in_progress_ns),
+            ("sum", s.sum_ns),
+            ("process by the kernel", s.process_cpu_ns),
+            ("difference", s.difference_ns),
+        ] {
+            let mut row = vec![s.service.clone(), kind.to_owned(), String::new(), whole(ns)];
+            row.resize(11, String::new());
+            table.row(&row);
+        }
+    }
+    table.done()
+}
 
 /// The sum check of each service.
 pub(super) fn sums(document: &Document) -> CsvTable {
