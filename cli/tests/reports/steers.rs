@@ -89,6 +89,8 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
     let written = run(weighbridge()
         .args([
             "simulate",
+            "--load",
+            "×2",
             "--format",
             "html,json,csv,md",
             "--from",
@@ -125,7 +127,7 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
         vec!["report", "--from", &data, "--since", BAD],
         vec!["report", "--from", &data, "--format", BAD],
         vec!["diff", &absent, &absent, "--fail-over", BAD],
-        vec!["simulate", "--from", &absent],
+        vec!["simulate", "--load", "×2", "--from", &absent],
         vec!["simulate", "--from", &data, "--change", &absent],
         vec!["simulate", "--from", &data, "--merge", BAD],
         vec!["simulate", "--from", &data, "--split", BAD],
