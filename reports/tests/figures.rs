@@ -86,7 +86,14 @@ fn the_figures_of_a_row_are_of_one_row_of_the_document() {
 
 /// Where the figures of a table stand as CSV. What is not here is a fault; so is a file of which no table is.
 const FILES: &[(&str, &[&str])] = &[
-    ("services", &["Services in the range", "Resident set of"]),
+    (
+        "services",
+        &[
+            "Services in the range",
+            "CPU of each service",
+            "Resident set of",
+        ],
+    ),
     (
         "operations",
         &[
@@ -109,7 +116,8 @@ const FILES: &[(&str, &[&str])] = &[
             "Edges, ",
             "What the arrows say",
             "Both ends of",
-            "What both ends of",
+            "What both ends ",
+            "How long a call takes",
         ],
     ),
     ("edge_sides", &["What one call costs"]),
@@ -131,7 +139,7 @@ const FILES: &[(&str, &[&str])] = &[
         ],
     ),
     ("latency", &["Mean response"]),
-    ("recommendations", &["Before and after", "The others"]),
+    ("recommendations", &["Before and after", "The other"]),
     ("recommendation_thresholds", &["Thresholds"]),
     ("recommendation_turns", &["What would turn it"]),
     ("topologies", &["Cuts that no other"]),

@@ -5,7 +5,7 @@
 use crate::document::{Document, EdgeConservation, EdgeReport, ServiceConservation};
 
 /// Services, origins and entities that have a part of their own, the largest first.
-pub(super) const PARTS_SHOWN: usize = 17;
+pub(super) const PARTS_SHOWN: usize = 14;
 /// Services whose regions are shown.
 pub(super) const REGIONS_SHOWN: usize = 8;
 /// Recommendations that are shown as cards; the others are rows.
