@@ -143,7 +143,7 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
 const QUESTIONS: [&str; 4] = [
     "what does one order cost and where",
     "what merges first and what is lost by it",
-    "what keeps store from being divided",
+    "what keeps store from being sharded",
     "how sure is it",
 ];
 
@@ -199,16 +199,21 @@ fn unanswered(findings: &[String], document: &Document) -> Vec<&'static str> {
     let merges = merge.is_some_and(|merge| {
         let title = merge.title.split(':').next().unwrap_or_default();
         let (gain, worse) = (" cores", "Worse: ");
-        any(&|finding| finding.contains(title) && finding.contains(gain) && finding.contains(worse))
+        any(&|finding| {
+            let finding = finding.replace('\u{a0}', " ");
+            finding.contains(title) && finding.contains(gain) && finding.contains(worse)
+        })
     });
     let store = document.services.iter().find(|s| s.service == "store");
     let obstacles = store.map_or(&[][..], |store| &store.obstacles);
     let divided = any(&|finding| {
-        let (_, rest) = finding.split_once("from being divided").unwrap_or_default();
-        let (_, rest) = rest.split_once("store: ").unwrap_or_default();
+        let (_, rest) = finding.split_once("from being sharded").unwrap_or_default();
+        let (_, rest) = rest.split_once("service store: ").unwrap_or_default();
+        // Before what is said of the next service.
+        let of_store = rest.split(".service ").next().unwrap_or_default();
         obstacles
             .iter()
-            .any(|obstacle| rest.starts_with(&obstacle.name))
+            .any(|obstacle| of_store.contains(&obstacle.name))
     });
     let sure = any(&|finding| {
         finding.contains("add up to the CPU time that the kernel reports")

@@ -196,11 +196,7 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         Verdict::Do => "do",
         _ => "try",
     };
-    let gain = super::recommendations::gain(change).to_string();
-    let gain = match gain.chars().next() {
-        Some(first) => format!(" {}{}.", first.to_uppercase(), &gain[first.len_utf8()..]),
-        None => String::new(),
-    };
+    let gain = in_a_sentence(&super::recommendations::gain(change).to_string());
     let worse = match change.downsides.first() {
         Some(first) => {
             let worse = text::clip(&text::sentence(first), WORSE_CHARACTERS);
@@ -215,12 +211,7 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
     let others: String = instead
         .iter()
         .map(|other| {
-            let gain = super::recommendations::gain(other).to_string();
-            let gain = if gain.is_empty() {
-                gain
-            } else {
-                format!(" ({gain})")
-            };
+            let gain = in_a_sentence(&super::recommendations::gain(other).to_string());
             format!(
                 "<br><b>Or, instead of it:</b> {}{}",
                 anchors.link_sentence(&other.id, &text::sentence(&other.title)),
@@ -230,12 +221,20 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         .collect();
     Markup::composed(format!(
         "<span class=\"badge b-{verdict}\">{verdict}</span> {}{gain}{} <a class=\"more\" href=\"#{}\" \
-         aria-label=\"how sure, and the evidence: {}\">how sure, evidence</a>{others}",
+         aria-label=\"how sure, evidence: {}\">how sure, evidence</a>{others}",
         escape_text(&text::sentence(&change.title)),
         escape_text(&worse),
         anchors.slug(&change.id),
         escape_text(&text::clip(&change.title, 80)),
     ))
+}
+
+/// What is gained, as a sentence after another; nothing where nothing is.
+fn in_a_sentence(gain: &str) -> String {
+    match gain.chars().next() {
+        Some(first) => format!(" {}{}.", first.to_uppercase(), &gain[first.len_utf8()..]),
+        None => String::new(),
+    }
 }
 
 fn nothing_to_change(document: &Document) -> Markup {
