@@ -55,21 +55,9 @@ pub(crate) fn colored() -> bool {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The text with what could steer a terminal or hide text made visible: control characters, and characters that
-/// change the direction of writing or have no width. Line breaks and tabulators stay.
+/// The text as [`weighbridge_wire::visible`] shows it. Line breaks and tabulators stay.
 pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let steers = (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
-        if steers {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    weighbridge_wire::visible(text, &['\n', '\t'])
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod reader;
 mod render;
 mod row;
 mod sketch;
+mod visible;
 mod words;
 mod writer;
 
@@ -48,6 +49,7 @@ pub use keys::{
 pub use quality::Quality;
 pub use row::{RowKey, RowSet, RowValue};
 pub use sketch::Sketch;
+pub use visible::visible;
 pub use words::{ALL_CLASSES, Class, OTHER, OwnerKind, access, direction, mode, scope, side};
 pub use writer::RowWriter;
 

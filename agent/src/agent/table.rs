@@ -253,21 +253,9 @@ fn or_dash(value: Option<i64>, show: fn(i64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }
 
-/// The name with what could steer a terminal or hide text made visible: control characters, and characters that change
-/// the direction of writing or have no width. Paths and topics come from outside.
+/// Paths and topics come from outside; each stands in a line.
 fn visible(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
-    for c in name.chars() {
-        let steers = c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
-        if steers {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    weighbridge_wire::visible(name, &[])
 }
 
 fn fit(name: &str) -> String {

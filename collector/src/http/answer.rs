@@ -6,25 +6,9 @@ use http::{HeaderValue, StatusCode, header};
 
 /// A sentence. Never markup, whatever a browser thinks, and nothing that a terminal obeys: it may quote what was asked.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response {
-    let mut text = visible(&text.into());
+    let mut text = weighbridge_wire::visible(&text.into(), &['\n']);
     text.push('\n');
     typed(status, "text/plain; charset=utf-8", text)
-}
-
-/// With characters that steer a terminal, turn the order of what is read, or are not seen, written out.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        let steers = (c.is_control() && c != '\n')
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
-        if steers {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// Seconds after which a reader may come again.
