@@ -113,6 +113,12 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
     assert!(said.contains("callers from \\u{1b}"), "{said}");
     assert!(!steers(&said), "{said}");
 
+    // It says what is wrong among what it found.
+    let doctor = run(weighbridge().args(["doctor", "--endpoint", BAD]));
+    assert_ne!(doctor.code, 0);
+    assert!(doctor.stdout.contains("\\u{9b}"), "{}", doctor.stdout);
+    assert!(!steers(&doctor.stdout) && !steers(&doctor.stderr));
+
     // What went wrong is told with the name of the file.
     let absent = desk.path(&format!("absent{BAD}"));
     let absent = absent.to_string_lossy();
@@ -132,7 +138,6 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
         vec!["simulate", "--from", &data, "--merge", BAD],
         vec!["simulate", "--from", &data, "--split", BAD],
         vec!["simulate", "--from", &data, "--load", BAD],
-        vec!["doctor", "--endpoint", BAD],
         vec![BAD],
     ] {
         let ended = run(weighbridge().args(&args));
