@@ -665,6 +665,17 @@ fn write_halves(write: &WriteTransaction, batch: &FoldBatch) -> Result<(), redb:
     Ok(())
 }
 
+/// The service that keys name by these texts, in this order.
+fn service_id([tenant, namespace, environment, service, version]: [&str; 5]) -> ServiceId {
+    ServiceId {
+        tenant: tenant.into(),
+        namespace: namespace.into(),
+        environment: environment.into(),
+        service: service.into(),
+        version: version.into(),
+    }
+}
+
 fn window_key(window: Window, service: &ServiceId) -> (u64, u64, &str, &str, &str, &str, &str) {
     (
         window.start_unix_ns,

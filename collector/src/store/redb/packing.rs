@@ -14,7 +14,7 @@ use weighbridge_wire::{FoldedWindow, ServiceId, Window};
 use super::group::{self, Group};
 use super::summing::Touched;
 use super::sums::{State, decode, key_window, start_key, table};
-use super::{Handle, RedbStore, WindowKey, closed, failed, window_key};
+use super::{Handle, RedbStore, WindowKey, closed, failed, service_id, window_key};
 use crate::store::StoreError;
 use crate::store::tiers::{Plan, Tier, Zone};
 
@@ -152,13 +152,7 @@ impl Cursor {
             }
             if may_be_grouped(tier, window) && value.value().len() <= WINDOW_BYTES_MAX {
                 let (_, _, tenant, namespace, environment, service, version) = key;
-                let service = ServiceId {
-                    tenant: tenant.into(),
-                    namespace: namespace.into(),
-                    environment: environment.into(),
-                    service: service.into(),
-                    version: version.into(),
-                };
+                let service = service_id([tenant, namespace, environment, service, version]);
                 self.services.entry(service).or_default().push(window);
             }
         }
@@ -478,13 +472,7 @@ impl ZoneScan {
         }
         let (_, start_unix_ns, tenant, namespace, environment, service, version, _) =
             first.0.value();
-        let id = ServiceId {
-            tenant: tenant.into(),
-            namespace: namespace.into(),
-            environment: environment.into(),
-            service: service.into(),
-            version: version.into(),
-        };
+        let id = service_id([tenant, namespace, environment, service, version]);
         let within = self.zone.since_unix_ns..self.zone.until_unix_ns;
         let mut group = group::decode(&bytes)?;
         group.retain(|window, _| within.contains(&window.start_unix_ns));

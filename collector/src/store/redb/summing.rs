@@ -10,7 +10,7 @@ use redb::{ReadTransaction, WriteTransaction};
 use weighbridge_wire::{RowSet, ServiceId, Window};
 
 use super::sums::{Ahead, DEFLATED, State, decode, deflate, key_window, merged, start_key, table};
-use super::{WINDOWS, window_key};
+use super::{WINDOWS, service_id, window_key};
 use crate::store::tiers::{Marks, Tier};
 
 /// Windows as sent up to which further minutes are taken together. Whole minutes, so it may be more.
@@ -183,13 +183,7 @@ fn due_windows(
             until = until.min(Tier::Minutes.bucket(window).end_unix_ns);
         }
         let (_, _, tenant, namespace, environment, service, version) = key;
-        let service = ServiceId {
-            tenant: tenant.into(),
-            namespace: namespace.into(),
-            environment: environment.into(),
-            service: service.into(),
-            version: version.into(),
-        };
+        let service = service_id([tenant, namespace, environment, service, version]);
         let is_done = state
             .ahead
             .as_ref()

@@ -10,7 +10,7 @@ use redb::{
 use weighbridge_wire::{FoldedWindow, RowSet, ServiceId, Window, limits};
 
 use super::packing::{self, ZoneScan};
-use super::{META, WINDOWS, WindowKey, failed, window_key};
+use super::{META, WINDOWS, WindowKey, failed, service_id, window_key};
 use crate::store::tiers::{Marks, Plan, Tier, Zone};
 use crate::store::{FoldBatch, Scan, StoreError};
 
@@ -110,13 +110,7 @@ impl State {
                     value.value();
                 Ahead {
                     until_unix_ns,
-                    service: ServiceId {
-                        tenant: tenant.into(),
-                        namespace: namespace.into(),
-                        environment: environment.into(),
-                        service: service.into(),
-                        version: version.into(),
-                    },
+                    service: service_id([tenant, namespace, environment, service, version]),
                 }
             });
         }
