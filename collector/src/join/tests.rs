@@ -11,8 +11,8 @@ use prost::Message as _;
 use weighbridge_wire::{EdgeKey, OperationKey, RowKind, RowSet, column, side};
 
 use crate::otlp::{Format, Signal};
-use crate::store::{Encoding, MemoryStore, RedbStore, Store};
-use crate::testing::otlp::{SpanSpec, traces};
+use crate::store::{MemoryStore, RedbStore, Store};
+use crate::testing::otlp::{self, SpanSpec, traces};
 use crate::testing::{SECOND_NS, START_UNIX_NS};
 use crate::{Clock, Engine, Limits, Metrics};
 
@@ -85,17 +85,7 @@ fn start(store: Arc<dyn Store>) -> Engine {
 
 async fn send(engine: &Engine, service: &str, spans: Vec<SpanSpec>) -> u64 {
     let body = traces(service, spans).encode_to_vec();
-    let outcome = engine
-        .ingest_otlp(
-            &"".into(),
-            Signal::Traces,
-            Format::Protobuf,
-            Encoding::Identity,
-            body.into(),
-            &|_| true,
-        )
-        .await
-        .unwrap();
+    let outcome = otlp::send(engine, Signal::Traces, Format::Protobuf, body).await;
     outcome.tally.duplicates + u64::from(outcome.is_repeated)
 }
 

@@ -8,6 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use super::{SECOND_NS, START_UNIX_NS};
+use crate::Engine;
+use crate::otlp::{Format, Outcome, Signal};
+use crate::store::Encoding;
 
 pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     KeyValue {
@@ -160,4 +163,18 @@ pub(crate) fn traces(service: &str, spans: Vec<SpanSpec>) -> ExportTraceServiceR
             ..Default::default()
         }],
     }
+}
+
+/// Sends a body of no tenant that may tell of any service.
+pub(crate) async fn send(
+    engine: &Engine,
+    signal: Signal,
+    format: Format,
+    body: Vec<u8>,
+) -> Outcome {
+    let encoding = Encoding::Identity;
+    engine
+        .ingest_otlp(&"".into(), signal, format, encoding, body.into(), &|_| true)
+        .await
+        .unwrap()
 }

@@ -9,7 +9,7 @@ use crate::document;
 use crate::otlp::{Format, Signal};
 use crate::span::Span;
 use crate::store::Encoding;
-use crate::testing::otlp::{SpanSpec, traces};
+use crate::testing::otlp::{self, SpanSpec, traces};
 
 /// Windows of the OTLP service, 10 s each.
 const WINDOWS: u64 = 40;
@@ -32,17 +32,7 @@ fn metrics(n: u64) -> Value {
 }
 
 async fn send_otlp(engine: &Engine, signal: Signal, format: Format, body: Vec<u8>) {
-    let outcome = engine
-        .ingest_otlp(
-            &"".into(),
-            signal,
-            format,
-            Encoding::Identity,
-            body.into(),
-            &|_| true,
-        )
-        .await
-        .unwrap();
+    let outcome = otlp::send(engine, signal, format, body).await;
     assert_eq!(outcome.tally.rejected(), 0, "{outcome:?}");
 }
 

@@ -6,22 +6,12 @@ use prost::Message as _;
 
 use super::*;
 use crate::otlp::{Format, Signal};
-use crate::testing::otlp::{SpanSpec, traces};
+use crate::testing::otlp::{self, SpanSpec, traces};
 
 async fn send_spans(engine: &Engine, ids: [u64; 2]) {
     let spans = ids.map(|id| SpanSpec::server(id).named("GET /"));
     let body = traces("shop", spans.to_vec()).encode_to_vec();
-    let outcome = engine
-        .ingest_otlp(
-            &"".into(),
-            Signal::Traces,
-            Format::Protobuf,
-            Encoding::Identity,
-            body.into(),
-            &|_| true,
-        )
-        .await
-        .unwrap();
+    let outcome = otlp::send(engine, Signal::Traces, Format::Protobuf, body).await;
     assert_eq!(outcome.tally.rejected(), 0, "{outcome:?}");
 }
 
@@ -54,9 +44,15 @@ fn a_span_in_two_requests_that_are_committed_together_counts_once() {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         let first = send([1, 2]);
-        std::thread::sleep(Duration::from_millis(200));
+        // Who waits to write lets nobody read any more.
+        let waits = || engine.shared.pending.try_read().is_err();
+        runtime.block_on(eventually("the writer waits after its commit", waits));
         let others = [[3, 4], [4, 5], [5, 1]].map(send);
-        std::thread::sleep(Duration::from_millis(200));
+        let queued = || {
+            let metrics = engine.shared.metrics.encode();
+            metrics.lines().any(|line| line.ends_with("queue_deltas 3"))
+        };
+        runtime.block_on(eventually("the others stand in the queue", queued));
         assert!(others.iter().all(|other| !other.is_finished()));
         [first].into_iter().chain(others).collect::<Vec<_>>()
     };
