@@ -91,18 +91,20 @@ impl Mixture {
     }
 }
 
+/// A class by the variability of its service times.
+#[cfg(test)]
+pub(super) fn class(rate: f64, mean: f64, cs2: f64) -> ClassLoad {
+    ClassLoad {
+        rate,
+        mean,
+        mean_square: (1.0 + cs2) * mean * mean,
+        arrival_cs2: 1.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn class(rate: f64, mean: f64, cs2: f64) -> ClassLoad {
-        ClassLoad {
-            rate,
-            mean,
-            mean_square: (1.0 + cs2) * mean * mean,
-            arrival_cs2: 1.0,
-        }
-    }
 
     fn close(got: f64, want: f64, tolerance: f64) {
         assert!((got - want).abs() <= tolerance, "{got} instead of {want}");

@@ -154,15 +154,7 @@ impl Residual {
 mod tests {
     use super::*;
     use crate::queue::MmcStation;
-
-    fn class(rate: f64, mean: f64, cs2: f64) -> ClassLoad {
-        ClassLoad {
-            rate,
-            mean,
-            mean_square: (1.0 + cs2) * mean * mean,
-            arrival_cs2: 1.0,
-        }
-    }
+    use crate::queue::mixture::class;
 
     /// M/M/c: `P(W > t) = C·e^{−(c/S − λ)t}`.
     #[test]
