@@ -152,6 +152,9 @@ pub(super) fn streamed(
                 break;
             }
         }
+        // What was read ahead is in memory until it is taken: all room is free then, or the reader has gone.
+        let taken = pieces.reserve_many(PIECES_AHEAD);
+        let _ = runtime.block_on(async { tokio::time::timeout(STALL, taken).await.is_ok() });
     });
     Body::from_stream(stream::unfold(received, |mut received| async {
         received.recv().await.map(|piece| (piece, received))
