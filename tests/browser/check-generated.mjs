@@ -1,5 +1,6 @@
 // Opens the reports of generated rollups in headless Chromium: none, one and a thousand services, holes, estimates,
-// extremes, names of one byte and of 4 KB, names that were given to break reports. Fails when one of them breaks a
+// extremes, names of one byte and of 4 KB, names that were given to break reports; one with all that only some have, one
+// with redacted names, and the page of `diff`. Fails when one of them breaks a
 // promise: no request, no console error, no script but its own, all sections, no overflow at 360 px, size, time.
 //
 //   node check-generated.mjs FOLDER SCREENSHOT_FOLDER
@@ -7,12 +8,13 @@
 // FOLDER holds pages and, beside each, a JSON file that says what is promised of it (see reports/tests/generated.rs).
 // Exit codes: 0 holds, 1 a promise is broken, 2 usage.
 
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { says } from './sliders.mjs';
 import {
-  alone, fault, finish, folder, launch, open, overflow, structure, unfold,
+  accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, saving, SECTIONS, structure, unfold,
 } from './lib.mjs';
 
 const [from, pictures] = process.argv.slice(2);
@@ -21,41 +23,12 @@ if (!from || !pictures || !existsSync(from)) {
   process.exit(2);
 }
 const shot = folder(pictures);
+const work = mkdtempSync(join(tmpdir(), 'weighbridge-generated-'));
 
 /** What must be among the pages: one that is missing is a promise that nobody looked at. */
 const EXPECTED = ['services-0', 'services-1', 'services-3', 'services-100', 'services-1000', 'one-origin', 'no-edges',
-  'hole', 'estimated', 'extremes', 'names-short', 'names-long', 'hostile-00'];
-
-/** What nobody may see: control and direction characters, and elements that only a name could have brought. */
-async function harmless(page, where) {
-  const found = await page.evaluate(() => {
-    const deceptive = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
-    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    let hidden = '';
-    while (!hidden && texts.nextNode()) {
-      if (deceptive.test(texts.currentNode.data) && texts.currentNode.parentElement.localName !== 'script') {
-        hidden = JSON.stringify(texts.currentNode.data.slice(0, 80));
-      }
-    }
-    const attributes = Array.from(document.querySelectorAll('*'))
-      .flatMap((element) => Array.from(element.attributes, (attribute) => [element.localName, attribute.name, attribute.value]));
-    return {
-      ran: globalThis.ran,
-      hidden: hidden || attributes.filter(([, , value]) => deceptive.test(value)).map(([at, name]) => `${at} ${name}`)[0],
-      handlers: attributes.filter(([, name]) => name.startsWith('on')).map(([at, name]) => `${at} ${name}`)[0],
-      foreign: document.querySelectorAll('img, iframe, object, embed, link, base, video, audio, template, foreignObject').length,
-      scripts: document.querySelectorAll('script').length,
-      styles: document.querySelectorAll('style').length,
-      polluted: Object.keys(Object.prototype).length,
-    };
-  });
-  if (found.ran !== undefined) fault(where, 'a script out of a name ran');
-  if (found.hidden) fault(where, `characters that hide or reorder text: ${found.hidden}`);
-  if (found.handlers) fault(where, `an attribute that runs: ${found.handlers}`);
-  if (found.foreign) fault(where, `${found.foreign} elements that are none of ours`);
-  if (found.scripts !== 2 || found.styles !== 1) fault(where, `${found.scripts} scripts and ${found.styles} styles`);
-  if (found.polluted) fault(where, 'the prototype of all objects has new fields');
-}
+  'hole', 'estimated', 'extremes', 'names-short', 'names-long', 'hostile-00', 'unknown', 'filled', 'diff',
+  'redacted'];
 
 /** Text that is cut at the edge of its own box, or lies over other text. */
 async function legible(page, where) {
@@ -128,10 +101,18 @@ try {
         + ` the limit is ${promise.usable_within_ms} ms${busy > cores ? ' of CPU time, since the machine is busy' : ''}`);
       if (held > promise.usable_within_ms) fault(where, `usable after ${held.toFixed(0)} ms; ${promise.usable_within_ms} ms is the most`);
     }
-    const context = await browser.newContext({ viewport: { width: 360, height: 800 }, deviceScaleFactor: 2 });
+    const sections = promise.change ? ['change'] : SECTIONS;
+    const context = await browser.newContext({
+      viewport: { width: 360, height: 800 }, deviceScaleFactor: 2, acceptDownloads: true,
+    });
     const page = await open(context, url, where, alone(url));
-    await structure(page, where);
-    await harmless(page, where);
+    await structure(page, where, sections);
+    await linked(page, where);
+    for (const id of promise.tables) {
+      const figures = await page.locator(`#${id} tbody td`).evaluateAll((cells) => cells.filter((cell) => /\d/.test(cell.textContent)).length);
+      if (!figures) fault(where, `no figure in #${id}`);
+    }
+    await harmless(page, where, 'html', { scripts: promise.change ? 1 : 2, styles: 1 });
     await overflow(page, `${where} 360`);
     await page.screenshot({ path: shot(`${where}-360.png`) });
     if (promise.services <= 100) {
@@ -141,6 +122,22 @@ try {
       await page.setViewportSize({ width: 1280, height: 900 });
       await overflow(page, `${where} 1280`);
       await page.screenshot({ path: shot(`${where}-1280.png`) });
+      if (promise.accessible) {
+        await accessible(page, where);
+        await page.emulateMedia({ colorScheme: 'dark' });
+        await accessible(page, `${where} dark`);
+        await page.emulateMedia({ colorScheme: 'light' });
+        for (const id of promise.tables) {
+          const section = await page.locator(`#${id}`).evaluate((table) => table.closest('section').id);
+          await picture(page, `#${section}`, shot(`${where}-${section}.png`), 1280);
+        }
+      }
+      if (!promise.change) {
+        // Digits that a script would round are kept in what the button saves.
+        const written = readFileSync(join(from, 'documents', `${where}.json`), 'utf8');
+        const large = await saving(page, where, join(work, `${where}.json`), written);
+        if (where === 'extremes' && !large) fault(where, 'no number here is larger than a script can hold');
+      }
       // Whatever reacts to a pointer or a click has reacted.
       await page.evaluate(() => {
         for (const cell of document.querySelectorAll('td, th')) cell.dispatchEvent(new MouseEvent('mouseover', { bubbles: true }));
@@ -150,11 +147,20 @@ try {
         input.value = '2';
         input.dispatchEvent(new Event('input', { bubbles: true }));
       }));
-      await harmless(page, `${where} used`);
+      if (where === 'filled') {
+        await page.waitForFunction(() => document.querySelector('#t-what-if tbody tr .w-money').dataset.v > 0, null, { timeout: 10000 })
+          .catch(() => fault(where, 'the prices of the report give no money'));
+      }
+      if (where === 'unknown') {
+        await page.waitForFunction(() => document.querySelector('#t-what-if .sum .w-cores').dataset.v > 0, null, { timeout: 10000 });
+        for (const cell of ['cores', 'replicas', 'memory']) await says(page, 3, cell, 1, where);
+      }
+      await harmless(page, `${where} used`, 'html', { scripts: promise.change ? 1 : 2, styles: 1 });
     }
     await context.close();
   }
 } finally {
   await browser.close();
+  rmSync(work, { recursive: true, force: true });
 }
 finish(from, `${promises.length} pages hold at 360 and 1280 px; pictures in ${pictures}`);

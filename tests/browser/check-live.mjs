@@ -1,6 +1,7 @@
 // Opens the live page of a collector in headless Chromium while the demo runs, and that of one which weighs itself and
 // asks for a token, and fails when a page breaks one of its promises: figures move, pause holds them, ranges can be
-// chosen, what was sorted and opened stays so, nothing is loaded from elsewhere, no token stands in an address.
+// chosen, what was sorted, opened and has the focus stays so, hostile names stay text, nothing is loaded from elsewhere,
+// no token stands in an address.
 //
 //   node check-live.mjs WEIGHBRIDGE SCREENSHOT_FOLDER
 //
@@ -10,7 +11,11 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accessible, fault, finish, folder, launch, open, overflow } from './lib.mjs';
+import { kept } from './kept.mjs';
+import {
+  accessible, alone, fault, finish, folder, harmless, launch, open, overflow, schemes, structure, unfold,
+} from './lib.mjs';
+import { send } from './spans.mjs';
 
 const [program, pictures] = process.argv.slice(2);
 if (!program || !pictures || !existsSync(program)) {
@@ -57,7 +62,7 @@ const collector = (name, settings) => started(
 );
 
 /** The demo; its load begins when it says where it can be watched. */
-const demo = () => started(['demo', '--seconds', '45', '--seed', '3', '--out', join(work, 'demo')], /live at (http:\/\/\S+?)\/?\s/);
+const demo = () => started(['demo', '--seconds', '150', '--seed', '3', '--out', join(work, 'demo')], /live at (http:\/\/\S+?)\/?\s/);
 
 const frames = (page) => page.locator('#live').evaluate((main) => Number(main.dataset.frames || 0));
 const moved = (page, since) => page.waitForFunction(
@@ -109,11 +114,13 @@ async function watched(browser, running) {
   await head.locator('button').click();
   const sort = await head.getAttribute('aria-sort');
   // By its name: the order of origins changes with what they cost.
-  const details = page.locator(`#${await page.locator('#origins details').first().getAttribute('id')}`);
+  const details = page.locator(`#${await page.locator('#origins details[id]').first().getAttribute('id')}`);
   await details.evaluate((element) => { element.open = true; });
   await moved(page, await frames(page));
   if (await head.getAttribute('aria-sort') !== sort) fault(where, 'new figures undo the sorting');
   if (!await details.evaluate((element) => element.open)) fault(where, 'new figures fold what was open');
+
+  await kept(page, where, async () => moved(page, await frames(page)));
 
   // Pause: not a letter changes while the demo goes on, and then it goes on.
   await page.locator('#pause').click();
@@ -126,8 +133,8 @@ async function watched(browser, running) {
   await moved(page, held[0]);
   if (await text(page) === held[1]) fault(where, 'after the pause the figures are those of before it');
 
-  // Another range is asked for, and shown: a longer one holds more requests.
-  const ended = async () => page.locator('#services details').evaluateAll((all) => all.length);
+  // Another range is asked for, and shown.
+  const ended = async () => page.locator('#services details[id]').evaluateAll((all) => all.length);
   for (const range of ['5m', '15m', '1m']) {
     const request = page.waitForRequest((one) => one.url().includes(`last=${range}`), { timeout: 10000 });
     await page.locator('#last').selectOption(range);
@@ -142,14 +149,73 @@ async function watched(browser, running) {
   await accessible(page, where);
   await page.screenshot({ path: shot('live-light.png') });
   await page.screenshot({ path: shot('live-light-whole.png'), fullPage: true });
-  await page.emulateMedia({ colorScheme: 'dark' });
+  await schemes(page, where);
   await accessible(page, `${where} dark`);
   await page.setViewportSize({ width: 360, height: 800 });
   await overflow(page, `${where} 360`);
   await page.screenshot({ path: shot('live-360-dark.png') });
+
+  // The report that the collector makes, which is a page of its own.
+  const address = `${running.url}/report.html`;
+  const made = await open(context, address, 'collector report', alone(address));
+  await made.setViewportSize({ width: 1280, height: 900 });
+  await structure(made, 'collector report');
+  await overflow(made, 'collector report');
+  await accessible(made, 'collector report');
+  if (await made.locator('#t-origins tbody tr').count() < 2) fault('collector report', 'there are no origins');
+  await unfold(made);
+  await made.setViewportSize({ width: 360, height: 800 });
+  await overflow(made, 'collector report 360');
+  await made.screenshot({ path: shot('live-report.png') });
+  await made.close();
   const secret = asked.filter((to) => /token|bearer|authorization/i.test(to));
   if (secret.length) fault(where, `an address that holds a token: ${secret[0]}`);
   console.log(`the live page asked for ${asked.length} things of its own collector and nothing else`);
+  await context.close();
+}
+
+/** A name that would be script, markup and a lie about the order of its letters. */
+const HOSTILE = '"><img src=x onerror="globalThis.ran=1">\u202e</script><script>globalThis.ran=1</script>';
+
+/** The same of a path: its parts that begin like a placeholder are kept, others would be taken out as somebody's data. */
+const HOSTILE_PATH = '/<script>globalThis.ran=1</script>\u202e<svg/onload>';
+
+/** Hostile names, ranges of different length, and pictures that cannot be made. */
+async function mended(browser, running) {
+  const where = 'hostile';
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  await send(running.url, HOSTILE, HOSTILE_PATH, 7, 120);
+  await send(running.url, HOSTILE, HOSTILE_PATH, 5, 15);
+  const page = await open(context, `${running.url}/`, where, (to) => to.startsWith(`${running.url}/`));
+  // A longer range holds more requests: seven of the twelve ended two minutes ago.
+  const ended = (count) => page.waitForFunction(([name, wanted]) => {
+    const row = Array.from(document.querySelectorAll('#services tr[id^=operation]'))
+      .find((one) => one.cells[0].textContent.includes(name));
+    const head = row && Array.from(row.closest('table').tHead.rows[0].cells).find((cell) => cell.textContent === 'Ended');
+    return row && row.cells[head.cellIndex].textContent === String(wanted);
+  }, ['<script>globalThis.ran=1', count], { timeout: 30000 }).catch(() => fault(where, `${count} requests are not shown`));
+  await ended(5);
+  await page.locator('#last').selectOption('5m');
+  await ended(12);
+  await harmless(page, where, '#live', { scripts: 0, styles: 0 });
+  await overflow(page, where);
+  await accessible(page, where);
+  await page.screenshot({ path: shot('live-hostile.png') });
+
+  // A picture that cannot be made is told of, and the next one that can is shown.
+  const held = await frames(page);
+  const why = `other reports are being made ${HOSTILE}`;
+  await page.route('**/api/v1/live/stream*', (route) => route.fulfill({
+    contentType: 'application/x-ndjson', body: `${JSON.stringify({ error: why })}\n`,
+  }));
+  await page.locator('#last').selectOption('15m');
+  await page.waitForFunction((said) => document.getElementById('state').textContent.includes(`could not be made anew: ${said}`), why, { timeout: 10000 })
+    .catch(() => fault(where, 'nothing is said of a picture that could not be made'));
+  await harmless(page, `${where} refused`, 'main', { scripts: 0, styles: 0 });
+  if (await page.locator('#live table').count() === 0) fault(where, 'a picture that could not be made takes the last one away');
+  await page.unroute('**/api/v1/live/stream*');
+  await moved(page, held).catch(() => fault(where, 'no figures come after one that could not be made'));
+  if (await page.locator('#state').innerText()) fault(where, 'the failure is still told of when figures came');
   await context.close();
 }
 
@@ -159,6 +225,10 @@ try {
   const shop = await demo();
   running.push(shop);
   await watched(browser, shop);
+
+  const strangers = await collector('strangers', []);
+  running.push(strangers);
+  await mended(browser, strangers);
 
   // With a token: asked for, sent in a header, never in an address.
   const config = join(work, 'locked.toml');

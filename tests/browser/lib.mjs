@@ -68,7 +68,7 @@ export const unfold = (page) => page.evaluate(() => {
 });
 
 /** Promises of every report that do not depend on size or colour. */
-export async function structure(page, where) {
+export async function structure(page, where, wanted = SECTIONS) {
   const found = await page.evaluate((sections) => {
     const ids = Array.from(document.querySelectorAll('[id]'), (element) => element.id);
     return {
@@ -89,14 +89,20 @@ export async function structure(page, where) {
         .filter((table) => !table.caption || !table.caption.textContent.trim() || !table.querySelector('th[scope]')).length,
       untitled: Array.from(document.querySelectorAll('svg.chart'))
         .filter((svg) => !svg.querySelector('title') || !svg.querySelector('desc') || !svg.getAttribute('role')).length,
+      // Each figure names the table that holds the same, and that one stands in its section.
       alone: Array.from(document.querySelectorAll('figure'))
-        .filter((figure) => !figure.closest('section').querySelector('table')).length,
+        .filter((figure) => {
+          const table = document.getElementById(figure.getAttribute('aria-details'));
+          return table?.localName !== 'table' || table.closest('section') !== figure.closest('section')
+            || !table.querySelector('tbody td');
+        })
+        .map((figure) => figure.id),
       headings: document.querySelectorAll('h1').length,
       blank: Array.from(document.querySelectorAll('td'))
         .filter((cell) => /NaN|undefined|Infinity|not a number/.test(cell.textContent)).length,
       findings: document.querySelectorAll('.findings > li').length,
     };
-  }, SECTIONS);
+  }, wanted);
   if (found.missing.length) fault(where, `sections missing: ${found.missing}`);
   if (found.headless.length) fault(where, `sections without a heading: ${found.headless}`);
   if (!found.order) fault(where, 'sections are not in their order');
@@ -105,10 +111,75 @@ export async function structure(page, where) {
   if (found.away.length) fault(where, `references out of the file: ${found.away}`);
   if (found.uncaptioned) fault(where, `${found.uncaptioned} tables without caption or scope`);
   if (found.untitled) fault(where, `${found.untitled} charts without title, description or role`);
-  if (found.alone) fault(where, `${found.alone} charts without a table in their section`);
+  if (found.alone.length) fault(where, `figures without a table of their own: ${found.alone}`);
   if (found.headings !== 1) fault(where, `${found.headings} first headings`);
   if (found.blank) fault(where, `${found.blank} cells with a number that is none`);
   if (found.findings > 5) fault(where, `${found.findings} findings; five is the most`);
+}
+
+/** The text of the document that is embedded in a page. */
+export const textOf = (page) => page.evaluate(async () => {
+  const data = document.getElementById('report');
+  if (data.type === 'application/json') return data.textContent;
+  const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
+});
+
+/** The numbers of a document, each as it is written, in their order. What is escaped parts the digits beside it. */
+const digits = (text) => text.replace(/\\u[0-9a-f]{4}/gi, ' ').match(/-?\d+(\.\d+)?([eE][+-]?\d+)?/g);
+
+/**
+ * What the button saves is what stands in the page, to the byte, and has the digits of the document that `report`
+ * wrote (`written`, its text). A document with larger integers than a script can hold keeps them.
+ */
+export async function saving(page, where, to, written) {
+  const wait = page.waitForEvent('download', { timeout: 10000 }).catch(() => null);
+  await page.locator('#save').click();
+  const download = await wait;
+  if (!download) return fault(where, 'the button saves nothing');
+  if (download.suggestedFilename() !== 'report.json') fault(where, `the button saves ${download.suggestedFilename()}`);
+  await download.saveAs(to);
+  const saved = readFileSync(to);
+  const embedded = Buffer.from(`${await textOf(page)}\n`);
+  if (!saved.equals(embedded)) fault(where, `the button saves ${saved.length} other bytes than the ${embedded.length} in the page`);
+  if (JSON.parse(saved.toString()).schema_version !== 1) fault(where, 'what the button saves is not the document');
+  const [got, want] = [digits(saved.toString()), digits(written)];
+  const at = want.findIndex((number, index) => got[index] !== number);
+  if (at >= 0 || got.length !== want.length) fault(where, `the document has ${want[at]} where the button saves ${got[at]}`);
+  return want.filter((number) => /^-?\d{16,}$/.test(number) && !Number.isSafeInteger(Number(number))).length;
+}
+
+/** Every row of every table has an identifier, and a link to itself. */
+export async function linked(page, where) {
+  const bad = await page.evaluate(() => Array.from(document.querySelectorAll('tbody tr'))
+    .filter((row) => !row.id || row.querySelectorAll(`:scope > :first-child > .self[href="#${CSS.escape(row.id)}"]`).length !== 1)
+    .map((row) => `${row.closest('table').caption.textContent}: ${row.cells[0].textContent}`));
+  if (bad.length) fault(where, `${bad.length} rows without a link to them: ${bad.slice(0, 5)}`);
+}
+
+/** Where nothing can hover the links to rows are seen all the time, and lead to their rows. */
+export async function touched(page, where) {
+  const found = await page.evaluate(() => {
+    const rows = Array.from(document.querySelectorAll('tbody tr')).filter((row) => row.checkVisibility());
+    const hidden = rows.filter((row) => {
+      const link = row.querySelector('.self');
+      const box = link?.getBoundingClientRect();
+      return !link || Number(getComputedStyle(link).opacity) < 0.5 || box.width < 10 || box.height < 10;
+    });
+    return {
+      rows: rows.length,
+      hover: matchMedia('(hover: none)').matches,
+      hidden: hidden.slice(0, 3).map((row) => row.id),
+    };
+  });
+  if (!found.hover) fault(where, 'this is no page without a pointer');
+  if (found.rows < 20) fault(where, `only ${found.rows} rows are in sight`);
+  if (found.hidden.length) fault(where, `links to rows cannot be seen: ${found.hidden}`);
+  const link = page.locator('#t-edge-ends tbody tr .self').first();
+  await link.evaluate((element) => element.closest('details').setAttribute('open', ''));
+  await link.tap();
+  const led = await page.evaluate(() => document.querySelector('tr:target')?.closest('table').id);
+  if (led !== 't-edge-ends') fault(where, `the link to a row leads to ${led}`);
 }
 
 /** What axe-core finds wrong for people who use a keyboard, a screen reader or a magnifier. */
@@ -119,6 +190,78 @@ export async function accessible(page, where) {
     return result.violations.map((v) => `${v.id} (${v.impact}): ${v.help}; ${v.nodes.length} times, first ${v.nodes[0].html.slice(0, 160)} ${v.nodes[0].failureSummary.split('\n')[1] || ''}`);
   });
   violations.forEach((violation) => fault(where, `axe: ${violation}`));
+}
+
+/**
+ * What nobody may see: control and direction characters, and elements that only a name could have brought. `root` is
+ * the part of the page that names come into; `own` the scripts and styles that it has.
+ */
+export async function harmless(page, where, root = 'html', own = { scripts: 2, styles: 1 }) {
+  const found = await page.evaluate((inside) => {
+    const at = document.querySelector(inside);
+    const deceptive = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
+    const texts = document.createTreeWalker(at, NodeFilter.SHOW_TEXT);
+    let hidden = '';
+    while (!hidden && texts.nextNode()) {
+      if (deceptive.test(texts.currentNode.data) && !['script', 'style'].includes(texts.currentNode.parentElement.localName)) {
+        hidden = JSON.stringify(texts.currentNode.data.slice(0, 80));
+      }
+    }
+    const attributes = [at, ...at.querySelectorAll('*')]
+      .flatMap((element) => Array.from(element.attributes, (attribute) => [element.localName, attribute.name, attribute.value]));
+    return {
+      ran: globalThis.ran,
+      hidden: hidden || attributes.filter(([, , value]) => deceptive.test(value)).map(([at, name]) => `${at} ${name}`)[0],
+      handlers: attributes.filter(([, name]) => name.startsWith('on')).map(([at, name]) => `${at} ${name}`)[0],
+      foreign: at.querySelectorAll('img, iframe, object, embed, link, base, video, audio, template, foreignObject').length,
+      scripts: at.querySelectorAll('script').length,
+      styles: at.querySelectorAll('style').length,
+      polluted: Object.keys(Object.prototype).length,
+    };
+  }, root);
+  if (found.ran !== undefined) fault(where, 'a script out of a name ran');
+  if (found.hidden) fault(where, `characters that hide or reorder text: ${found.hidden}`);
+  if (found.handlers) fault(where, `an attribute that runs: ${found.handlers}`);
+  if (found.foreign) fault(where, `${found.foreign} elements that are none of ours`);
+  if (found.scripts !== own.scripts || found.styles !== own.styles) fault(where, `${found.scripts} scripts and ${found.styles} styles`);
+  if (found.polluted) fault(where, 'the prototype of all objects has new fields');
+}
+
+/** How light a colour is, by the formula of WCAG: 0 black, 1 white. */
+const luminance = (colour) => {
+  const [red, green, blue] = colour.match(/[\d.]+/g).slice(0, 3).map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+};
+
+/** Light is dark ink on light ground, dark the reverse, and the charts have colours of their own in each. */
+export async function schemes(page, where) {
+  const seen = {};
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    seen[colorScheme] = await page.evaluate(() => {
+      const drawn = Array.from(document.querySelectorAll('svg.chart [class^="f-"]'))
+        .filter((mark) => !/f-(text|muted|rule|page)/.test(mark.getAttribute('class')));
+      return {
+        ground: getComputedStyle(document.body).backgroundColor,
+        ink: getComputedStyle(document.body).color,
+        table: getComputedStyle(document.querySelector('tbody th')).backgroundColor,
+        fills: Object.fromEntries(drawn.map((mark) => [mark.getAttribute('class'), getComputedStyle(mark).fill])),
+      };
+    });
+  }
+  for (const [scheme, { ground, ink, table }] of Object.entries(seen)) {
+    const [lit, dim] = scheme === 'light' ? [[ground, table], [ink]] : [[ink], [ground, table]];
+    for (const colour of lit) if (luminance(colour) < 0.6) fault(where, `${scheme}: ${colour} is dark (ground ${ground}, ink ${ink})`);
+    for (const colour of dim) if (luminance(colour) > 0.1) fault(where, `${scheme}: ${colour} is light (ground ${ground}, ink ${ink})`);
+  }
+  const kinds = Object.keys(seen.light.fills);
+  if (!kinds.length) fault(where, 'no chart has a colour');
+  for (const kind of kinds) {
+    if (seen.light.fills[kind] === seen.dark.fills[kind]) fault(where, `${kind} of the charts is ${seen.light.fills[kind]} in light and in dark`);
+  }
 }
 
 /** The page may not be wider than the window; tables scroll in their own boxes. */

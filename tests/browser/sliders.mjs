@@ -3,15 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fault } from './lib.mjs';
+import { fault, textOf } from './lib.mjs';
 
 /** The document that is embedded in a page. */
-export const documentOf = (page) => page.evaluate(async () => {
-  const data = document.getElementById('report');
-  if (data.type === 'application/json') return JSON.parse(data.textContent);
-  const bytes = Uint8Array.from(atob(data.textContent), (c) => c.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
-});
+export const documentOf = async (page) => JSON.parse(await textOf(page));
 
 /** Moves a slider. */
 export const set = (page, id, value) => page.locator(`#${id}`).evaluate((input, to) => {
@@ -55,6 +50,12 @@ const SETTINGS = [
   { factor: 5, target: 0.5, core: 0.031, gib: 0.0042 },
   { factor: 6.35, target: 0.6, core: 0.04, gib: 0.005 },
 ];
+
+/** A sum that is without services says without how many. */
+export async function says(page, row, cell, without, where) {
+  const said = await page.locator('#t-what-if tbody tr').nth(row).locator(`.w-${cell} small`).innerText({ timeout: 1000 }).catch(() => '');
+  if (said !== `without ${without} service${without > 1 ? 's' : ''}`) fault(where, `${cell} of all is without ${without} services and says: ${said}`);
+}
 
 /** The page's figures are those of the program, at each setting, for every row that is shown. */
 export async function slidersAgree(page, report, tools) {

@@ -11,7 +11,8 @@
   let reading = null;
 
   // What a part of the page is called from one picture to the next: by its id, or by its kind, its words and what it
-  // stands in. Of parts that are called the same, the first stays the first.
+  // stands in. Of parts that are called the same, the first stays the first. Within the part of a service or origin only
+  // rows and folds keep their ids when another becomes the dearest: tables and charts are numbered.
   const PARTS = 'details, table, thead th, summary, a, button, .box, .flame-box';
   const words = (element) => {
     switch (element.localName) {
@@ -26,9 +27,10 @@
   const parts = (root) => {
     const called = new Map();
     const found = new Map();
+    const lasts = (element) => element.id && (element.matches('tr, details') || !element.closest('details[id]'));
     const nameOf = (element) => {
       if (element === root || !element) return '';
-      if (element.id) return `#${element.id}`;
+      if (lasts(element)) return `#${element.id}`;
       if (!called.has(element)) {
         const path = `${nameOf(element.parentElement.closest(`[id], ${PARTS}`))}>${element.localName}:${words(element)}`;
         let name = path;

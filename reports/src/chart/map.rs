@@ -551,133 +551,44 @@ fn draw_node(node: &MapNode, (x, y): (f64, f64), sizes: &Sizes) -> String {
         "<rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" class=\"node {}\"/>",
         sizes.node_width, sizes.node_height, node.kind,
     );
-    let lines = node.lines.len().min(2) as f64;
-    let first = y + (sizes.node_height - 16.0 * lines) / 2.0 + 5.0;
+    let lines: Vec<String> = node
+        .lines
+        .iter()
+        .take(2)
+        .map(|line| clip(line, sizes.letters + 5))
+        .collect();
+    let first = y + (sizes.node_height - 16.0 * lines.len() as f64) / 2.0 + 5.0;
+    let shown = clip(&node.name, sizes.letters);
     inner.push_str(&format!(
         "<text x=\"{middle:.0}\" y=\"{first:.0}\" text-anchor=\"middle\" font-size=\"13\" font-weight=\"600\" \
          class=\"f-text\">{}</text> ",
-        escape_text(&clip(&node.name, sizes.letters)),
+        escape_text(&shown),
     ));
-    for (index, line) in node.lines.iter().take(2).enumerate() {
+    for (index, line) in lines.iter().enumerate() {
         inner.push_str(&format!(
             "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-muted\">{}</text> ",
             first + 16.0 * (index + 1) as f64,
-            escape_text(&clip(line, sizes.letters + 4)),
+            escape_text(line),
         ));
     }
-    let shown = clip(&node.name, sizes.letters);
-    let whole = if shown == node.name {
-        String::new()
-    } else {
-        format!(" ({})", node.name)
-    };
-    let lines: Vec<&str> = node.lines.iter().take(2).map(String::as_str).collect();
-    let read = format!("{shown} {}{whole}", lines.join(" "));
+    // What is read out begins with what is seen, as it is seen; what was cut comes whole behind it.
+    let mut read = format!("{shown} {}", lines.join(" "));
+    let cut = node
+        .lines
+        .iter()
+        .zip(&lines)
+        .filter(|(whole, line)| whole != line);
+    let whole: Vec<&str> = (shown != node.name)
+        .then_some(&node.name)
+        .into_iter()
+        .chain(cut.map(|(whole, _)| whole))
+        .map(String::as_str)
+        .collect();
+    if !whole.is_empty() {
+        read.push_str(&format!(" ({})", whole.join(", ")));
+    }
     link(node.anchor.as_deref(), &read, &inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(names: &[&str], edges: &[(usize, usize)]) -> ServiceMap<'static> {
-        ServiceMap {
-            caption: Caption {
-                id: "map",
-                title: "Services",
-                description: "Who calls whom",
-            },
-            nodes: names
-                .iter()
-                .map(|name| MapNode {
-                    name: (*name).to_owned(),
-                    lines: vec!["0.2 cores".to_owned()],
-                    anchor: Some("service-a".to_owned()),
-                    kind: "service",
-                })
-                .collect(),
-            edges: edges
-                .iter()
-                .map(|(from, to)| MapEdge {
-                    from: *from,
-                    to: *to,
-                    label: vec!["12/s".to_owned()],
-                    description: "12 calls in a second".to_owned(),
-                    weight: 0.5,
-                    is_async: false,
-                    anchor: None,
-                })
-                .collect(),
-            proposals: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_proposed_boundary_is_drawn_once_around_its_nodes() {
-        let mut input = map(&["a", "b", "c"], &[(0, 1), (1, 2)]);
-        let proposal = |mark: &str, nodes: Vec<usize>| MapProposal {
-            mark: mark.to_owned(),
-            description: "Merge <a> and b".to_owned(),
-            nodes,
-        };
-        input.proposals = vec![proposal("1", vec![0, 1]), proposal("2", vec![1, 9])];
-        let svg = service_map(&input, Layout::Wide);
-        assert_eq!(
-            svg.matches("class=\"hull\"").count(),
-            2,
-            "one boundary for each proposal: around both of its nodes, and around the one that is there"
-        );
-        assert_eq!(
-            svg.matches("class=\"f-accent\"").count(),
-            2,
-            "one mark for each proposal"
-        );
-        assert!(svg.contains("Merge &lt;a&gt; and b"), "{svg}");
-    }
-
-    #[test]
-    fn labels_stand_beside_the_lines() {
-        let mut labels = Labels {
-            lines: (0..60).map(|n| (f64::from(n) * 4.0, 100.0)).collect(),
-            ..Labels::default()
-        };
-        let (x, y) = labels.place((120.0, 100.0), 40.0, 20.0);
-        assert!((x - 120.0).abs() < 1.0 && y <= 80.0, "{x} {y}");
-        labels.taken.push((0.0, 0.0, 300.0, 90.0));
-        let (_, y) = labels.place((120.0, 100.0), 40.0, 20.0);
-        assert!(y >= 120.0, "below, where something is above: {y}");
-    }
-
-    #[test]
-    fn every_node_and_edge_is_drawn() {
-        let input = map(&["a", "b", "c"], &[(0, 1), (1, 2), (2, 0), (1, 1), (0, 9)]);
-        for layout in [Layout::Wide, Layout::Narrow] {
-            let svg = service_map(&input, layout);
-            assert_eq!(svg.matches("class=\"node service\"").count(), 3);
-            assert_eq!(
-                svg.matches("class=\"edge\"").count(),
-                4,
-                "the edge to nowhere is left out"
-            );
-            assert_eq!(svg, service_map(&input, layout));
-        }
-    }
-
-    #[test]
-    fn hostile_names_stay_text() {
-        let long = "x".repeat(4096);
-        let svg = service_map(
-            &map(
-                &["</svg><script>alert(1)</script>", &long, "\"\u{202e}"],
-                &[],
-            ),
-            Layout::Wide,
-        );
-        assert!(!svg.contains("<script") && !svg.contains('\u{202e}') && svg.len() < 6000);
-    }
-
-    #[test]
-    fn an_empty_map_is_an_empty_frame() {
-        assert!(service_map(&map(&[], &[]), Layout::Narrow).ends_with("</svg>"));
-    }
-}
+mod tests;
