@@ -280,6 +280,37 @@ fn a_bursty_heavy_operation_is_split_from_short_ones() {
     assert_eq!(verdict(&d, Kind::Split, &["GET /balance"]), None);
 }
 
+/// An operation that is asked for in two windows of 38 is in no window of many resampled ranges. Its calls have no price
+/// there, which says nothing of how long others wait.
+#[test]
+fn what_is_rare_beside_it_does_not_make_the_wait_unknown() {
+    let mut s = System::new(38);
+    let heavy = s.root("ledger", "POST /close", 12, [30_000_000, 0, 0, 0, 0, 0]);
+    heavy.bursty = true;
+    s.root("ledger", "GET /balance", 200, [300_000, 0, 0, 0, 0, 0]);
+    let export = ("ledger", "GET /export");
+    s.root("ledger", "GET /export", 1, [9_000_000, 0, 0, 0, 0, 0]);
+    let call = s.http(export, ("store", "GET /all"), 1, 1, 100_000, 1_000_000);
+    call.course = Some(|window| i64::from(window == 9 || window == 21));
+    let course = |window| (i64::from(window == 9 || window == 21), 9_000_000);
+    for (service, operation) in [export, ("store", "GET /all")] {
+        s.operation(service, operation).course = Some(course);
+    }
+    let range = s.range();
+    let weighed = crate::topology::Weighed::read(&range, &Options::default());
+    for draw in 0..weighed.draws() {
+        let inputs = format!("{:?}", weighed.draw(draw));
+        assert!(!inputs.contains("NaN"), "draw {draw}: {inputs}");
+    }
+    let d = build_range(&range);
+    let split = find(&d, Kind::Split, &["POST /close"]).unwrap();
+    let wait = &split.prediction[0];
+    let (Some(after), Some(low)) = (wait.after, wait.low) else {
+        panic!("{wait:?}");
+    };
+    assert!(low > 0.1 * after, "{wait:?}");
+}
+
 #[test]
 fn equal_operations_are_not_split() {
     let mut s = System::new(60);

@@ -154,8 +154,9 @@ impl CoreQueue {
             return None;
         }
         let work: f64 = classes.iter().map(|(_, c)| c.rate * c.mean).sum();
-        let stretch = if work > 0.0 {
-            (sized.variable / work).max(0.0)
+        // Not `max`, which would take what is no number for nothing.
+        let stretch = if work > 0.0 && !(sized.variable < 0.0) {
+            sized.variable / work
         } else {
             0.0
         };
@@ -172,18 +173,27 @@ impl CoreQueue {
         })
     }
 
-    /// Mean wait for a core, seconds, by Allen and Cunneen. `None` at saturation; 0 when nothing runs.
+    /// Mean wait for a core, seconds, by Allen and Cunneen. `None` at saturation and where a load is no number; 0 when
+    /// nothing runs.
     pub(crate) fn wait(&self) -> Option<f64> {
-        self.mixture().map_or(Some(0.0), |m| m.wait(self.servers))
+        if self.runs_nothing() {
+            return Some(0.0);
+        }
+        self.mixture()?.wait(self.servers)
+    }
+
+    fn runs_nothing(&self) -> bool {
+        self.loads
+            .iter()
+            .all(|(_, load)| load.rate * load.mean <= 0.0)
     }
 
     /// How the waits are spread. `None` at saturation; nobody waits where nothing runs.
     pub(super) fn tail(&self) -> Option<Option<WaitTail>> {
-        let loads = self.plain();
-        if Mixture::of(&loads).is_none() {
+        if self.runs_nothing() {
             return Some(None);
         }
-        WaitTail::of(&loads, self.servers).map(Some)
+        WaitTail::of(&self.plain(), self.servers).map(Some)
     }
 
     /// The same with other loads.

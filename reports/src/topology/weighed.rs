@@ -58,7 +58,15 @@ impl Weighed {
     /// in one draw are free of what they have in common (common random numbers).
     #[must_use]
     pub fn draw(&self, draw: usize) -> Inputs {
-        self.estimates.map(&|estimate| estimate.draw(draw))
+        // What is not asked for in a draw has no price there: that of the whole range then, for no rate all the same.
+        self.estimates.map(&|estimate| {
+            let drawn = estimate.draw(draw);
+            if drawn.is_nan() {
+                estimate.point
+            } else {
+                drawn
+            }
+        })
     }
 
     /// The topology that was weighed.
