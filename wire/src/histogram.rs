@@ -23,7 +23,8 @@ pub struct Histogram {
 pub struct Hints([u8; Self::LEN]);
 
 impl Hints {
-    const LEN: usize = 64;
+    /// One for each bucket between a value and its double.
+    const LEN: usize = 1 << SUB_BUCKET_HALF_BITS;
 }
 
 impl Default for Hints {

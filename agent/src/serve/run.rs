@@ -1,5 +1,7 @@
 //! The accept loop.
 
+#[cfg(feature = "axum-0_8")]
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::io::Result;
 use std::pin::{Pin, pin};
@@ -38,6 +40,7 @@ where
         shutdown,
         head_patience,
     } = serve;
+    let app = with_its_routes(app);
     let owners = Owners::new();
     // Accepting comes before any protocol; what is accepted speaks HTTP/1 until it shows otherwise.
     let accounts = Account::new(owners.http1.clone(), Class::Io);
@@ -60,6 +63,20 @@ where
     drop(stopping);
     stop.closed().await;
     Ok(())
+}
+
+/// Until a router is told that it has its state, it makes its routes, and puts the layers on them, with each request.
+fn with_its_routes<S: 'static>(app: S) -> S {
+    #[cfg(feature = "axum-0_8")]
+    {
+        let mut app = app;
+        if let Some(router) = (&mut app as &mut dyn Any).downcast_mut::<axum::Router>() {
+            *router = std::mem::take(router).with_state(());
+        }
+        app
+    }
+    #[cfg(not(feature = "axum-0_8"))]
+    app
 }
 
 async fn accept_all<L, S, B>(
