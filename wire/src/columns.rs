@@ -265,6 +265,9 @@ columns! {
     /// boundary was measured to cost at init, and one in 256 bills timed. It stands in the accounts, so it is an "of
     /// which".
     CPU_HOOKS_NS = sum(120), Nanoseconds;
+    /// CPU time that a process without the agent told as what it spent since it told before. What it is shared out by
+    /// stands in `CPU_PROCESS_NS`, which would otherwise count it twice.
+    CPU_TOLD_NS = sum(123), Nanoseconds;
 
     // Regions and shapes.
     /// CPU of a region with its children.

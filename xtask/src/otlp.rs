@@ -30,7 +30,7 @@ pub(crate) fn check(context: &Context, tests: &mut Tests) -> Result<Outcome> {
             .arg(folder.join("requirements.txt"));
         context.run(&mut pip)?;
         fs::create_dir_all(&node)?;
-        for file in ["package.json", "package-lock.json", "spans.mjs"] {
+        for file in ["package.json", "package-lock.json", "client.mjs"] {
             fs::copy(folder.join(file), node.join(file))?;
         }
         let mut npm = context.command("npm");

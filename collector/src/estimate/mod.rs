@@ -137,7 +137,7 @@ impl Service {
             }
             for (column, into) in [
                 (column::CPU_CUMULATIVE_NS, &mut self.counters),
-                (column::CPU_PROCESS_NS, &mut self.deltas),
+                (column::CPU_TOLD_NS, &mut self.deltas),
             ] {
                 if let Some(ns) = value.get(column) {
                     into.entry((rank, key.clone()))

@@ -196,7 +196,7 @@ fn operations_that_vary_together_are_not_told_apart() {
 fn a_process_that_tells_its_cpu_each_minute_is_no_evidence_for_ten_seconds() {
     // Whichever of the two comes first in the order of keys.
     for other in ["two", "a second"] {
-        for column in [column::CPU_CUMULATIVE_NS, column::CPU_PROCESS_NS] {
+        for column in [column::CPU_CUMULATIVE_NS, column::CPU_TOLD_NS] {
             let mut windows = telling(false);
             for (n, folded) in windows.iter_mut().enumerate().step_by(6) {
                 let ns = match column {

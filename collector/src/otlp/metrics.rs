@@ -245,7 +245,7 @@ impl<'s> Derive<'s> {
         }
         for (of, ns) in &self.deltas {
             if let Some(ns) = counted(*ns, weighbridge_wire::limits::VALUE_MAX) {
-                put(of, RowValue::new().with(column::CPU_PROCESS_NS, ns));
+                put(of, RowValue::new().with(column::CPU_TOLD_NS, ns));
             }
         }
         for (of, bytes) in &self.memory {
