@@ -131,6 +131,7 @@ impl Counters {
             ("invalid", tally.invalid),
             ("too_old", tally.too_old),
             ("ahead", tally.ahead),
+            ("too_many", tally.too_many),
         ] {
             if count > 0 {
                 let of = OfReason {

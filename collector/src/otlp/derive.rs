@@ -47,13 +47,15 @@ pub(crate) struct Tally {
     pub(crate) too_old: u64,
     /// In the future.
     pub(crate) ahead: u64,
+    /// Points of processes beyond what one request may tell of.
+    pub(crate) too_many: u64,
     /// Left out because they had come before.
     pub(crate) duplicates: u64,
 }
 
 impl Tally {
     pub(crate) fn rejected(&self) -> u64 {
-        self.invalid + self.too_old + self.ahead
+        self.invalid + self.too_old + self.ahead + self.too_many
     }
 }
 

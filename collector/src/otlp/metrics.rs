@@ -14,8 +14,8 @@ use super::derived::Derived;
 use super::proto::{Fields, Malformed, Value};
 use super::spans::{each_message, resource};
 
-/// Most processes in one request; further ones are counted as rejected.
-const PROCESSES_MAX: usize = 4_096;
+/// Most readings of processes in one request, of CPU and of memory each; the points of further ones are rejected.
+pub(super) const READINGS_MAX: usize = 4_096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Temporality {
@@ -182,6 +182,13 @@ fn meaning(name: &[u8], unit: &[u8]) -> Option<(&'static str, Meaning)> {
 /// A process, as one source of metrics knows it, at one time.
 type Reading = (Arc<ServiceId>, [String; 2], &'static str, u64);
 
+/// What its points say together: one for each state, or one alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    value: f64,
+    points: u64,
+}
+
 /// Turns points into process rows.
 pub(crate) struct Derive<'s> {
     rules: &'s Rules,
@@ -189,9 +196,9 @@ pub(crate) struct Derive<'s> {
     service: Arc<ServiceId>,
     instance: String,
     host: String,
-    cumulative: BTreeMap<Reading, f64>,
-    deltas: BTreeMap<Reading, f64>,
-    memory: BTreeMap<Reading, f64>,
+    cumulative: BTreeMap<Reading, Told>,
+    deltas: BTreeMap<Reading, Told>,
+    memory: BTreeMap<Reading, Told>,
 }
 
 /// CPU of points in these states is no time that the process ran.
@@ -221,7 +228,11 @@ impl<'s> Derive<'s> {
         }
     }
 
-    pub(crate) fn finish(self) -> (Derived, Tally) {
+    pub(crate) fn finish(mut self) -> (Derived, Tally) {
+        use weighbridge_wire::limits::{GAUGE_MAX, VALUE_MAX};
+        let cumulative = counted(&self.cumulative, GAUGE_MAX, &mut self.tally);
+        let deltas = counted(&self.deltas, VALUE_MAX, &mut self.tally);
+        let memory = counted(&self.memory, VALUE_MAX, &mut self.tally);
         let mut windows: BTreeMap<(Window, Arc<ServiceId>), RowSet> = BTreeMap::new();
         let mut put = |of: &Reading, value: RowValue| {
             let (service, [instance, host], source, time) = of;
@@ -238,24 +249,18 @@ impl<'s> Derive<'s> {
                 .or_default()
                 .add(key.row_key(Quality::Measured), &value);
         };
-        for (of, ns) in &self.cumulative {
-            if let Some(ns) = counted(*ns, weighbridge_wire::limits::GAUGE_MAX) {
-                put(of, RowValue::new().with(column::CPU_CUMULATIVE_NS, ns));
-            }
+        for (of, ns) in cumulative {
+            put(of, RowValue::new().with(column::CPU_CUMULATIVE_NS, ns));
         }
-        for (of, ns) in &self.deltas {
-            if let Some(ns) = counted(*ns, weighbridge_wire::limits::VALUE_MAX) {
-                put(of, RowValue::new().with(column::CPU_TOLD_NS, ns));
-            }
+        for (of, ns) in deltas {
+            put(of, RowValue::new().with(column::CPU_TOLD_NS, ns));
         }
-        for (of, bytes) in &self.memory {
-            if let Some(bytes) = counted(*bytes, weighbridge_wire::limits::VALUE_MAX) {
-                let value = RowValue::new()
-                    .with(column::RSS_BYTES, bytes)
-                    .with(column::RSS_SUM_BYTES, bytes)
-                    .with(column::SAMPLES, 1);
-                put(of, value);
-            }
+        for (of, bytes) in memory {
+            let value = RowValue::new()
+                .with(column::RSS_BYTES, bytes)
+                .with(column::RSS_SUM_BYTES, bytes)
+                .with(column::SAMPLES, 1);
+            put(of, value);
         }
         let derived = Derived {
             windows: windows
@@ -268,8 +273,22 @@ impl<'s> Derive<'s> {
     }
 }
 
-fn counted(value: f64, max: i64) -> Option<i64> {
-    (value >= 0.0 && value <= max as f64).then_some(value as i64)
+/// The readings that can be kept; the points of the others are rejected.
+fn counted<'r>(
+    readings: &'r BTreeMap<Reading, Told>,
+    max: i64,
+    tally: &mut Tally,
+) -> Vec<(&'r Reading, i64)> {
+    let mut kept = Vec::with_capacity(readings.len());
+    for (of, told) in readings {
+        if told.value >= 0.0 && told.value <= max as f64 {
+            kept.push((of, told.value as i64));
+        } else {
+            tally.spans -= told.points;
+            tally.invalid += told.points;
+        }
+    }
+    kept
 }
 
 impl TakePoints for Derive<'_> {
@@ -316,8 +335,7 @@ impl TakePoints for Derive<'_> {
         };
         let process = [self.instance.clone(), self.host.clone()];
         let of = (self.service.clone(), process, source, time);
-        let full = |map: &BTreeMap<Reading, f64>| map.len() >= PROCESSES_MAX;
-        match meaning {
+        let (into, value) = match meaning {
             Meaning::Cpu(per_unit) => {
                 if point
                     .state
@@ -329,20 +347,28 @@ impl TakePoints for Derive<'_> {
                     Temporality::Cumulative => &mut self.cumulative,
                     Temporality::Delta => &mut self.deltas,
                 };
-                if !full(into) {
-                    *into.entry(of).or_default() += value * per_unit;
-                }
+                (into, value * per_unit)
             }
             Meaning::Memory => {
                 let counts = match (name, point.state) {
                     (b"process.runtime.cpython.memory", Some(state)) => state == b"rss",
                     _ => true,
                 };
-                if counts && !full(&self.memory) {
-                    *self.memory.entry(of).or_default() += value;
+                if !counts {
+                    return;
                 }
+                (&mut self.memory, value)
             }
+        };
+        // A further state of a process that is known always fits, so that none is told by half.
+        if into.len() >= READINGS_MAX && !into.contains_key(&of) {
+            self.tally.spans -= 1;
+            self.tally.too_many += 1;
+            return;
         }
+        let told = into.entry(of).or_default();
+        told.value += value;
+        told.points += 1;
     }
 
     fn unused(&mut self, points: u64) {

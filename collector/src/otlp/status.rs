@@ -101,6 +101,10 @@ pub(crate) fn success(signal: Signal, format: Format, tally: &Tally) -> Vec<u8> 
                 tally.ahead,
                 "further in the future than the collector's setting `ahead`",
             ),
+            (
+                tally.too_many,
+                "of more processes than one request may tell of (4096 readings); send smaller requests",
+            ),
         ] {
             if count > 0 {
                 why.push(format!("{count} {what}"));

@@ -1,5 +1,7 @@
 //! From bytes to rows.
 
+mod readings;
+
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
