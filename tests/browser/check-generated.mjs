@@ -12,6 +12,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } 
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { drilling } from './drilling.mjs';
 import { says } from './sliders.mjs';
 import {
   accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, saving, SECTIONS, structure, unfold,
@@ -115,6 +116,8 @@ try {
     await harmless(page, where, 'html', { scripts: promise.change ? 1 : 2, styles: 1 });
     await overflow(page, `${where} 360`);
     await page.screenshot({ path: shot(`${where}-360.png`) });
+    // The demo has no regions.
+    if (where === 'services-3') await drilling(page, where, ['service', 'operation', 'edge', 'region']);
     if (promise.services <= 100) {
       await unfold(page);
       await overflow(page, `${where} 360 unfolded`);
