@@ -107,6 +107,7 @@ pub(crate) fn owner(kind: OwnerKind, name: &str) -> OwnerRef {
 }
 
 /// Makes an account current until the guard is dropped. Guards nest; the one before comes back.
+#[inline]
 pub(crate) fn enter(account: Account) -> Entered {
     let hidden = unweighed::hide();
     let restore = match thread::enter_class_of(account.owner.whose(), account.class) {
@@ -161,27 +162,38 @@ pub(crate) fn have_left() {
 
 /// Makes an account current in place of the present one; the guard that holds will restore what was before
 /// it all the same. For a connection whose request ends in the middle of a poll.
+#[inline]
 pub(crate) fn replace_current(account: Account) {
-    drop(thread::cross(Some(account)));
+    thread::replace(account);
 }
 
 /// Makes a request's account current in place of that of its connection, if this is current, whose costs
 /// since it last booked become the request's.
+#[inline]
 pub(crate) fn hand_over(from: &OwnerRef, bill: &Arc<Bill>, class: Class) {
     thread::hand_over_here(from.whose(), bill, class);
 }
 
 /// True when this owner's account is current.
+#[inline]
 pub(crate) fn is_current(owner: &OwnerRef) -> bool {
     thread::whose() == owner.whose()
 }
 
+/// True when the account of the request at this address is current.
+#[inline]
+pub(crate) fn is_current_at(address: usize) -> bool {
+    thread::whose() == Whose(address)
+}
+
 /// The instant of the last crossing, if this owner's account is current.
+#[inline]
 pub(crate) fn instant_in(owner: &OwnerRef) -> Option<u64> {
     is_current(owner).then(instant_here_ns)
 }
 
 /// True when this request's account is current.
+#[inline]
 pub(crate) fn is_current_bill(bill: &Arc<Bill>) -> bool {
     thread::whose() == Whose::request(bill)
 }
@@ -202,6 +214,7 @@ pub(crate) fn timed_class<R>(class: Class, f: impl FnOnce() -> R) -> (R, i64) {
 }
 
 /// Asks the request whose account is current; false without one.
+#[inline]
 pub(crate) fn with_current_bill(f: impl FnOnce(&Arc<Bill>) -> bool) -> bool {
     let ask = |owner: Option<&OwnerRef>| matches!(owner, Some(OwnerRef::Bill(bill)) if f(bill));
     thread::with_owner(ask).unwrap_or(false)

@@ -81,6 +81,7 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| Ledger {
 });
 
 /// The one ledger of the process: threads and CPU clocks are the process's too.
+#[inline]
 pub(crate) fn ledger() -> &'static Ledger {
     &LEDGER
 }
@@ -141,12 +142,18 @@ impl Ledger {
     }
 
     /// Locks one shard, for a few additions.
+    #[inline]
     pub(crate) fn shard(&self, n: usize) -> MutexGuard<'_, Shard> {
         let mut shard = lock(&self.shards[n % SHARDS]);
         if shard.is_full() {
-            lock(&self.common).absorb(&mut shard);
+            self.empty(&mut shard);
         }
         shard
+    }
+
+    #[cold]
+    fn empty(&self, shard: &mut Shard) {
+        lock(&self.common).absorb(shard);
     }
 
     fn shard_here(&self) -> MutexGuard<'_, Shard> {

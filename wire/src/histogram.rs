@@ -20,7 +20,7 @@ pub struct Histogram {
 /// Where the buckets of a [`Histogram`] stood when they were last counted up. Wrong hints cost time and nothing
 /// else, so the same ones may serve several histograms, and outlive them.
 #[derive(Clone, Copy, Debug)]
-pub struct Hints([u8; Self::LEN]);
+pub struct Hints([u16; Self::LEN]);
 
 impl Hints {
     /// One for each bucket between a value and its double.
@@ -62,9 +62,9 @@ impl Histogram {
     }
 
     #[inline(never)]
-    fn record_and_tell(&mut self, index: u32, hint: &mut u8) {
+    fn record_and_tell(&mut self, index: u32, hint: &mut u16) {
         // A place too far to be noted leaves the hint of another one.
-        if let Ok(place) = u8::try_from(self.count_up(index, 1)) {
+        if let Ok(place) = u16::try_from(self.count_up(index, 1)) {
             *hint = place;
         }
     }

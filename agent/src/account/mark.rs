@@ -1,5 +1,7 @@
 //! Running totals of the owner that is current on a thread: what regions are measured by.
 
+use std::cell::RefCell;
+
 use super::Account;
 use super::calls::MessageNs;
 use crate::alloc;
@@ -64,10 +66,59 @@ pub(super) struct Running {
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) account: Option<Account>,
-    /// Set when the owner changed.
+    /// Where the [rest](Rest) of it is kept on the thread.
+    pub(super) rest: Kept,
+}
+
+/// Of what a crossing left behind, what is seldom there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rest {
+    /// Set while somebody takes marks.
     pub(super) stretch: Option<Running>,
     /// What the piece of a call that was under way had spent, if one was.
     pub(super) call_ns: Option<MessageNs>,
+}
+
+/// A place among the [`Rests`], counted from 1; 0 where there was nothing to keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept(u32);
+
+/// The rests of crossings that a thread will come back from, the innermost last. They wait here, and not in the guards:
+/// those are moved several times with each crossing.
+pub(super) struct Rests(RefCell<Vec<Rest>>);
+
+impl Rests {
+    pub(super) const fn new() -> Self {
+        Self(RefCell::new(Vec::new()))
+    }
+
+    /// Keeps a rest until [`Self::take`]. `grown` is called when that took memory.
+    #[inline]
+    pub(super) fn keep(&self, rest: Rest, grown: impl FnOnce()) -> Kept {
+        if rest.stretch.is_none() && rest.call_ns.is_none() {
+            return Kept::default();
+        }
+        let mut rests = self.0.borrow_mut();
+        if rests.len() == rests.capacity() {
+            rests.reserve(8);
+            grown();
+        }
+        rests.push(rest);
+        Kept(u32::try_from(rests.len()).unwrap_or(0))
+    }
+
+    /// What was kept there. Whatever was kept after it has no use any more.
+    #[inline]
+    pub(super) fn take(&self, kept: Kept) -> Rest {
+        let Some(place) = kept.0.checked_sub(1) else {
+            return Rest::default();
+        };
+        let mut rests = self.0.borrow_mut();
+        let place = place as usize;
+        let rest = rests.get(place).copied().unwrap_or_default();
+        rests.truncate(place);
+        rest
+    }
 }
 
 /// Books the piece since the last reading to the current account and returns the running totals of its owner.

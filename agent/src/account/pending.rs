@@ -29,6 +29,7 @@ impl Pending {
         self.0.len() >= OWNERS_MAX
     }
 
+    #[inline]
     pub(super) fn book(&mut self, shard: &mut Shard) {
         for (owner, cost) in self.0.drain(..) {
             shard.book_owner(owner, &cost);

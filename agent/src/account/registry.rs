@@ -46,11 +46,13 @@ impl Slot {
     }
 
     /// Everything up to this reading is in the tables. Called with the shard locked.
+    #[inline]
     pub(crate) fn booked(&self, now_ns: i64) {
         self.booked_ns.store(now_ns, Ordering::Release);
     }
 
     /// The thread has no current account; what it does now is nobody's.
+    #[inline]
     pub(crate) fn idle(&self) {
         self.booked_ns.store(IDLE, Ordering::Release);
     }

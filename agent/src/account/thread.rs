@@ -1,6 +1,7 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
 mod call;
+mod class;
 mod scheduler;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -8,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use call::{begin_call_here, call_was_none_here, end_call_here};
+pub(super) use class::{
+    come_back_soon, come_back_to_class, enter_class, enter_class_of, have_come_back, was_in_class,
+};
 use scheduler::may_sleep;
 pub(crate) use scheduler::{
     become_runtime_thread, become_thread_of, is_runtime, leave_thread, on_park, on_unpark,
@@ -18,7 +22,7 @@ pub(crate) use scheduler::{become_seen_runtime_thread, seen_runtime_owner};
 use weighbridge_wire::{ALL_CLASSES, Class};
 
 use super::calls::{MessageNs, OF_CALLS, OfCalls};
-use super::mark::{Left, Mark, Running, Totals};
+use super::mark::{Kept, Left, Mark, Rest, Rests, Running, Totals};
 use super::pending::{PENDING_NS_MAX, Pending};
 use super::registry::Slot;
 use super::{Account, OwnerRef, Whose};
@@ -60,6 +64,7 @@ struct Thread {
     /// The instant at which the current owner, a request with calls under way, became current; else 0.
     entered_ns: Cell<u64>,
     calls: OfCalls,
+    rests: Rests,
     readings: Cell<u64>,
     pending: RefCell<Pending>,
     /// The reading up to which everything is in the tables.
@@ -93,6 +98,7 @@ thread_local! {
             runtime: Cell::new(OwnerId(0)),
             entered_ns: Cell::new(0),
             calls: OfCalls::new(),
+            rests: Rests::new(),
             readings: Cell::new(0),
             pending: RefCell::new(Pending::new()),
             booked_ns: Cell::new(0),
@@ -223,6 +229,7 @@ impl Thread {
 
     /// Books what was spent up to the last reading to its owner. A named owner's may wait, unless the thread
     /// is about to do nothing more.
+    #[inline]
     fn book(&self, owner: &OwnerRef, resting: bool) {
         let spent = self.take_spent();
         match owner {
@@ -248,6 +255,7 @@ impl Thread {
     }
 
     /// Puts everything that waits into the tables. Nothing may be spent and not taken.
+    #[inline]
     fn settle(&self, shard: &mut Shard) {
         self.pending.borrow_mut().book(shard);
         regions::settle(shard);
@@ -257,18 +265,20 @@ impl Thread {
 
     /// Everything up to the last reading is in the tables. Called with the shard locked, or with nothing
     /// spent.
+    #[inline]
     fn booked(&self) {
         self.booked_ns.set(self.last_ns.get());
         self.slot().booked(self.last_ns.get());
     }
 
-    /// Changes the owner. `stretch` is that of the next one when it comes back to it.
-    fn turn(&self, next: Option<Account>, stretch: Option<Running>) -> Left {
+    /// Changes the owner. `stretch` is that of the next one when it comes back to it; else somebody may come back to
+    /// the one before if `keeps`.
+    fn turn(&self, next: Option<Account>, stretch: Option<Running>, keeps: bool) -> Left {
         let owner = self.owner.take();
         let class = self.class.get();
         let generation = state::generation();
         if generation == 0 {
-            return self.turn_unmeasured(owner, class, next);
+            return self.turn_unmeasured(owner, class, next, keeps);
         }
         if owner.is_some() || next.is_some() {
             let measured = if next.is_none() && self.clock.has_put_off() {
@@ -288,12 +298,15 @@ impl Thread {
                 None => self.slot().idle(),
             }
         }
-        let left = MARKING.load(Ordering::Relaxed).then(|| {
-            let left = self.running(self.counted.get());
+        let marking = MARKING.load(Ordering::Relaxed);
+        let rest = Rest {
+            stretch: marking.then(|| self.running(self.counted.get())),
+            call_ns: self.calls.leave(),
+        };
+        let rest = self.keep(keeps, rest);
+        if marking {
             self.go_on(stretch, self.counted.get());
-            left
-        });
-        let call_ns = self.calls.leave();
+        }
         let calls = match &next {
             Some(next) => matches!(&next.owner, OwnerRef::Bill(bill) if bill.is_calling()),
             None => false,
@@ -307,9 +320,18 @@ impl Thread {
         self.entered_ns.set(entered_ns);
         Left {
             account: owner.map(|owner| Account { owner, class }),
-            stretch: left,
-            call_ns,
+            rest,
         }
+    }
+
+    /// Keeps what is seldom there until somebody comes back. Room for it is nobody's memory.
+    #[inline]
+    fn keep(&self, keeps: bool, rest: Rest) -> Kept {
+        if !keeps {
+            return Kept::default();
+        }
+        self.rests
+            .keep(rest, || self.counted.set(alloc::restart_peak()))
     }
 
     /// Changes the owner while nothing is measured. Stretches that were left do not go on: nothing is known of them
@@ -319,6 +341,7 @@ impl Thread {
         owner: Option<OwnerRef>,
         class: Class,
         next: Option<Account>,
+        keeps: bool,
     ) -> Left {
         self.stop();
         self.last_stretch.set(self.last_stretch.get() + 1);
@@ -327,8 +350,13 @@ impl Thread {
         self.become_current(next);
         Left {
             account: owner.map(|owner| Account { owner, class }),
-            stretch: None,
-            call_ns: self.calls.leave(),
+            rest: self.keep(
+                keeps,
+                Rest {
+                    stretch: None,
+                    call_ns: self.calls.leave(),
+                },
+            ),
         }
     }
 
@@ -339,6 +367,7 @@ impl Thread {
         }
     }
 
+    #[inline]
     fn become_current(&self, next: Option<Account>) {
         let (mut holder, mut leaving) = (Holder::Nobody, Leaving::Other);
         if let Some(next) = &next {
@@ -474,47 +503,27 @@ impl Drop for Thread {
 
 /// Crosses from the current account to one of another owner. On a thread whose storage is gone nothing
 /// happens.
+#[inline]
 pub(super) fn cross(next: Option<Account>) -> Option<Left> {
-    THREAD.try_with(|thread| thread.turn(next, None)).ok()
+    THREAD.try_with(|thread| thread.turn(next, None, true)).ok()
+}
+
+/// Crosses from the current account to one of another owner, and nobody comes back.
+#[inline]
+pub(super) fn replace(next: Account) {
+    let _ = THREAD.try_with(|thread| drop(thread.turn(Some(next), None, false)));
 }
 
 /// Comes back to what was left.
+#[inline]
 pub(super) fn come_back(left: Left) {
     let _ = THREAD.try_with(|thread| {
-        thread.turn(left.account, left.stretch);
-        if let Some(call_ns) = left.call_ns {
+        let rest = thread.rests.take(left.rest);
+        drop(thread.turn(left.account, rest.stretch, false));
+        if let Some(call_ns) = rest.call_ns {
             thread.calls.come_back(call_ns, thread.message_totals());
         }
     });
-}
-
-/// Makes a class current if its owner is so already, and tells the one before.
-#[inline]
-pub(super) fn enter_class_of(whose: Whose, class: Class) -> Option<Class> {
-    let enter = |thread: &Thread| {
-        (thread.whose.get() == whose).then(|| {
-            let before = thread.class.get();
-            if before != class {
-                thread.turn_class(class);
-            }
-            before
-        })
-    };
-    THREAD.try_with(enter).ok().flatten()
-}
-
-/// Changes the class of the current owner, if there is one and the class is none in which everything stays.
-#[inline]
-pub(super) fn enter_class(class: Class) -> Option<Class> {
-    let enter = |thread: &Thread| {
-        let before = thread.class.get();
-        if !thread.has_owner() || before == class || before == Class::Store {
-            return None;
-        }
-        thread.turn_class(class);
-        Some(before)
-    };
-    THREAD.try_with(enter).ok().flatten()
 }
 
 /// Who is current.
@@ -525,50 +534,8 @@ pub(super) fn whose() -> Whose {
         .unwrap_or(Whose::NOBODY)
 }
 
-/// Goes back to the class before.
-#[inline]
-pub(super) fn come_back_to_class(class: Class) {
-    let _ = THREAD.try_with(|thread| {
-        if thread.class.get() != class && thread.has_owner() {
-            thread.turn_class(class);
-        }
-    });
-}
-
-/// Goes back to the class before with the next reading, whoever takes it: what lies between is still booked to
-/// the class that is left.
-#[inline]
-pub(super) fn come_back_soon(class: Class) {
-    let _ = THREAD.try_with(|thread| {
-        if thread.has_owner() {
-            thread.class.set(class);
-        }
-    });
-}
-
-/// Books to `class` what passed since the last reading, unless an owner's class is left soon or keeps everything.
-#[inline]
-pub(super) fn was_in_class(class: Class) {
-    let _ = THREAD.try_with(|thread| {
-        let current = thread.class.get();
-        if thread.has_owner() && current != Class::Store && thread.booking.get() == current {
-            thread.booking.set(class);
-            thread.turn_class(current);
-        }
-    });
-}
-
-/// Takes the reading that [`come_back_soon`] left out, if nobody has since.
-#[inline]
-pub(super) fn have_come_back() {
-    let _ = THREAD.try_with(|thread| {
-        if thread.booking.get() != thread.class.get() && thread.has_owner() {
-            thread.turn_class(thread.class.get());
-        }
-    });
-}
-
 /// Looks at the current owner.
+#[inline]
 pub(super) fn with_owner<R>(f: impl FnOnce(Option<&OwnerRef>) -> R) -> Option<R> {
     THREAD.try_with(|thread| thread.with_owner(f)).ok()
 }
@@ -615,6 +582,7 @@ pub(super) fn slot_here() -> Option<Arc<Slot>> {
 
 /// The instant of the last crossing of this thread on the clock of [`clock::monotonic_ns`]. Right after one it is
 /// now, and costs no further reading.
+#[inline]
 pub(crate) fn instant_here_ns() -> u64 {
     THREAD
         .try_with(|thread| match state::generation() {
@@ -629,6 +597,7 @@ pub(crate) fn instant_here_ns() -> u64 {
 }
 
 /// The shard that this thread adds to.
+#[inline]
 pub(crate) fn shard_here() -> usize {
     THREAD.try_with(Thread::shard).unwrap_or(0)
 }
@@ -640,6 +609,7 @@ pub(crate) fn flush_here() {
 
 /// Makes a request's account current in place of that of `from`, if this is current, whose costs since it last
 /// booked are the request's: reading and parsing the head of a request that did not exist before.
+#[inline]
 pub(super) fn hand_over_here(from: Whose, bill: &Arc<Bill>, class: Class) {
     let _ = THREAD.try_with(|thread| {
         if thread.whose.get() != from {

@@ -28,6 +28,7 @@ pub(super) struct Callee {
 
 impl Callee {
     /// One message came, unless something else is known.
+    #[inline]
     pub(super) fn new(edge: Arc<EdgeName>, known: Option<EdgeFigures>) -> Self {
         Self {
             edge,

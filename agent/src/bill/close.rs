@@ -126,6 +126,7 @@ impl State {
     }
 }
 
+#[inline]
 fn close_edge(
     outcome: Outcome,
     wall_ns: u64,

@@ -104,6 +104,7 @@ impl Entrance {
 
     /// False when names may have been forgotten since this was remembered. It holds as long as a shard is
     /// locked: rotation forgets with all of them locked.
+    #[inline]
     pub(super) fn is_valid(&self, ledger: &Ledger) -> bool {
         self.generation
             .is_none_or(|generation| generation == ledger.names().generation())
@@ -121,6 +122,7 @@ pub(crate) struct RememberedEntrance {
 
 impl RememberedEntrance {
     /// The entrance, if its names are still known.
+    #[inline]
     pub(crate) fn recall(&self, ledger: &Ledger) -> Option<Entrance> {
         if ledger.names().generation() != self.generation {
             return None;

@@ -29,6 +29,7 @@ impl Http2Weight {
 
 impl State {
     /// The weight since the last call, to be added to the row.
+    #[inline]
     pub(super) fn take_http2_weight(&mut self) -> i64 {
         let (Some(http2), Some(callee)) = (&mut self.http2, &self.callee) else {
             return 0;
@@ -39,6 +40,7 @@ impl State {
     }
 
     /// The booked weight since the last call, to be added to the edge's row.
+    #[inline]
     pub(super) fn take_edge_weight(&mut self) -> i64 {
         let Some(http2) = &mut self.http2 else {
             return 0;

@@ -40,12 +40,19 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, carrier: Carrier) -> Self {
+    #[inline]
+    pub(super) fn new(inner: F) -> Self {
         Self {
             inner: Some(inner),
-            carrier,
+            carrier: Carrier::Nobody,
             polling: false,
         }
+    }
+
+    /// Whose work it is.
+    #[inline]
+    pub(super) fn carry(&mut self, carrier: Carrier) {
+        self.carrier = carrier;
     }
 }
 

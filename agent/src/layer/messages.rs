@@ -23,6 +23,7 @@ pub(crate) struct Messages {
 
 impl Messages {
     /// For bodies whose messages count.
+    #[inline]
     pub(crate) fn of(bill: Option<&Arc<Bill>>) -> Option<Box<Self>> {
         bill.is_some_and(|bill| bill.counts_messages())
             .then(Box::default)

@@ -145,6 +145,7 @@ impl<'a> Asked<'a> {
     }
 }
 
+#[inline]
 pub(crate) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -172,6 +173,7 @@ pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+#[inline]
 fn template(extensions: &Extensions) -> Option<&str> {
     if let Some(RouteTemplate(template)) = extensions.get() {
         return Some(template);

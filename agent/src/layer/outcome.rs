@@ -7,6 +7,7 @@ use crate::bill::Outcome;
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// By status of the response's head, and `grpc-status` where it stands there.
+#[inline]
 pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
     if status.is_server_error() {
         return Outcome::Error;
@@ -18,6 +19,7 @@ pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Outcome {
 }
 
 /// By `grpc-status`, if there is one.
+#[inline]
 pub(crate) fn of_grpc(headers: &HeaderMap) -> Option<Outcome> {
     // Most heads hold two or three: looking at each is quicker than hashing the name.
     const FEW: usize = 8;

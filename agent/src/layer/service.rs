@@ -59,11 +59,12 @@ where
         let bill = carrier.bill().filter(|_| !request.body().is_end_stream());
         let bill = bill.cloned();
         let inside = carrier.enter();
-        let future = self
-            .inner
-            .call(request.map(|body| RequestBody::new(body, bill)));
+        let request = request.map(|body| RequestBody::new(body, bill));
+        // It is large, and is made where it stays.
+        let mut future = ResponseFuture::new(self.inner.call(request));
         inside.leave_soon();
-        ResponseFuture::new(future, carrier)
+        future.carry(carrier);
+        future
     }
 }
 
@@ -75,6 +76,7 @@ enum Claim {
 }
 
 /// Marks the request as this layer's.
+#[inline]
 fn claim(extensions: &mut Extensions) -> Claim {
     if let Some(arrived) = extensions.get_mut::<Arrived>() {
         return match arrived.0.take() {
@@ -90,6 +92,7 @@ fn claim(extensions: &mut Extensions) -> Claim {
 }
 
 /// What the request's work is booked to.
+#[inline]
 fn carrier<B>(request: &mut Request<B>, served: Option<Served>) -> Carrier {
     if state::measuring() {
         return Carrier::Bill(open(request, served));

@@ -32,6 +32,7 @@ pub(crate) struct OperationName {
 }
 
 impl OperationName {
+    #[inline]
     pub(crate) fn arrive(&self) {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         if now > self.in_flight_max.load(Ordering::Relaxed) {
@@ -39,6 +40,7 @@ impl OperationName {
         }
     }
 
+    #[inline]
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -190,6 +192,7 @@ impl Names {
     }
 
     /// Notes that a remembered row was asked for, as [`Self::row`] and the others do.
+    #[inline]
     pub(crate) fn touch(&self, row: &OperationRow) {
         let now_ns = self.now_ns.load(Ordering::Relaxed);
         if row.used_ns.load(Ordering::Relaxed) != now_ns {
@@ -201,6 +204,7 @@ impl Names {
     }
 
     /// Notes that a remembered edge was asked for.
+    #[inline]
     pub(crate) fn touch_edge(&self, edge: &EdgeName) {
         edge.touch(self.now_ns.load(Ordering::Relaxed));
     }

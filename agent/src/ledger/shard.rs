@@ -554,10 +554,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    #[inline]
     pub(crate) fn operation(&mut self, row: &OperationRow) -> &mut OperationCell {
         self.operations.entry(row.id).or_default()
     }
 
+    #[inline]
     pub(crate) fn book_owner(&mut self, owner: OwnerId, cost: &Cost) {
         let n = owner.0 as usize;
         if self.owners.len() <= n {
@@ -568,15 +570,18 @@ impl Shard {
 
     /// The slot of an instant. Instants before the window, of requests that began while it was being
     /// closed, fall into the first slot.
+    #[inline]
     pub(crate) fn slot(&self, instant_ns: u64) -> u32 {
         u32::try_from(instant_ns.saturating_sub(self.begin_ns) / SLOT_NS).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     pub(crate) fn arrive(&mut self, operation: u32, slot: u32, n: i32) {
         self.arrivals.entry(operation).or_default().add(slot, n);
     }
 
     /// Signed distance of an instant from the begin of the window.
+    #[inline]
     pub(crate) fn offset_ns(&self, instant_ns: u64) -> i128 {
         i128::from(instant_ns) - i128::from(self.begin_ns)
     }
@@ -646,6 +651,7 @@ impl Shard {
     }
 
     /// True when it is to be emptied into the common table.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.operations.len() >= ROWS_MAX
             || self.edges.len() >= ROWS_MAX

@@ -42,6 +42,7 @@ pub(crate) struct Chain<'a> {
 
 impl<'a> Incoming<'a> {
     /// Finds our headers. The work is bounded by the number of headers.
+    #[inline]
     pub(crate) fn find(headers: &'a HeaderMap) -> Self {
         let mut found = Self::default();
         let (mut traces, mut baggage, mut baggage_bytes, mut hops) = (0, 0, 0, 0);

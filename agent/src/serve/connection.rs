@@ -89,11 +89,13 @@ impl Served {
         self.0.peer
     }
 
+    #[inline]
     pub(super) fn is(&self, phase: Phase) -> bool {
         self.0.phase.load(Ordering::Relaxed) == phase as u8
     }
 
     /// Changes the phase if it is `from`.
+    #[inline]
     pub(super) fn pass(&self, from: Phase, to: Phase) {
         if self.is(from) {
             self.0.phase.store(to as u8, Ordering::Relaxed);
@@ -101,6 +103,7 @@ impl Served {
     }
 
     /// A request's head has been read: from the socket, or from what was read with the request before it.
+    #[inline]
     pub(super) fn head_is_complete(&self, bodyless: bool) {
         let to = if bodyless {
             Phase::Bodyless
@@ -112,17 +115,20 @@ impl Served {
     }
 
     /// The response to a request has ended.
+    #[inline]
     pub(super) fn answer_is_complete(&self) {
         self.pass(Phase::Request, Phase::Idle);
         self.pass(Phase::Bodyless, Phase::Idle);
     }
 
     /// True when the connection itself is about to read, and most often nothing has come.
+    #[inline]
     pub(super) fn may_read_nothing(&self) -> bool {
         (self.is(Phase::Idle) || self.is(Phase::Bodyless)) && is_working()
     }
 
     /// True when the connection speaks HTTP/2: its protocol and io are apportioned, not measured by request.
+    #[inline]
     pub(crate) fn is_http2(&self) -> bool {
         self.is(Phase::Http2)
     }
@@ -135,6 +141,7 @@ impl Served {
     }
 
     /// What a request's extensions hold: requests on HTTP/2 are many at a time.
+    #[inline]
     pub(super) fn of_request(&self) -> Self {
         if self.is_http2() {
             Self::with_phase(self.0.peer, self.0.owners.clone(), Phase::Http2)
@@ -144,6 +151,7 @@ impl Served {
     }
 
     /// The owner of what no request asked for.
+    #[inline]
     pub(super) fn owner(&self) -> &OwnerRef {
         if self.is_http2() {
             &self.0.owners.http2
@@ -152,10 +160,12 @@ impl Served {
         }
     }
 
+    #[inline]
     fn open_at(&self) -> usize {
         self.0.open_at.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn open(&self) -> Option<Arc<Bill>> {
         if self.open_at() == 0 {
             return None;
@@ -177,6 +187,7 @@ impl Served {
 
     /// The connection works for this request from now on. What this poll spent so far was reading and
     /// parsing its head.
+    #[inline]
     pub(crate) fn begin(&self, bill: &Arc<Bill>) {
         let before = {
             let mut open = lock(&self.0.open);
@@ -190,6 +201,7 @@ impl Served {
     }
 
     /// The instant of this thread's last reading, if it works for the connection now.
+    #[inline]
     pub(crate) fn instant_at_work(&self) -> Option<u64> {
         account::instant_in(self.owner())
     }
@@ -202,6 +214,7 @@ impl Served {
     }
 
     /// The account in which the connection works now.
+    #[inline]
     fn account(&self) -> Account {
         let owner = self
             .open()
@@ -210,17 +223,24 @@ impl Served {
     }
 
     /// Makes the rest of the poll the open request's, if one began while another account was current.
+    #[inline]
     pub(super) fn follow(&self) {
         let at = self.open_at();
-        if at == 0 || !is_working() || account::with_current_bill(|bill| address(bill) == at) {
+        if at == 0 || account::is_current_at(at) || !is_working() {
             return;
         }
+        self.come_back();
+    }
+
+    #[cold]
+    fn come_back(&self) {
         if let Some(bill) = self.open() {
             account::replace_current(Account::new(OwnerRef::Bill(bill), Class::Protocol));
         }
     }
 
     /// The open request, if it ended without an answer.
+    #[inline]
     pub(super) fn unanswered(&self) -> Option<Arc<Bill>> {
         let at = self.open_at();
         let answered = |bill: &Arc<Bill>| address(bill) == at && !bill.is_unanswered();
@@ -257,6 +277,7 @@ thread_local! {
 }
 
 /// True when the poll that runs on this thread has an account, which another of the same connection may replace.
+#[inline]
 fn is_working() -> bool {
     WORKING.get()
 }

@@ -81,33 +81,37 @@ where
                 extensions.insert(Arrived(Some(served.clone())));
             }
         }
-        Call {
-            state: self.begin(request, served.is_http2()),
-            served: Some(served),
-        }
+        self.begin(request, served)
     }
 }
 
 impl<S> AppService<S> {
     /// Calls the app. On HTTP/2 that is left to the stream's task: here runs what all streams share.
-    fn begin(&self, request: Request<Incoming>, http2: bool) -> State<S, S::Future>
+    #[inline]
+    fn begin(&self, request: Request<Incoming>, served: Served) -> Call<S, S::Future>
     where
         S: Service<Request<Incoming>> + Clone,
     {
         let mut app = self.app.clone();
-        if !http2 {
+        if !served.is_http2() {
             // Most apps are ready at all times. One that is not is asked again by the task, another clone of it.
             let mut nobody = Context::from_waker(Waker::noop());
             if let Poll::Ready(Ok(())) = app.poll_ready(&mut nobody) {
-                return State::Running {
-                    future: app.call(request),
+                return Call {
+                    state: State::Running {
+                        future: app.call(request),
+                    },
+                    served: Some(served),
                 };
             }
             app = self.app.clone();
         }
-        State::Waiting {
-            app,
-            request: Some(request),
+        Call {
+            state: State::Waiting {
+                app,
+                request: Some(request),
+            },
+            served: Some(served),
         }
     }
 }

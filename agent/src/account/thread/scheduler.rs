@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use weighbridge_wire::{Class, OwnerKind};
 
-use super::{THREAD, Thread, cross, with_owner};
+use super::{THREAD, Thread, replace, with_owner};
 use crate::account::{Account, OwnerRef, owner};
 use crate::clock::ThreadClock;
 use crate::ledger::OwnerId;
@@ -68,7 +68,7 @@ pub(crate) fn become_runtime_thread() {
 
 /// What no account claims on this thread is this owner's from now on.
 pub(crate) fn become_thread_of(owner: OwnerRef, class: Class) {
-    drop(cross(Some(Account::new(owner, class))));
+    replace(Account::new(owner, class));
 }
 
 /// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.
@@ -76,10 +76,7 @@ pub(crate) fn become_thread_of(owner: OwnerRef, class: Class) {
 pub(crate) fn become_seen_runtime_thread() {
     let unseen = |owner: Option<&OwnerRef>| owner.is_none_or(|o| o.same(&runtime_owner()));
     if with_owner(unseen).unwrap_or(false) {
-        drop(cross(Some(Account::new(
-            seen_runtime_owner(),
-            Class::Handler,
-        ))));
+        replace(Account::new(seen_runtime_owner(), Class::Handler));
     }
 }
 

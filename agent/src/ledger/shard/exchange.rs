@@ -27,12 +27,14 @@ pub(crate) struct Socket {
 
 impl Shard {
     /// Adds to the edge's row, whose side is the callee's.
+    #[inline]
     pub(crate) fn exchange(&mut self, name: &EdgeName, exchange: &Exchange) {
         self.edges.entry(name.id).or_default().exchange(exchange);
     }
 }
 
 impl EdgeCell {
+    #[inline]
     fn exchange(&mut self, e: &Exchange) {
         self.request_messages += 1;
         self.response_messages += 1;
@@ -61,6 +63,7 @@ impl EdgeCell {
         self.one(Direction::Response, e.response_bytes, rest);
     }
 
+    #[inline]
     fn one(&mut self, direction: Direction, bytes: u64, share: Option<Socket>) {
         let cell = self.size(direction, size_class(bytes));
         cell.messages += 1;
