@@ -131,6 +131,24 @@ pub fn assert_nothing_in_flight(ledger: &Ledger) {
 /// What may be nobody's in a short test: its own thread outside accounts, and threads being made.
 pub const UNATTRIBUTED_NS_MAX: i64 = 5_000_000;
 
+/// What is nobody's in each window, and the CPU time of the process in it, in ns.
+pub fn by_window(ledger: &Ledger) -> Vec<(i64, i64)> {
+    ledger
+        .deltas()
+        .iter()
+        .flat_map(|delta| {
+            let rows = delta.rows.of_kind(RowKind::Process);
+            rows.map(|(_, row)| {
+                (
+                    figure(row, column::CPU_UNATTRIBUTED_NS),
+                    figure(row, column::CPU_PROCESS_NS),
+                )
+            })
+            .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 /// At most one part in so many of the process's CPU time is nobody's.
 pub fn assert_explained(ledger: &Ledger, parts: i64) {
     let last = ledger.deltas().pop().expect("a window");
@@ -143,6 +161,10 @@ pub fn assert_explained(ledger: &Ledger, parts: i64) {
     let unattributed = ledger
         .select(RowKind::Owner, &[(0, "unattributed")])
         .cpu_ns();
+    println!(
+        "{unattributed} ns of {process} are nobody's; by window: {:?}",
+        by_window(ledger)
+    );
     assert!(
         unattributed.abs() <= (process / parts).max(UNATTRIBUTED_NS_MAX),
         "{unattributed} of {process} are nobody's: {owners:#?}"

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Ledger, PATIENCE, UNATTRIBUTED_NS_MAX, assert_conserved, burn};
+use super::{Ledger, PATIENCE, UNATTRIBUTED_NS_MAX, assert_conserved, burn, by_window};
 use weighbridge_agent::wire::RowKind;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -28,6 +28,10 @@ pub fn weigh(scenario: impl FnOnce()) -> Arc<Ledger> {
     let unexplained = ledger
         .select(RowKind::Owner, &[(0, "unattributed")])
         .cpu_ns();
+    println!(
+        "{unexplained} ns are nobody's; by window: {:?}",
+        by_window(&ledger)
+    );
     assert!(
         unexplained.abs() < UNATTRIBUTED_NS_MAX,
         "{unexplained} ns are nobody's"
