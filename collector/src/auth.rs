@@ -232,20 +232,7 @@ impl Auth {
                 services: Services::default(),
             });
         }
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .map(http::HeaderValue::as_bytes)
-            .and_then(bearer)
-            .ok_or(Denied::Unknown)?;
-        let given: [u8; DIGEST_BYTES] = Sha256::digest(given).into();
-        // All are compared, so that the time does not tell which one is near.
-        let mut found = None;
-        for token in &*self.tokens {
-            if equal(&token.digest, &given) {
-                found = Some(token);
-            }
-        }
-        let token = found.ok_or(Denied::Unknown)?;
+        let token = self.token(headers).ok_or(Denied::Unknown)?;
         if token.scopes.contains(&scope) {
             Ok(Grant {
                 tenant: token.tenant.clone(),
@@ -254,6 +241,28 @@ impl Auth {
         } else {
             Err(Denied::Scope)
         }
+    }
+
+    /// Whose a request is, whatever it may do; the unnamed tenant's when its token is not known.
+    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Arc<str> {
+        self.token(headers)
+            .map_or_else(|| "".into(), |token| token.tenant.clone())
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Option<&Token> {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .map(http::HeaderValue::as_bytes)
+            .and_then(bearer)?;
+        let given: [u8; DIGEST_BYTES] = Sha256::digest(given).into();
+        // All are compared, so that the time does not tell which one is near.
+        let mut found = None;
+        for token in &*self.tokens {
+            if equal(&token.digest, &given) {
+                found = Some(token);
+            }
+        }
+        found
     }
 }
 
@@ -311,6 +320,10 @@ mod tests {
         assert_eq!(tenant(&agents, Scope::Read), Err(Denied::Scope));
         assert_eq!(tenant(&people, Scope::Read).as_deref(), Ok(""));
         assert_eq!(tenant(&people, Scope::Ingest), Err(Denied::Scope));
+        // Whose a refused request was, as far as it says.
+        assert_eq!(&*auth().tenant(&agents), "shop");
+        assert_eq!(&*auth().tenant(&headers("Bearer nobody")), "");
+        assert_eq!(&*Auth::default().tenant(&agents), "");
     }
 
     #[test]

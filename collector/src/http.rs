@@ -23,7 +23,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -126,6 +126,11 @@ impl App {
         self.grant(headers, scope).map(|grant| grant.tenant)
     }
 
+    /// Whose a request is, whatever it may do; the unnamed tenant's when it does not say.
+    pub(crate) fn tenant_of(&self, headers: &HeaderMap) -> Arc<str> {
+        self.auth.tenant(headers)
+    }
+
     /// What a request may do, or the answer that refuses it.
     pub(crate) fn grant(&self, headers: &HeaderMap, scope: Scope) -> Result<Grant, Box<Response>> {
         self.auth.grant(headers, scope).map_err(|denied| {
@@ -210,14 +215,19 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     }
     let way = otlp::Way::of(&request);
     let is_delta = request.uri().path() == ledger::PATH;
+    // Whose it was is asked only if it is late.
+    let authorization = request.headers().get(header::AUTHORIZATION).cloned();
     match tokio::time::timeout(app.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             app.metrics.timed_out();
+            let mut headers = HeaderMap::new();
+            headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
+            let tenant = app.tenant_of(&headers);
             match way {
-                Some(way) => way.refuse(&app.metrics.otlp, &Refusal::TimedOut),
+                Some(way) => way.refuse(&app.metrics.otlp, &tenant, &Refusal::TimedOut),
                 None if is_delta => {
-                    app.metrics.refused(Refusal::TimedOut.reason());
+                    app.metrics.refused(&tenant, Refusal::TimedOut.reason());
                     ledger::refused(&Refusal::TimedOut)
                 }
                 None => answer::later(

@@ -268,7 +268,7 @@ impl Engine {
             let _ = reply.send(outcome);
         });
         self.try_submit(tenant, encoding, body, allowed, reply)
-            .inspect_err(|refusal| self.shared.metrics.refused(refusal.reason()))?;
+            .inspect_err(|refusal| self.shared.metrics.refused(tenant, refusal.reason()))?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
@@ -285,7 +285,7 @@ impl Engine {
         reply: impl FnOnce(Result<pb::Ack, Refusal>) + Send + 'static,
     ) -> Result<(), Refusal> {
         self.try_submit(tenant, encoding, body, &|_| true, Box::new(reply))
-            .inspect_err(|refusal| self.shared.metrics.refused(refusal.reason()))
+            .inspect_err(|refusal| self.shared.metrics.refused(tenant, refusal.reason()))
     }
 
     fn try_submit(

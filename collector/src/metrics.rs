@@ -16,18 +16,35 @@ struct Reason {
     reason: &'static str,
 }
 
-/// What was lost since the start, by place and reason: figures that travel to the report.
+/// What was lost since the start: figures that travel to the report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Losses(Arc<Mutex<BTreeMap<Loss, u64>>>);
 
-/// Place and reason.
-pub(crate) type Loss = (&'static str, String);
+/// What stands for one figure.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Loss {
+    /// Whose it was; the unnamed tenant's where that is not known.
+    pub(crate) tenant: Arc<str>,
+    pub(crate) place: &'static str,
+    pub(crate) reason: String,
+}
 
 impl Losses {
-    pub(crate) fn add(&self, place: &'static str, reason: impl Into<String>, lost: u64) {
+    pub(crate) fn add(
+        &self,
+        tenant: &Arc<str>,
+        place: &'static str,
+        reason: impl Into<String>,
+        lost: u64,
+    ) {
         if lost > 0 {
+            let loss = Loss {
+                tenant: tenant.clone(),
+                place,
+                reason: reason.into(),
+            };
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *all.entry((place, reason.into())).or_default() += lost;
+            *all.entry(loss).or_default() += lost;
         }
     }
 
@@ -209,9 +226,9 @@ impl Metrics {
         self.duplicates.inc();
     }
 
-    pub(crate) fn refused(&self, reason: &'static str) {
+    pub(crate) fn refused(&self, tenant: &Arc<str>, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
-        self.losses.add(PLACE_REFUSED, reason, 1);
+        self.losses.add(tenant, PLACE_REFUSED, reason, 1);
     }
 
     /// What was refused or lost since the start.

@@ -93,7 +93,7 @@ impl Collector {
         };
         let engine = Arc::new(engine);
         let agent = if config.weigh_self {
-            weigh_self::start(&engine, &metrics)
+            weigh_self::start(&engine)
         } else {
             None
         };

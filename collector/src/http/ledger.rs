@@ -20,14 +20,15 @@ pub(super) async fn ingest(State(app): State<App>, request: Request) -> Response
     let grant = match app.grant(request.headers(), Scope::Ingest) {
         Ok(grant) => grant,
         Err(denied) => {
-            app.metrics.refused("unauthorized");
+            let tenant = app.tenant_of(request.headers());
+            app.metrics.refused(&tenant, "unauthorized");
             return *denied;
         }
     };
     let (encoding, body, _permit) = match read(&app, request).await {
         Ok(read) => read,
         Err(refusal) => {
-            app.metrics.refused(refusal.reason());
+            app.metrics.refused(&grant.tenant, refusal.reason());
             return refused(&refusal);
         }
     };

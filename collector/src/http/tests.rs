@@ -2,6 +2,7 @@
 
 mod advisories;
 mod late;
+mod losses;
 mod readers;
 
 use std::time::Duration;

@@ -66,7 +66,7 @@ impl Engine {
             Ok(append) => append,
             // Nothing of it is kept.
             Err(outcome) => {
-                self.shared.metrics.otlp.taken(signal, &outcome);
+                self.shared.metrics.otlp.taken(tenant, signal, &outcome);
                 return Ok(outcome);
             }
         };
@@ -81,7 +81,7 @@ impl Engine {
         }
         self.send(Job::Otlp(Box::new(append)))?;
         let outcome = answer.await.unwrap_or(Err(Refusal::Stopping))?;
-        self.shared.metrics.otlp.taken(signal, &outcome);
+        self.shared.metrics.otlp.taken(tenant, signal, &outcome);
         Ok(outcome)
     }
 }

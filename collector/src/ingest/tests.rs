@@ -2,6 +2,7 @@
 
 mod arrival;
 mod full_disk;
+mod losses;
 mod one_graph;
 mod retention;
 mod snapshot;

@@ -5,16 +5,18 @@
 //! fails, nobody knows whether the last transaction is on disk, so everything in memory is thrown away
 //! and built anew from what the store then holds.
 
+mod losses;
 mod otlp;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use weighbridge_wire::{Delta, pb};
+use weighbridge_wire::{Delta, Epoch, pb};
 
 use super::otlp::OtlpAppend;
 use super::{Append, Job, Refusal, Shared};
@@ -109,6 +111,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
         next_recover: None,
         known: BTreeMap::new(),
         otlp_ids: otlp::Ids::new(),
+        losses: losses::Losses::new(),
     };
     writer.learn_epochs();
     loop {
@@ -139,6 +142,17 @@ struct Writer<'a> {
     known: BTreeMap<EpochId, EpochState>,
     /// Names what is derived from OTLP requests, which have no id of their own.
     otlp_ids: otlp::Ids,
+    /// Tells what was refused.
+    losses: losses::Losses,
+}
+
+/// Names what this writer puts into the store by itself.
+fn random_epoch() -> Epoch {
+    let mut epoch = [0; 16];
+    for half in epoch.chunks_mut(8) {
+        half.copy_from_slice(&RandomState::new().hash_one(0u8).to_le_bytes());
+    }
+    Epoch(epoch)
 }
 
 impl Writer<'_> {
@@ -280,7 +294,8 @@ impl Writer<'_> {
     }
 
     fn refuse(&self, append: Append, refusal: Refusal) {
-        self.shared.metrics.refused(refusal.reason());
+        let tenant = &append.blob.id.epoch.tenant;
+        self.shared.metrics.refused(tenant, refusal.reason());
         (append.reply)(Err(refusal));
     }
 
@@ -353,7 +368,9 @@ impl Writer<'_> {
             .pending
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let outcome = write_pending(self.shared, &mut pending);
+        let outcome = self
+            .tell_losses(&mut pending)
+            .and_then(|()| write_pending(self.shared, &mut pending));
         self.search_on();
         if let Err(error) = &outcome {
             // Still under the lock: whether these deltas stand in the folded windows now, only the store knows.

@@ -17,7 +17,7 @@ mod spilled;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,10 +113,17 @@ enum Row {
 type Corrections = FxHashMap<(Row, u32), Figures>;
 
 /// What the joiner did since it was last asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Halves that found the other.
     pub(crate) joined: u64,
+    /// What came to nothing, by tenant.
+    pub(crate) failed: BTreeMap<Arc<str>, Failed>,
+}
+
+/// Of one tenant, what came to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failed {
     /// Halves that waited as long as they may.
     pub(crate) unjoined: u64,
     /// Halves that had to go because too many waited on disk.
@@ -379,7 +386,23 @@ impl Joiner {
                 }
             }
         }
-        self.counts.unjoined += 1;
+        self.failed(&want).unjoined += 1;
+    }
+
+    /// Whose a half is.
+    fn tenant_of(&self, want: &Want) -> &str {
+        let service = if want.is_request() {
+            self.parties.get(want.subject).map(|party| &party.service)
+        } else {
+            self.targets.get(want.subject).map(rows::service_of)
+        };
+        service.map_or("", |service| &service.tenant)
+    }
+
+    /// Where it is counted that a half comes to nothing.
+    fn failed(&mut self, want: &Want) -> &mut Failed {
+        let tenant = self.tenant_of(want).into();
+        self.counts.failed.entry(tenant).or_default()
     }
 
     /// One step; `None` when nothing is left to find.
@@ -528,7 +551,7 @@ impl Joiner {
             want.start_unix_ns = want.start_unix_ns.saturating_sub(known.end_unix_ns);
         }
         if is_skewed && !want.is_skewed() {
-            self.counts.skewed += 1;
+            self.failed(&want).skewed += 1;
             want = want.skewed();
         }
         want

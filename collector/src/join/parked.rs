@@ -104,8 +104,8 @@ impl Parked {
         }
     }
 
-    /// Takes out what waits since before `since_s`, and returns how many that were.
-    pub(super) fn expire(&mut self, since_s: u32) -> u64 {
+    /// Takes out what waits since before `since_s`.
+    pub(super) fn expire(&mut self, since_s: u32) -> Vec<Want> {
         let old: Vec<u64> = self
             .slots
             .iter()
@@ -117,7 +117,7 @@ impl Parked {
             // Those who wait for the same key wait for it about equally long.
             self.take(key, &mut gone);
         }
-        gone.len() as u64
+        gone
     }
 
     /// All that wait.

@@ -37,8 +37,10 @@ impl Joiner {
             u32::try_from(now.saturating_sub(before).as_secs()).unwrap_or(u32::MAX)
         };
         let gone = self.parked.expire(seconds(JOIN_WITHIN));
-        self.counts.unjoined += gone;
-        self.changed |= gone > 0;
+        for (tenant, wants) in self.by_tenant(&gone) {
+            self.counts.failed.entry(tenant).or_default().unjoined += wants;
+        }
+        self.changed |= !gone.is_empty();
         self.search(store, now, pending, rows_max)?;
         let mut corrections = Corrections::default();
         self.spill(store, now, now_unix_ns, pending, &mut corrections)?;

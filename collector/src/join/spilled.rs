@@ -6,6 +6,7 @@
 //! run, and never in both or neither.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::parked::WAITING_MAX;
@@ -22,9 +23,10 @@ pub(super) const RUNS_MAX: usize = if cfg!(test) { 48 } else { 128 };
 const AFTER: Duration = Duration::from_secs(15);
 
 /// What is known of a run without reading it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Run {
-    wants: u64,
+    /// How many halves, by tenant.
+    wants: BTreeMap<Arc<str>, u64>,
     /// When its youngest half began to wait, seconds since the Unix epoch.
     newest_s: u32,
 }
@@ -36,7 +38,7 @@ pub(super) struct Spilled(BTreeMap<u64, Run>);
 impl Spilled {
     /// Halves in all runs.
     pub(super) fn len(&self) -> u64 {
-        self.0.values().map(|run| run.wants).sum()
+        self.0.values().flat_map(|run| run.wants.values()).sum()
     }
 }
 
@@ -93,7 +95,9 @@ impl Joiner {
             .map(|(run, _)| *run)
             .collect();
         for run in over {
-            self.counts.unjoined += self.drop_run(run, pending);
+            for (tenant, wants) in self.drop_run(run, pending) {
+                self.counts.failed.entry(tenant).or_default().unjoined += wants;
+            }
         }
         self.take_back(store, at, now_unix_ns, pending, out)?;
         if self.is_over() {
@@ -108,13 +112,15 @@ impl Joiner {
             let Some(&oldest) = self.spilled.0.keys().next() else {
                 break;
             };
-            self.counts.given_up += self.drop_run(oldest, pending);
+            for (tenant, wants) in self.drop_run(oldest, pending) {
+                self.counts.failed.entry(tenant).or_default().given_up += wants;
+            }
         }
         Ok(())
     }
 
-    /// Forgets a run; returns how many halves were in it.
-    fn drop_run(&mut self, run: u64, pending: &mut FoldBatch) -> u64 {
+    /// Forgets a run; returns how many halves were in it, by tenant.
+    fn drop_run(&mut self, run: u64, pending: &mut FoldBatch) -> BTreeMap<Arc<str>, u64> {
         // One that is not written yet need not be.
         let before = pending.spilled.len();
         pending.spilled.retain(|(written, _)| *written != run);
@@ -122,7 +128,7 @@ impl Joiner {
             pending.spilled_gone.push(run);
         }
         self.changed = true;
-        self.spilled.0.remove(&run).map_or(0, |run| run.wants)
+        self.spilled.0.remove(&run).unwrap_or_default().wants
     }
 
     /// Writes a run of halves and since when each waits.
@@ -139,7 +145,7 @@ impl Joiner {
         }
         let wants: Vec<Want> = wants.iter().map(|(want, _)| *want).collect();
         out.0.extend(self.encode(&[], &wants));
-        let wants = wants.len() as u64;
+        let wants = self.by_tenant(&wants);
         self.spilled.0.insert(run, Run { wants, newest_s });
         pending.spilled.push((run, out.0));
     }
@@ -179,15 +185,27 @@ impl Joiner {
         Ok(())
     }
 
+    /// How many halves, by tenant.
+    pub(super) fn by_tenant(&self, wants: &[Want]) -> BTreeMap<Arc<str>, u64> {
+        let mut count: BTreeMap<&str, u64> = BTreeMap::new();
+        for want in wants {
+            *count.entry(self.tenant_of(want)).or_default() += 1;
+        }
+        let owned = |(tenant, count): (&str, u64)| (tenant.into(), count);
+        count.into_iter().map(owned).collect()
+    }
+
     /// Looks what the store holds of runs.
     pub(super) fn restore_spilled(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         for run in store.spilled_runs()? {
             let bytes = store.spilled(run)?.unwrap_or_default();
-            let (since, _) = read_since(&bytes).ok_or_else(damaged)?;
+            let (since, from) = read_since(&bytes).ok_or_else(damaged)?;
+            let halves = FoundChunk::read(from.0).ok_or_else(damaged)?.derived;
+            let wants = self.wants_of(&halves);
             self.spilled.0.insert(
                 run,
                 Run {
-                    wants: since.len() as u64,
+                    wants: self.by_tenant(&wants),
                     newest_s: since.iter().copied().max().unwrap_or_default(),
                 },
             );

@@ -1,5 +1,7 @@
 //! What OTLP counts.
 
+use std::sync::Arc;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -114,7 +116,7 @@ impl Counters {
         it
     }
 
-    pub(crate) fn taken(&self, signal: Signal, outcome: &Outcome) {
+    pub(crate) fn taken(&self, tenant: &Arc<str>, signal: Signal, outcome: &Outcome) {
         let of = OfSignal {
             signal: signal.as_str(),
         };
@@ -139,60 +141,62 @@ impl Counters {
                     reason,
                 };
                 self.rejected.get_or_create(&of).inc_by(count);
-                self.lost(format!("{} rejected: {reason}", signal.items()), count);
+                let reason = format!("{} rejected: {reason}", signal.items());
+                self.lost(tenant, reason, count);
             }
         }
     }
 
-    pub(crate) fn refused(&self, signal: Signal, refusal: &Refusal) {
+    pub(crate) fn refused(&self, tenant: &Arc<str>, signal: Signal, refusal: &Refusal) {
         let advice = match Status::from(refusal).retry_after_seconds {
             // Not lost for certain: who keeps to OTLP comes again.
             Some(_) => "refused for now",
             None => "refused",
         };
-        self.refused_by(signal, refusal.reason(), advice);
+        self.refused_by(tenant, signal, refusal.reason(), advice);
     }
 
     /// Refused for want of a token.
-    pub(crate) fn unauthorized(&self, signal: Signal) {
-        self.refused_by(signal, "unauthorized", "refused");
+    pub(crate) fn unauthorized(&self, tenant: &Arc<str>, signal: Signal) {
+        self.refused_by(tenant, signal, "unauthorized", "refused");
     }
 
-    fn refused_by(&self, signal: Signal, reason: &'static str, advice: &str) {
+    fn refused_by(&self, tenant: &Arc<str>, signal: Signal, reason: &'static str, advice: &str) {
         let of = OfReason {
             signal: signal.as_str(),
             reason,
         };
         self.refused.get_or_create(&of).inc();
         let requests = signal.as_str();
-        self.lost(format!("requests of {requests} {advice}: {reason}"), 1);
+        let reason = format!("requests of {requests} {advice}: {reason}");
+        self.lost(tenant, reason, 1);
     }
 
-    fn lost(&self, reason: impl Into<String>, lost: u64) {
-        self.losses.add(PLACE, reason, lost);
+    fn lost(&self, tenant: &Arc<str>, reason: impl Into<String>, lost: u64) {
+        self.losses.add(tenant, PLACE, reason, lost);
     }
 
-    pub(crate) fn joins(&self, counts: Counts, waiting: u64) {
+    pub(crate) fn joins(&self, counts: &Counts, waiting: u64) {
         self.joined.inc_by(counts.joined);
-        self.unjoined.inc_by(counts.unjoined);
-        self.given_up.inc_by(counts.given_up);
-        self.skewed.inc_by(counts.skewed);
-        for (reason, count) in [
-            (
-                "halves of calls whose other half did not come",
-                counts.unjoined,
-            ),
-            (
-                "halves of calls given up because too many waited",
-                counts.given_up,
-            ),
-            (
-                "calls whose ends contradict each other's clocks",
-                counts.skewed,
-            ),
-        ] {
-            if count > 0 {
-                self.lost(reason, count);
+        for (tenant, failed) in &counts.failed {
+            self.unjoined.inc_by(failed.unjoined);
+            self.given_up.inc_by(failed.given_up);
+            self.skewed.inc_by(failed.skewed);
+            for (reason, count) in [
+                (
+                    "halves of calls whose other half did not come",
+                    failed.unjoined,
+                ),
+                (
+                    "halves of calls given up because too many waited",
+                    failed.given_up,
+                ),
+                (
+                    "calls whose ends contradict each other's clocks",
+                    failed.skewed,
+                ),
+            ] {
+                self.lost(tenant, reason, count);
             }
         }
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));

@@ -98,12 +98,8 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
 
 async fn taken(app: &App, signal: Signal, request: Request) -> Result<Vec<u8>, Status> {
     let counters = &app.metrics.otlp;
-    let count = |refusal: &Refusal| {
-        counters.refused(signal, refusal);
-        Status::from(refusal)
-    };
     let grant = app.grant(request.headers(), Scope::Ingest).map_err(|denied| {
-        counters.unauthorized(signal);
+        counters.unauthorized(&app.tenant_of(request.headers()), signal);
         Status {
             http: denied.status(),
             code: match denied.status() {
@@ -116,6 +112,10 @@ async fn taken(app: &App, signal: Signal, request: Request) -> Result<Vec<u8>, S
             retry_after_seconds: None,
         }
     })?;
+    let count = |refusal: &Refusal| {
+        counters.refused(&grant.tenant, signal, refusal);
+        Status::from(refusal)
+    };
     let compressed = compression(request.headers());
     let limit_bytes = app.engine.limits().otlp_body_bytes;
     let read = receive::body(

@@ -30,7 +30,8 @@ pub(crate) async fn logs(State(app): State<App>, request: Request) -> Response {
 async fn take(app: &App, signal: Signal, request: Request) -> Response {
     let counters = &app.metrics.otlp;
     let Some(format) = format(request.headers()) else {
-        counters.refused(signal, &Refusal::ContentType);
+        let tenant = app.tenant_of(request.headers());
+        counters.refused(&tenant, signal, &Refusal::ContentType);
         let status = Status {
             message: "unsupported content type; OTLP is sent as `Content-Type: application/x-protobuf` or \
                       `application/json`"
@@ -42,7 +43,7 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
     let grant = match app.grant(request.headers(), Scope::Ingest) {
         Ok(grant) => grant,
         Err(denied) => {
-            counters.unauthorized(signal);
+            counters.unauthorized(&app.tenant_of(request.headers()), signal);
             let status = Status {
                 http: denied.status(),
                 code: match denied.status() {
@@ -78,7 +79,7 @@ async fn take(app: &App, signal: Signal, request: Request) -> Response {
             answer::typed(StatusCode::OK, content_type(format), body)
         }
         Err(refusal) => {
-            counters.refused(signal, &refusal);
+            counters.refused(&grant.tenant, signal, &refusal);
             refused(&Status::from(&refusal), format)
         }
     }

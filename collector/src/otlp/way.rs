@@ -1,5 +1,7 @@
 //! The ways in: what is asked there is answered in the form that its clients read, whoever answers.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::response::Response;
 
@@ -33,15 +35,20 @@ impl Way {
     }
 
     /// Counts a refusal and answers it.
-    pub(crate) fn refuse(self, counters: &Counters, refusal: &Refusal) -> Response {
+    pub(crate) fn refuse(
+        self,
+        counters: &Counters,
+        tenant: &Arc<str>,
+        refusal: &Refusal,
+    ) -> Response {
         let status = Status::from(refusal);
         match self {
             Self::Http(signal, format) => {
-                counters.refused(signal, refusal);
+                counters.refused(tenant, signal, refusal);
                 http::refused(&status, format)
             }
             Self::Grpc(signal) => {
-                counters.refused(signal, refusal);
+                counters.refused(tenant, signal, refusal);
                 grpc::refused(&status)
             }
         }

@@ -269,8 +269,7 @@ fn edges(model: &Model) -> Vec<EdgeConservation> {
 
 fn losses(model: &Model) -> Vec<LossRow> {
     model
-        .services()
-        .iter()
+        .losing()
         .flat_map(|service| {
             service
                 .losses

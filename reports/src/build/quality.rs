@@ -19,8 +19,8 @@ pub(crate) fn quality(model: &Model, options: &Options) -> QualityReport {
     let process = add(&|s| model.column(&s.process, column::CPU_PROCESS_NS));
     let hidden = add(&|s| unexplained(model, s));
     let agent = add(&|s| AgentCpu::of(model, s).whole());
-    let lost: i64 = services
-        .iter()
+    let lost: i64 = model
+        .losing()
         .flat_map(|s| s.losses.values())
         .filter_map(|sums| sums.total(column::LOST))
         .fold(0, i64::saturating_add);

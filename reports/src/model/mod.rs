@@ -84,6 +84,11 @@ impl Model {
         &self.rollup.services
     }
 
+    /// All of which something was lost, those of which nothing else is known included.
+    pub(crate) fn losing(&self) -> impl Iterator<Item = &ServiceFacts> {
+        self.services().iter().chain(&self.rollup.only_lost)
+    }
+
     /// Seconds covered by windows; `None` when there is none.
     pub(crate) fn seconds(&self) -> Option<f64> {
         let ns = self.rollup.covered_ns;

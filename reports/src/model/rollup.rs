@@ -29,6 +29,8 @@ pub(crate) struct Rollup {
     pub(crate) seed: u64,
     /// Sorted by label.
     pub(crate) services: Vec<ServiceFacts>,
+    /// Services of which nothing is known but what was lost: no process and no request of theirs was seen.
+    pub(crate) only_lost: Vec<ServiceFacts>,
     /// Indices of the services of a name.
     by_name: BTreeMap<String, Vec<usize>>,
     /// Rows of kinds that are not known here.
@@ -46,7 +48,12 @@ impl Rollup {
                 .or_insert(Cow::Borrowed(folded));
         }
 
-        let spans: BTreeSet<Window> = windows.keys().map(|(window, _)| *window).collect();
+        // What was lost covers no time: a sender was refused, and that is all that is known of it.
+        let spans: BTreeSet<Window> = windows
+            .iter()
+            .filter(|(_, folded)| !is_only_losses(folded))
+            .map(|((window, _), _)| *window)
+            .collect();
         let seen = spans
             .iter()
             .copied()
@@ -67,7 +74,7 @@ impl Rollup {
             services
                 .entry(ServiceKey::of(id))
                 .or_insert_with_key(|key| ServiceFacts::new(key.clone()))
-                .read(id, slot, *window, &folded.rows);
+                .read(id, slot, *window, folded);
             for (key, _) in folded.rows.iter() {
                 if RowKind::from_wire(key.kind).is_none() {
                     *unknown_kinds.entry(key.kind).or_default() += 1;
@@ -81,7 +88,10 @@ impl Rollup {
             .zip(digest.iter())
             .for_each(|(to, from)| *to = *from);
 
-        let mut services: Vec<ServiceFacts> = services.into_values().collect();
+        let (mut services, mut only_lost): (Vec<_>, Vec<_>) = services
+            .into_values()
+            .partition(|service| service.windows() > 0);
+        label(&mut only_lost);
         label(&mut services);
         services.sort_by(|a, b| a.label.cmp(&b.label).then_with(|| a.key.cmp(&b.key)));
         let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -101,6 +111,7 @@ impl Rollup {
             slots,
             seed: u64::from_be_bytes(first),
             services,
+            only_lost,
             by_name,
             unknown_kinds,
         }
@@ -127,6 +138,12 @@ impl Rollup {
             }
         })
     }
+}
+
+/// True when a window says what was lost, and nothing else.
+pub(super) fn is_only_losses(folded: &FoldedWindow) -> bool {
+    let is_loss = |kind| kind == RowKind::Loss.to_wire();
+    !folded.rows.is_empty() && folded.rows.iter().all(|(key, _)| is_loss(key.kind))
 }
 
 /// Evenly groups the windows' starts into at most [`SLOTS_MAX`] slots.
@@ -213,7 +230,11 @@ fn label(services: &mut [ServiceFacts]) {
 
 #[cfg(test)]
 mod tests {
+    use weighbridge_wire::{LossKey, Quality, RowValue, column};
+
     use super::*;
+    use crate::testing::System;
+    use crate::{Document, Options};
 
     fn span(start: u64, end: u64) -> Window {
         Window {
@@ -242,5 +263,54 @@ mod tests {
             .for_each(|slot| *sizes.entry(*slot).or_default() += 1);
         assert_eq!(sizes.len(), 96);
         assert!(sizes.values().all(|size| *size == 10));
+    }
+
+    #[test]
+    fn what_was_lost_alone_makes_no_service_and_covers_no_time() {
+        let mut system = System::new(4);
+        system.root(
+            "shop",
+            "GET /",
+            20,
+            [1_000, 1_000, 1_000, 1_000, 1_000, 1_000],
+        );
+        let before = system.range();
+        let mut range = before.clone();
+        let key = LossKey {
+            place: "collector.otlp".into(),
+            reason: "spans rejected: too_old".into(),
+        };
+        let lost = |n| RowValue::new().with(column::LOST, n);
+        let row = key.row_key(Quality::Measured);
+        let last = range.windows.last().unwrap().window;
+        let later = |s: u64| last.end_unix_ns + s * 1_000_000_000;
+        range.windows.push(FoldedWindow {
+            service: ServiceId {
+                service: "weighbridge-collector".into(),
+                ..ServiceId::default()
+            },
+            window: span(later(3_600), later(3_610)),
+            rows: [(row.clone(), lost(3))].into_iter().collect(),
+        });
+        // Of a service that did something, it stands there.
+        range.windows[0].rows.add(row, &lost(4));
+        let document = |range| Document::build(range, &Options::default());
+        let (before, after) = (document(&before), document(&range));
+        let names = |document: &Document| -> Vec<String> {
+            let services = document.services.iter();
+            services.map(|service| service.service.clone()).collect()
+        };
+        assert_eq!(names(&after), ["shop"]);
+        assert_eq!(names(&before), ["shop"]);
+        let rate = |document: &Document| document.services[0].operations[0].rate.value;
+        assert_eq!(rate(&after), rate(&before));
+        assert_eq!(after.window.end, before.window.end);
+        let losses = after.conservation.losses.iter();
+        let losses: Vec<_> = losses.map(|row| (row.service.as_str(), row.lost)).collect();
+        assert_eq!(
+            losses,
+            [("shop", Some(4)), ("weighbridge-collector", Some(3))]
+        );
+        assert_eq!(after.quality.lost.value, Some(7.0));
     }
 }

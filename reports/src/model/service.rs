@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use weighbridge_wire::{
     CallShapeKey, CallStepKey, DistributionKey, EdgeKey, EdgeSizeKey, EntityKey, EntitySizeKey,
-    LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind, RowSet, RowValue, SeriesKey,
-    ServiceId, Window, column, scope,
+    FoldedWindow, LossKey, OperationKey, OwnerKey, ProcessKey, RegionKey, RowKind, RowValue,
+    SeriesKey, ServiceId, Window, column, scope,
 };
 
+use super::rollup::is_only_losses;
 use super::shapes::Shapes;
 use super::tally::{Sums, Tally};
 
@@ -202,8 +203,17 @@ impl ServiceFacts {
         u64::try_from(self.windows.len()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn read(&mut self, id: &ServiceId, slot: u32, window: Window, rows: &RowSet) {
-        self.windows.insert(window);
+    pub(crate) fn read(
+        &mut self,
+        id: &ServiceId,
+        slot: u32,
+        window: Window,
+        folded: &FoldedWindow,
+    ) {
+        let rows = &folded.rows;
+        if !is_only_losses(folded) {
+            self.windows.insert(window);
+        }
         if !id.version.is_empty() {
             self.versions.insert(id.version.clone());
         }

@@ -6,12 +6,12 @@ use super::*;
 use crate::http::openapi;
 use crate::testing::otlp::{SpanSpec, traces};
 
-const READ: &str = "read-read-read-read";
-const INGEST: &str = "ingest-ingest-ingest";
+pub(super) const READ: &str = "read-read-read-read";
+pub(super) const INGEST: &str = "ingest-ingest-ingest";
 const ADMIN: &str = "admin-admin-admin-admin";
-const OTHER: &str = "other-tenant-other-tenant";
+pub(super) const OTHER: &str = "other-tenant-other-tenant";
 
-fn tokens(config: &mut Config) {
+pub(super) fn tokens(config: &mut Config) {
     let token = |secret, scope| Token::new("", secret).unwrap().scopes(vec![scope]);
     config.tokens = vec![
         token(READ, Scope::Read).tenant("a"),

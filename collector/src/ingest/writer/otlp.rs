@@ -1,6 +1,5 @@
 //! What the writer does with OTLP requests.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::PoisonError;
 
 use rustc_hash::FxHashSet;
@@ -22,12 +21,8 @@ pub(super) struct Ids {
 
 impl Ids {
     pub(super) fn new() -> Self {
-        let mut epoch = [0; 16];
-        for half in epoch.chunks_mut(8) {
-            half.copy_from_slice(&RandomState::new().hash_one(0u8).to_le_bytes());
-        }
         Self {
-            epoch: Epoch(epoch),
+            epoch: super::random_epoch(),
             next: 0,
         }
     }
@@ -186,7 +181,7 @@ fn take(shared: &Shared, pending: &mut FoldBatch, id: DeltaId, derived: &Derived
 /// Counts what was joined since the last time.
 fn tell(shared: &Shared, joiner: &mut Joiner) {
     let counts = joiner.take_counts();
-    shared.metrics.otlp.joins(counts, joiner.waiting());
+    shared.metrics.otlp.joins(&counts, joiner.waiting());
 }
 
 /// Takes up the halves that the store holds.

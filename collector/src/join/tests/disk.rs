@@ -10,8 +10,16 @@ use crate::store::FoldBatch;
 pub(super) const RULES_WINDOW_NS: u64 = 10 * SECOND_NS;
 
 pub(super) fn derive(service: &str, spans: Vec<SpanSpec>) -> crate::otlp::derived::Derived {
+    derive_of("", service, spans)
+}
+
+pub(super) fn derive_of(
+    tenant: &str,
+    service: &str,
+    spans: Vec<SpanSpec>,
+) -> crate::otlp::derived::Derived {
     let rules = Rules {
-        tenant: "".into(),
+        tenant: tenant.into(),
         window_ns: RULES_WINDOW_NS,
         not_before_unix_ns: 1,
         not_after_unix_ns: u64::MAX,

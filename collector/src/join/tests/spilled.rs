@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::disk::{RULES_WINDOW_NS, derive};
+use super::disk::{RULES_WINDOW_NS, derive, derive_of};
 use super::*;
 use crate::join::parked::WAITING_MAX;
-use crate::join::{Counts, Joiner};
+use crate::join::{Failed, Joiner};
 use crate::store::FoldBatch;
 
 /// A joiner with its store and a clock; counts what became of every half that came.
@@ -15,7 +15,9 @@ struct Bench {
     pending: FoldBatch,
     seconds: u64,
     came: u64,
-    sums: Counts,
+    joined: u64,
+    sums: Failed,
+    unjoined_of: BTreeMap<String, u64>,
 }
 
 impl Bench {
@@ -26,7 +28,9 @@ impl Bench {
             pending: FoldBatch::default(),
             seconds: 1,
             came: 0,
-            sums: Counts::default(),
+            joined: 0,
+            sums: Failed::default(),
+            unjoined_of: BTreeMap::new(),
         }
     }
 
@@ -35,7 +39,11 @@ impl Bench {
     }
 
     fn take(&mut self, service: &str, spans: Vec<SpanSpec>) {
-        let derived = derive(service, spans);
+        self.take_of("", service, spans);
+    }
+
+    fn take_of(&mut self, tenant: &str, service: &str, spans: Vec<SpanSpec>) {
+        let derived = derive_of(tenant, service, spans);
         self.came += derived.wants.len() as u64;
         let now = self.now();
         self.joiner.take(&derived, now, &mut self.pending, 1_000);
@@ -64,17 +72,17 @@ impl Bench {
 
     fn is_conserved(&mut self) {
         let counts = self.joiner.take_counts();
-        self.sums.joined += counts.joined;
-        self.sums.unjoined += counts.unjoined;
-        self.sums.given_up += counts.given_up;
-        let Counts {
-            joined,
-            unjoined,
-            given_up,
-            ..
+        self.joined += counts.joined;
+        for (tenant, failed) in &counts.failed {
+            *self.unjoined_of.entry(tenant.to_string()).or_default() += failed.unjoined;
+            self.sums.unjoined += failed.unjoined;
+            self.sums.given_up += failed.given_up;
+        }
+        let Failed {
+            unjoined, given_up, ..
         } = self.sums;
         assert_eq!(
-            joined + unjoined + given_up + self.joiner.waiting(),
+            self.joined + unjoined + given_up + self.joiner.waiting(),
             self.came,
             "{:?}",
             self.sums
@@ -207,4 +215,29 @@ fn beyond_what_the_disk_holds_the_oldest_are_given_up_and_counted() {
     assert!(bench.sums.given_up > 1_000, "{:?}", bench.sums);
     assert_eq!(by_caller(&bench.store)[""], 40_000);
     bench.restart();
+}
+
+#[test]
+fn halves_that_wait_in_vain_are_counted_for_whose_they_are_in_memory_and_on_disk() {
+    let mut bench = Bench::new();
+    let many = WAITING_MAX as u64;
+    for (tenant, from, to) in [("a", 0, many), ("b", 0, 700), ("a", many, many + 500)] {
+        for first in (from..to).step_by(100) {
+            bench.take_of(tenant, "stock", callees(first..first + 100));
+        }
+        bench.fold();
+    }
+    bench.restart();
+    assert!(
+        !bench.store.spilled_runs().unwrap().is_empty(),
+        "nothing is on disk"
+    );
+    assert!(bench.joiner.parked.len() > 0, "nothing is in memory");
+    assert_eq!(bench.unjoined_of, BTreeMap::new());
+    bench.seconds += 700;
+    bench.fold();
+    assert_eq!(bench.joiner.waiting(), 0);
+    let in_vain = [("a", many.next_multiple_of(100) + 500), ("b", 700)];
+    let in_vain = in_vain.map(|(tenant, halves)| (tenant.to_owned(), halves));
+    assert_eq!(bench.unjoined_of, BTreeMap::from(in_vain));
 }

@@ -1,0 +1,130 @@
+//! What was refused stands in rows once, also when the disk fails while it is told.
+
+use super::*;
+use crate::join::{Counts, Failed};
+use crate::otlp::derive::Tally;
+use crate::otlp::{Outcome, Signal};
+
+/// Loss rows of a tenant by place and reason.
+fn lost(engine: &Engine, tenant: &str) -> Vec<(String, i64)> {
+    let mut lost: BTreeMap<String, i64> = BTreeMap::new();
+    for folded in engine.view(tenant, 0, u64::MAX).unwrap() {
+        for (key, value) in folded.unwrap().rows.of_kind(RowKind::Loss) {
+            let loss = LossKey::read(key).unwrap();
+            *lost
+                .entry(format!("{}: {}", loss.place, loss.reason))
+                .or_default() += value.get(column::LOST).unwrap();
+        }
+    }
+    lost.into_iter().collect()
+}
+
+#[tokio::test]
+async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
+    let metrics = Metrics::new();
+    let store = Arc::new(MemoryStore::new(1_000));
+    let engine = Engine::start(store, limits(), clock(), metrics.clone()).unwrap();
+    let (shop, other): (Arc<str>, Arc<str>) = ("shop".into(), "other".into());
+    let outcome = Outcome {
+        tally: Tally {
+            too_old: 3,
+            too_many: 2,
+            ..Tally::default()
+        },
+        is_repeated: false,
+    };
+    metrics.otlp.taken(&shop, Signal::Metrics, &outcome);
+    metrics
+        .otlp
+        .refused(&shop, Signal::Traces, &Refusal::QueueFull);
+    let failed = Failed {
+        unjoined: 4,
+        given_up: 5,
+        skewed: 6,
+    };
+    let counts = Counts {
+        joined: 9,
+        failed: [(other.clone(), failed)].into(),
+    };
+    metrics.otlp.joins(&counts, 7);
+    metrics.refused(&other, "too_old");
+    engine.fold_now().await.unwrap();
+    let owned = |losses: &[(&str, i64)]| -> Vec<(String, i64)> {
+        let owned = |(what, count): &(&str, i64)| ((*what).to_owned(), *count);
+        losses.iter().map(owned).collect()
+    };
+    assert_eq!(
+        lost(&engine, "shop"),
+        owned(&[
+            ("collector.otlp: points rejected: too_many", 2),
+            ("collector.otlp: points rejected: too_old", 3),
+            (
+                "collector.otlp: requests of traces refused for now: queue_full",
+                1
+            ),
+        ])
+    );
+    assert_eq!(
+        lost(&engine, "other"),
+        owned(&[
+            (
+                "collector.otlp: calls whose ends contradict each other's clocks",
+                6
+            ),
+            (
+                "collector.otlp: halves of calls given up because too many waited",
+                5
+            ),
+            (
+                "collector.otlp: halves of calls whose other half did not come",
+                4
+            ),
+            ("collector.refused: too_old", 1),
+        ])
+    );
+    assert_eq!(lost(&engine, ""), []);
+}
+
+/// The disk fails after so many changes while one loss is told, and works again. Returns what is told in the end, also by
+/// the next process.
+async fn told_through_a_failure(changes: u32) -> [Vec<(String, i64)>; 2] {
+    let disk = Disk::default();
+    let open = || {
+        let disk = disk.clone();
+        Arc::new(RedbStore::open_backend(1_000, move || disk.open()).unwrap())
+    };
+    let metrics = Metrics::new();
+    let engine = Engine::start(open(), limits(), clock(), metrics.clone()).unwrap();
+    metrics.refused(&"shop".into(), "malformed");
+    engine.fold_now().await.unwrap();
+    metrics.refused(&"shop".into(), "malformed");
+    disk.fail_after(changes);
+    // Whether it works or not.
+    let _ = engine.fold_now().await;
+    disk.repair();
+    metrics.refused(&"shop".into(), "malformed");
+    // The thread that adds minutes up may have met the failing disk too.
+    while engine.fold_now().await.is_err() {
+        eventually("the store is opened again", || engine.is_healthy()).await;
+    }
+    let told = lost(&engine, "shop");
+    engine.stop();
+    disk.cut_power(0);
+    [told, lost(&start(open()), "shop")]
+}
+
+#[tokio::test]
+async fn losses_are_told_once_wherever_the_disk_fails_meanwhile() {
+    let mut waiting = tokio::task::JoinSet::new();
+    for changes in 0..24 {
+        waiting.spawn(async move { (changes, told_through_a_failure(changes).await) });
+    }
+    let mut outcomes = 0;
+    while let Some(outcome) = waiting.join_next().await {
+        let (changes, told) = outcome.unwrap();
+        let expected = vec![("collector.refused: malformed".to_owned(), 3)];
+        assert_eq!(told, [expected.clone(), expected], "after {changes}");
+        outcomes += 1;
+    }
+    assert_eq!(outcomes, 24);
+}
