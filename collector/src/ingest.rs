@@ -66,6 +66,8 @@ pub struct Limits {
     pub otlp_inflated_bytes: usize,
     /// Length of the windows that spans and metrics are booked to.
     pub otlp_window: Duration,
+    /// How long a half of a call waits for the other.
+    pub join_within: Duration,
     /// How long windows are kept as they were sent.
     pub keep_as_sent: Duration,
     /// How long sums by the minute are kept.
@@ -114,6 +116,7 @@ impl Default for Limits {
             otlp_body_bytes: 20 << 20,
             otlp_inflated_bytes: 20 << 20,
             otlp_window: Duration::from_secs(10),
+            join_within: Duration::from_secs(600),
         }
     }
 }
@@ -496,7 +499,7 @@ impl Shared {
         let window_ns = u64::try_from(limits.otlp_window.as_nanos()).unwrap_or(u64::MAX);
         let shared = Self {
             decoded: Arc::new(Semaphore::new(permits)),
-            joiner: Mutex::new(Joiner::new(window_ns)),
+            joiner: Mutex::new(Joiner::new(window_ns, limits.join_within)),
             store,
             limits,
             clock,

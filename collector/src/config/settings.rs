@@ -197,6 +197,16 @@ settings! {
             Ok(())
         },
         |c| quoted(&show_duration(c.limits.otlp_window));
+    "join_within", "how long a half of a call waits for the other, 10s to 1h",
+        |c, v| {
+            let within = parse_duration(v)?;
+            if !(crate::join::WITHIN_MIN..=crate::join::WITHIN_MAX).contains(&within) {
+                return Err(format!("`{v}` is not between 10s and 1h"));
+            }
+            c.limits.join_within = within;
+            Ok(())
+        },
+        |c| quoted(&show_duration(c.limits.join_within));
     "retention", "age beyond which everything is removed; until then it is kept by the day",
         |c, v| { c.limits.retention = parse_duration(v)?; Ok(()) },
         |c| quoted(&show_duration(c.limits.retention));

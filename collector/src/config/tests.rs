@@ -67,6 +67,8 @@ fn wrong_values_and_wrong_files_are_explained() {
         ("[limits]\nbody = '0'", "like `4MiB`"),
         ("[limits]\ninflated = '9MiB'", "8MiB"),
         ("[limits]\nqueue = -1", "from 1 upwards"),
+        ("join_within = '9s'", "between 10s and 1h"),
+        ("join_within = '61m'", "between 10s and 1h"),
         ("data_dir = 1.5", "expected a text"),
         ("a = \n", "line 1"),
         ("[[token]]\nname = 'x'", "token.secret"),

@@ -6,7 +6,7 @@
 //! halves may come in any order and as late as they are kept.
 //!
 //! Offers (every span, 33 bytes) are in memory for three generations and on disk, in runs sorted by key, from a moment
-//! after they came until [`JOIN_WITHIN`]. What waits is in memory and written with every fold, in the transaction
+//! after they came for as long as a half may wait for the other. What waits is in memory and written with every fold, in the transaction
 //! that writes its rows, so that a restart neither forgets nor repeats a join; what is too much for memory waits on disk.
 
 mod halves;
@@ -33,8 +33,10 @@ use parked::Parked;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use search::read_stored;
 
-/// How long a half waits for the other.
-pub(crate) const JOIN_WITHIN: Duration = Duration::from_secs(600);
+/// Longest time that halves may be kept: what the runs of offers hold where each fold writes one.
+pub(crate) const WITHIN_MAX: Duration = Duration::from_secs(3_600);
+/// Shortest: some folds.
+pub(crate) const WITHIN_MIN: Duration = Duration::from_secs(10);
 /// Offers of one generation in memory: what a hash table of 2^18 places holds.
 const GENERATION_OFFERS_MAX: usize = 229_376;
 /// Generations in memory. With three of them it reaches back over two full ones at least.
@@ -168,6 +170,8 @@ impl<T: Clone + Eq + std::hash::Hash> Names<T> {
 /// See the module.
 pub(crate) struct Joiner {
     window_ns: u64,
+    /// How long a half waits for the other.
+    within: Duration,
     parties: Names<Party>,
     targets: Names<Target>,
     /// The youngest first.
@@ -187,9 +191,10 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    pub(crate) fn new(window_ns: u64) -> Self {
+    pub(crate) fn new(window_ns: u64, within: Duration) -> Self {
         Self {
             window_ns: window_ns.max(1),
+            within,
             parties: Names::default(),
             targets: Names::default(),
             generations: Default::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::search::{FoundChunk, VERSION};
-use super::{Corrections, JOIN_WITHIN, Joiner, Names, Offer, Want};
+use super::{Corrections, Joiner, Names, Offer, Want};
 use crate::otlp::derived::{Derived, NONE, Reader, Writer};
 use crate::store::{FoldBatch, HalfRun, Store, StoreError};
 
@@ -36,7 +36,7 @@ impl Joiner {
         let seconds = |before: Duration| {
             u32::try_from(now.saturating_sub(before).as_secs()).unwrap_or(u32::MAX)
         };
-        let gone = self.parked.expire(seconds(JOIN_WITHIN));
+        let gone = self.parked.expire(seconds(self.within));
         for (tenant, wants) in self.by_tenant(&gone) {
             self.counts.failed.entry(tenant).or_default().unjoined += wants;
         }
@@ -45,7 +45,7 @@ impl Joiner {
         let mut corrections = Corrections::default();
         self.spill(store, now, now_unix_ns, pending, &mut corrections)?;
         self.apply(&corrections, pending, rows_max);
-        let horizon = u64::try_from(JOIN_WITHIN.as_nanos()).unwrap_or(u64::MAX);
+        let horizon = u64::try_from(self.within.as_nanos()).unwrap_or(u64::MAX);
         while let Some(&oldest) = self.runs.first() {
             if oldest.saturating_add(horizon) >= now_unix_ns && self.runs.len() < RUNS_MAX {
                 break;
@@ -128,7 +128,7 @@ impl Joiner {
 
     /// Takes up what the store holds: what waits, and the newest offers, for as long a time as is kept in memory.
     pub(crate) fn restore(&mut self, store: &dyn Store, now: Duration) -> Result<(), StoreError> {
-        *self = Self::new(self.window_ns);
+        *self = Self::new(self.window_ns, self.within);
         let (runs, parked) = store.halves()?;
         self.runs = runs.into_iter().collect();
         // Nothing waits yet, so nothing is joined, and nothing is fresh afterwards: it is all on disk.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::parked::WAITING_MAX;
 use super::search::FoundChunk;
-use super::{Corrections, JOIN_WITHIN, Joiner, Want};
+use super::{Corrections, Joiner, Want};
 use crate::otlp::derived::{Reader, Writer};
 use crate::store::{FoldBatch, Store, StoreError};
 
@@ -86,7 +86,7 @@ impl Joiner {
         out: &mut Corrections,
     ) -> Result<(), StoreError> {
         let at = Now::new(now, now_unix_ns);
-        let within_s = u32::try_from(JOIN_WITHIN.as_secs()).unwrap_or(u32::MAX);
+        let within_s = u32::try_from(self.within.as_secs()).unwrap_or(u32::MAX);
         let over: Vec<u64> = self
             .spilled
             .0

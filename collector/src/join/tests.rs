@@ -2,6 +2,7 @@
 
 mod clocks;
 mod disk;
+mod late;
 mod spilled;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,9 @@ fn system() -> Vec<(&'static str, Vec<SpanSpec>)> {
         ),
     ]
 }
+
+/// How long halves wait.
+const WITHIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 fn start(store: Arc<dyn Store>) -> Engine {
     let clock = Clock::fixed(START_UNIX_NS + 20 * SECOND_NS);
@@ -406,7 +410,7 @@ async fn a_half_that_left_memory_is_found_on_disk() {
         .unwrap()
         .0
     };
-    let mut joiner = Joiner::new(rules.window_ns);
+    let mut joiner = Joiner::new(rules.window_ns, WITHIN);
     let parts = system();
     let at = |seconds| Duration::from_secs(seconds);
     let fold = |joiner: &mut Joiner, pending: &mut FoldBatch, seconds: u64| {

@@ -12,7 +12,7 @@ use crate::store::FoldBatch;
 fn joined(call: &SpanSpec, answer: &SpanSpec) -> (u64, i64) {
     let mut outcomes = Vec::new();
     for call_first in [true, false] {
-        let mut joiner = Joiner::new(RULES_WINDOW_NS);
+        let mut joiner = Joiner::new(RULES_WINDOW_NS, WITHIN);
         let mut pending = FoldBatch::default();
         let mut parts = vec![("shop", call), ("mail", answer)];
         if !call_first {

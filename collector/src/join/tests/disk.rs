@@ -36,7 +36,7 @@ pub(super) fn derive_of(
 fn a_half_in_the_oldest_of_many_runs_is_found_a_few_runs_at_a_time() {
     const RUNS: u64 = 100;
     let store = MemoryStore::new(1_000);
-    let mut joiner = Joiner::new(RULES_WINDOW_NS);
+    let mut joiner = Joiner::new(RULES_WINDOW_NS, WITHIN);
     let mut pending = FoldBatch::default();
     let at = Duration::from_secs;
     let fold = |joiner: &mut Joiner, pending: &mut FoldBatch, seconds: u64| {

@@ -24,7 +24,7 @@ impl Bench {
     fn new() -> Self {
         Self {
             store: MemoryStore::new(1_000),
-            joiner: Joiner::new(RULES_WINDOW_NS),
+            joiner: Joiner::new(RULES_WINDOW_NS, WITHIN),
             pending: FoldBatch::default(),
             seconds: 1,
             came: 0,
@@ -93,7 +93,7 @@ impl Bench {
     fn restart(&mut self) {
         self.fold();
         self.fold();
-        self.joiner = Joiner::new(RULES_WINDOW_NS);
+        self.joiner = Joiner::new(RULES_WINDOW_NS, WITHIN);
         self.joiner.restore(&self.store, self.now()).unwrap();
         self.is_conserved();
     }
