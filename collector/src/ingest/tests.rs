@@ -6,6 +6,7 @@ mod losses;
 mod one_graph;
 mod retention;
 mod snapshot;
+mod spans;
 mod summing;
 mod together;
 
