@@ -60,9 +60,7 @@ pub(crate) fn capacity(
         .services()
         .iter()
         .map(|service| {
-            let need = model
-                .service_cores(service)
-                .map_or(0.0, |cores| cores.point);
+            let need = model.service_cores_point(service).unwrap_or(0.0);
             (need, report(model, service, &factors, options))
         })
         .collect();

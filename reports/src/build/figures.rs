@@ -19,10 +19,9 @@ pub(crate) fn count(sums: &Sums, column: u32, unit: FigureUnit) -> Figure {
         Some(tally) => {
             let quality = tally
                 .by_quality
-                .keys()
+                .iter()
                 .next()
-                .copied()
-                .unwrap_or(QualityWord::Other);
+                .map_or(QualityWord::Other, |(quality, _)| quality);
             Figure::exact(as_f64(tally.total), unit, quality)
         }
         None => Figure::unknown(unit, "no row holds it"),

@@ -23,7 +23,7 @@ impl Courses {
             .services()
             .iter()
             .enumerate()
-            .filter_map(|(at, service)| Some((at, model.service_cores(service)?.point)))
+            .filter_map(|(at, service)| Some((at, model.service_cores_point(service)?)))
             .collect();
         largest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         largest.truncate(CORRELATED_MAX);

@@ -339,7 +339,7 @@ fn hold_bounds(report: &mut OperationReport, facts: &OperationFacts) {
     ) else {
         return;
     };
-    let estimated = cpu.by_quality.get(&QualityWord::Estimated).copied();
+    let estimated = cpu.by_quality.get(QualityWord::Estimated);
     let (all, estimated) = (as_f64(cpu.total), as_f64(estimated.unwrap_or_default()));
     let bounds = [low, high].map(|bound| all - estimated + bound);
     // An estimate is CPU of the handler; there is nothing to tell its classes apart by.
@@ -367,13 +367,8 @@ fn operation(
 ) -> OperationReport {
     let nothing_ended = "no request ended, or no row holds it";
     let ended = model.column(&facts.all, column::ENDED);
-    let per_ended = |column, unit| {
-        figure(
-            model.per_ended(facts, &[column]).as_ref(),
-            unit,
-            nothing_ended,
-        )
-    };
+    let each = |columns: &[u32]| model.columns(&facts.all, columns)?.over(ended.as_ref()?);
+    let per_ended = |column, unit| figure(each(&[column]).as_ref(), unit, nothing_ended);
     let total = model.columns(&facts.all, &CPU_COLUMNS);
     let in_flight = model.seconds().and_then(|seconds| {
         Some(
@@ -392,7 +387,7 @@ fn operation(
         operation: id.operation.to_string(),
         class: id.class.to_string(),
         rate: figure(
-            model.ended_rate(facts).as_ref(),
+            ended.as_ref().and_then(|n| model.rate(n)).as_ref(),
             FigureUnit::PerSecond,
             nothing_ended,
         ),
@@ -404,7 +399,7 @@ fn operation(
             cpu.over(ended.as_ref()?)
         }),
         cpu_cores: figure(
-            model.operation_cores(facts).as_ref(),
+            total.as_ref().and_then(|cpu| model.cores(cpu)).as_ref(),
             FigureUnit::Cores,
             "no row holds CPU",
         ),
@@ -414,7 +409,7 @@ fn operation(
         request_cpu: quantiles(facts.distribution.histogram(REQUEST_CPU)),
         wait_call: per_ended(column::WAIT_CALL_NS, FigureUnit::NsPerRequest),
         wait_store: per_ended(column::WAIT_STORE_NS, FigureUnit::NsPerRequest),
-        wait_other: wait_other(model, facts),
+        wait_other: wait_other(each),
         in_flight: figure(in_flight.as_ref(), FigureUnit::Count, "no row holds it"),
         in_flight_max: service
             .series
@@ -448,12 +443,12 @@ fn operation(
 }
 
 /// Wall time that neither CPU nor a known wait explains.
-fn wait_other(model: &Model, facts: &OperationFacts) -> Figure {
-    let wall = model.per_ended(facts, &[column::WALL_NS]);
-    let cpu = model.cpu_per_request(facts);
+fn wait_other(each: impl Fn(&[u32]) -> Option<Estimate>) -> Figure {
+    let wall = each(&[column::WALL_NS]);
+    let cpu = each(&CPU_COLUMNS);
     let waits: Vec<Estimate> = [column::WAIT_CALL_NS, column::WAIT_STORE_NS]
         .iter()
-        .filter_map(|column| model.per_ended(facts, &[*column]))
+        .filter_map(|column| each(&[*column]))
         .collect();
     let other = wall.zip(cpu).map(|(wall, cpu)| {
         waits

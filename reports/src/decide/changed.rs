@@ -72,8 +72,9 @@ pub(crate) fn evaluated(
     }
     if most > 0 && weighed.draws() > 0 {
         let step = weighed.draws().div_ceil(most);
+        let mut inputs = inputs.clone();
         for draw in (0..weighed.draws()).step_by(step) {
-            let inputs = weighed.draw(draw);
+            weighed.redraw(&mut inputs, draw);
             let now = Beside::today(&inputs, &load);
             let before = now.evaluate(&today, &load);
             for one in tried.iter_mut().flatten() {

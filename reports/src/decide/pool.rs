@@ -52,7 +52,7 @@ impl Rule for Pool {
             .services()
             .iter()
             .enumerate()
-            .filter_map(|(at, service)| Some((at, model.service_cores(service)?.point)))
+            .filter_map(|(at, service)| Some((at, model.service_cores_point(service)?)))
             .filter(|(at, _)| {
                 context.service(*at).operations.values().next().is_some()
                     && model.cores_limit(context.service(*at)).is_some()

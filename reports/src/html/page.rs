@@ -61,6 +61,9 @@ struct Data {
 /// A longer document is embedded compressed: that of a hundred services has 3 MB, and packed a twentieth of it.
 const PLAIN_BYTES: usize = 256 * 1024;
 
+/// Up to so many bytes of JSON are packed as small as they get. Beyond, that takes seconds for a few percent.
+const BEST_BYTES: usize = 64 << 20;
+
 fn embedded(document: &Document) -> Data {
     let json = serde_json::to_string(document).unwrap_or_default();
     if json.len() <= PLAIN_BYTES {
@@ -70,7 +73,12 @@ fn embedded(document: &Document) -> Data {
         };
     }
     // Writing into memory has no way to fail; an empty text would say so in the page.
-    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    let level = if json.len() <= BEST_BYTES {
+        Compression::best()
+    } else {
+        Compression::fast()
+    };
+    let mut packer = GzEncoder::new(Vec::new(), level);
     let packed = packer
         .write_all(json.as_bytes())
         .and_then(|()| packer.finish());

@@ -9,17 +9,41 @@ pub const SHOWN_CHARACTERS: usize = 96;
 /// never looks like the name without it. Tab and line breaks become a space.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' | '\n' | '\r' => ' ',
-            c if is_deceptive(c) => '\u{FFFD}',
-            c => c,
-        })
-        .collect()
+    rewritten(text, is_deceptive, |out, c| out.push(visible(c)))
+}
+
+/// What stands for a deceptive character.
+fn visible(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => ' ',
+        c if is_deceptive(c) => '\u{FFFD}',
+        c => c,
+    }
+}
+
+/// The text with each character that `needs` it written by `write`. What lies between is copied in one piece: documents
+/// have hundreds of megabytes, nearly all of which may stand as it is.
+fn rewritten(
+    text: &str,
+    needs: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char),
+) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 32);
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| needs(*c)) {
+        out.push_str(&rest[..at]);
+        write(&mut out, c);
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Whether a character can hide or reorder text.
 fn is_deceptive(c: char) -> bool {
+    if (' '..='~').contains(&c) {
+        return false;
+    }
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}'
@@ -34,18 +58,15 @@ fn is_deceptive(c: char) -> bool {
 /// [`sanitize`], then `& < > " '` as character references: safe as element content and inside a quoted attribute.
 #[must_use]
 pub fn escape_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in sanitize(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+    let needs = |c| matches!(c, '&' | '<' | '>' | '"' | '\'') || is_deceptive(c);
+    rewritten(text, needs, |out, c| match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        c => out.push(visible(c)),
+    })
 }
 
 /// [`sanitize`], then at most `limit` characters: a longer text loses its middle, where names differ least.
@@ -86,32 +107,20 @@ pub fn sentence(text: &str) -> String {
 /// as an escape, which is the same JSON.
 #[must_use]
 pub fn embed_json(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() + json.len() / 32);
-    for c in json.chars() {
-        match c {
-            // Between tokens of pretty JSON.
-            '\n' | '\r' | '\t' => out.push(' '),
-            '<' | '>' | '&' | '\'' => push_escape(&mut out, c),
-            c if is_deceptive(c) => push_escape(&mut out, c),
-            c => out.push(c),
-        }
-    }
-    out
+    let needs = |c| matches!(c, '<' | '>' | '&' | '\'') || is_deceptive(c);
+    rewritten(json, needs, |out, c| match c {
+        // Between tokens of pretty JSON.
+        '\n' | '\r' | '\t' => out.push(' '),
+        c => push_escape(out, c),
+    })
 }
 
 /// The same JSON with what a terminal or a reader could be misled by written as an escape: control characters that JSON
 /// lets stand (DEL and those above it), directional and invisible ones. Line breaks between tokens stay.
 #[must_use]
 pub fn plain_json(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c != '\n' && is_deceptive(c) {
-            push_escape(&mut out, c);
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    let needs = |c| c != '\n' && is_deceptive(c);
+    rewritten(json, needs, push_escape)
 }
 
 fn push_escape(out: &mut String, c: char) {

@@ -50,6 +50,17 @@ impl Model {
         self.cores(&self.service_cpu(service)?)
     }
 
+    /// The same without its spread: for orders and thresholds.
+    pub(crate) fn service_cores_point(&self, service: &ServiceFacts) -> Option<f64> {
+        let by_kernel = service.process.total(column::CPU_PROCESS_NS);
+        let ns = by_kernel.or_else(|| {
+            let accounts = service.accounts();
+            let known = accounts.filter_map(|sums| sums.total_of(&CPU_COLUMNS));
+            known.reduce(i64::saturating_add)
+        })?;
+        Some(as_f64(ns) * 1e-9 / self.seconds()?)
+    }
+
     /// CPU that no request causes (background, runtime, agent), ns. It does not grow with load, or hardly.
     pub(crate) fn base_cpu(&self, service: &ServiceFacts) -> Option<Estimate> {
         let base =
@@ -133,8 +144,10 @@ impl Model {
         id: &OperationId,
         facts: &OperationFacts,
     ) -> Option<ClassLoad> {
-        let rate = self.ended_rate(facts)?.point;
-        let mean = self.cpu_per_request(facts)?.point / 1e9;
+        // Their points alone: nobody asks here how sure they are.
+        let ended = as_f64(facts.all.total(column::ENDED)?);
+        let rate = ended * (1.0 / self.seconds()?);
+        let mean = as_f64(facts.all.total_of(&CPU_COLUMNS)?) / ended / 1e9;
         if !(rate > 0.0 && mean > 0.0) {
             return None;
         }

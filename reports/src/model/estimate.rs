@@ -1,7 +1,6 @@
 //! Figures that carry their own uncertainty.
 
-use std::collections::BTreeMap;
-
+use super::Amounts;
 use super::tally::Tally;
 use crate::document::{Figure, FigureUnit, QualityShare, QualityWord};
 use crate::rng::SplitMix64;
@@ -23,7 +22,8 @@ pub(crate) struct Resampler {
     /// For each draw, how often each slot was drawn.
     weights: Vec<Vec<u32>>,
     /// The same for each slot, over all draws: sums are made slot by slot, for all draws at once.
-    by_slot: Vec<[u32; DRAWS]>,
+    /// Signed, which processors turn into floats several at a time.
+    by_slot: Vec<[i32; DRAWS]>,
     slots: u32,
 }
 
@@ -58,7 +58,7 @@ impl Resampler {
         let mut by_slot = vec![[0; DRAWS]; slots as usize];
         for (draw, weight) in weights.iter().enumerate() {
             for (slot, times) in by_slot.iter_mut().zip(weight) {
-                slot[draw] = *times;
+                slot[draw] = i32::try_from(*times).unwrap_or(i32::MAX);
             }
         }
         Self {
@@ -98,11 +98,10 @@ impl Resampler {
 
     /// A sum over the range, with its spread over resampled ranges.
     pub(crate) fn estimate(&self, tally: &Tally) -> Estimate {
-        let quality = tally
-            .by_quality
-            .iter()
-            .map(|(q, amount)| (*q, as_f64(*amount)))
-            .collect();
+        let mut quality = Amounts::default();
+        for (word, amount) in tally.by_quality.iter() {
+            *quality.entry(word) = as_f64(amount);
+        }
         let draws = if self.weights.is_empty() {
             Draws::None(format!(
                 "{} windows; an interval needs at least {SLOTS_MIN}",
@@ -146,12 +145,8 @@ const Z: f64 = 1.644_853_626_951_472_2;
 
 impl Unsure {
     fn of(tally: &Tally) -> Self {
-        let all: i64 = tally.by_quality.values().sum();
-        let estimated = tally
-            .by_quality
-            .get(&QualityWord::Estimated)
-            .copied()
-            .unwrap_or(0);
+        let all: i64 = tally.by_quality.iter().map(|(_, amount)| amount).sum();
+        let estimated = tally.by_quality.get(QualityWord::Estimated).unwrap_or(0);
         let share = if all > 0 {
             as_f64(estimated) / as_f64(all)
         } else {
@@ -190,7 +185,7 @@ enum Draws {
 pub(crate) struct Estimate {
     pub(crate) point: f64,
     draws: Draws,
-    quality: BTreeMap<QualityWord, f64>,
+    quality: Amounts<f64>,
 }
 
 impl Estimate {
@@ -199,7 +194,7 @@ impl Estimate {
         Self {
             point,
             draws: Draws::Exact,
-            quality: [(quality, point.abs())].into(),
+            quality: Amounts::one(quality, point.abs()),
         }
     }
 
@@ -208,7 +203,7 @@ impl Estimate {
         Self {
             point,
             draws: Draws::None(reason.to_owned()),
-            quality: [(quality, point.abs())].into(),
+            quality: Amounts::one(quality, point.abs()),
         }
     }
 
@@ -217,7 +212,7 @@ impl Estimate {
         Self {
             point,
             draws: Draws::Some(draws),
-            quality: [(QualityWord::Estimated, point.abs())].into(),
+            quality: Amounts::one(QualityWord::Estimated, point.abs()),
         }
     }
 
@@ -234,7 +229,7 @@ impl Estimate {
         Self {
             point: 0.0,
             draws: Draws::Exact,
-            quality: BTreeMap::new(),
+            quality: Amounts::default(),
         }
     }
 
@@ -267,9 +262,9 @@ impl Estimate {
     /// Sum; qualities add by amount.
     pub(crate) fn plus(&self, other: &Self) -> Self {
         let (point, draws) = self.zip(other, |a, b| a + b);
-        let mut quality = self.quality.clone();
-        for (word, amount) in &other.quality {
-            *quality.entry(*word).or_default() += amount;
+        let mut quality = self.quality;
+        for (word, amount) in other.quality.iter() {
+            *quality.entry(word) += amount;
         }
         Self {
             point,
@@ -289,7 +284,7 @@ impl Estimate {
         Self {
             point,
             draws,
-            quality: self.quality.clone(),
+            quality: self.quality,
         }
     }
 
@@ -304,10 +299,10 @@ impl Estimate {
             return None;
         }
         let (point, draws) = self.zip(divisor, |a, b| if b > 0.0 { a / b } else { f64::NAN });
-        point.is_finite().then(|| Self {
+        point.is_finite().then_some(Self {
             point,
             draws,
-            quality: self.quality.clone(),
+            quality: self.quality,
         })
     }
 
@@ -349,13 +344,13 @@ impl Estimate {
         Some(Self {
             point,
             draws,
-            quality: [(QualityWord::Estimated, point.abs())].into(),
+            quality: Amounts::one(QualityWord::Estimated, point.abs()),
         })
     }
 
     /// The same number, said to be of one quality.
     pub(crate) fn of_quality(mut self, quality: QualityWord) -> Self {
-        self.quality = [(quality, self.point.abs().max(f64::MIN_POSITIVE))].into();
+        self.quality = Amounts::one(quality, self.point.abs().max(f64::MIN_POSITIVE));
         self
     }
 
@@ -373,19 +368,18 @@ impl Estimate {
             Draws::Exact => Err(None),
             Draws::None(reason) => Err(Some(reason.clone())),
             Draws::Some(draws) => {
-                let mut sorted: Vec<f64> = draws
+                let mut finite: Vec<f64> = draws
                     .iter()
                     .copied()
                     .filter(|draw| draw.is_finite())
                     .collect();
-                if sorted.len() * 10 < draws.len() * 9 {
+                if finite.len() * 10 < draws.len() * 9 {
                     return Err(Some(
                         "too rare: many resampled ranges do not hold it".to_owned(),
                     ));
                 }
-                sorted.sort_by(f64::total_cmp);
-                let low = quantile(&sorted, TAIL);
-                let high = quantile(&sorted, 1.0 - TAIL);
+                let low = quantile_unsorted(&mut finite, TAIL);
+                let high = quantile_unsorted(&mut finite, 1.0 - TAIL);
                 match (low, high) {
                     // The point may lie a hair outside when a figure hardly varies.
                     (Some(low), Some(high)) => Ok((low.min(self.point), high.max(self.point))),
@@ -435,23 +429,23 @@ impl Estimate {
 }
 
 /// Shares of amounts, largest first. An amount of nothing counts as wholly of its quality.
-pub(crate) fn shares(amounts: &BTreeMap<QualityWord, f64>) -> Vec<QualityShare> {
-    let total: f64 = amounts.values().sum();
+pub(crate) fn shares(amounts: &Amounts<f64>) -> Vec<QualityShare> {
+    let total: f64 = amounts.iter().map(|(_, amount)| amount).sum();
     let mut shares: Vec<QualityShare> = if total > 0.0 {
         amounts
             .iter()
-            .filter(|(_, amount)| **amount > 0.0)
+            .filter(|(_, amount)| *amount > 0.0)
             .map(|(quality, amount)| QualityShare {
-                quality: *quality,
+                quality,
                 share: amount / total,
             })
             .collect()
     } else {
         amounts
-            .keys()
+            .iter()
             .take(1)
-            .map(|q| QualityShare {
-                quality: *q,
+            .map(|(quality, _)| QualityShare {
+                quality,
                 share: 1.0,
             })
             .collect()
@@ -470,6 +464,19 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let at = below as usize;
     let a = *sorted.get(at)?;
     let b = *sorted.get((at + 1).min(last))?;
+    Some(a + (b - a) * (position - below))
+}
+
+/// The same of numbers in any order, which it changes: two of them are wanted, so sorting all is too much.
+fn quantile_unsorted(numbers: &mut [f64], q: f64) -> Option<f64> {
+    let last = numbers.len().checked_sub(1)?;
+    #[allow(clippy::cast_precision_loss)]
+    let position = q * last as f64;
+    let below = libm::floor(position);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let (_, a, above) = numbers.select_nth_unstable_by(below as usize, f64::total_cmp);
+    let a = *a;
+    let b = above.iter().copied().min_by(f64::total_cmp).unwrap_or(a);
     Some(a + (b - a) * (position - below))
 }
 
@@ -578,6 +585,21 @@ mod tests {
         assert_eq!(figure.value, Some(6.0));
         assert_eq!(figure.low, None);
         assert!(figure.interval_absent_reason.unwrap().contains("3 windows"));
+    }
+
+    #[test]
+    fn a_quantile_is_the_same_in_whatever_order_numbers_come() {
+        let mut rng = SplitMix64::new(5);
+        for count in [1u32, 2, 7, 200] {
+            let mixed: Vec<f64> = (0..count).map(|_| rng.normal()).collect();
+            let mut sorted = mixed.clone();
+            sorted.sort_by(f64::total_cmp);
+            for q in [0.0, TAIL, 0.5, 1.0 - TAIL, 1.0] {
+                let found = quantile_unsorted(&mut mixed.clone(), q);
+                assert_eq!(found, quantile(&sorted, q), "{q} of {count}");
+            }
+        }
+        assert_eq!(quantile_unsorted(&mut [], 0.5), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The model: what a rollup says about demand, messages and base costs, with intervals.
 
+mod amounts;
 mod brokers;
 mod carriers;
 mod demand;
+mod digest;
 mod edges;
 mod estimate;
 mod load;
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 
 use weighbridge_wire::FoldedRange;
 
+pub(crate) use amounts::Amounts;
 pub(crate) use brokers::Brokers;
 pub(crate) use carriers::Carriers;
 pub(crate) use edges::{Edge, End, SideCost, SideRef};
@@ -33,8 +36,6 @@ pub(crate) use service::{
 };
 pub(crate) use shapes::{Order, ShapeFacts, kinds};
 pub(crate) use tally::{Sums, Tally};
-
-use crate::document::QualityWord;
 
 /// Everything that document and decisions are made from.
 pub(crate) struct Model {
@@ -129,12 +130,12 @@ impl Model {
 }
 
 /// Amounts by quality, over all accounts of all services.
-pub(crate) fn cpu_by_quality(services: &[ServiceFacts]) -> BTreeMap<QualityWord, f64> {
-    let mut amounts = BTreeMap::new();
+pub(crate) fn cpu_by_quality(services: &[ServiceFacts]) -> Amounts<f64> {
+    let mut amounts = Amounts::default();
     for sums in services.iter().flat_map(ServiceFacts::accounts) {
         if let Some(cpu) = sums.sum_of(&CPU_COLUMNS) {
-            for (quality, amount) in &cpu.by_quality {
-                *amounts.entry(*quality).or_insert(0.0) += as_f64(*amount);
+            for (quality, amount) in cpu.by_quality.iter() {
+                *amounts.entry(quality) += as_f64(amount);
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
 use weighbridge_wire::{FoldedRange, FoldedWindow, RowKind, ServiceId, Window};
 
+use super::digest::Digest;
 use super::service::{ServiceFacts, ServiceKey};
 
 /// Most slots that resampling distinguishes; longer ranges put several windows into a slot.
@@ -63,34 +63,32 @@ impl Rollup {
         let slot_of: BTreeMap<u64, u32> = slots_of(&starts);
         let slots = slot_of.values().max().map_or(0, |last| last + 1);
 
-        let mut hash = Sha256::new();
-        hash.update(range.window.start_unix_ns.to_be_bytes());
-        hash.update(range.window.end_unix_ns.to_be_bytes());
-        let mut services: BTreeMap<ServiceKey, ServiceFacts> = BTreeMap::new();
-        let mut unknown_kinds: BTreeMap<u32, u64> = BTreeMap::new();
-        for ((window, id), folded) in &windows {
-            hash.update(folded.encode());
-            let slot = slot_of.get(&window.start_unix_ns).copied().unwrap_or(0);
-            services
+        let mut digest = Digest::of(range.window);
+        let mut of_service: BTreeMap<ServiceKey, Vec<&FoldedWindow>> = BTreeMap::new();
+        for ((_, id), folded) in &windows {
+            digest.add(folded);
+            of_service
                 .entry(ServiceKey::of(id))
-                .or_insert_with_key(|key| ServiceFacts::new(key.clone()))
-                .read(id, slot, *window, folded);
-            for (key, _) in folded.rows.iter() {
-                if RowKind::from_wire(key.kind).is_none() {
-                    *unknown_kinds.entry(key.kind).or_default() += 1;
+                .or_default()
+                .push(folded);
+        }
+        let mut unknown_kinds: BTreeMap<u32, u64> = BTreeMap::new();
+        // One service after the other: the sums of all of a large system fit into no cache.
+        let services = of_service.into_iter().map(|(key, windows)| {
+            let mut facts = ServiceFacts::new(key);
+            for folded in windows {
+                let slot = slot_of.get(&folded.window.start_unix_ns).copied();
+                facts.read(&folded.service, slot.unwrap_or(0), folded.window, folded);
+                for (key, _) in folded.rows.iter() {
+                    if RowKind::from_wire(key.kind).is_none() {
+                        *unknown_kinds.entry(key.kind).or_default() += 1;
+                    }
                 }
             }
-        }
-        let digest = hash.finalize();
-        let mut first = [0u8; 8];
-        first
-            .iter_mut()
-            .zip(digest.iter())
-            .for_each(|(to, from)| *to = *from);
-
-        let (mut services, mut only_lost): (Vec<_>, Vec<_>) = services
-            .into_values()
-            .partition(|service| service.windows() > 0);
+            facts
+        });
+        let (mut services, mut only_lost): (Vec<ServiceFacts>, Vec<ServiceFacts>) =
+            services.partition(|service| service.windows() > 0);
         label(&mut only_lost);
         label(&mut services);
         services.sort_by(|a, b| a.label.cmp(&b.label).then_with(|| a.key.cmp(&b.key)));
@@ -109,7 +107,7 @@ impl Rollup {
             window_ns: most_common_length(&spans),
             windows: u64::try_from(starts.len()).unwrap_or(u64::MAX),
             slots,
-            seed: u64::from_be_bytes(first),
+            seed: digest.seed(),
             services,
             only_lost,
             by_name,

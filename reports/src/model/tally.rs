@@ -1,10 +1,8 @@
 //! Sums over rows that remember when and how they came about.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use weighbridge_wire::{Merge, Quality, RowValue};
 
+use super::Amounts;
 use crate::document::QualityWord;
 
 /// One column over a set of rows.
@@ -15,7 +13,7 @@ pub(crate) struct Tally {
     /// Sum columns: what fell into each slot, ascending by slot. Sparse.
     slots: Vec<(u32, i64)>,
     /// Absolute amounts by how they came about.
-    pub(crate) by_quality: BTreeMap<QualityWord, i64>,
+    pub(crate) by_quality: Amounts<i64>,
 }
 
 impl Tally {
@@ -25,7 +23,7 @@ impl Tally {
         } else {
             merge.apply(self.total, value)
         };
-        let amount = self.by_quality.entry(quality).or_default();
+        let amount = self.by_quality.entry(quality);
         match merge {
             Merge::Sum => {
                 *amount = amount.saturating_add(value.saturating_abs());
@@ -57,9 +55,9 @@ impl Tally {
         for (slot, value) in &other.slots {
             self.insert(*slot, *value);
         }
-        for (quality, amount) in &other.by_quality {
-            let mine = self.by_quality.entry(*quality).or_default();
-            *mine = mine.saturating_add(*amount);
+        for (quality, amount) in other.by_quality.iter() {
+            let mine = self.by_quality.entry(quality);
+            *mine = mine.saturating_add(amount);
         }
     }
 
@@ -78,33 +76,58 @@ impl Tally {
 /// All columns over a set of rows. A column that no row had is unknown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sums {
-    columns: BTreeMap<u32, Tally>,
+    /// Ascending by column: few, and read far more often than added.
+    columns: Vec<(u32, Tally)>,
 }
 
 impl Sums {
     pub(crate) fn add(&mut self, slot: u32, quality: Quality, value: &RowValue) {
         let quality = quality_word(quality);
+        // Both ascend, so one walk finds all places.
+        let mut at = 0;
         for (column, figure) in value.columns() {
-            let (tally, first) = match self.columns.entry(column) {
-                Entry::Occupied(known) => (known.into_mut(), false),
-                Entry::Vacant(new) => (new.insert(Tally::default()), true),
-            };
+            while self
+                .columns
+                .get(at)
+                .is_some_and(|(known, _)| *known < column)
+            {
+                at += 1;
+            }
+            let first = self
+                .columns
+                .get(at)
+                .is_none_or(|(known, _)| *known != column);
+            if first {
+                self.columns.insert(at, (column, Tally::default()));
+            }
+            let tally = &mut self.columns[at].1;
             tally.add(Merge::of(column), slot, quality, figure, first);
         }
     }
 
+    fn place(&self, column: u32) -> Result<usize, usize> {
+        self.columns
+            .binary_search_by_key(&column, |(known, _)| *known)
+    }
+
     pub(crate) fn get(&self, column: u32) -> Option<&Tally> {
-        self.columns.get(&column)
+        Some(&self.columns[self.place(column).ok()?].1)
     }
 
     pub(crate) fn total(&self, column: u32) -> Option<i64> {
-        self.columns.get(&column).map(|tally| tally.total)
+        self.get(column).map(|tally| tally.total)
+    }
+
+    /// The sum of several sum columns over the whole range; `None` when none of them is known.
+    pub(crate) fn total_of(&self, columns: &[u32]) -> Option<i64> {
+        let known = columns.iter().filter_map(|column| self.total(*column));
+        known.reduce(i64::saturating_add)
     }
 
     /// The sum of several sum columns; `None` when none of them is known.
     pub(crate) fn sum_of(&self, columns: &[u32]) -> Option<Tally> {
         let mut sum: Option<Tally> = None;
-        for tally in columns.iter().filter_map(|column| self.columns.get(column)) {
+        for tally in columns.iter().filter_map(|column| self.get(*column)) {
             sum.get_or_insert_default().merge_sum(tally);
         }
         sum
@@ -113,16 +136,21 @@ impl Sums {
     /// Adds all columns of another set; gauges by their own rule.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (column, theirs) in &other.columns {
-            match (self.columns.get_mut(column), Merge::of(*column)) {
-                (None, _) => {
-                    self.columns.insert(*column, theirs.clone());
+            let at = match self.place(*column) {
+                Ok(at) => at,
+                Err(at) => {
+                    self.columns.insert(at, (*column, theirs.clone()));
+                    continue;
                 }
-                (Some(mine), Merge::Sum) => mine.merge_sum(theirs),
-                (Some(mine), merge) => {
+            };
+            let mine = &mut self.columns[at].1;
+            match Merge::of(*column) {
+                Merge::Sum => mine.merge_sum(theirs),
+                merge => {
                     mine.total = merge.apply(mine.total, theirs.total);
-                    for (quality, amount) in &theirs.by_quality {
-                        let slot = mine.by_quality.entry(*quality).or_default();
-                        *slot = (*slot).max(*amount);
+                    for (quality, amount) in theirs.by_quality.iter() {
+                        let slot = mine.by_quality.entry(quality);
+                        *slot = (*slot).max(amount);
                     }
                 }
             }
@@ -162,8 +190,8 @@ mod tests {
         assert_eq!(sums.total(column::WALL_NS), None, "unknown is not zero");
         let ended = sums.get(column::ENDED).unwrap();
         assert_eq!(ended.slots(), [(0, 3), (4, 6)]);
-        assert_eq!(ended.by_quality[&QualityWord::Estimated], 5);
-        assert_eq!(ended.by_quality[&QualityWord::Measured], 4);
+        assert_eq!(ended.by_quality.get(QualityWord::Estimated), Some(5));
+        assert_eq!(ended.by_quality.get(QualityWord::Measured), Some(4));
     }
 
     #[test]

@@ -289,7 +289,69 @@ impl<N> Default for Inputs<N> {
     }
 }
 
+/// Visits every number of inputs, always in one order.
+macro_rules! each_number {
+    ($inputs:expr, $visit:expr, $iter:ident $(, $mut:ident)?) => {{
+        let (inputs, mut visit) = ($inputs, $visit);
+        for s in inputs.services.$iter() {
+            visit(&$($mut)? s.cores);
+            visit(&$($mut)? s.background);
+            visit(&$($mut)? s.agent);
+            visit(&$($mut)? s.wake_ns);
+            visit(&$($mut)? s.rest);
+        }
+        for o in inputs.operations.$iter() {
+            visit(&$($mut)? o.rate);
+            visit(&$($mut)? o.cores);
+            for p in o.parts.$iter() {
+                visit(&$($mut)? p.rate);
+                visit(&$($mut)? p.cores);
+            }
+            o.wall_ns.$iter().for_each(&mut visit);
+            o.hold_ns.$iter().for_each(&mut visit);
+        }
+        for e in inputs.edges.$iter() {
+            visit(&$($mut)? e.rate);
+            for p in e.parts.$iter() {
+                visit(&$($mut)? p.rate);
+            }
+            visit(&$($mut)? e.caller_ns);
+            visit(&$($mut)? e.caller_pool_ns);
+            visit(&$($mut)? e.callee_ns);
+            visit(&$($mut)? e.callee_pool_ns);
+            visit(&$($mut)? e.broker_ns);
+            visit(&$($mut)? e.broker_publication_ns);
+            visit(&$($mut)? e.by_bytes_ns);
+        }
+        for o in inputs.origins.$iter() {
+            o.rate.$iter().for_each(&mut visit);
+            visit(&$($mut)? o.carried);
+        }
+        for p in inputs.entities.$iter().flat_map(|e| e.places.$iter()) {
+            p.reads.$iter().for_each(|(_, n)| visit(n));
+            p.writes.$iter().for_each(|(_, n)| visit(n));
+            p.write_ns.$iter().for_each(&mut visit);
+        }
+        inputs.remote_call_ns.$iter().for_each(&mut visit);
+        inputs.message_ns.$iter().for_each(&mut visit);
+    }};
+}
+
 impl<N> Inputs<N> {
+    /// Takes the numbers of others that were made from the same by [`map`](Self::map): names and places stay, which are
+    /// most of what there is.
+    pub(super) fn renumber<M>(&mut self, from: &Inputs<M>, f: impl Fn(&M) -> N) {
+        let mut numbers = Vec::new();
+        each_number!(from, |n| numbers.push(f(n)), iter);
+        let mut numbers = numbers.into_iter();
+        let mut take = |n: &mut N| {
+            if let Some(number) = numbers.next() {
+                *n = number;
+            }
+        };
+        each_number!(self, |n| take(n), iter_mut, mut);
+    }
+
     /// The same, with every number turned into another.
     pub fn map<M>(&self, f: &impl Fn(&N) -> M) -> Inputs<M> {
         let all = |list: &[(usize, N)]| list.iter().map(|(i, n)| (*i, f(n))).collect();
@@ -467,5 +529,30 @@ impl<N> Edge<N> {
         #[allow(clippy::cast_precision_loss)]
         let receivers = (self.shares_with.len() + 1) as f64;
         self.messages() / receivers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Weighed;
+    use crate::Options;
+    use crate::testing::System;
+
+    #[test]
+    fn numbers_of_a_draw_go_to_the_places_that_they_have_in_a_new_one() {
+        let mut s = System::new(40);
+        s.root("a", "GET /a", 20, [300_000; 6]);
+        s.http(("a", "GET /a"), ("b", "GET /b"), 20, 2, 80_000, 50_000);
+        s.message(("b", "GET /b"), ("c", "CONSUME x"), 40, "x", 60_000, 40_000);
+        s.uses("b", "GET /b", "item", "write", 40);
+        s.uses("c", "CONSUME x", "item", "write", 40);
+        s.uses("c", "CONSUME x", "item", "read", 10);
+        let weighed = Weighed::read(&s.range(), &Options::default());
+        let mut inputs = weighed.inputs().clone();
+        for draw in [3, 150, 0] {
+            weighed.redraw(&mut inputs, draw);
+            assert_eq!(inputs, weighed.draw(draw));
+        }
+        assert_ne!(inputs, *weighed.inputs());
     }
 }

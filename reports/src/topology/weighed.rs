@@ -69,6 +69,11 @@ impl Weighed {
         })
     }
 
+    /// The same in inputs that are there already, of another draw or of the point: nothing is made anew for it.
+    pub(crate) fn redraw(&self, inputs: &mut Inputs, draw: usize) {
+        inputs.renumber(&self.estimates, |estimate| estimate.draw(draw));
+    }
+
     /// The topology that was weighed.
     #[must_use]
     pub fn as_it_is(&self) -> Topology {
@@ -86,8 +91,10 @@ impl Weighed {
                 .collect();
         }
         let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(self.draws); points.len()];
+        let mut inputs = self.point.clone();
         for draw in 0..self.draws {
-            for (slot, value) in draws.iter_mut().zip(of(&self.draw(draw))) {
+            self.redraw(&mut inputs, draw);
+            for (slot, value) in draws.iter_mut().zip(of(&inputs)) {
                 slot.push(value);
             }
         }
@@ -102,8 +109,12 @@ impl Weighed {
     /// in more than a tenth of them.
     #[must_use]
     pub fn interval(&self, figure: impl Fn(&Inputs) -> Option<f64>) -> Option<(f64, f64)> {
+        let mut inputs = self.point.clone();
         let values = (0..self.draws)
-            .map(|draw| figure(&self.draw(draw)).unwrap_or(f64::NAN))
+            .map(|draw| {
+                self.redraw(&mut inputs, draw);
+                figure(&inputs).unwrap_or(f64::NAN)
+            })
             .collect();
         let point = figure(&self.point)?;
         Estimate::of_draws(point, values).interval().ok()

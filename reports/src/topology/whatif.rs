@@ -124,13 +124,14 @@ pub fn what_if(
     tails_before.apply(&mut point.0);
     tails_after.apply(&mut point.1);
     let mut local = Vec::new();
+    let mut drawn = inputs.clone();
     let draws = (0..weighed.draws())
         .map(|draw| {
-            let inputs = weighed.draw(draw);
-            local.push(made_local(&inputs, &before, &after) * load.factor);
+            weighed.redraw(&mut drawn, draw);
+            local.push(made_local(&drawn, &before, &after) * load.factor);
             let mut pair = (
-                evaluate(&inputs, &before, &load),
-                evaluate(&inputs, &after, &load),
+                evaluate(&drawn, &before, &load),
+                evaluate(&drawn, &after, &load),
             );
             tails_before.apply(&mut pair.0);
             tails_after.apply(&mut pair.1);
