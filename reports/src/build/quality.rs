@@ -99,7 +99,7 @@ fn method(options: &Options) -> Vec<String> {
 
 fn limits() -> Vec<String> {
     [
-        "Work of the kernel outside a process (softirq, receive path of a network card) is in no account. On loopback the receive path runs inside the sender's call.",
+        "Work of the kernel outside a process (softirq, receive path of a network card) is in no account. On loopback the receive path of TCP runs inside the sender's call; on a network it runs in interrupts outside every process.",
         "Two hardware threads of a core inflate each other's CPU seconds; CPU seconds under contention are not those of an idle machine.",
         "Requests that straddle the ends of the range bring an error of about the requests in flight divided by those ended; it stands beside each operation.",
         "Work inside a database server or any process without an agent is not seen.",

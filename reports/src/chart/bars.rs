@@ -10,6 +10,7 @@ use plotters::style::{Color, IntoFont, TextStyle};
 use super::ink::Ink;
 use super::scale::{Scale, axis};
 use super::svg::{Caption, Layout, finish};
+use super::width::{fit, width};
 use crate::html::text::clip;
 
 /// A part of a bar.
@@ -88,26 +89,41 @@ struct Geometry {
     axis_step: f64,
 }
 
-/// Most letters of a label beside its bar.
-const LABEL_LETTERS: usize = 46;
+/// Size of labels and figures, pixels.
+const TEXT: f64 = 13.0;
 
-/// Room for the longest label, pixels: 7.4 a letter, and the gap to the bars. Short labels leave more to the bars.
-fn label_width(bars: &[Bar]) -> i32 {
-    let letters = bars
-        .iter()
-        .map(|bar| bar.label.chars().count().min(LABEL_LETTERS))
-        .max()
-        .unwrap_or(0);
-    // At most 46 letters.
-    (letters as f64 * 7.4) as i32 + 18
+/// Most room for a label beside its bar, pixels.
+const LABEL_WIDTH_MAX: f64 = 340.0;
+
+/// Most room for a figure beside its bar, pixels.
+const VALUE_WIDTH_MAX: f64 = 170.0;
+
+/// Between a bar and what is written beside it, pixels.
+const BESIDE: f64 = 10.0;
+
+/// Room for the longest of these texts and the gap to the bars, pixels. Short labels leave more to the bars.
+fn room<'t>(texts: impl Iterator<Item = &'t str>, most: f64) -> i32 {
+    let longest = texts.map(|text| width(text, TEXT)).fold(0.0, f64::max);
+    // Some hundred at most.
+    libm::ceil(longest.min(most) + BESIDE) as i32
 }
 
 impl Geometry {
     fn new(chart: &BarChart<'_>, layout: Layout) -> Self {
-        let width = i32::try_from(layout.width()).unwrap_or(i32::MAX);
+        let across = i32::try_from(layout.width()).unwrap_or(i32::MAX);
+        let beside = room(
+            chart.bars.iter().map(|bar| bar.value_text.as_str()),
+            VALUE_WIDTH_MAX,
+        );
+        let labels = chart.bars.iter().map(|bar| bar.label.as_str());
         let (left, right, row, thick) = match layout {
-            Layout::Wide => (label_width(&chart.bars), width - 130, 32, 18),
-            Layout::Narrow => (2, width - 78, 46, 16),
+            Layout::Wide => (
+                room(labels, LABEL_WIDTH_MAX) + 4,
+                across - beside.max(130),
+                32,
+                18,
+            ),
+            Layout::Narrow => (2, across - beside.max(78), 46, 16),
         };
         let top = 6;
         let count = i32::try_from(chart.bars.len())
@@ -227,18 +243,18 @@ fn draw(
         root.draw(&Text::new(
             bar.value_text.clone(),
             (end + 8, middle),
-            text(13.0, Ink::Text, HPos::Left),
+            text(TEXT, Ink::Text, HPos::Left),
         ))?;
         let label = match geometry.layout {
             Layout::Wide => Text::new(
-                clip(&bar.label, LABEL_LETTERS),
+                fit(&bar.label, TEXT, f64::from(geometry.left) - BESIDE - 2.0),
                 (geometry.left - 12, middle),
-                text(13.0, Ink::Text, HPos::Right),
+                text(TEXT, Ink::Text, HPos::Right),
             ),
             Layout::Narrow => Text::new(
-                clip(&bar.label, 42),
+                fit(&bar.label, TEXT, f64::from(geometry.layout.width()) - 8.0),
                 (geometry.left, top - 10),
-                text(13.0, Ink::Text, HPos::Left),
+                text(TEXT, Ink::Text, HPos::Left),
             ),
         };
         root.draw(&label)?;

@@ -12,6 +12,7 @@ use super::bars::text;
 use super::ink::Ink;
 use super::scale::{Scale, axis};
 use super::svg::{Caption, Layout, finish};
+use super::width::{fit, width};
 use crate::html::format::significant;
 use crate::html::text::clip;
 
@@ -128,12 +129,20 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         Layout::Wide => 190,
         Layout::Narrow => 14,
     };
+    let y_label = |y: f64| significant(y * power, 3);
+    let marks = (0..=8).map(|n| f64::from(n) * y_step);
+    let widest = marks
+        .filter(|mark| *mark <= y_top * 1.001)
+        .map(|mark| width(&y_label(mark), 12.0))
+        .fold(0.0, f64::max);
+    // Nine digits at most, and their commas.
+    let left = (libm::ceil(widest) as i32 + 12).clamp(52, 150);
     let mut built = ChartBuilder::on(root)
         .margin_top(22)
         .margin_right(labels_width)
         .margin_bottom(6)
         .x_label_area_size(40)
-        .y_label_area_size(52)
+        .y_label_area_size(left)
         .build_cartesian_2d(x_min..x_min + span, 0.0..y_top)?;
     built
         .configure_mesh()
@@ -145,7 +154,7 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         .y_labels(y_marks)
         .label_style(text(12.0, Ink::Muted, HPos::Center))
         .x_label_formatter(&|x| format!("{}{}", significant(*x, 3), chart.x_suffix))
-        .y_label_formatter(&|y| significant(*y * power, 3))
+        .y_label_formatter(&|y| y_label(*y))
         .draw()?;
     for line in &scaled {
         let banded: Vec<_> = line
@@ -191,12 +200,12 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
     let height = i32::try_from(root.dim_in_pixel().1).unwrap_or(0);
     root.draw(&Text::new(
         clip(chart.x_label, 42),
-        (52, height - 10),
+        (left, height - 10),
         text(12.0, Ink::Muted, HPos::Left),
     ))?;
     root.draw(&Text::new(
         chart.scale.unit.to_owned(),
-        (44, 8),
+        (left - 8, 8),
         text(12.0, Ink::Muted, HPos::Right),
     ))?;
     root.present()
@@ -224,7 +233,7 @@ fn label_ends(
     }
     for ((x, _, line), y) in ends.iter().zip(placed) {
         root.draw(&Text::new(
-            clip(&line.label, 24),
+            fit(&line.label, 13.0, 176.0),
             (x + 10, y),
             text(13.0, line.ink, HPos::Left),
         ))?;

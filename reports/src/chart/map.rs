@@ -1,10 +1,12 @@
 //! The service map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::map_boundary::{Frame, boundary};
+use super::map_boundary::{Boundary, Frame, boundary};
+use super::map_labels::{Area, Labels, Stroke};
 use super::map_layout::{Placement, Point, Room, place};
 use super::svg::{Caption, Layout, open};
+use super::width::fit;
 use crate::html::text::{clip, escape_text};
 
 /// A node of the map.
@@ -29,6 +31,8 @@ pub struct MapEdge {
     pub to: usize,
     /// The figures on it, at most three lines.
     pub label: Vec<String>,
+    /// Those of them that a narrow map has room for, at most two lines.
+    pub short_label: Vec<String>,
     /// What it is, for who rests on it and who does not see it.
     pub description: String,
     /// How thick, 0 to 1.
@@ -70,8 +74,6 @@ struct Sizes {
     node_height: f64,
     /// From the start of one layer to the start of the next.
     step: f64,
-    /// Letters of a name.
-    letters: usize,
 }
 
 impl Sizes {
@@ -86,15 +88,14 @@ impl Sizes {
                     node_width,
                     node_height: 66.0,
                     step: free.clamp(204.0, 300.0),
-                    letters: 13,
                 }
             }
             Layout::Narrow => Self {
                 layout,
                 node_width: 106.0,
                 node_height: 64.0,
-                step: 128.0,
-                letters: 13,
+                // Between two layers there is room for two labels.
+                step: 136.0,
             },
         }
     }
@@ -119,9 +120,9 @@ impl Sizes {
         match layout {
             Layout::Wide => Room {
                 node: 66.0,
-                passing: 38.0,
+                passing: 42.0,
                 // Room for the labels of lines that part.
-                gap: 44.0,
+                gap: 52.0,
                 widest: 7,
             },
             Layout::Narrow => Room {
@@ -135,7 +136,7 @@ impl Sizes {
 }
 
 /// Around the drawing.
-const MARGIN: f64 = 3.0;
+const MARGIN: f64 = 7.0;
 
 /// Above the nodes, for marks and labels.
 const HEAD: f64 = 18.0;
@@ -173,20 +174,36 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
          <g transform=\"translate({shift:.0} {:.0})\">",
         MARGIN + HEAD
     ));
-    let mut labels = Labels::default();
+    let boxes: Vec<Frame> = placed
+        .nodes
+        .iter()
+        .map(|point| Frame::around(corner(*point, &sizes), sizes.node_width, sizes.node_height))
+        .collect();
+    let boundaries = boundaries(map, &boxes);
+    let mut labels = Labels::new(Area {
+        left: -shift,
+        top: -MARGIN - HEAD,
+        right: frame - shift,
+        bottom: height + MARGIN + FOOT,
+    });
     // Between a node and a label a boundary may run, where there is room for it.
     let beside = match layout {
-        Layout::Wide => 6.0,
-        Layout::Narrow => 0.0,
+        Layout::Wide => 7.0,
+        Layout::Narrow => 1.0,
     };
     for point in &placed.nodes {
         let (x, y) = corner(*point, &sizes);
-        labels.taken.push((
-            x - beside,
-            y - beside,
-            x + sizes.node_width + beside,
-            y + sizes.node_height + beside,
-        ));
+        labels.take(Area {
+            left: x - beside,
+            top: y - beside,
+            right: x + sizes.node_width + beside,
+            bottom: y + sizes.node_height + beside,
+        });
+    }
+    for (_, boundary) in &boundaries {
+        for point in &boundary.points {
+            labels.draw(Stroke::of_none(*point));
+        }
     }
     let ports = ports(&pairs, &placed, &sizes);
     let mut wanted = Vec::new();
@@ -201,14 +218,20 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
             middle,
             points,
         } = route(*from, *to, passing, ports[index], &sizes);
-        labels.lines.extend(points);
-        wanted.push((edge, middle));
         // Between 1 and 7 pixels.
         let weight = if edge.weight.is_finite() {
             edge.weight.clamp(0.0, 1.0)
         } else {
             0.0
         };
+        for point in points {
+            labels.draw(Stroke {
+                at: point,
+                half: 0.5 + 3.0 * weight,
+                edge: Some(index),
+            });
+        }
+        wanted.push((index, edge, middle));
         let dash = if edge.is_async {
             " stroke-dasharray=\"6 5\""
         } else {
@@ -222,55 +245,67 @@ pub fn service_map(map: &ServiceMap<'_>, layout: Layout) -> String {
         ));
     }
     // Once all lines are known: a label stands beside them, not on one.
-    for (edge, middle) in wanted {
-        out.push_str(&labels.text(edge, middle, layout));
+    for (index, edge, middle) in wanted {
+        out.push_str(&labels.text(index, edge, middle, layout));
     }
     for (node, point) in map.nodes.iter().zip(&placed.nodes) {
         out.push_str(&draw_node(node, corner(*point, &sizes), &sizes));
     }
     // Marks of a node stand side by side on its upper edge.
     let mut marks = vec![0.0; map.nodes.len()];
-    for proposal in &map.proposals {
-        let nodes: Vec<usize> = proposal
-            .nodes
-            .iter()
-            .copied()
-            .filter(|node| *node < placed.nodes.len())
-            .collect();
-        let Some((first, at)) = nodes
-            .first()
-            .and_then(|node| Some((*placed.nodes.get(*node)?, marks.get_mut(*node)?)))
-        else {
-            continue;
-        };
-        let boxes: Vec<Frame> = placed
-            .nodes
-            .iter()
-            .map(|point| Frame::around(corner(*point, &sizes), sizes.node_width, sizes.node_height))
-            .collect();
-        let alone = nodes.len() == 1 && *at > 0.0;
-        let frame = if alone {
-            String::new()
-        } else {
-            boundary(&nodes, &boxes)
-        };
-        out.push_str(&draw_mark(proposal, corner(first, &sizes), *at, &frame));
-        *at += 20.0;
+    for (proposal, boundary) in &boundaries {
+        let mut circles = String::new();
+        for node in &boundary.marked {
+            let (Some(point), Some(at)) = (placed.nodes.get(*node), marks.get_mut(*node)) else {
+                continue;
+            };
+            circles.push_str(&draw_mark(&proposal.mark, corner(*point, &sizes), *at));
+            *at += 20.0;
+        }
+        out.push_str(&format!(
+            "<g><title>{}</title>{}{circles}</g>",
+            escape_text(&clip(&proposal.description, 200)),
+            boundary.path,
+        ));
     }
     out.push_str("</g></svg>");
     out
 }
 
-/// A proposal's boundary, and its number on the first of its nodes.
-fn draw_mark(proposal: &MapProposal, (x, y): (f64, f64), at: f64, frame: &str) -> String {
+/// The boundaries that are proposed. A node that has one of its own already gets no second line around it alone.
+fn boundaries<'m>(map: &'m ServiceMap<'_>, boxes: &[Frame]) -> Vec<(&'m MapProposal, Boundary)> {
+    let mut framed = BTreeSet::new();
+    let mut out = Vec::new();
+    for proposal in &map.proposals {
+        let nodes: Vec<usize> = proposal
+            .nodes
+            .iter()
+            .copied()
+            .filter(|node| *node < boxes.len())
+            .collect();
+        let Some(first) = nodes.first().copied() else {
+            continue;
+        };
+        let mut found = boundary(&nodes, boxes);
+        if nodes.len() == 1 && framed.contains(&first) {
+            found.path.clear();
+            found.points.clear();
+        }
+        framed.extend(found.marked.iter().copied());
+        out.push((proposal, found));
+    }
+    out
+}
+
+/// A proposal's number on a node.
+fn draw_mark(mark: &str, (x, y): (f64, f64), at: f64) -> String {
     let centre = x + 10.0 + at;
     format!(
-        "<g><title>{}</title>{frame}<circle cx=\"{centre:.0}\" cy=\"{:.0}\" r=\"9\" class=\"f-accent\"/>\
-         <text x=\"{centre:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"12\" class=\"f-page\">{}</text></g>",
-        escape_text(&clip(&proposal.description, 200)),
+        "<circle cx=\"{centre:.0}\" cy=\"{:.0}\" r=\"9\" class=\"f-accent\"/>\
+         <text x=\"{centre:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"12\" class=\"f-page\">{}</text>",
         y - 3.0,
         y + 1.0,
-        escape_text(&clip(&proposal.mark, 3)),
+        escape_text(&clip(mark, 3)),
     )
 }
 
@@ -439,102 +474,7 @@ fn route(
     }
 }
 
-/// Labels that are placed so far, to keep them off each other and off the nodes.
-#[derive(Default)]
-struct Labels {
-    /// Left, top, right, bottom.
-    taken: Vec<(f64, f64, f64, f64)>,
-    /// Points of all lines.
-    lines: Vec<(f64, f64)>,
-}
-
-impl Labels {
-    /// The nearest place to a point where a label of this size lies on no node, no other label and no line; where there is
-    /// none, on no node and no label; and else on the point.
-    fn place(&self, (x, y): (f64, f64), half_width: f64, half_height: f64) -> (f64, f64) {
-        let crossed = |(x, y): (f64, f64), slack: f64| {
-            self.lines.iter().any(|(a, b)| {
-                (a - x).abs() < half_width + slack && (b - y).abs() < half_height + slack
-            })
-        };
-        let covered = |(x, y): (f64, f64)| {
-            self.taken.iter().any(|t| {
-                x + half_width > t.0
-                    && x - half_width < t.2
-                    && y + half_height > t.1
-                    && y - half_height < t.3
-            })
-        };
-        // Rings of steps of eight, those beside the line before those along it.
-        let mut places: Vec<(f64, f64)> = (-7..=7)
-            .flat_map(|dx: i32| (-9..=9).map(move |dy: i32| (dx, dy)))
-            .map(|(dx, dy)| (f64::from(dx) * 8.0, f64::from(dy) * 8.0))
-            .collect();
-        places.sort_by(|a, b| {
-            let far = |(dx, dy): &(f64, f64)| 2.0 * dx * dx + dy * dy;
-            far(a)
-                .total_cmp(&far(b))
-                .then(a.1.total_cmp(&b.1))
-                .then(a.0.total_cmp(&b.0))
-        });
-        let places = || places.iter().map(|(dx, dy)| (x + dx, y + dy));
-        let free = |place: &(f64, f64)| place.1 >= half_height - HEAD && !covered(*place);
-        places()
-            .find(|place| free(place) && !crossed(*place, 4.0))
-            .or_else(|| places().find(free))
-            .unwrap_or((x, y))
-    }
-
-    fn text(&mut self, edge: &MapEdge, (x, middle): (f64, f64), layout: Layout) -> String {
-        let whole = edge.label.iter().take(3);
-        let lines: Vec<String> = match layout {
-            Layout::Wide => whole.map(|line| clip(line, 22)).collect(),
-            // Between nodes of a narrow map there is height, and little width.
-            Layout::Narrow => whole
-                .flat_map(|line| line.split(", "))
-                .map(|line| clip(line, 13))
-                .collect(),
-        };
-        let letters = lines
-            .iter()
-            .map(|line| line.chars().count())
-            .max()
-            .unwrap_or(0);
-        if letters == 0 {
-            return String::new();
-        }
-        // 6.4 pixels a letter at 11 pixels.
-        let half_width = letters as f64 * 3.2 + 2.0;
-        let half_height = 7.0 * lines.len() as f64;
-        let (x, y) = self.place((x, middle), half_width, half_height);
-        self.taken.push((
-            x - half_width,
-            y - half_height,
-            x + half_width,
-            y + half_height,
-        ));
-        let mut inner = format!(
-            "<rect x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\" fill-opacity=\".8\" \
-             class=\"f-page\"/>",
-            x - half_width,
-            y - half_height,
-            half_width * 2.0,
-            half_height * 2.0,
-        );
-        for (index, line) in lines.iter().enumerate() {
-            inner.push_str(&format!(
-                "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" class=\"f-text\">{}</text> ",
-                y - half_height + 11.0 + 14.0 * index as f64,
-                escape_text(line),
-            ));
-        }
-        // What is seen belongs to what is read out, word by word: hence the space after each text.
-        let read = format!("{}: {}", lines.join(" "), edge.description);
-        link(edge.anchor.as_deref(), &read, &inner)
-    }
-}
-
-fn link(anchor: Option<&str>, label: &str, inner: &str) -> String {
+pub(super) fn link(anchor: Option<&str>, label: &str, inner: &str) -> String {
     match anchor {
         Some(anchor) => format!(
             "<a href=\"#{}\" aria-label=\"{}\">{inner}</a>",
@@ -555,10 +495,11 @@ fn draw_node(node: &MapNode, (x, y): (f64, f64), sizes: &Sizes) -> String {
         .lines
         .iter()
         .take(2)
-        .map(|line| clip(line, sizes.letters + 5))
+        .map(|line| fit(line, 11.0, sizes.node_width - 4.0))
         .collect();
     let first = y + (sizes.node_height - 16.0 * lines.len() as f64) / 2.0 + 5.0;
-    let shown = clip(&node.name, sizes.letters);
+    // Bold letters are an eighth broader.
+    let shown = fit(&node.name, 13.0 * 1.125, sizes.node_width - 6.0);
     inner.push_str(&format!(
         "<text x=\"{middle:.0}\" y=\"{first:.0}\" text-anchor=\"middle\" font-size=\"13\" font-weight=\"600\" \
          class=\"f-text\">{}</text> ",

@@ -55,27 +55,22 @@ impl Frame {
             (self.right, y),
         ]
     }
-
-    /// Where the line from its centre to a point leaves it.
-    fn leaves(self, to: Place) -> Place {
-        let (x, y) = self.centre();
-        let (dx, dy) = (to.0 - x, to.1 - y);
-        let reach = |half: f64, d: f64| {
-            if d == 0.0 {
-                f64::INFINITY
-            } else {
-                half / d.abs()
-            }
-        };
-        let t = reach((self.right - self.left) / 2.0 + SPACE, dx)
-            .min(reach((self.bottom - self.top) / 2.0 + SPACE, dy))
-            .min(1.0);
-        (x + dx * t, y + dy * t)
-    }
 }
 
-/// The line around these nodes: one for all where no other node lies between them, else one around each, joined.
-pub(super) fn boundary(nodes: &[usize], frames: &[Frame]) -> String {
+/// A boundary that is proposed.
+#[derive(Clone, Debug)]
+pub(super) struct Boundary {
+    /// The line around its nodes.
+    pub(super) path: String,
+    /// Points along that line.
+    pub(super) points: Vec<Place>,
+    /// The nodes that its number stands on.
+    pub(super) marked: Vec<usize>,
+}
+
+/// The boundary of these nodes: one line around all, with its number on the first, where no other node lies between
+/// them; else one around each, and the number on each.
+pub(super) fn boundary(nodes: &[usize], frames: &[Frame]) -> Boundary {
     let mine: Vec<Frame> = nodes
         .iter()
         .filter_map(|n| frames.get(*n).copied())
@@ -87,32 +82,45 @@ pub(super) fn boundary(nodes: &[usize], frames: &[Frame]) -> String {
         .enumerate()
         .filter(|(n, _)| !nodes.contains(n))
         .any(|(_, other)| other.points().iter().any(|p| inside(*p, &around)));
-    if !between {
-        return closed(&around);
+    let (lines, marked) = if between {
+        let each = mine.iter().map(|frame| frame.corners(SPACE).to_vec());
+        (each.collect(), nodes.to_vec())
+    } else {
+        (vec![around], nodes.iter().copied().take(1).collect())
+    };
+    let path: String = lines.iter().map(|line| outline(line)).collect();
+    Boundary {
+        path: if path.is_empty() {
+            path
+        } else {
+            format!("<path d=\"{path}\" class=\"hull\"/>")
+        },
+        points: lines.iter().flat_map(|line| along(line)).collect(),
+        marked,
     }
-    let mut path: String = mine
-        .iter()
-        .map(|frame| outline(&frame.corners(SPACE)))
-        .collect();
-    for pair in mine.windows(2) {
-        let [a, b] = pair else { continue };
-        let (from, to) = (a.leaves(b.centre()), b.leaves(a.centre()));
-        path.push_str(&format!(
-            "M{:.0} {:.0}L{:.0} {:.0}",
-            from.0, from.1, to.0, to.1
-        ));
-    }
-    format!("<path d=\"{path}\" class=\"hull\"/>")
 }
 
-fn closed(around: &[Place]) -> String {
-    if around.is_empty() {
-        return String::new();
+/// Points along a closed line, close enough that no label slips between two.
+fn along(around: &[Place]) -> Vec<Place> {
+    const APART: f64 = 6.0;
+    let next = around.iter().skip(1).chain(around.first());
+    let mut points = Vec::new();
+    for (a, b) in around.iter().zip(next) {
+        let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+        let count = libm::ceil(libm::hypot(dx, dy) / APART).max(1.0);
+        let mut step = 0.0;
+        while step < count {
+            points.push((a.0 + dx * step / count, a.1 + dy * step / count));
+            step += 1.0;
+        }
     }
-    format!("<path d=\"{}\" class=\"hull\"/>", outline(around))
+    points
 }
 
 fn outline(around: &[Place]) -> String {
+    if around.is_empty() {
+        return String::new();
+    }
     let points: Vec<String> = around
         .iter()
         .map(|(x, y)| format!("{x:.0} {y:.0}"))
@@ -172,16 +180,24 @@ mod tests {
     #[test]
     fn neighbours_have_one_line_around_both() {
         let frames = [at(0.0, 0.0), at(200.0, 100.0), at(0.0, 300.0)];
-        let path = boundary(&[0, 1], &frames);
+        let Boundary {
+            path,
+            points,
+            marked,
+        } = boundary(&[0, 1], &frames);
         assert_eq!(path.matches('M').count(), 1, "{path}");
         assert_eq!(path.matches('L').count(), 5, "six corners: {path}");
+        assert_eq!(marked, [0]);
+        let apart = |pair: &[Place]| libm::hypot(pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
+        assert!(points.windows(2).all(|pair| apart(pair) <= 6.1));
     }
 
     #[test]
     fn what_lies_between_is_not_enclosed() {
         let frames = [at(0.0, 0.0), at(400.0, 0.0), at(200.0, 0.0)];
-        let path = boundary(&[0, 1], &frames);
+        let found = boundary(&[0, 1], &frames);
+        let path = found.path;
         assert_eq!(path.matches('z').count(), 2, "a line around each: {path}");
-        assert!(path.contains("M105 30L395 30"), "and one between: {path}");
+        assert_eq!(found.marked, [0, 1], "and the number on each");
     }
 }

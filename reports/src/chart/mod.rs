@@ -12,9 +12,11 @@ mod ink;
 mod lines;
 mod map;
 mod map_boundary;
+mod map_labels;
 mod map_layout;
 mod scale;
 mod svg;
+mod width;
 
 pub use bars::{Bar, BarChart, Segment, bars, stacked_bars};
 pub use flame::{FRAMES_MAX, Flame, FlameFrame, flame};

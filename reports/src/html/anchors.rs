@@ -75,13 +75,18 @@ impl Anchors {
             anchors.add(&origin.id, format!("origin {}", name(&origin.operation)));
         }
         for edge in shown::edges(document) {
+            let target = if edge.target.is_empty() {
+                &edge.to.operation
+            } else {
+                &edge.target
+            };
             anchors.add(
                 &edge.id,
                 format!(
                     "{} → {} {}",
                     name(&edge.from.service),
                     name(&edge.to.service),
-                    name(&edge.target)
+                    name(target)
                 ),
             );
         }

@@ -91,6 +91,18 @@ pub(crate) fn prose(figure: &Figure) -> String {
     }
 }
 
+/// A figure that is read from afar as markup: the unit, in an element of its own, is set smaller.
+pub(crate) fn large(figure: &Figure) -> String {
+    match figure.value {
+        Some(value) => format!(
+            "<data value={}>{}</data>",
+            exact(value),
+            shown_markup(&quantity(value, figure.unit, Show::Plain))
+        ),
+        None => "not known".to_owned(),
+    }
+}
+
 /// Words that are made of one value of the document, as markup with the exact value beside them.
 pub(crate) fn said(value: f64, words: &str) -> String {
     format!("<data value={}>{}</data>", exact(value), escape_text(words))

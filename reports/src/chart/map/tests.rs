@@ -21,7 +21,8 @@ fn map(names: &[&str], edges: &[(usize, usize)]) -> ServiceMap<'static> {
             .map(|(from, to)| MapEdge {
                 from: *from,
                 to: *to,
-                label: vec!["12/s".to_owned()],
+                label: vec!["12/s, 4 B".to_owned()],
+                short_label: vec!["12/s".to_owned()],
                 description: "12 calls in a second".to_owned(),
                 weight: 0.5,
                 is_async: false,
@@ -77,19 +78,6 @@ fn what_is_read_out_begins_with_what_is_seen() {
     input.nodes[0].lines[1] = "messages not known".to_owned();
     let svg = service_map(&input, Layout::Narrow);
     assert!(svg.contains(">messages not known</text>"), "{svg}");
-}
-
-#[test]
-fn labels_stand_beside_the_lines() {
-    let mut labels = Labels {
-        lines: (0..60).map(|n| (f64::from(n) * 4.0, 100.0)).collect(),
-        ..Labels::default()
-    };
-    let (x, y) = labels.place((120.0, 100.0), 40.0, 20.0);
-    assert!((x - 120.0).abs() < 1.0 && y <= 80.0, "{x} {y}");
-    labels.taken.push((0.0, 0.0, 300.0, 90.0));
-    let (_, y) = labels.place((120.0, 100.0), 40.0, 20.0);
-    assert!(y >= 120.0, "below, where something is above: {y}");
 }
 
 #[test]

@@ -210,14 +210,19 @@ fn head(edge: &EdgeReport, anchors: &Anchors) -> Markup {
         .as_ref()
         .map(|broker| format!(" via {}", escape_text(&name(broker))))
         .unwrap_or_default();
+    // Of what comes from outside nobody says how its sender calls it.
+    let target = if edge.target.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", escape_text(&name(&edge.target)))
+    };
     let marks = marks(edge);
     Markup::composed(format!(
-        "{}<br>→ {}<small>{} {}{via}: {}{marks}</small>",
+        "{}<br>→ {}<small>{} {}{via}{target}{marks}</small>",
         end(&edge.from),
         end(&edge.to),
         escape_text(&name(&edge.mode)),
         escape_text(&name(&edge.transport)),
-        escape_text(&name(&edge.target)),
     ))
 }
 

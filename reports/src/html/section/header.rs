@@ -137,7 +137,7 @@ fn tiles(document: &Document) -> Vec<Tile> {
 /// What is not known has no figure: `n/a`, and beside it the reason.
 fn known(figure: &Figure) -> Markup {
     Markup::composed(match figure.value {
-        Some(_) => figure::prose(figure),
+        Some(_) => figure::large(figure),
         None => "n/a".to_owned(),
     })
 }
@@ -145,7 +145,7 @@ fn known(figure: &Figure) -> Markup {
 fn of_coverage(coverage: Option<&Coverage>, pick: fn(&Coverage) -> &Figure) -> Markup {
     Markup::composed(coverage.map_or_else(
         || "not known".to_owned(),
-        |coverage| figure::prose(pick(coverage)),
+        |coverage| figure::large(pick(coverage)),
     ))
 }
 

@@ -312,6 +312,7 @@ fn map_edge(arrow: &MapArrow, heaviest: f64, nodes: &[MapNode], anchors: &Anchor
     let of = |index: usize| nodes.get(index).map_or("", |n| n.name.as_str());
     let rate = known(&arrow.rate).unwrap_or_else(|| "rate not known".to_owned());
     let mut description = format!("{} to {}: {rate}", of(arrow.from), of(arrow.to));
+    let mut short_label = vec![rate.clone()];
     let mut label = vec![rate];
     if let Some(bytes) = known(&arrow.body_bytes).filter(|_| arrow.body_bytes.value > Some(0.0)) {
         // Both in a line: labels stand between nodes, where width is what there is of room.
@@ -326,6 +327,7 @@ fn map_edge(arrow: &MapArrow, heaviest: f64, nodes: &[MapNode], anchors: &Anchor
     }
     if let Some(share) = known(&arrow.overhead_share) {
         label.push(format!("{share} messages"));
+        short_label.push(share.clone());
         description.push_str(&format!(", {share} of what the calls cost"));
     }
     if let Some(wait) = known(&arrow.wait) {
@@ -343,6 +345,7 @@ fn map_edge(arrow: &MapArrow, heaviest: f64, nodes: &[MapNode], anchors: &Anchor
         from: arrow.from,
         to: arrow.to,
         label,
+        short_label,
         description,
         weight: match arrow.overhead_cores.value {
             Some(cores) if heaviest > 0.0 => cores / heaviest,

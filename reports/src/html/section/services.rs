@@ -37,6 +37,8 @@ struct Services {
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    // Services whose operations have a table, so far.
+    let mut tables = 0;
     rendered(&Services {
         chart: chart(document),
         table: table(document, anchors),
@@ -46,16 +48,28 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .iter()
             .take(PARTS_SHOWN)
             .enumerate()
-            .map(|(index, service)| Service {
-                slug: anchors.slug(&service.id).to_owned(),
-                name: name(&service.service),
-                facts: facts(service, document.window.windows),
-                cores: sentence(&service.cpu_cores),
-                operations: operations(index, service, anchors),
-                regions: regions(index, service, anchors),
-                load: load(index, service),
-                accounts: accounts_link(document, service, anchors),
-                instances: instances(index, service, anchors),
+            .map(|(index, service)| {
+                let (operations, load) = if service.operations.is_empty() {
+                    let none = "<p class=none>No request came here.</p>".to_owned();
+                    (Markup::composed(none), Markup::default())
+                } else {
+                    tables += 1;
+                    (
+                        operations(tables - 1, service, anchors),
+                        load(tables - 1, service),
+                    )
+                };
+                Service {
+                    slug: anchors.slug(&service.id).to_owned(),
+                    name: name(&service.service),
+                    facts: facts(service, document.window.windows),
+                    cores: sentence(&service.cpu_cores),
+                    operations,
+                    regions: regions(index, service, anchors),
+                    load,
+                    accounts: accounts_link(document, service, anchors),
+                    instances: instances(index, service, anchors),
+                }
             })
             .collect(),
         notes: notes(document),
@@ -118,9 +132,8 @@ fn facts(service: &ServiceReport, windows: u64) -> String {
 }
 
 /// Versions that ran, or that none was said.
-fn versions(service: &ServiceReport) -> String {
-    let versions: Vec<String> = service
-        .versions
+fn versions(said: &[String]) -> String {
+    let versions: Vec<String> = said
         .iter()
         .filter(|version| !version.is_empty())
         .map(|version| name(version))
@@ -233,7 +246,7 @@ fn table(document: &Document, anchors: &Anchors) -> Markup {
                 Row::new(anchors.slug(&service.id)).head(&Markup::text(&name(&service.service)))
             };
             let processes = figure::processes_cell(&service.instance_count, &mut notes);
-            row.words(&versions(service))
+            row.words(&versions(&service.versions))
                 .cell(processes)
                 .figure(&service.imbalance, Show::Number, &mut notes)
                 .figure(&service.cpu_cores, Show::Bare, &mut notes)
@@ -499,6 +512,11 @@ fn accounts_link(document: &Document, service: &ServiceReport, anchors: &Anchors
     ))
 }
 
+/// What a process says of itself, or that it does not.
+fn said(word: &str) -> &str {
+    if word.is_empty() { "none said" } else { word }
+}
+
 fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
@@ -528,10 +546,14 @@ fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup
                     Markup::text(&name(&instance.instance)),
                     Markup::text(&text::clip(&instance.epoch, 9)),
                 )))
-                .text(&instance.host)
-                .text(&instance.clock_mode)
-                .text(&instance.agent_version)
-                .text(&instance.versions.join(", "))
+                .text(said(&instance.host))
+                .text(said(&instance.clock_mode))
+                .text(if instance.agent_version.is_empty() {
+                    "no agent"
+                } else {
+                    &instance.agent_version
+                })
+                .text(&versions(&instance.versions))
                 .figure(&instance.cpu_process, Show::Plain, &mut notes)
                 .figure(&instance.share, Show::Plain, &mut notes)
                 .figure(&instance.rss, Show::Plain, &mut notes)
