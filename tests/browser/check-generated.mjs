@@ -15,7 +15,8 @@ import { pathToFileURL } from 'node:url';
 import { drilling } from './drilling.mjs';
 import { says } from './sliders.mjs';
 import {
-  accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, saving, SECTIONS, structure, unfold,
+  accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, readable, saving, SECTIONS,
+  structure, unfold,
 } from './lib.mjs';
 
 const [from, pictures] = process.argv.slice(2);
@@ -122,8 +123,10 @@ try {
       await unfold(page);
       await overflow(page, `${where} 360 unfolded`);
       await legible(page, `${where} 360`);
+      await readable(page, `${where} 360`);
       await page.setViewportSize({ width: 1280, height: 900 });
       await overflow(page, `${where} 1280`);
+      await readable(page, `${where} 1280`);
       await page.screenshot({ path: shot(`${where}-1280.png`) });
       if (promise.accessible) {
         await accessible(page, where);

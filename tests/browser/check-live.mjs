@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kept } from './kept.mjs';
 import {
-  accessible, alone, fault, finish, folder, harmless, launch, open, overflow, schemes, structure, unfold,
+  accessible, alone, fault, finish, folder, harmless, launch, open, overflow, readable, schemes, structure, unfold,
 } from './lib.mjs';
 import { send } from './spans.mjs';
 
@@ -147,12 +147,14 @@ async function watched(browser, running) {
   await overflow(page, where);
   await page.locator('#pause').click();
   await accessible(page, where);
+  await readable(page, where);
   await page.screenshot({ path: shot('live-light.png') });
   await page.screenshot({ path: shot('live-light-whole.png'), fullPage: true });
   await schemes(page, where);
   await accessible(page, `${where} dark`);
   await page.setViewportSize({ width: 360, height: 800 });
   await overflow(page, `${where} 360`);
+  await readable(page, `${where} 360`);
   await page.screenshot({ path: shot('live-360-dark.png') });
 
   // The report that the collector makes, which is a page of its own.

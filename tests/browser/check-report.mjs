@@ -13,8 +13,8 @@ import { pathToFileURL } from 'node:url';
 import { drilling } from './drilling.mjs';
 import { byKeyboard } from './keyboard.mjs';
 import {
-  accessible, alone, fault, finish, folder, launch, linked, open as openAny, overflow, picture, saving, schemes, SECTIONS,
-  structure, touched, unfold,
+  accessible, alone, fault, finish, folder, launch, linked, open as openAny, overflow, picture, readable, saving, schemes,
+  SECTIONS, structure, touched, unfold,
 } from './lib.mjs';
 import { close, documentOf, set, shown, slidersAgree } from './sliders.mjs';
 
@@ -132,7 +132,7 @@ async function sliding(page, where) {
   const after = await shown(page, 't-what-if', 0, 'replicas');
   if (after < before) fault(where, `fewer processes at a lower target: ${before}, ${after}`);
   await set(page, 's-growth', 10);
-  await page.screenshot({ path: shot(`${where}-sliders.png`) });
+  await picture(page, '#what-if', shot(`${where}-sliders.png`), page.viewportSize().width);
 }
 
 /** On paper nothing stays folded, the page is light whatever the screen is, and nothing is cut at the right. */
@@ -153,6 +153,7 @@ async function printing(page, where) {
   // As wide as A4 between its margins.
   await page.setViewportSize({ width: 703, height: 1000 });
   await overflow(page, where);
+  await readable(page, where);
   for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), 703);
   await page.pdf({ path: shot('print.pdf'), format: 'A4', printBackground: true, preferCSSPageSize: true });
 }
@@ -179,10 +180,12 @@ try {
       }
       await unfold(page);
       await overflow(page, `${where} unfolded`);
+      if (await readable(page, where) < 5) fault(where, 'there are no charts');
       if ((width === 1280) === (colorScheme === 'dark')) await accessible(page, `${where} unfolded`);
       if (width === 400) {
         await page.setViewportSize({ width: 360, height: 800 });
         await overflow(page, `360-${colorScheme}`);
+        await readable(page, `360-${colorScheme}`);
       } else {
         await page.setViewportSize({ width: 1920, height: 1080 });
         await overflow(page, `1920-${colorScheme}`);

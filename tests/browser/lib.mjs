@@ -278,6 +278,39 @@ export async function overflow(page, where) {
   if (wide) fault(where, `the page overflows sideways: ${wide}`);
 }
 
+/**
+ * What is written in charts can be read: nothing is cut at the edge of the page, and on the map no words stand over
+ * others or out of their box. Flame graphs scroll in boxes of their own.
+ */
+export async function readable(page, where) {
+  const found = await page.evaluate(() => {
+    const seen = (chart) => chart.getBoundingClientRect().width > 0 && !chart.closest('.flame-box');
+    const charts = Array.from(document.querySelectorAll('svg.chart')).filter(seen);
+    const words = (chart) => Array.from(chart.querySelectorAll('text'), (text) => ({
+      what: text.textContent.trim(), box: text.getBoundingClientRect(), node: text.parentElement.querySelector(':scope > .node'),
+    })).filter(({ what, box }) => what && box.width > 0);
+    const cut = charts.flatMap((chart) => words(chart)
+      .filter(({ box }) => box.left < -0.5 || box.right > document.documentElement.clientWidth + 0.5)
+      .map(({ what }) => `${chart.parentElement.id}: ${what}`));
+    // Above and below its letters a box of text is empty.
+    const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top + 3 < b.bottom - 3 && b.top + 3 < a.bottom - 3;
+    const over = [];
+    for (const chart of charts.filter((one) => one.closest('#chart-map'))) {
+      const all = words(chart);
+      all.forEach(({ what, box, node }, index) => {
+        const other = all.slice(index + 1).find((one) => meet(box, one.box));
+        if (other) over.push(`${what} and ${other.what}`);
+        const around = node?.getBoundingClientRect();
+        if (around && (box.left < around.left || box.right > around.right)) over.push(`${what} and the edge of its box`);
+      });
+    }
+    return { charts: charts.length, cut: cut.slice(0, 5), over: over.slice(0, 5) };
+  });
+  if (found.cut.length) fault(where, `words of charts are cut: ${found.cut.join('; ')}`);
+  if (found.over.length) fault(where, `words of the map stand over others: ${found.over.join('; ')}`);
+  return found.charts;
+}
+
 /** A picture of a section; one very high picture helps nobody, and Chromium makes none above 16384 pixels. */
 export async function picture(page, selector, path, width) {
   const box = await page.locator(selector).first().boundingBox();
