@@ -75,9 +75,9 @@ fn what_is_read_out_begins_with_what_is_seen() {
     assert!(read.starts_with(&seen.join(" ")), "{seen:?}: {read}");
     let whole = " (a service with a long name, messages of some unknown share)\"";
     assert!(read.contains(whole), "{read}");
-    input.nodes[0].lines[1] = "messages not known".to_owned();
+    input.nodes[0].lines[1] = "messages: n/a".to_owned();
     let svg = service_map(&input, Layout::Narrow);
-    assert!(svg.contains(">messages not known</text>"), "{svg}");
+    assert!(svg.contains(">messages: n/a</text>"), "{svg}");
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn node(place: &MapPlace, document: &Document, anchors: &Anchors) -> MapNode {
             match service.message_share.value {
                 _ if is_broker => "carries messages".to_owned(),
                 Some(share) => format!("{} messages", format::percent(share)),
-                None => "messages not known".to_owned(),
+                None => "messages: n/a".to_owned(),
             },
         ],
         None => vec!["no agent inside".to_owned()],
