@@ -155,10 +155,10 @@ impl CoreQueue {
         }
         let work: f64 = classes.iter().map(|(_, c)| c.rate * c.mean).sum();
         // Not `max`, which would take what is no number for nothing.
-        let stretch = if work > 0.0 && !(sized.variable < 0.0) {
-            sized.variable / work
-        } else {
+        let stretch = if work <= 0.0 || sized.variable < 0.0 {
             0.0
+        } else {
+            sized.variable / work
         };
         let mut loads = classes;
         for (_, load) in &mut loads {
