@@ -547,12 +547,20 @@ mod tests {
         s.uses("b", "GET /b", "item", "write", 40);
         s.uses("c", "CONSUME x", "item", "write", 40);
         s.uses("c", "CONSUME x", "item", "read", 10);
+        // In one window alone: many draws do not hold it, and have no price of its calls.
+        s.root("a", "GET /rare", 1, [300_000; 6]);
+        s.operation("a", "GET /rare").course = Some(|w| (i64::from(w == 7), 3_000_000));
+        let call = s.http(("a", "GET /rare"), ("b", "GET /all"), 1, 1, 80_000, 50_000);
+        call.course = Some(|w| i64::from(w == 7));
+        s.operation("b", "GET /all").course = Some(|w| (i64::from(w == 7), 3_000_000));
         let weighed = Weighed::read(&s.range(), &Options::default());
         let mut inputs = weighed.inputs().clone();
-        for draw in [3, 150, 0] {
+        for draw in (0..weighed.draws()).rev() {
             weighed.redraw(&mut inputs, draw);
             assert_eq!(inputs, weighed.draw(draw));
+            assert!(!format!("{inputs:?}").contains("NaN"), "{draw}: {inputs:?}");
         }
+        weighed.redraw(&mut inputs, 3);
         assert_ne!(inputs, *weighed.inputs());
     }
 }

@@ -16,6 +16,17 @@ pub struct Weighed {
     draws: usize,
 }
 
+/// A number in one draw. What is not asked for in it has no price there: that of the whole range then, for no rate all the
+/// same.
+fn number(estimate: &Estimate, draw: usize) -> f64 {
+    let drawn = estimate.draw(draw);
+    if drawn.is_nan() {
+        estimate.point
+    } else {
+        drawn
+    }
+}
+
 impl Weighed {
     /// Reads a rollup. The same range gives the same numbers.
     #[must_use]
@@ -58,20 +69,12 @@ impl Weighed {
     /// in one draw are free of what they have in common (common random numbers).
     #[must_use]
     pub fn draw(&self, draw: usize) -> Inputs {
-        // What is not asked for in a draw has no price there: that of the whole range then, for no rate all the same.
-        self.estimates.map(&|estimate| {
-            let drawn = estimate.draw(draw);
-            if drawn.is_nan() {
-                estimate.point
-            } else {
-                drawn
-            }
-        })
+        self.estimates.map(&|estimate| number(estimate, draw))
     }
 
     /// The same in inputs that are there already, of another draw or of the point: nothing is made anew for it.
     pub(crate) fn redraw(&self, inputs: &mut Inputs, draw: usize) {
-        inputs.renumber(&self.estimates, |estimate| estimate.draw(draw));
+        inputs.renumber(&self.estimates, |estimate| number(estimate, draw));
     }
 
     /// The topology that was weighed.
