@@ -128,7 +128,7 @@ impl App {
 
     /// Whose a request is, whatever it may do; the unnamed tenant's when it does not say.
     pub(crate) fn tenant_of(&self, headers: &HeaderMap) -> Arc<str> {
-        self.auth.tenant(headers)
+        self.auth.tenant(headers.get(header::AUTHORIZATION))
     }
 
     /// What a request may do, or the answer that refuses it.
@@ -221,9 +221,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Ok(response) => response,
         Err(_) => {
             app.metrics.timed_out();
-            let mut headers = HeaderMap::new();
-            headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
-            let tenant = app.tenant_of(&headers);
+            let tenant = app.auth.tenant(authorization.as_ref());
             match way {
                 Some(way) => way.refuse(&app.metrics.otlp, &tenant, &Refusal::TimedOut),
                 None if is_delta => {

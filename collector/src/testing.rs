@@ -107,6 +107,7 @@ pub(crate) fn operation(name: &str) -> RowKey {
 }
 
 pub(crate) mod disk;
+pub(crate) mod losses;
 pub(crate) mod otlp;
 pub(crate) mod wire;
 

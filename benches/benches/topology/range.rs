@@ -42,6 +42,23 @@ struct Call {
     origin: (usize, usize),
 }
 
+impl Call {
+    /// The operation that asks, and the one that answers.
+    fn operations<'n>(&self, names: &'n [Names]) -> (&'n Arc<str>, &'n Arc<str>) {
+        let of = |(service, operation): (usize, usize)| &names[service].operations[operation];
+        (of(self.from), of(self.to))
+    }
+}
+
+fn side_of(is_caller: bool) -> Arc<str> {
+    if is_caller {
+        side::CALLER
+    } else {
+        side::CALLEE
+    }
+    .into()
+}
+
 /// Ten calls of each service, to others below it in a tree of calls.
 pub(crate) fn range(shape: Shape) -> FoldedRange {
     let step = DAYS * 24 * 3_600 * SECOND / shape.windows;
@@ -171,16 +188,11 @@ fn operation_row(
 
 fn edge_row(names: &[Names], call: &Call, is_caller: bool, calls: i64) -> (EdgeKey, RowValue) {
     let (from, to) = (&names[call.from.0], &names[call.to.0]);
-    let (asks, answers) = (&from.operations[call.from.1], &to.operations[call.to.1]);
+    let (asks, answers) = call.operations(names);
     let origin = &names[call.origin.0];
     let when = |wanted: bool, name: &Arc<str>| if wanted { name.clone() } else { "".into() };
     let key = EdgeKey {
-        side: if is_caller {
-            side::CALLER
-        } else {
-            side::CALLEE
-        }
-        .into(),
+        side: side_of(is_caller),
         mode: mode::SYNC.into(),
         transport: "http".into(),
         component: "".into(),
@@ -210,17 +222,12 @@ fn edge_row(names: &[Names], call: &Call, is_caller: bool, calls: i64) -> (EdgeK
 
 /// Two classes of sizes that tell a price per byte.
 fn sizes(names: &[Names], call: &Call, is_caller: bool, calls: i64, rows: &mut RowSet) {
-    let (from, to) = (&names[call.from.0], &names[call.to.0]);
-    let (asks, answers) = (&from.operations[call.from.1], &to.operations[call.to.1]);
+    let from = &names[call.from.0];
+    let (asks, answers) = call.operations(names);
     let when = |name: &Arc<str>| if is_caller { "".into() } else { name.clone() };
     for (class, bytes, part) in [("2", 60, 3), ("5", 2_000, 1)] {
         let key = EdgeSizeKey {
-            side: if is_caller {
-                side::CALLER
-            } else {
-                side::CALLEE
-            }
-            .into(),
+            side: side_of(is_caller),
             transport: "http".into(),
             operation: if is_caller { asks } else { answers }.clone(),
             peer_service: when(&from.service),

@@ -190,6 +190,11 @@ impl Store for Mortal {
     }
 }
 
+fn on_disk(disk: &Disk) -> Arc<dyn Store> {
+    let disk = disk.clone();
+    Arc::new(RedbStore::open_backend(1_000, move || disk.open()).unwrap())
+}
+
 /// A collector process that can be killed and started again on what remained.
 struct Process {
     open: Box<dyn Fn() -> Arc<dyn Store>>,
@@ -209,6 +214,11 @@ impl Process {
             mortal,
             engine,
         }
+    }
+
+    fn on_disk(disk: &Disk) -> Self {
+        let disk = disk.clone();
+        Self::new(move || on_disk(&disk))
     }
 
     fn kill(&mut self, before_restart: impl FnOnce()) {
@@ -238,19 +248,19 @@ enum DiskStep {
     CutPower(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(pool: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0usize..15).prop_map(Step::Send),
+        6 => (0..pool).prop_map(Step::Send),
         2 => Just(Step::Fold),
         1 => Just(Step::Kill),
     ]
 }
 
-fn disk_step() -> impl Strategy<Value = DiskStep> {
+fn disk_step(pool: usize) -> impl Strategy<Value = DiskStep> {
     prop_oneof![
-        6 => step().prop_map(DiskStep::Plain),
-        2 => (0u32..60, 0usize..15, any::<u64>())
-            .prop_map(|(n, delta, survivors)| DiskStep::FailThenCut(n, delta, survivors)),
+        6 => step(pool).prop_map(DiskStep::Plain),
+        2 => (0u32..60, 0..pool, any::<u64>())
+            .prop_map(|(n, i, survivors)| DiskStep::FailThenCut(n, i, survivors)),
         1 => any::<u64>().prop_map(DiskStep::CutPower),
     ]
 }
@@ -260,6 +270,55 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
+}
+
+/// Of a pool, what was acknowledged while disks failed and the power went, and what may count although it was not.
+#[derive(Default)]
+struct Answered {
+    acknowledged: BTreeSet<usize>,
+    perhaps: BTreeSet<usize>,
+}
+
+impl Answered {
+    /// Does one step. `send` sends one of the pool and says whether that had come before.
+    async fn step(
+        &mut self,
+        process: &mut Process,
+        disk: &Disk,
+        step: &DiskStep,
+        send: impl AsyncFn(&Engine, usize) -> Result<bool, Refusal>,
+    ) {
+        match step {
+            DiskStep::Plain(Step::Send(i)) => {
+                let is_repeated = send(&process.engine, *i).await.expect("accepted");
+                let is_new = self.acknowledged.insert(*i);
+                assert!(is_repeated || is_new, "{i} counts twice");
+            }
+            DiskStep::Plain(Step::Fold) => process.engine.fold_now().await.expect("folded"),
+            DiskStep::Plain(Step::Kill) => process.kill(|| disk.cut_power(u64::MAX)),
+            DiskStep::CutPower(survivors) => process.kill(|| disk.cut_power(*survivors)),
+            DiskStep::FailThenCut(changes, i, survivors) => {
+                disk.fail_after(*changes);
+                match send(&process.engine, *i).await {
+                    Ok(_) => self.acknowledged.insert(*i),
+                    Err(_) => self.perhaps.insert(*i),
+                };
+                // Whether it works or not, nothing may be lost or counted twice.
+                let _ = process.engine.fold_now().await;
+                process.kill(|| disk.cut_power(*survivors));
+            }
+        }
+    }
+
+    /// These count: all that were acknowledged, and none that was never sent.
+    fn hold(&self, counted: &BTreeSet<usize>, after: &DiskStep) {
+        assert!(
+            counted.is_superset(&self.acknowledged),
+            "lost after {after:?}"
+        );
+        let was_sent = |i: &usize| self.acknowledged.contains(i) || self.perhaps.contains(i);
+        assert!(counted.iter().all(was_sent), "invented after {after:?}");
+    }
 }
 
 async fn play(process: &mut Process, steps: &[Step]) {
@@ -287,7 +346,7 @@ proptest! {
 
     #[test]
     fn sends_resends_folds_and_kills_count_each_delta_once(
-        steps in proptest::collection::vec(step(), 0..40),
+        steps in proptest::collection::vec(step(15), 0..40),
     ) {
         runtime().block_on(async {
             let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(1_000));
@@ -310,42 +369,18 @@ proptest! {
 
     #[test]
     fn power_cuts_and_failing_disks_lose_nothing_acknowledged(
-        steps in proptest::collection::vec(disk_step(), 0..25),
+        steps in proptest::collection::vec(disk_step(15), 0..25),
     ) {
         runtime().block_on(async {
             let pool = pool();
             let disk = Disk::default();
-            let mut process = Process::new({
-                let disk = disk.clone();
-                move || {
-                    let disk = disk.clone();
-                    Arc::new(RedbStore::open_backend(1_000, move || disk.open()).unwrap())
-                }
-            });
-            let mut acknowledged = BTreeSet::new();
-            let mut perhaps = BTreeSet::new();
+            let mut process = Process::on_disk(&disk);
+            let mut answered = Answered::default();
             for step in &steps {
-                match step {
-                    DiskStep::Plain(Step::Send(i)) => {
-                        send(&process.engine, &pool[*i]).await.expect("accepted");
-                        acknowledged.insert(*i);
-                    }
-                    DiskStep::Plain(Step::Fold) => {
-                        process.engine.fold_now().await.expect("folded");
-                    }
-                    DiskStep::Plain(Step::Kill) => process.kill(|| disk.cut_power(u64::MAX)),
-                    DiskStep::CutPower(survivors) => process.kill(|| disk.cut_power(*survivors)),
-                    DiskStep::FailThenCut(changes, i, survivors) => {
-                        disk.fail_after(*changes);
-                        match send(&process.engine, &pool[*i]).await {
-                            Ok(_) => drop(acknowledged.insert(*i)),
-                            Err(_) => drop(perhaps.insert(*i)),
-                        }
-                        // Whether it works or not, nothing may be lost or counted twice.
-                        let _ = process.engine.fold_now().await;
-                        process.kill(|| disk.cut_power(*survivors));
-                    }
-                }
+                let resend = async |engine: &Engine, i: usize| {
+                    send(engine, &pool[i]).await.map(|ack| ack.duplicate)
+                };
+                answered.step(&mut process, &disk, step, resend).await;
                 let (found, _) = totals(&process.engine);
                 let ids: BTreeSet<usize> = pool
                     .iter()
@@ -353,12 +388,8 @@ proptest! {
                     .filter(|(_, delta)| is_in(&found, delta))
                     .map(|(i, _)| i)
                     .collect();
-                assert!(ids.is_superset(&acknowledged), "lost after {step:?}");
+                answered.hold(&ids, step);
                 assert_eq!(found, expected(ids.iter().map(|&i| &pool[i])), "after {step:?}");
-                assert!(
-                    ids.iter().all(|i| acknowledged.contains(i) || perhaps.contains(i)),
-                    "invented after {step:?}"
-                );
             }
             for delta in &pool {
                 send(&process.engine, delta).await.expect("accepted");

@@ -391,35 +391,17 @@ async fn a_consumer_in_a_trace_of_its_own_carries_the_origin_on() {
 #[tokio::test]
 async fn a_half_that_left_memory_is_found_on_disk() {
     use super::Joiner;
-    use crate::otlp::derive::Rules;
     use crate::store::FoldBatch;
+    use disk::derive;
     use std::time::Duration;
 
     let store = MemoryStore::new(1_000);
-    let rules = Rules {
-        tenant: "".into(),
-        window_ns: 10 * SECOND_NS,
-        not_before_unix_ns: 1,
-        not_after_unix_ns: u64::MAX,
-    };
-    let derive = |service: &str, spans| {
-        let body = traces(service, spans).encode_to_vec();
-        crate::otlp::derive(Signal::Traces, Format::Protobuf, &body, &rules, &|_, _| {
-            false
-        })
-        .unwrap()
-        .0
-    };
-    let mut joiner = Joiner::new(rules.window_ns, WITHIN);
+    let mut joiner = Joiner::new(disk::RULES_WINDOW_NS, WITHIN);
     let parts = system();
     let at = |seconds| Duration::from_secs(seconds);
     let fold = |joiner: &mut Joiner, pending: &mut FoldBatch, seconds: u64| {
         let now_unix_ns = START_UNIX_NS + seconds * SECOND_NS;
-        joiner
-            .prepare_fold(&store, at(seconds), now_unix_ns, pending, 1_000)
-            .unwrap();
-        store.fold(pending).unwrap();
-        *pending = FoldBatch::default();
+        disk::fold(joiner, &store, pending, at(seconds), now_unix_ns);
     };
     let mut pending = FoldBatch::default();
     let all_but_stock = parts.iter().filter(|(service, _)| *service != "stock");

@@ -123,7 +123,6 @@ impl Labels {
     /// others, near the middle of its way. Where everything is taken, on that middle.
     fn place(&self, edge: usize, middle: (f64, f64), half: (f64, f64)) -> (f64, f64) {
         let (half_width, half_height) = half;
-        // Only what can be met from there counts.
         let own: Vec<(f64, f64)> = self
             .lines
             .iter()

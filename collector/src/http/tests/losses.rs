@@ -1,34 +1,12 @@
 //! What is refused stands in the report of the tenant whose it was, once.
 
-use std::collections::BTreeMap;
-
-use weighbridge_wire::{LossKey, RowKind};
+use weighbridge_wire::RowKind;
 
 use super::advisories::{INGEST, OTHER, READ, tokens};
 use super::*;
 use crate::otlp::grpc;
+use crate::testing::losses::{expected, lost};
 use crate::testing::otlp::{SpanSpec, traces};
-
-/// Loss rows by place and reason.
-type Lost = BTreeMap<String, i64>;
-
-fn lost(running: &Running, tenant: &str) -> Lost {
-    let mut lost = Lost::new();
-    for folded in running.engine().view(tenant, 0, u64::MAX).unwrap() {
-        for (key, value) in folded.unwrap().rows.of_kind(RowKind::Loss) {
-            let loss = LossKey::read(key).unwrap();
-            *lost
-                .entry(format!("{}: {}", loss.place, loss.reason))
-                .or_default() += value.get(column::LOST).unwrap();
-        }
-    }
-    lost
-}
-
-fn expected(losses: &[(&str, i64)]) -> Lost {
-    let owned = |(what, count): &(&str, i64)| ((*what).to_owned(), *count);
-    losses.iter().map(owned).collect()
-}
 
 /// Sends what is refused, and returns its status.
 async fn refused(running: &Running, path: &str, secret: &str, kind: &str, body: &[u8]) -> u16 {
@@ -133,7 +111,11 @@ async fn a_loss_stands_once_in_the_report_of_the_tenant_whose_it_was() {
         ] {
             let losses = losses.iter().map(|(what, count)| (*what, count * round));
             let losses: Vec<_> = losses.collect();
-            assert_eq!(lost(&running, tenant), expected(&losses), "of {tenant:?}");
+            assert_eq!(
+                lost(running.engine(), tenant),
+                expected(&losses),
+                "of {tenant:?}"
+            );
         }
     }
     let bearer = format!("Bearer {OTHER}");

@@ -4,20 +4,7 @@ use super::*;
 use crate::join::{Counts, Failed};
 use crate::otlp::derive::Tally;
 use crate::otlp::{Outcome, Signal};
-
-/// Loss rows of a tenant by place and reason.
-fn lost(engine: &Engine, tenant: &str) -> Vec<(String, i64)> {
-    let mut lost: BTreeMap<String, i64> = BTreeMap::new();
-    for folded in engine.view(tenant, 0, u64::MAX).unwrap() {
-        for (key, value) in folded.unwrap().rows.of_kind(RowKind::Loss) {
-            let loss = LossKey::read(key).unwrap();
-            *lost
-                .entry(format!("{}: {}", loss.place, loss.reason))
-                .or_default() += value.get(column::LOST).unwrap();
-        }
-    }
-    lost.into_iter().collect()
-}
+use crate::testing::losses::{Lost, expected, lost};
 
 #[tokio::test]
 async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
@@ -49,13 +36,9 @@ async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
     metrics.otlp.joins(&counts, 7);
     metrics.refused(&other, "too_old");
     engine.fold_now().await.unwrap();
-    let owned = |losses: &[(&str, i64)]| -> Vec<(String, i64)> {
-        let owned = |(what, count): &(&str, i64)| ((*what).to_owned(), *count);
-        losses.iter().map(owned).collect()
-    };
     assert_eq!(
         lost(&engine, "shop"),
-        owned(&[
+        expected(&[
             ("collector.otlp: points rejected: too_many", 2),
             ("collector.otlp: points rejected: too_old", 3),
             (
@@ -66,7 +49,7 @@ async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
     );
     assert_eq!(
         lost(&engine, "other"),
-        owned(&[
+        expected(&[
             (
                 "collector.otlp: calls whose ends contradict each other's clocks",
                 6
@@ -82,17 +65,14 @@ async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
             ("collector.refused: too_old", 1),
         ])
     );
-    assert_eq!(lost(&engine, ""), []);
+    assert_eq!(lost(&engine, ""), Lost::new());
 }
 
 /// The disk fails after so many changes while one loss is told, and works again. Returns what is told in the end, also by
 /// the next process.
-async fn told_through_a_failure(changes: u32) -> [Vec<(String, i64)>; 2] {
+async fn told_through_a_failure(changes: u32) -> [Lost; 2] {
     let disk = Disk::default();
-    let open = || {
-        let disk = disk.clone();
-        Arc::new(RedbStore::open_backend(1_000, move || disk.open()).unwrap())
-    };
+    let open = || on_disk(&disk);
     let metrics = Metrics::new();
     let engine = Engine::start(open(), limits(), clock(), metrics.clone()).unwrap();
     metrics.refused(&"shop".into(), "malformed");
@@ -122,8 +102,8 @@ async fn losses_are_told_once_wherever_the_disk_fails_meanwhile() {
     let mut outcomes = 0;
     while let Some(outcome) = waiting.join_next().await {
         let (changes, told) = outcome.unwrap();
-        let expected = vec![("collector.refused: malformed".to_owned(), 3)];
-        assert_eq!(told, [expected.clone(), expected], "after {changes}");
+        let all = expected(&[("collector.refused: malformed", 3)]);
+        assert_eq!(told, [all.clone(), all], "after {changes}");
         outcomes += 1;
     }
     assert_eq!(outcomes, 24);

@@ -110,67 +110,27 @@ fn counted(requests: &[Sent], totals: &Totals) -> BTreeSet<usize> {
     requests.iter().enumerate().filter_map(is_there).collect()
 }
 
-fn steps() -> impl Strategy<Value = Vec<DiskStep>> {
-    let which = 0usize..13;
-    let step = prop_oneof![
-        6 => which.clone().prop_map(|i| DiskStep::Plain(Step::Send(i))),
-        2 => Just(DiskStep::Plain(Step::Fold)),
-        1 => Just(DiskStep::Plain(Step::Kill)),
-        2 => (0u32..60, which, any::<u64>())
-            .prop_map(|(n, i, survivors)| DiskStep::FailThenCut(n, i, survivors)),
-        1 => any::<u64>().prop_map(DiskStep::CutPower),
-    ];
-    proptest::collection::vec(step, 0..25)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn power_cuts_and_failing_disks_lose_no_span_and_no_join(steps in steps()) {
+    fn power_cuts_and_failing_disks_lose_no_span_and_no_join(
+        steps in proptest::collection::vec(disk_step(13), 0..25),
+    ) {
         runtime().block_on(async {
             let requests = requests();
             assert_eq!(requests.len(), 13);
             let disk = Disk::default();
-            let mut process = Process::new({
-                let disk = disk.clone();
-                move || {
-                    let disk = disk.clone();
-                    Arc::new(RedbStore::open_backend(1_000, move || disk.open()).unwrap())
-                }
-            });
-            let mut acknowledged = BTreeSet::new();
-            let mut perhaps = BTreeSet::new();
+            let mut process = Process::on_disk(&disk);
+            let mut answered = Answered::default();
             for step in &steps {
-                match step {
-                    DiskStep::Plain(Step::Send(i)) => {
-                        let outcome = send(&process.engine, &requests[*i]).await.expect("accepted");
-                        let is_new = acknowledged.insert(*i);
-                        assert!(outcome.is_repeated || is_new, "{i} counts twice: {outcome:?}");
-                    }
-                    DiskStep::Plain(Step::Fold) => {
-                        process.engine.fold_now().await.expect("folded");
-                    }
-                    DiskStep::Plain(Step::Kill) => process.kill(|| disk.cut_power(u64::MAX)),
-                    DiskStep::CutPower(survivors) => process.kill(|| disk.cut_power(*survivors)),
-                    DiskStep::FailThenCut(changes, i, survivors) => {
-                        disk.fail_after(*changes);
-                        match send(&process.engine, &requests[*i]).await {
-                            Ok(_) => drop(acknowledged.insert(*i)),
-                            Err(_) => drop(perhaps.insert(*i)),
-                        }
-                        // Whether it works or not, nothing may be lost or counted twice.
-                        let _ = process.engine.fold_now().await;
-                        process.kill(|| disk.cut_power(*survivors));
-                    }
-                }
+                let resend = async |engine: &Engine, i: usize| {
+                    send(engine, &requests[i]).await.map(|outcome| outcome.is_repeated)
+                };
+                answered.step(&mut process, &disk, step, resend).await;
                 let (found, _) = totals(&process.engine);
                 let ids = counted(&requests, &found);
-                assert!(ids.is_superset(&acknowledged), "lost after {step:?}");
-                assert!(
-                    ids.iter().all(|i| acknowledged.contains(i) || perhaps.contains(i)),
-                    "invented after {step:?}"
-                );
+                answered.hold(&ids, step);
                 assert_eq!(found, undisturbed(&requests, &ids).await, "after {step:?}");
             }
             for sent in &requests {

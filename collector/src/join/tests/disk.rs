@@ -32,6 +32,33 @@ pub(super) fn derive_of(
     .0
 }
 
+/// As the writer does it: the joiner's part, then the fold.
+pub(super) fn fold(
+    joiner: &mut Joiner,
+    store: &dyn Store,
+    pending: &mut FoldBatch,
+    now: Duration,
+    now_unix_ns: u64,
+) {
+    joiner
+        .prepare_fold(store, now, now_unix_ns, pending, 1_000)
+        .unwrap();
+    store.fold(pending).unwrap();
+    *pending = FoldBatch::default();
+}
+
+/// Searches until nothing is left to find.
+pub(super) fn search(
+    joiner: &mut Joiner,
+    store: &dyn Store,
+    pending: &mut FoldBatch,
+    now: Duration,
+) {
+    while joiner.is_searching() {
+        joiner.search(store, now, pending, 1_000).unwrap();
+    }
+}
+
 #[test]
 fn a_half_in_the_oldest_of_many_runs_is_found_a_few_runs_at_a_time() {
     const RUNS: u64 = 100;
@@ -41,11 +68,7 @@ fn a_half_in_the_oldest_of_many_runs_is_found_a_few_runs_at_a_time() {
     let at = Duration::from_secs;
     let fold = |joiner: &mut Joiner, pending: &mut FoldBatch, seconds: u64| {
         let now_unix_ns = START_UNIX_NS + seconds * SECOND_NS;
-        joiner
-            .prepare_fold(&store, at(seconds), now_unix_ns, pending, 1_000)
-            .unwrap();
-        store.fold(pending).unwrap();
-        *pending = FoldBatch::default();
+        fold(joiner, &store, pending, at(seconds), now_unix_ns);
     };
     let parts = system();
     for (service, spans) in parts.iter().filter(|(service, _)| *service != "stock") {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::disk::{RULES_WINDOW_NS, derive};
+use super::disk::{RULES_WINDOW_NS, derive, fold, search};
 use super::*;
 use crate::join::{Joiner, WITHIN_MAX};
 use crate::store::FoldBatch;
@@ -71,16 +71,9 @@ impl Machine {
     fn fold(&mut self) {
         let now_unix_ns = START_UNIX_NS + self.seconds * SECOND_NS;
         let now = self.now();
-        self.joiner
-            .prepare_fold(&self.store, now, now_unix_ns, &mut self.pending, 1_000)
-            .unwrap();
-        self.store.fold(&self.pending).unwrap();
-        self.pending = FoldBatch::default();
-        while self.joiner.is_searching() {
-            self.joiner
-                .search(&self.store, now, &mut self.pending, 1_000)
-                .unwrap();
-        }
+        let (joiner, pending) = (&mut self.joiner, &mut self.pending);
+        fold(joiner, &self.store, pending, now, now_unix_ns);
+        search(joiner, &self.store, pending, now);
         let failed = self.joiner.take_counts().failed;
         self.unjoined += failed.values().map(|of| of.unjoined).sum::<u64>();
     }

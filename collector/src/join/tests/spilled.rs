@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disk::{RULES_WINDOW_NS, derive, derive_of};
+use super::disk::{RULES_WINDOW_NS, derive, derive_of, fold, search};
 use super::*;
 use crate::join::parked::WAITING_MAX;
 use crate::join::{Failed, Joiner};
@@ -53,15 +53,9 @@ impl Bench {
     fn fold(&mut self) {
         let now_unix_ns = START_UNIX_NS + self.seconds * SECOND_NS;
         let now = self.now();
-        self.joiner
-            .prepare_fold(&self.store, now, now_unix_ns, &mut self.pending, 1_000)
-            .unwrap();
-        self.write();
-        while self.joiner.is_searching() {
-            self.joiner
-                .search(&self.store, now, &mut self.pending, 1_000)
-                .unwrap();
-        }
+        let (joiner, pending) = (&mut self.joiner, &mut self.pending);
+        fold(joiner, &self.store, pending, now, now_unix_ns);
+        search(joiner, &self.store, pending, now);
         self.is_conserved();
     }
 
