@@ -20,12 +20,14 @@ use weighbridge_wire::{Class, OwnerKind};
 pub(crate) use calls::{MessageNs, OuterCall};
 pub(crate) use future::InAccount;
 pub(crate) use mark::{Mark, Totals, mark};
-pub(crate) use registry::{Held, InProgress, hold, in_progress, registered_threads, snapshot};
+pub(crate) use registry::{
+    Held, InProgress, hold, in_progress, note_elders, registered_threads, snapshot, thread_ids,
+};
 pub(crate) use split::Split;
 #[cfg(test)]
 pub(crate) use thread::readings_here;
 pub(crate) use thread::{
-    become_runtime_thread, become_thread_of, begin_call_here, call_was_none_here,
+    be_born_here, become_new_thread_of, become_runtime_thread, begin_call_here, call_was_none_here,
     class_totals_here, end_call_here, flush_here, instant_here_ns, is_runtime, leave_thread,
     on_park, on_unpark, runtime_owner, shard_here, start_here,
 };

@@ -60,7 +60,9 @@ pub use task::{on_after_task_poll, on_before_task_poll, on_task_spawn, on_task_t
 
 pub(crate) use site::{is_anonymous, spawned_owner};
 
-use crate::account;
+use weighbridge_wire::Class;
+
+use crate::account::{self, Account};
 
 /// The current task turned out to be an owner of its own (a driver, background work): the request that
 /// spawned it does not wait for it.
@@ -78,9 +80,10 @@ pub(crate) fn scheduler_owner() -> account::OwnerRef {
     account::runtime_owner()
 }
 
-/// Call when a thread of the runtime starts: what no account claims on it is the runtime's from now on.
+/// Call when a thread of the runtime starts: what no account claims on it is the runtime's, from the thread's
+/// beginning on where it began after `init`.
 pub fn on_thread_start() {
-    account::become_runtime_thread();
+    account::become_new_thread_of(Account::new(account::runtime_owner(), Class::Handler));
 }
 
 /// Call when a thread of the runtime stops: what it has spent is booked.

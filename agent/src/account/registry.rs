@@ -1,11 +1,13 @@
 //! Which threads book, and how far each has booked: what rotation needs to tell CPU in progress.
 
+use std::fs;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::clock::{self, ThreadId};
 use crate::ledger::limits::THREADS_MAX;
 use crate::ledger::loss;
+use crate::state;
 use crate::sync::lock;
 
 /// Means that the thread has no current account.
@@ -23,6 +25,10 @@ pub(crate) struct Slot {
 }
 
 static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+/// The threads that lived when the process's total began to count, in order, and the stretch of measuring in which
+/// that was; 0 where the system does not tell.
+static ELDERS: Mutex<(u32, Vec<ThreadId>)> = Mutex::new((0, Vec::new()));
 
 impl Slot {
     pub(crate) fn register() -> Arc<Self> {
@@ -63,19 +69,25 @@ impl Slot {
     }
 }
 
-/// Keeps the list locked over a fork.
-pub(crate) struct Held(MutexGuard<'static, Vec<Arc<Slot>>>);
+/// Keeps the lists locked over a fork.
+pub(crate) struct Held {
+    slots: MutexGuard<'static, Vec<Arc<Slot>>>,
+    _elders: MutexGuard<'static, (u32, Vec<ThreadId>)>,
+}
 
-/// Locks the list.
+/// Locks the lists.
 pub(crate) fn hold() -> Held {
-    Held(lock(&SLOTS))
+    Held {
+        slots: lock(&SLOTS),
+        _elders: lock(&ELDERS),
+    }
 }
 
 impl Held {
     /// In a forked child: this thread is the only one, under a new id.
     pub(crate) fn forget_other_threads(&mut self) {
         let own = super::thread::slot_here();
-        self.0
+        self.slots
             .retain(|slot| own.as_ref().is_some_and(|own| Arc::ptr_eq(own, slot)));
         if let Some(own) = own {
             own.thread.store(clock::thread_id(), Ordering::Relaxed);
@@ -117,7 +129,41 @@ pub(crate) fn in_progress(noted: &InProgress) -> i64 {
         .sum()
 }
 
+/// Notes which threads live. Call once the process's total has begun to count: of what they have spent, nobody can
+/// tell how much was before it.
+pub(crate) fn note_elders() {
+    let mut living: Vec<ThreadId> = thread_ids().collect();
+    living.sort_unstable();
+    // A list without the one who asks is none.
+    let told = living.binary_search(&clock::thread_id()).is_ok();
+    let generation = if told { state::generation() } else { 0 };
+    *lock(&ELDERS) = (generation, living);
+}
+
+/// True when this thread is known to have begun after the process's total began to count, in this stretch of measuring.
+/// One that got the number of another that lived before is not known to have.
+pub(super) fn began_within(generation: u32) -> bool {
+    let elders = lock(&ELDERS);
+    elders.0 == generation && elders.1.binary_search(&clock::thread_id()).is_err()
+}
+
+/// The threads of this process; none where the system does not tell.
+pub(crate) fn thread_ids() -> impl Iterator<Item = ThreadId> {
+    fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// Ids of the threads that book themselves.
 pub(crate) fn registered_threads() -> Vec<ThreadId> {
     lock(&SLOTS).iter().map(|slot| slot.thread()).collect()
+}
+
+/// CPU of this thread that is not booked yet; `None` without an account.
+#[cfg(test)]
+pub(super) fn in_progress_of(thread: ThreadId) -> Option<i64> {
+    let mut noted = snapshot();
+    noted.0.retain(|(slot, _)| slot.thread() == thread);
+    (!noted.0.is_empty()).then(|| in_progress(&noted))
 }

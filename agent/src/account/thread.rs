@@ -1,5 +1,6 @@
 //! The state of one thread: its current account, the last reading, and what was spent since it last booked.
 
+mod birth;
 mod call;
 mod class;
 mod scheduler;
@@ -8,14 +9,14 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) use birth::{be_born_here, become_new_thread_of};
 pub(crate) use call::{begin_call_here, call_was_none_here, end_call_here};
 pub(super) use class::{
     come_back_soon, come_back_to_class, enter_class, enter_class_of, have_come_back, was_in_class,
 };
 use scheduler::may_sleep;
 pub(crate) use scheduler::{
-    become_runtime_thread, become_thread_of, is_runtime, leave_thread, on_park, on_unpark,
-    runtime_owner,
+    become_runtime_thread, is_runtime, leave_thread, on_park, on_unpark, runtime_owner,
 };
 #[cfg(tokio_unstable)]
 pub(crate) use scheduler::{become_seen_runtime_thread, seen_runtime_owner};
@@ -44,6 +45,8 @@ struct Thread {
     booking: Cell<Class>,
     /// Stretch of measuring that `last_ns` belongs to.
     generation: Cell<u32>,
+    /// The one in which this thread began, as long as its beginning waits for an account; else 0.
+    newborn: Cell<u32>,
     clock: ThreadClock,
     last_ns: Cell<i64>,
     /// CPU by class since the thread started.
@@ -86,6 +89,7 @@ thread_local! {
             class: Cell::new(Class::Handler),
             booking: Cell::new(Class::Handler),
             generation: Cell::new(0),
+            newborn: Cell::new(0),
             clock: ThreadClock::new(&clock::SETUP),
             last_ns: Cell::new(0),
             total_ns: [const { Cell::new(0) }; CLASSES],
@@ -293,6 +297,9 @@ impl Thread {
                 _ => self.drop_spent(),
             }
             match &next {
+                Some(next) if !measured && self.newborn.take() == generation => {
+                    self.book_birth(next);
+                }
                 Some(_) if owner.is_none() || !measured => self.booked(),
                 Some(_) => {}
                 None => self.slot().idle(),

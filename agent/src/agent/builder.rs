@@ -393,6 +393,7 @@ impl Builder {
         }
         state::start_measuring();
         account::start_here();
+        let _own = account::enter(worker::own_account());
         if let Some(mean_bytes) = settings.retained_mean_bytes {
             if alloc::is_installed() {
                 alloc::start_sampling(mean_bytes, identity::random_u64());

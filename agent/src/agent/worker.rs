@@ -12,7 +12,7 @@ use super::back_off::{self, BackOff};
 use super::handle::{Handle, Last};
 use super::process::{ForeignThreads, Process};
 use super::table::Table;
-use crate::account::{Account, enter, owner};
+use crate::account::{Account, be_born_here, become_new_thread_of, enter, leave_thread, owner};
 use crate::export::Exporter;
 use crate::ledger::{ProcessGauges, Rotation, ledger};
 use crate::{bill, clock};
@@ -55,6 +55,11 @@ pub(super) struct Worker {
     pub(super) otlp: Option<Arc<crate::otlp::OtlpExporter>>,
 }
 
+/// That of all the agent does for itself, on its thread or on another.
+pub(super) fn own_account() -> Account {
+    Account::new(owner(OwnerKind::Agent, THREAD_NAME), Class::Handler)
+}
+
 /// Starts the thread.
 pub(super) fn spawn(worker: Worker) -> std::io::Result<(Handle, ThreadId)> {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
@@ -63,14 +68,14 @@ pub(super) fn spawn(worker: Worker) -> std::io::Result<(Handle, ThreadId)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(LOOKUP_THREADS_MAX)
+        .on_thread_start(|| become_new_thread_of(own_account()))
+        .on_thread_stop(leave_thread)
         .build()?;
     let thread = std::thread::Builder::new()
         .name(THREAD_NAME.to_owned())
         .spawn(move || {
-            let _agent = enter(Account::new(
-                owner(OwnerKind::Agent, THREAD_NAME),
-                Class::Handler,
-            ));
+            be_born_here();
+            let _agent = enter(own_account());
             runtime.block_on(run(worker, inbox, ending));
         })?;
     let last = Last(last);

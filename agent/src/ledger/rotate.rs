@@ -55,6 +55,7 @@ impl Rotation {
         let mut empty = Vec::new();
         let (_, noted, _) = swap(ledger, begin_ns, &mut empty);
         let process_cpu_ns = clock::process_cpu_ns();
+        account::note_elders();
         let mut told = clock::Totals::default();
         clock::end_window(&mut told);
         Self {

@@ -111,6 +111,7 @@ where
             // Dropped last: whoever waits for the end sees that the place is free.
             let _ending = ending;
             let _place = place;
+            account::be_born_here();
             let _driver = account::enter(Account::new(owner, Class::Protocol));
             run(runtime, connect, connected, stopped);
         })
@@ -125,12 +126,12 @@ where
 
 /// A runtime without the hooks that would book its tasks to others.
 fn runtime(name: &str) -> std::io::Result<Runtime> {
-    let owner = account::owner(OwnerKind::Driver, name);
+    let account = Account::new(account::owner(OwnerKind::Driver, name), Class::Protocol);
     Builder::new_current_thread()
         .enable_all()
         .thread_name(thread_name(name))
         // The threads for what blocks are the driver's too.
-        .on_thread_start(move || account::become_thread_of(owner.clone(), Class::Protocol))
+        .on_thread_start(move || account::become_new_thread_of(account.clone()))
         .on_thread_stop(account::leave_thread)
         .on_thread_park(account::on_park)
         .on_thread_unpark(account::on_unpark)

@@ -128,13 +128,13 @@ pub fn assert_nothing_in_flight(ledger: &Ledger) {
     );
 }
 
-/// What may be nobody's in a short test: its own thread outside accounts, and threads being made.
+/// What may be nobody's in a short test: its own thread outside accounts, and threads that end.
 pub const UNATTRIBUTED_NS_MAX: i64 = 5_000_000;
 
-/// The same with a server and its clients, whose threads begin and end in it: 1.8 ms on a quiet machine, 4.2 beside
-/// other work, 6.4 on a slow one. It is a price of each process and thread, and does not grow with the requests; handlers
-/// or clients whose time is lost take tens of ms of these tests.
-const SERVER_UNATTRIBUTED_NS_MAX: i64 = 12_000_000;
+/// The same with a server and its clients: 1.0 to 1.5 ms, and 4.6 at most in 216 runs, six at a time on two cores. It is
+/// the test's own thread, threads that were made before `init`, and the ends of all: a price of each process that does
+/// not grow with the requests. Handlers or clients whose time is lost take tens of ms of these tests.
+const SERVER_UNATTRIBUTED_NS_MAX: i64 = 7_000_000;
 
 /// What is nobody's in each window, and the CPU time of the process in it, in ns.
 pub fn by_window(ledger: &Ledger) -> Vec<(i64, i64)> {

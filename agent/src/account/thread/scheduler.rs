@@ -63,12 +63,7 @@ pub(crate) fn is_runtime(named: &OwnerRef) -> bool {
 
 /// Makes everything outside accounts on this thread the runtime's.
 pub(crate) fn become_runtime_thread() {
-    become_thread_of(runtime_owner(), Class::Handler);
-}
-
-/// What no account claims on this thread is this owner's from now on.
-pub(crate) fn become_thread_of(owner: OwnerRef, class: Class) {
-    replace(Account::new(owner, class));
+    replace(Account::new(runtime_owner(), Class::Handler));
 }
 
 /// Makes everything outside accounts on this thread the scheduler's alone: the poll hooks see its tasks.

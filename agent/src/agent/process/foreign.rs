@@ -5,7 +5,7 @@ use std::fs;
 
 use weighbridge_wire::OwnerKind;
 
-use crate::account::registered_threads;
+use crate::account::{registered_threads, thread_ids};
 use crate::clock::{self, ThreadId};
 
 type Known = (&'static str, OwnerKind, fn() -> String);
@@ -91,13 +91,6 @@ fn matches(name: &str, prefix: &str) -> bool {
     name.trim_end()
         .as_bytes()
         .starts_with(&prefix[..prefix.len().min(KERNEL_BYTES_MAX)])
-}
-
-fn thread_ids() -> impl Iterator<Item = ThreadId> {
-    fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 #[cfg(test)]
