@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::options::{Constraints, Node, Prices};
+use crate::plan::DAYS_MAX;
 use crate::topology::{Inputs, nearest};
 
 /// Largest number in a file: beyond it sums and products of figures are none.
@@ -28,6 +29,8 @@ pub struct ConstraintFile {
     pub constraints: Constraints,
     /// Prices, when there are any.
     pub prices: Option<Prices>,
+    /// Days that are planned for ahead; 0 for none.
+    pub plan_days: f64,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +44,8 @@ struct File {
     boundaries_max: Option<u32>,
     #[serde(default)]
     survive_one_lost: bool,
+    #[serde(default)]
+    plan_days: f64,
     node: Option<NodeFile>,
     prices: Option<PricesFile>,
     #[serde(default)]
@@ -94,6 +99,12 @@ impl ConstraintFile {
             ))),
             x => Ok(x),
         };
+        if !(0.0..=DAYS_MAX).contains(&file.plan_days) {
+            return Err(ConstraintError::new(format!(
+                "`plan_days` is {}; write the days after the range that are planned for, 0 (no growth) to {DAYS_MAX}",
+                file.plan_days
+            )));
+        }
         let prices = file
             .prices
             .map(|prices| {
@@ -157,6 +168,7 @@ impl ConstraintFile {
         Ok(Self {
             constraints,
             prices,
+            plan_days: file.plan_days,
         })
     }
 }
@@ -305,6 +317,7 @@ cannot_link = [["store", "accounting"]]
 min_replicas = 2
 boundaries_max = 3
 survive_one_lost = true
+plan_days = 90
 [node]
 cores = 8
 memory_gib = 16
@@ -324,6 +337,7 @@ slo_p95_ms = 50
         )
         .unwrap();
         assert_eq!(file.prices.unwrap().currency, "EUR");
+        assert_eq!(file.plan_days, 90.0);
         let c = file.constraints;
         assert_eq!(c.must_link, [("store".to_owned(), "warehouse".to_owned())]);
         assert_eq!(c.node.memory_bytes, Some(16.0 * 1024.0 * 1024.0 * 1024.0));
@@ -344,6 +358,22 @@ slo_p95_ms = 50
             refused("[[origin]]\nservice=\"a\"\noperation=\"b\"\nslo_p95_ms=-5")
                 .contains("above 0")
         );
+    }
+
+    #[test]
+    fn days_that_nobody_can_plan_for_are_refused() {
+        for bad in ["-1", "-0.5", "nan", "inf", "3651", "1e300"] {
+            let why = refused(&format!("plan_days = {bad}"));
+            assert!(
+                why.contains("`plan_days` is") && why.contains("0 (no growth) to 3650"),
+                "{why}"
+            );
+        }
+        assert!(refused("plan_days = \"soon\"").contains("plan_days"));
+        for good in ["0", "0.5", "3650"] {
+            assert!(ConstraintFile::parse(&format!("plan_days = {good}")).is_ok());
+        }
+        assert_eq!(ConstraintFile::parse("").unwrap().plan_days, 0.0);
     }
 
     #[test]

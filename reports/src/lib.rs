@@ -16,6 +16,7 @@ pub mod formats;
 pub mod html;
 mod model;
 mod options;
+mod plan;
 pub mod queue;
 mod redact;
 mod rng;

@@ -10,6 +10,11 @@ pub struct Options {
     /// Load factors of the capacity tables; 1 is the load seen. Default 1, 2, 5. The largest is the load at
     /// which replicas are compared.
     pub load_factors: Vec<f64>,
+    /// Days after the end of the range that are planned for, up to 3 650: load factors are multiples of what the load
+    /// comes to then, if it goes on growing as it did in the range; the load seen stays among them. Where the range does
+    /// not tell its growth nothing is added, and the report says so. Default 0: no growth. A load that somebody asks for
+    /// by `simulate` is taken as it is.
+    pub plan_days: f64,
     /// What cores and memory cost. Default: no prices, figures in cores and bytes only.
     pub prices: Option<Prices>,
     /// What may not be changed.
@@ -36,6 +41,7 @@ impl Default for Options {
         Self {
             target_utilisation: 0.7,
             load_factors: vec![1.0, 2.0, 5.0],
+            plan_days: 0.0,
             prices: None,
             constraints: Constraints::default(),
             sufficiency: Sufficiency::default(),

@@ -90,6 +90,7 @@ pub(super) fn options(constraints: Option<&Path>) -> Result<Options, Stop> {
         let file = ConstraintFile::parse(&text).map_err(|error| wrong(error.to_string()))?;
         options.constraints = file.constraints;
         options.prices = file.prices;
+        options.plan_days = file.plan_days;
     }
     Ok(options)
 }

@@ -53,9 +53,6 @@ pub(crate) fn load(
             "its CPU is not known",
         )
     };
-    let growth = series
-        .as_ref()
-        .and_then(|series| model.growth_per_day(series));
     let mut correlations: Vec<LoadCorrelation> = courses
         .0
         .iter()
@@ -78,11 +75,10 @@ pub(crate) fn load(
         p50: level(0.5),
         p95: level(0.95),
         max: level(1.0),
-        growth: figure(
-            growth.as_ref(),
-            FigureUnit::Ratio,
-            "fewer than nine windows, or no load",
-        ),
+        growth: match model.trend(std::iter::once(service)) {
+            Ok(trend) => trend.per_day.figure(FigureUnit::Ratio),
+            Err(why) => Figure::unknown(FigureUnit::Ratio, &why),
+        },
         correlations,
     }
 }

@@ -29,7 +29,7 @@ use weighbridge_wire::FoldedRange;
 use crate::document::{Document, EntityReport, Recommendation, SCHEMA_VERSION};
 use crate::model::Model;
 use crate::topology::Weighed;
-use crate::{Options, decide};
+use crate::{Options, decide, plan};
 
 pub(crate) use entities::{copy_links, place_row};
 pub(crate) use figures::figure as optional;
@@ -41,6 +41,7 @@ impl Document {
     #[must_use]
     pub fn build(range: &FoldedRange, options: &Options) -> Self {
         let model = Model::new(range);
+        let options = &plan::with_growth(&model, options);
         let weighed = Weighed::of(&model, options);
         let mut topologies = None;
         let mut document = Self::of(&model, options, |entities| {

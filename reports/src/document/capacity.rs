@@ -12,7 +12,7 @@ pub struct CapacityReport {
     /// Fewest processes of a service, for availability.
     #[serde(default = "one")]
     pub least_processes: u32,
-    /// Load factors computed; 1 is the load seen.
+    /// Load factors computed; 1 is the load seen. With a day to plan for (`growth.plan`) those beyond hold its growth.
     pub load_factors: Vec<f64>,
     /// Per service; largest need first.
     pub services: Vec<ServiceCapacity>,
@@ -45,16 +45,35 @@ pub struct PriceSheet {
 /// What is needed on later days if the load goes on growing as it did in the range.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrowthReport {
-    /// Growth of the CPU of all services in a day, as a share of its mean; unknown where the range is too short.
+    /// Growth of the CPU of all services in a day, as a share of its mean, what weekdays do taken out; unknown below 14
+    /// whole days.
     pub per_day: Figure,
-    /// The line, from today on; empty where the growth is not known.
+    /// The line, from the end of the range on; empty where the growth is not known.
     pub points: Vec<GrowthPoint>,
+    /// The day that is planned for; absent where no growth was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanReport>,
+    /// In a sentence: whether growth is in the loads that are planned for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub said: String,
+}
+
+/// The growth of load up to the day that is planned for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// Days from the end of the range.
+    pub days: f64,
+    /// The load then, as a multiple of the load seen; unknown where the growth is.
+    pub load_factor: Figure,
+    /// What the load factors were multiplied by: that figure, a hundredth rounded up, and 1 at least; 1 where it is not
+    /// known.
+    pub in_loads: f64,
 }
 
 /// All services on one day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrowthPoint {
-    /// Days from the middle of the range.
+    /// Days from the end of the range.
     pub days: f64,
     /// The load then, as a multiple of the load seen.
     pub load_factor: Figure,

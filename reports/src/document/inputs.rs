@@ -13,7 +13,7 @@ pub struct LoadReport {
     pub p95: Figure,
     /// The window that needs most, cores. Ranges of more than 96 windows are looked at in 96 parts.
     pub max: Figure,
-    /// Growth in a day as a share of the mean, by least squares: over a short range a trend of the hour only.
+    /// Growth in a day as a share of the mean, what weekdays do taken out; unknown below 14 whole days.
     pub growth: Figure,
     /// Services whose CPU rises and falls with this one's, or against it; strongest first, at most five.
     pub correlations: Vec<LoadCorrelation>,

@@ -30,7 +30,7 @@ pub use after::{
 };
 pub use capacity::{
     CapacityPoint, CapacityReport, GrowthPoint, GrowthReport, LatencyPoint, OriginLatency,
-    PriceSheet, SerialCapacity, ServiceCapacity,
+    PlanReport, PriceSheet, SerialCapacity, ServiceCapacity,
 };
 pub use change::{ChangeReport, ChangeSide, ChangeVerdict, CostChange};
 pub use conservation::{

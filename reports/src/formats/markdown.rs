@@ -396,6 +396,9 @@ fn capacity(out: &mut String, d: &Document) -> std::fmt::Result {
             .collect();
         writeln!(out, "| {} | {} |", escape(&s.service), cells.join(" | "))?;
     }
+    if let Some(growth) = d.capacity.growth.as_ref().filter(|g| !g.said.is_empty()) {
+        writeln!(out, "\n{}", escape(&growth.said))?;
+    }
     for s in &d.capacity.services {
         if let Some(serial) = &s.serial {
             writeln!(

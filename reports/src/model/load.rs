@@ -1,13 +1,11 @@
-//! Load over the windows: its levels, its growth, and which services rise and fall together.
+//! Load over the windows: its levels, and which services rise and fall together.
 
 use weighbridge_wire::column;
 
 use super::estimate::quantile;
 use super::{CPU_COLUMNS, Estimate, Model, ServiceFacts, Tally, as_f64};
 
-/// Nanoseconds of a day.
-const DAY_NS: f64 = 86_400e9;
-/// Fewest slots from which a correlation or a growth is told.
+/// Fewest slots from which a correlation is told.
 const SLOTS_MIN: usize = 9;
 
 impl Model {
@@ -60,34 +58,6 @@ impl Model {
         let order = ascending(series);
         self.sampler
             .over_slots(|weight| weighted_quantile(series, &order, weight, q))
-    }
-
-    /// Growth of a series in a day, as a share of its mean: the slope by least squares over the slots. `None` below
-    /// nine slots or without load. Over a range below a day it is a trend of the hour, not of the business.
-    pub(crate) fn growth_per_day(&self, series: &[f64]) -> Option<Estimate> {
-        if series.len() < SLOTS_MIN {
-            return None;
-        }
-        #[allow(clippy::cast_precision_loss)]
-        let step_days =
-            self.rollup.seen.len_ns() as f64 / DAY_NS / f64::from(self.rollup.slots.max(1));
-        if step_days <= 0.0 {
-            return None;
-        }
-        self.sampler.over_slots(|weight| {
-            let (mut n, mut t, mut y, mut tt, mut ty) = (0.0, 0.0, 0.0, 0.0, 0.0);
-            for ((at, value), weight) in (0u32..).zip(series).zip(weight) {
-                let (w, at) = (f64::from(*weight), f64::from(at) * step_days);
-                n += w;
-                t += w * at;
-                y += w * value;
-                tt += w * at * at;
-                ty += w * at * value;
-            }
-            let spread = n * tt - t * t;
-            let mean = y / n;
-            (spread > 0.0 && mean > 0.0).then(|| (n * ty - t * y) / spread / mean)
-        })
     }
 }
 
@@ -155,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_and_correlation_are_those_that_were_made() {
+    fn level_and_correlation_are_those_that_were_made() {
         let model = model();
         let [falls, grows] = [0, 1].map(|at| &model.services()[at]);
         let series = model.cores_by_slot(grows).unwrap();
@@ -165,12 +135,6 @@ mod tests {
             "{}",
             series[0]
         );
-        let growth = model.growth_per_day(&series).unwrap();
-        // One more of 130 in each second.
-        let want = 86_400.0 / 130.5;
-        assert!((growth.point / want - 1.0).abs() < 0.02, "{}", growth.point);
-        let (low, high) = growth.interval().unwrap();
-        assert!(low < want && want < high && low > 0.5 * want);
         let correlation = model.correlation(grows, falls).unwrap();
         assert!(correlation < -0.999, "{correlation}");
         let p95 = model.level(&series, 0.95).unwrap().point;

@@ -3,6 +3,7 @@
 mod amounts;
 mod brokers;
 mod carriers;
+mod daily;
 mod demand;
 mod digest;
 mod edges;
@@ -15,6 +16,7 @@ mod serial;
 mod service;
 mod shapes;
 mod tally;
+mod trend;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ use weighbridge_wire::FoldedRange;
 pub(crate) use amounts::Amounts;
 pub(crate) use brokers::Brokers;
 pub(crate) use carriers::Carriers;
+#[cfg(test)]
+pub(crate) use daily::DAY_NS;
 pub(crate) use edges::{Edge, End, SideCost, SideRef};
 pub(crate) use estimate::{Estimate, Resampler, as_f64, quantile, shares};
 pub(crate) use load::{ascending, pearson, weighted_quantile};
@@ -36,6 +40,7 @@ pub(crate) use service::{
 };
 pub(crate) use shapes::{Order, ShapeFacts, kinds};
 pub(crate) use tally::{Sums, Tally};
+pub(crate) use trend::Trend;
 
 /// Everything that document and decisions are made from.
 pub(crate) struct Model {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_wire::{FoldedRange, FoldedWindow, RowKind, ServiceId, Window};
 
+use super::daily::{DAY_NS, covered_by_day};
 use super::digest::Digest;
 use super::service::{ServiceFacts, ServiceKey};
+use super::trend::DAYS_MIN;
 
 /// Most slots that resampling distinguishes; longer ranges put several windows into a slot.
 const SLOTS_MAX: u64 = 96;
@@ -25,6 +27,8 @@ pub(crate) struct Rollup {
     pub(crate) slots: u32,
     /// Time covered in each slot, ns.
     pub(crate) slot_ns: Vec<u64>,
+    /// Time covered in each day since 1970, ns; empty for ranges of few days, which tell no growth.
+    pub(crate) day_ns: BTreeMap<u64, u64>,
     /// From the hash of everything that was read.
     pub(crate) seed: u64,
     /// Sorted by label.
@@ -59,6 +63,7 @@ impl Rollup {
             .copied()
             .reduce(Window::cover)
             .unwrap_or(range.window);
+        let many_days = seen.len_ns() / DAY_NS >= DAYS_MIN as u64;
         let starts: BTreeSet<u64> = spans.iter().map(|w| w.start_unix_ns).collect();
         let slot_of: BTreeMap<u64, u32> = slots_of(&starts);
         let slots = slot_of.values().max().map_or(0, |last| last + 1);
@@ -79,6 +84,9 @@ impl Rollup {
             for folded in windows {
                 let slot = slot_of.get(&folded.window.start_unix_ns).copied();
                 facts.read(&folded.service, slot.unwrap_or(0), folded.window, folded);
+                if many_days {
+                    facts.daily.add(folded);
+                }
                 for (key, _) in folded.rows.iter() {
                     if RowKind::from_wire(key.kind).is_none() {
                         *unknown_kinds.entry(key.kind).or_default() += 1;
@@ -107,6 +115,11 @@ impl Rollup {
             window_ns: most_common_length(&spans),
             windows: u64::try_from(starts.len()).unwrap_or(u64::MAX),
             slots,
+            day_ns: if many_days {
+                covered_by_day(&spans)
+            } else {
+                BTreeMap::new()
+            },
             seed: digest.seed(),
             services,
             only_lost,

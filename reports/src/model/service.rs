@@ -9,6 +9,7 @@ use weighbridge_wire::{
     SeriesKey, ServiceId, Window, column, scope,
 };
 
+use super::daily::Daily;
 use super::rollup::is_only_losses;
 use super::shapes::Shapes;
 use super::tally::{Sums, Tally};
@@ -154,6 +155,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) label: String,
     pub(crate) versions: BTreeSet<String>,
     windows: BTreeSet<Window>,
+    /// CPU by the day, of ranges of many days.
+    pub(crate) daily: Daily,
     pub(crate) operations: BTreeMap<OperationId, OperationFacts>,
     /// Arrivals by operation and class; a series does not name the component.
     pub(crate) series: BTreeMap<(Name, Name), Sums>,
@@ -183,6 +186,7 @@ impl ServiceFacts {
             label: String::new(),
             versions: BTreeSet::new(),
             windows: BTreeSet::new(),
+            daily: Daily::default(),
             operations: BTreeMap::new(),
             series: BTreeMap::new(),
             owners: BTreeMap::new(),

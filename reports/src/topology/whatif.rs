@@ -18,7 +18,7 @@ use crate::document::{
     SubjectKind, Threshold, Verdict,
 };
 use crate::model::{Estimate, Model};
-use crate::{Options, formats};
+use crate::{Options, formats, plan};
 
 const FIRST_STEP: &str = "Make the change for one instance, behind a switch.";
 
@@ -146,7 +146,8 @@ pub fn what_if(
     let calls = made_local(inputs, &before, &after) * load.factor;
     let judged = judged(&model, options, &pair, &Estimate::of_draws(calls, local));
     let broken = broken(inputs, &rules, options, (&before, &after), &pair.point.1);
-    let mut options = options.clone();
+    // The load that was asked for is taken as it is; that of the tables and rules is the planned one.
+    let mut options = plan::with_growth(&model, options);
     if !options.load_factors.contains(&question.load) {
         options.load_factors.push(question.load);
         options.load_factors.sort_by(f64::total_cmp);

@@ -135,7 +135,11 @@ fn growth(capacity: &CapacityReport) -> Markup {
     };
     if growth.per_day.value.is_none() {
         let why = growth.per_day.unknown_reason.as_deref();
-        return said(why.unwrap_or("no data for it"));
+        return Markup::composed(format!(
+            "{}{}",
+            said(why.unwrap_or("no data for it")),
+            planned(&growth.said)
+        ));
     }
     let points: Vec<LinePoint> = growth
         .points
@@ -146,8 +150,8 @@ fn growth(capacity: &CapacityReport) -> Markup {
         caption: Caption {
             id: "chart-growth",
             title: "Cores needed, if the load goes on growing as it did",
-            description: "All services together over the days from now; the band is the 90 % interval. It goes on in a \
-                          straight line from the growth within the range.",
+            description: "All services together over the days from the end of the range; the band is the 90 % interval. It goes \
+                          on in a straight line from the growth within the range.",
         },
         lines: vec![Line {
             label: "all services".to_owned(),
@@ -155,7 +159,7 @@ fn growth(capacity: &CapacityReport) -> Markup {
             points,
         }],
         scale: Scale::plain("cores"),
-        x_label: "Days from the range",
+        x_label: "Days from the end of the range",
         x_suffix: "",
     };
     let mut notes = Notes::default();
@@ -173,7 +177,7 @@ fn growth(capacity: &CapacityReport) -> Markup {
             let day = if p.days > 0.0 {
                 format!("in {} days", format::count(p.days))
             } else {
-                "now".to_owned()
+                "at its end".to_owned()
             };
             Row::new("")
                 .head(&Markup::text(&day))
@@ -196,9 +200,18 @@ fn growth(capacity: &CapacityReport) -> Markup {
         lines(&chart, layout)
     });
     Markup::composed(format!(
-        "{line}<p class=small>Growth in a day: {}.</p>{table}",
-        escape_text(&figure::sentence(&growth.per_day))
+        "{line}<p class=small>Growth in a day: {}.</p>{}{table}",
+        escape_text(&figure::sentence(&growth.per_day)),
+        planned(&growth.said)
     ))
+}
+
+/// Whether growth is in the loads above.
+fn planned(said: &str) -> Markup {
+    if said.is_empty() {
+        return Markup::default();
+    }
+    Markup::composed(format!("<p class=small>{}</p>", escape_text(said)))
 }
 
 /// That there is no growth line, and why.
