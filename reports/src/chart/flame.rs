@@ -7,7 +7,8 @@ use inferno::flamegraph::{Direction, Options, from_lines};
 
 use super::ink::Ink;
 use super::svg::{Caption, Layout, open};
-use crate::html::text::{clip, escape_text};
+use super::width::{fit, width};
+use crate::html::text::{clip, escape_text, sanitize};
 
 /// One frame: a part of the frame above it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct FlameFrame {
     pub parent: Option<usize>,
     /// Its name.
     pub label: String,
+    /// What stands in the frame where its name has no room; nothing does where this has none either.
+    pub short: String,
     /// What it costs itself, without its parts. Not finite or negative counts as nothing.
     pub own: f64,
     /// What it is, for who rests on it.
@@ -41,8 +44,10 @@ pub const FRAMES_MAX: usize = 2_000;
 const ROW: usize = 24;
 /// The drawing's width, pixels; inferno leaves 10 at each side.
 const WIDTH: u32 = 880;
-/// Pixels of a letter of the labels.
-const LETTER: f64 = 7.2;
+/// Size of the labels, pixels; the style sheet has it too.
+const TEXT: f64 = 12.0;
+/// Letters that a cut name keeps at least: of fewer nobody can tell what it was.
+const LETTERS_LEAST: usize = 20;
 /// Counts that the whole graph is divided into: enough that no rounding can be seen.
 const COUNTS: f64 = 1e9;
 
@@ -76,7 +81,7 @@ pub fn flame(graph: &Flame<'_>) -> String {
 }
 
 fn draw(frame: &FlameFrame, at: &Placed) -> String {
-    let (x, width) = (at.left * f64::from(WIDTH), at.width * f64::from(WIDTH));
+    let (x, wide) = (at.left * f64::from(WIDTH), at.width * f64::from(WIDTH));
     let y = at.row * ROW;
     let class = frame
         .ink
@@ -84,29 +89,42 @@ fn draw(frame: &FlameFrame, at: &Placed) -> String {
     let mut inner = format!(
         "<title>{}</title><rect x=\"{x:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"{}\" class=\"{class}\"/>",
         escape_text(&clip(&frame.description, 300)),
-        (width - 1.0).max(0.4),
+        (wide - 1.0).max(0.4),
         ROW - 2,
     );
-    let letters = (width - 8.0) / LETTER;
     // A class has its colour, and the legend its name.
-    if frame.ink.is_none() && letters >= 3.0 {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 3 and 130"
-        )]
-        let limit = letters as usize;
+    let written = match frame.ink {
+        Some(_) => None,
+        None => written(frame, wide - 8.0),
+    };
+    if let Some(written) = written {
         inner.push_str(&format!(
             "<text x=\"{:.1}\" y=\"{}\" class=\"f-text\">{}</text>",
             x + 4.0,
             y + 15,
-            escape_text(&clip(&frame.label, limit)),
+            escape_text(&written),
         ));
     }
     match &frame.anchor {
         Some(anchor) => format!("<a href=\"#{anchor}\" tabindex=\"-1\">{inner}</a>"),
         None => format!("<g>{inner}</g>"),
     }
+}
+
+/// What has room in a frame: its name, its short name, or its name with enough of it left to be known by. Whoever rests
+/// on the frame reads the whole, and it stands in the table.
+fn written(frame: &FlameFrame, room: f64) -> Option<String> {
+    let whole = |text: &str| {
+        let text = sanitize(text);
+        (!text.is_empty() && width(&text, TEXT) <= room).then_some(text)
+    };
+    let cut = || {
+        let cut = fit(&frame.label, TEXT, room);
+        (cut.chars().count() >= LETTERS_LEAST && width(&cut, TEXT) <= room).then_some(cut)
+    };
+    whole(&frame.label)
+        .or_else(cut)
+        .or_else(|| whole(&frame.short))
 }
 
 /// Gives the frames to inferno as numbers, and reads where it put them.
@@ -198,6 +216,7 @@ mod tests {
         FlameFrame {
             parent,
             label: label.to_owned(),
+            short: label.chars().take(6).collect(),
             own,
             description: format!("what {label} is"),
             ink: None,
@@ -233,6 +252,30 @@ mod tests {
         assert!(of(1).left <= of(2).left && of(2).left < of(3).left);
         let svg = flame(&graph(frames));
         assert!(svg.contains(">root</text>") && svg.contains(">deep</text>"));
+    }
+
+    #[test]
+    fn no_label_is_wider_than_its_frame_and_none_is_cut_to_a_few_letters() {
+        let label = "accounting: pools, connections, brokers";
+        for own in [0.5, 2.0, 5.0, 8.0, 12.0, 20.0, 40.0] {
+            let frames = vec![
+                frame(None, "root", 100.0 - own),
+                FlameFrame {
+                    short: "accounting".to_owned(),
+                    ..frame(Some(0), label, own)
+                },
+            ];
+            let room = own / 100.0 * f64::from(WIDTH) - 8.0;
+            match written(&frames[1], room) {
+                Some(text) => {
+                    assert!(width(&text, TEXT) <= room, "{text} in {room}");
+                    assert!(text.chars().count() >= 10, "{text}");
+                }
+                None => assert!(width("accounting", TEXT) > room, "{room}"),
+            }
+            let svg = flame(&graph(frames));
+            assert!(svg.contains(&format!("what {label} is")), "{svg}");
+        }
     }
 
     #[test]

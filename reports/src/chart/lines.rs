@@ -49,6 +49,9 @@ pub struct LineChart<'a> {
     pub lines: Vec<Line>,
     /// Units of the vertical axis.
     pub scale: Scale,
+    /// True when the vertical axis may be logarithmic: it is where one line lies ten times above another, which would be
+    /// flat on an even axis.
+    pub logarithmic_if_spread: bool,
     /// What the horizontal axis shows.
     pub x_label: &'a str,
     /// What follows a number on the horizontal axis, e.g. `×`.
@@ -96,18 +99,8 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
     if x_min > x_max {
         return root.present();
     }
-    let y_max = points()
-        .map(|p| {
-            p.band
-                .map_or(p.y, |(_, high)| high.max(p.y).min(p.y.max(0.0) * 3.0))
-        })
-        .fold(0.0, f64::max);
-    // Plotters gets numbers between 0 and 10: its search for round marks does not end well at 10^300.
-    let power = libm::pow(10.0, libm::floor(libm::log10(y_max.clamp(1e-300, 1e300))));
-    let (y_top, y_step) = axis(y_max / power);
-    // Between 3 and 7 for what an axis can hold.
-    let y_marks = (libm::round(y_top / y_step) + 1.0).clamp(2.0, 8.0) as usize;
-    let within = |value: f64| (value / power).clamp(0.0, y_top);
+    let vertical = Vertical::of(chart);
+    let within = |value: f64| vertical.place(value);
     let scaled: Vec<Line> = chart
         .lines
         .iter()
@@ -129,11 +122,10 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         Layout::Wide => 190,
         Layout::Narrow => 14,
     };
-    let y_label = |y: f64| significant(y * power, 3);
-    let marks = (0..=8).map(|n| f64::from(n) * y_step);
-    let widest = marks
-        .filter(|mark| *mark <= y_top * 1.001)
-        .map(|mark| width(&y_label(mark), 12.0))
+    let widest = (0..=8)
+        .map(|n| vertical.bottom + f64::from(n) * vertical.step)
+        .filter(|mark| *mark <= vertical.top + 0.001 * vertical.step)
+        .map(|mark| width(&vertical.label(mark), 12.0))
         .fold(0.0, f64::max);
     // Nine digits at most, and their commas.
     let left = (libm::ceil(widest) as i32 + 12).clamp(52, 150);
@@ -143,7 +135,7 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         .margin_bottom(6)
         .x_label_area_size(40)
         .y_label_area_size(left)
-        .build_cartesian_2d(x_min..x_min + span, 0.0..y_top)?;
+        .build_cartesian_2d(x_min..x_min + span, vertical.bottom..vertical.top)?;
     built
         .configure_mesh()
         .disable_x_mesh()
@@ -151,11 +143,16 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         .bold_line_style(Ink::Rule.marker().stroke_width(1))
         .axis_style(Ink::Rule.marker().stroke_width(1))
         .x_labels(if x_max > x_min { 5 } else { 1 })
-        .y_labels(y_marks)
+        .y_labels(vertical.marks())
         .label_style(text(12.0, Ink::Muted, HPos::Center))
         .x_label_formatter(&|x| format!("{}{}", significant(*x, 3), chart.x_suffix))
-        .y_label_formatter(&|y| y_label(*y))
+        .y_label_formatter(&|y| vertical.label(*y))
         .draw()?;
+    for at in vertical.between() {
+        let ends = [(x_min, at), (x_min + span, at)];
+        let colour = Ink::Rule.marker().mix(0.5);
+        built.draw_series(LineSeries::new(ends, colour.stroke_width(1)))?;
+    }
     for line in &scaled {
         let banded: Vec<_> = line
             .points
@@ -208,7 +205,115 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, Shift>, chart: &LineChart<'_>, layout
         (left - 8, 8),
         text(12.0, Ink::Muted, HPos::Right),
     ))?;
+    if vertical.logarithmic {
+        root.draw(&Text::new(
+            match layout {
+                Layout::Wide => "logarithmic: each mark is ten times the one below",
+                Layout::Narrow => "logarithmic",
+            },
+            (left + 4, 8),
+            text(12.0, Ink::Muted, HPos::Left),
+        ))?;
+    }
     root.present()
+}
+
+/// The vertical axis: where a value lies on it, and what stands beside its marks.
+struct Vertical {
+    /// Values are powers of ten.
+    logarithmic: bool,
+    /// What an even axis divides values by: a power of ten.
+    power: f64,
+    bottom: f64,
+    top: f64,
+    /// From one mark to the next.
+    step: f64,
+}
+
+/// How far one line lies above another before an even axis would flatten the lower.
+const SPREAD: f64 = 10.0;
+/// Most powers of ten on an axis.
+const DECADES: f64 = 7.0;
+
+impl Vertical {
+    fn of(chart: &LineChart<'_>) -> Self {
+        let points = || chart.lines.iter().flat_map(|line| &line.points);
+        let tops = || {
+            let top = |line: &Line| line.points.iter().map(|p| p.y).fold(0.0, f64::max);
+            chart.lines.iter().map(top)
+        };
+        let (least, most) = (
+            tops().fold(f64::INFINITY, f64::min),
+            tops().fold(0.0, f64::max),
+        );
+        let all_above_zero = points().all(|p| p.y > 0.0);
+        if chart.logarithmic_if_spread && all_above_zero && most > SPREAD * least {
+            let lowest = points().map(|p| p.y).fold(f64::INFINITY, f64::min);
+            let top = libm::ceil(libm::log10(most));
+            let bottom = libm::floor(libm::log10(lowest)).max(top - DECADES);
+            return Self {
+                logarithmic: true,
+                power: 1.0,
+                bottom,
+                top: top.max(bottom + 1.0),
+                step: 1.0,
+            };
+        }
+        let y_max = points()
+            .map(|p| {
+                p.band
+                    .map_or(p.y, |(_, high)| high.max(p.y).min(p.y.max(0.0) * 3.0))
+            })
+            .fold(0.0, f64::max);
+        // Plotters gets numbers between 0 and 10: its search for round marks does not end well at 10^300.
+        let power = libm::pow(10.0, libm::floor(libm::log10(y_max.clamp(1e-300, 1e300))));
+        let (top, step) = axis(y_max / power);
+        Self {
+            logarithmic: false,
+            power,
+            bottom: 0.0,
+            top,
+            step,
+        }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let at = if self.logarithmic {
+            libm::log10(value.max(f64::MIN_POSITIVE))
+        } else {
+            value / self.power
+        };
+        at.clamp(self.bottom, self.top)
+    }
+
+    fn label(&self, at: f64) -> String {
+        let value = if self.logarithmic {
+            libm::pow(10.0, at)
+        } else {
+            at * self.power
+        };
+        significant(value, 3)
+    }
+
+    /// Between 3 and 7 for what an even axis can hold.
+    fn marks(&self) -> usize {
+        let marks = libm::round((self.top - self.bottom) / self.step) + 1.0;
+        marks.clamp(2.0, 8.0) as usize
+    }
+
+    /// Lines between the marks: twice to nine times the lower of them, which show that the axis is not even.
+    fn between(&self) -> Vec<f64> {
+        if !self.logarithmic {
+            return Vec::new();
+        }
+        let decades = libm::round(self.top - self.bottom) as i32;
+        (0..decades)
+            .flat_map(|decade| {
+                let from = self.bottom + f64::from(decade);
+                (2..=9).map(move |times| from + libm::log10(f64::from(times)))
+            })
+            .collect()
+    }
 }
 
 /// Writes each line's name beside its last point, moved down where names would lie on each other.
@@ -258,6 +363,7 @@ mod tests {
                 points,
             }],
             scale: Scale::plain("cores"),
+            logarithmic_if_spread: false,
             x_label: "Load",
             x_suffix: "×",
         }
@@ -284,6 +390,45 @@ mod tests {
         );
         assert!(svg.contains("class=\"s-handler dash\""), "{svg}");
         assert!(svg.contains("store"), "{svg}");
+    }
+
+    #[test]
+    fn lines_far_apart_stand_on_a_logarithmic_axis() {
+        let of = |low: f64, high: f64| {
+            let mut chart = chart(vec![point(1.0, high / 2.0, false), point(2.0, high, true)]);
+            chart.logarithmic_if_spread = true;
+            chart.lines.push(Line {
+                points: vec![point(1.0, low, false), point(2.0, low * 1.5, true)],
+                ..chart.lines[0].clone()
+            });
+            chart
+        };
+        let far = of(0.2, 400.0);
+        let vertical = Vertical::of(&far);
+        assert!(vertical.logarithmic);
+        assert_eq!((vertical.bottom, vertical.top), (-1.0, 3.0));
+        assert_eq!(vertical.label(-1.0), "0.1");
+        assert_eq!(vertical.label(3.0), "1,000");
+        assert_eq!(
+            vertical.place(0.0),
+            -1.0,
+            "the end of a band below the axis"
+        );
+        let svg = lines(&far, Layout::Wide);
+        for mark in ["0.1", "1", "10", "100", "1,000"] {
+            assert!(svg.contains(&format!(">{mark}</text>")), "{mark} in {svg}");
+        }
+        assert!(svg.contains("logarithmic"), "{svg}");
+        assert!(!lines(&of(300.0, 400.0), Layout::Wide).contains("logarithmic"));
+        for (low, high) in [
+            (1e-300, 1e300),
+            (f64::MIN_POSITIVE, 1.0),
+            (0.0, 1.0),
+            (-1.0, 5.0),
+        ] {
+            let svg = lines(&of(low, high), Layout::Narrow);
+            assert!(svg.ends_with("</svg>") && !svg.contains("NaN"), "{svg}");
+        }
     }
 
     #[test]

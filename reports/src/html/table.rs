@@ -174,6 +174,10 @@ pub(crate) struct Table {
     pub(crate) named: bool,
     /// The first column holds two ends of an edge and needs more room.
     pub(crate) wide_head: bool,
+    /// Where the page is narrow each row is a card, its cells under each other.
+    pub(crate) cards: bool,
+    /// The caption is only read out: what the table is folded into has these words already.
+    pub(crate) quiet: bool,
     /// What the marks in the cells mean; empty where there are none, and in tables that are [not helpful](Self::helpful).
     pub(crate) key: String,
 }
@@ -194,6 +198,8 @@ impl Table {
             helpful: true,
             named: true,
             wide_head: false,
+            cards: false,
+            quiet: false,
             key: String::new(),
             rows,
             notes: notes.into_texts(),
@@ -210,6 +216,36 @@ impl Table {
     pub(crate) fn wide_head(mut self) -> Self {
         self.wide_head = true;
         self
+    }
+
+    /// Makes each row a card where the page is narrow.
+    pub(crate) fn cards(mut self) -> Self {
+        self.cards = true;
+        self
+    }
+
+    /// Leaves the caption to those who hear the page.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// What the style sheet and the script know of the table, as its attribute.
+    fn classes(&self) -> String {
+        let classes: Vec<&str> = [
+            (self.wide_head, "first-wide"),
+            (self.cards, "cards"),
+            (self.quiet, "quiet"),
+            (self.sortable, "sort"),
+        ]
+        .into_iter()
+        .filter_map(|(has, class)| has.then_some(class))
+        .collect();
+        match classes.as_slice() {
+            [] => String::new(),
+            [one] => format!(" class={one}"),
+            more => format!(" class=\"{}\"", more.join(" ")),
+        }
     }
 
     /// Keeps the first rows and says so, where there are more than a page should hold.

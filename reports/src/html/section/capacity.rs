@@ -46,8 +46,9 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         table: table(capacity, anchors),
         terms: terms(capacity, anchors),
         limits: Markup::composed(format!(
-            "{}{}",
+            "{}{}{}",
             limits(capacity, anchors),
+            passed(capacity, anchors),
             sections(capacity, anchors)
         )),
         latency: latency_chart(capacity),
@@ -115,6 +116,7 @@ fn chart(capacity: &CapacityReport) -> Markup {
             description: "One line for each service over the load as a multiple of the load seen; dashed where the \
                           load was not seen and unit costs are assumed to stay as they are.",
         },
+        logarithmic_if_spread: false,
         lines: drawn,
         scale: Scale::plain("cores"),
         x_label: "Load, as a multiple of the load seen",
@@ -153,6 +155,7 @@ fn growth(capacity: &CapacityReport) -> Markup {
             description: "All services together over the days from the end of the range; the band is the 90 % interval. It goes \
                           on in a straight line from the growth within the range.",
         },
+        logarithmic_if_spread: false,
         lines: vec![Line {
             label: "all services".to_owned(),
             ink: Ink::Other,
@@ -300,12 +303,13 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     }
     Table::new(
         "t-capacity",
-        "Cores and processes, by service and load",
+        "Cores, processes and memory at each load, by service",
         columns,
         rows,
         notes,
     )
     .fixed()
+    .quiet()
     .markup()
 }
 
@@ -358,6 +362,7 @@ fn terms(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .quiet()
     .markup()
 }
 
@@ -409,6 +414,48 @@ fn limits(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         notes,
     )
     .markup()
+}
+
+/// What today's processes are past already, at the load seen: nothing where they are past nothing.
+fn passed(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
+    let said: Vec<String> = capacity
+        .services
+        .iter()
+        .filter_map(|service| {
+            let past = |load: &Figure| load.value.filter(|at| *at <= 1.0);
+            let (at, what) = [
+                (
+                    &service.saturation_load,
+                    "full: its processes, or what one request at a time can be in, cannot keep up",
+                ),
+                (
+                    &service.knee_load,
+                    "past its knee: a request waits for a core as long as it computes, or for its turn as long as it \
+                     takes, and waits grow faster than load from here",
+                ),
+                (
+                    &service.target_load,
+                    "above the target utilisation",
+                ),
+            ]
+            .into_iter()
+            .find_map(|(load, what)| Some((past(load)?, what)))?;
+            let times = format!("{}×", format::significant(at, 3));
+            Some(format!(
+                "<li><b>{}</b> is {what} (reached at {} the load seen).",
+                anchors.link_as(&service.id, &service.service),
+                figure::said(at, &times),
+            ))
+        })
+        .take(ROWS_SHOWN)
+        .collect();
+    if said.is_empty() {
+        return Markup::default();
+    }
+    Markup::composed(format!(
+        "<p class=prose-line>Passed already, at the load seen:</p><ul class=prose>{}</ul>",
+        said.concat()
+    ))
 }
 
 /// What one request at a time can be in: nothing where no service has such a section.
@@ -492,8 +539,10 @@ fn latency_chart(capacity: &CapacityReport) -> Markup {
         caption: Caption {
             id: "chart-latency",
             title: "Mean response against load, with today’s processes",
-            description: "One line for each of the dearest origins; it ends where a service on its way is saturated.",
+            description: "One line for each of the dearest origins; it ends where a service on its way is saturated. Where \
+                          the lines lie far apart the vertical axis is logarithmic: each step up is ten times as long.",
         },
+        logarithmic_if_spread: true,
         lines: shown
             .iter()
             .map(|(origin, ink)| Line {
@@ -575,5 +624,6 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
         rows,
         notes,
     )
+    .quiet()
     .markup()
 }

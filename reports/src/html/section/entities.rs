@@ -100,7 +100,7 @@ pub(super) fn obstacle_words(kind: ObstacleKind) -> &'static str {
     }
 }
 
-/// What stands in the way of running a service several times or dividing it by a key, by name.
+/// What stands in the way of replicating or sharding a service, by name.
 fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
@@ -138,14 +138,9 @@ fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
     if rows.is_empty() {
         return Markup::default();
     }
-    Table::new(
-        "t-obstacles",
-        "What stands in the way of more processes or shards, by service",
-        columns,
-        rows,
-        notes,
-    )
-    .markup()
+    Table::new("t-obstacles", "Obstacles, by service", columns, rows, notes)
+        .cards()
+        .markup()
 }
 
 fn finding(entity: &EntityReport) -> &'static str {

@@ -134,6 +134,7 @@ fn frames<'a>(
     let mut frames = vec![FlameFrame {
         parent: None,
         label: format!("{} of {}", name(&origin.operation), name(&origin.service)),
+        short: name(&origin.operation),
         own: 0.0,
         description: format!("one {}: {}", name(&origin.operation), shown(all)),
         ink: None,
@@ -163,6 +164,7 @@ fn frames<'a>(
             } else {
                 format!("{service} {label}")
             },
+            short: service.clone(),
             own: 0.0,
             description: format!(
                 "{service} {label}: {} with what it calls, {} itself",
@@ -179,6 +181,7 @@ fn frames<'a>(
                 frames.push(FlameFrame {
                     parent: Some(at),
                     label: word.to_owned(),
+                    short: String::new(),
                     own: value,
                     description: format!("{service} {label}, {word}: {}", shown(value)),
                     ink: Some(ink),

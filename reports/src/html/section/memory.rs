@@ -122,18 +122,12 @@ fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -
                 .figure(&operation.in_flight_max, Show::Number, &mut notes)
         })
         .collect();
-    Table::new(
-        "t-memory",
-        if operations.len() > ROWS_SHOWN {
-            "Memory of one request, by operation: the largest peaks; report.json has all"
-        } else {
-            "Memory of one request, by operation"
-        },
-        columns,
-        rows,
-        notes,
-    )
-    .markup()
+    let of = |caption| Table::new("t-memory", caption, columns, rows, notes);
+    if operations.len() > ROWS_SHOWN {
+        of("Memory of one request, by operation: the largest peaks; report.json has all").markup()
+    } else {
+        of("Memory of one request, by operation").quiet().markup()
+    }
 }
 
 fn processes(document: &Document, anchors: &Anchors) -> Markup {

@@ -232,6 +232,7 @@ fn classes(origins: &[OriginReport], anchors: &Anchors) -> Markup {
         notes,
     )
     .at_most(CLASS_ROWS_SHOWN)
+    .quiet()
     .markup()
 }
 

@@ -20,6 +20,7 @@ struct Service {
     cores: String,
     operations: Markup,
     regions: Markup,
+    times: Markup,
     load: Markup,
     accounts: Markup,
     instances: Markup,
@@ -49,13 +50,14 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .take(PARTS_SHOWN)
             .enumerate()
             .map(|(index, service)| {
-                let (operations, load) = if service.operations.is_empty() {
+                let (operations, times, load) = if service.operations.is_empty() {
                     let none = "<p class=none>No request came here.</p>".to_owned();
-                    (Markup::composed(none), Markup::default())
+                    (Markup::composed(none), Markup::default(), Markup::default())
                 } else {
                     tables += 1;
                     (
                         operations(tables - 1, service, anchors),
+                        times(tables - 1, service),
                         load(tables - 1, service),
                     )
                 };
@@ -65,6 +67,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                     facts: facts(service, document.window.windows),
                     cores: sentence(&service.cpu_cores),
                     operations,
+                    times,
                     regions: regions(index, service, anchors),
                     load,
                     accounts: accounts_link(document, service, anchors),
@@ -288,6 +291,7 @@ fn classes(document: &Document, anchors: &Anchors) -> Markup {
         notes,
     )
     .at_most(CLASS_ROWS_SHOWN)
+    .quiet()
     .markup()
 }
 
@@ -406,7 +410,7 @@ fn regions(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
     .markup()
 }
 
-fn load(index: usize, service: &ServiceReport) -> Markup {
+fn times(index: usize, service: &ServiceReport) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
         words("Operation", ""),
@@ -427,6 +431,41 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
         figures("Waits: calls", "Wall time waiting for calls, mean"),
         figures("stores", "Wall time waiting for stores, mean"),
         figures("other", "Wall time waiting otherwise, mean"),
+    ];
+    let rows = service
+        .operations
+        .iter()
+        .map(|operation| {
+            Row::new("")
+                .head(&Markup::text(&operation_name(
+                    &operation.operation,
+                    &operation.class,
+                )))
+                .figure(&operation.wall.p50, Show::Plain, &mut notes)
+                .figure(&operation.wall.p95, Show::Plain, &mut notes)
+                .figure(&operation.wall.p99, Show::Plain, &mut notes)
+                .figure(&operation.request_cpu.p50, Show::Plain, &mut notes)
+                .figure(&operation.request_cpu.p99, Show::Plain, &mut notes)
+                .figure(&operation.wait_call, Show::Plain, &mut notes)
+                .figure(&operation.wait_store, Show::Plain, &mut notes)
+                .figure(&operation.wait_other, Show::Plain, &mut notes)
+        })
+        .collect();
+    Table::new(
+        &format!("ts{index}t"),
+        "Operations: time of a request",
+        columns,
+        rows,
+        notes,
+    )
+    .one_of_many(index)
+    .markup()
+}
+
+fn load(index: usize, service: &ServiceReport) -> Markup {
+    let mut notes = Notes::default();
+    let columns = vec![
+        words("Operation", ""),
         figures("In flight", "Mean number at once"),
         figures("most", "Most at one instant"),
         figures(
@@ -467,14 +506,6 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
                     &operation.operation,
                     &operation.class,
                 )))
-                .figure(&operation.wall.p50, Show::Plain, &mut notes)
-                .figure(&operation.wall.p95, Show::Plain, &mut notes)
-                .figure(&operation.wall.p99, Show::Plain, &mut notes)
-                .figure(&operation.request_cpu.p50, Show::Plain, &mut notes)
-                .figure(&operation.request_cpu.p99, Show::Plain, &mut notes)
-                .figure(&operation.wait_call, Show::Plain, &mut notes)
-                .figure(&operation.wait_store, Show::Plain, &mut notes)
-                .figure(&operation.wait_other, Show::Plain, &mut notes)
                 .figure(&operation.in_flight, Show::Number, &mut notes)
                 .figure(&operation.in_flight_max, Show::Number, &mut notes)
                 .figure(&operation.service_time_cs2, Show::Number, &mut notes)
@@ -485,7 +516,7 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
         .collect();
     Table::new(
         &format!("ts{index}l"),
-        "Operations: time and load",
+        "Operations: load",
         columns,
         rows,
         notes,

@@ -73,10 +73,10 @@ pub(super) fn table(document: &Document, anchors: &Anchors) -> Markup {
                 .figure(&it.shape.critical, Show::Plain, &mut notes)
         })
         .collect();
-    let caption = if shown.len() > SHAPES_SHOWN {
-        "How the calls of a request run: the shapes in which requests waited longest"
+    let of = |caption| Table::new("t-shapes", caption, columns, rows, notes);
+    if shown.len() > SHAPES_SHOWN {
+        of("How the calls of a request run: the shapes in which requests waited longest").markup()
     } else {
-        "How the calls of a request run"
-    };
-    Table::new("t-shapes", caption, columns, rows, notes).markup()
+        of("How the calls of a request run").quiet().markup()
+    }
 }
