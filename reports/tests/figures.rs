@@ -99,6 +99,7 @@ const FILES: &[(&str, &[&str])] = &[
         &[
             "Operations: CPU",
             "Operations: time",
+            "Operations: load",
             "Memory of one request",
         ],
     ),
@@ -128,8 +129,8 @@ const FILES: &[(&str, &[&str])] = &[
         &["Where each entity stands", "Who reads and writes it"],
     ),
     ("entity_copies", &["What the copies cost"]),
-    ("obstacles", &["What stands in the way"]),
-    ("capacity", &["Cores and processes"]),
+    ("obstacles", &["Obstacles, by service"]),
+    ("capacity", &["Cores, processes and memory"]),
     (
         "capacity_services",
         &[
@@ -156,7 +157,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("conservation_processes", &["By process"]),
     // Owners stand among the accounts on the page.
     ("owners", &[]),
-    ("sent_received", &["Sent against received"]),
+    ("sent_received", &["What was sent and what was received"]),
     ("losses", &["Dropped"]),
     ("clocks", &["How CPU time was read"]),
 ];

@@ -174,9 +174,26 @@ fn exact(value: f64) -> String {
     }
 }
 
-/// A cell that says that something is not known, with the reason under the table.
+/// Reasons that are the answer themselves, and the word for it: nothing is left to be known.
+const SAID_BY_REASON: [(&str, &str); 6] = [
+    ("never:", "never"),
+    ("no message of this kind was seen", "none"),
+    ("no statement of this kind was seen", "none"),
+    (
+        "nobody waits for an asynchronous call: see its lag",
+        "async",
+    ),
+    ("nobody waits for an asynchronous call", "nobody waits"),
+    ("nobody answers an asynchronous call", "no answer"),
+];
+
+/// A cell that says that something is not known, or that there is none of it, with the reason under the table.
 pub(crate) fn unknown_cell(reason: &str, notes: &mut Notes) -> Markup {
-    Markup::composed(format!("<td class=k>not known{}", reference(reason, notes)))
+    let word = SAID_BY_REASON
+        .iter()
+        .find(|(begins, _)| reason.starts_with(begins))
+        .map_or("not known", |(_, word)| *word);
+    Markup::composed(format!("<td class=k>{word}{}", reference(reason, notes)))
 }
 
 /// A raised number that leads to a note under the table.
@@ -196,15 +213,26 @@ pub(crate) fn shown_markup(shown: &Quantity) -> String {
     }
 }
 
-/// `1.2–1.4 ms`, or with both units where they differ. Plain text, to be escaped.
+/// `1.2–1.4 ms`, or with both units where they differ; `−3 to 2 ms` where a dash would stand beside a sign. Plain text, to
+/// be escaped.
 pub(crate) fn range(low: f64, high: f64, unit: FigureUnit, show: Show) -> String {
+    let between = if low < 0.0 || high < 0.0 {
+        " to "
+    } else {
+        "\u{2009}–\u{2009}"
+    };
     let (low, high) = (quantity(low, unit, show), quantity(high, unit, show));
     if low == high {
-        format!("≈\u{a0}{low}")
+        let about = if low.number.starts_with('≈') {
+            ""
+        } else {
+            "≈\u{a0}"
+        };
+        format!("{about}{low}")
     } else if low.unit == high.unit {
-        format!("{}\u{2009}–\u{2009}{high}", low.number)
+        format!("{}{between}{high}", low.number)
     } else {
-        format!("{low}\u{2009}–\u{2009}{high}")
+        format!("{low}{between}{high}")
     }
 }
 
@@ -347,6 +375,30 @@ mod tests {
         let markup = cell(&figure(None, FigureUnit::Ns), Show::Plain, &mut notes);
         assert_eq!(markup.to_string(), "<td class=k>not known<sup>1</sup>");
         assert_eq!(notes.into_texts(), ["the client <hides> it"]);
+    }
+
+    #[test]
+    fn what_never_comes_is_not_called_unknown() {
+        for (reason, word) in [
+            ("never: there is a gain at all of them", "never"),
+            ("no message of this kind was seen", "none"),
+            ("no row holds it", "not known"),
+        ] {
+            let markup = unknown_cell(reason, &mut Notes::default()).to_string();
+            assert!(
+                markup.contains(&format!("<td class=k>{word}<sup>")),
+                "{markup}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_below_zero_has_no_dash_beside_its_signs() {
+        let of = |low, high, unit| range(low, high, unit, Show::Plain);
+        let cores = of(-0.0111, -0.00766, FigureUnit::Cores);
+        assert_eq!(cores, "−0.0111 to −0.00766\u{a0}cores");
+        assert_eq!(of(-3e6, 2e3, FigureUnit::Ns), "−3\u{a0}ms to 2\u{a0}µs");
+        assert_eq!(of(-0.1, 0.2, FigureUnit::Ns), "≈\u{a0}0\u{a0}ns");
     }
 
     #[test]

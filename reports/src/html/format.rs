@@ -124,9 +124,18 @@ fn scaled(value: f64, units: &[(f64, &'static str)]) -> Quantity {
     }
 }
 
-/// Nanoseconds: ns, µs, ms, s, min, h, d, years.
+/// Below this no time is told from none: clocks count whole nanoseconds.
+const NO_TIME_NS: f64 = 0.5;
+
+/// Nanoseconds: ns, µs, ms, s, min, h, d, years; `≈ 0` for less than half of one.
 #[must_use]
 pub fn duration(ns: f64) -> Quantity {
+    if ns != 0.0 && ns.abs() < NO_TIME_NS {
+        return Quantity {
+            number: "≈\u{a0}0".to_owned(),
+            unit: "ns",
+        };
+    }
     scaled(
         ns,
         &[
@@ -175,7 +184,8 @@ pub fn bytes(value: f64) -> Quantity {
     )
 }
 
-/// A share, 0 to 1, as percent: one decimal below 10 %, and `< 0.1` for what is there but too small.
+/// A share, 0 to 1, as percent: one decimal below 10 %, `< 0.1` for what is there but too small, and `≈ 0` for what is
+/// that little below zero.
 #[must_use]
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
@@ -186,8 +196,9 @@ pub fn percent(share: f64) -> String {
     if size == 0.0 {
         "0\u{a0}%".to_owned()
     } else if size < 0.05 {
+        // `< −0.1 %` would be more than a tenth: what is a little below zero is about zero.
         (if percent < 0.0 {
-            "−<\u{a0}0.1\u{a0}%"
+            "≈\u{a0}0\u{a0}%"
         } else {
             "<\u{a0}0.1\u{a0}%"
         })
@@ -261,6 +272,9 @@ mod tests {
             (2.592e14, "3\u{a0}d"),
             (6.3072e17, "20\u{a0}years"),
             (-3e6, "−3\u{a0}ms"),
+            (0.057_8, "≈\u{a0}0\u{a0}ns"),
+            (-0.2, "≈\u{a0}0\u{a0}ns"),
+            (0.0, "0\u{a0}ns"),
         ] {
             assert_eq!(duration(ns).to_string(), text, "{ns}");
         }
@@ -287,6 +301,7 @@ mod tests {
         assert_eq!(bytes(5.0 * 1024.0 * 1024.0).to_string(), "5\u{a0}MiB");
         assert_eq!(percent(0.0), "0\u{a0}%");
         assert_eq!(percent(0.0001), "<\u{a0}0.1\u{a0}%");
+        assert_eq!(percent(-0.0001), "≈\u{a0}0\u{a0}%");
         assert_eq!(percent(0.0123), "1.2\u{a0}%");
         assert_eq!(percent(0.617), "62\u{a0}%");
         assert_eq!(percent(12.0), "1,200\u{a0}%");

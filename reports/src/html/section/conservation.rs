@@ -5,12 +5,12 @@ use askama::Template;
 use super::rendered;
 use crate::document::{AccountRow, Document, EdgeConservation, ServiceConservation};
 use crate::html::anchors::Anchors;
-use crate::html::figure::{Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::{self, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
-use crate::html::text::name;
+use crate::html::text::{escape_text, name};
 
 struct Service {
     slug: String,
@@ -289,14 +289,68 @@ fn edges(document: &Document, anchors: &Anchors) -> Markup {
         .collect();
     Table::new(
         "t-edge-check",
-        "Sent against received",
+        "What was sent and what was received, call by call",
         columns,
         rows,
         notes,
     )
     .fixed()
+    .quiet()
     .markup()
 }
+
+/// Where the agent counts detail of regions that it did not keep. A region is a piece of an operation, whose own account
+/// has the whole of its CPU.
+const REGIONS: &str = "agent.regions";
+
+/// What was dropped, folded or refused, in a sentence's part: how often, where, and what it means for the CPU. Nothing
+/// where nothing was.
+pub(super) fn lost(document: &Document) -> Option<String> {
+    let all = document.quality.lost.value.filter(|lost| *lost > 0.0)?;
+    let losses = &document.conservation.losses;
+    let times = figure::said(
+        all,
+        &format!(
+            "{}\u{a0}{}",
+            format::count(all),
+            if all == 1.0 { "time" } else { "times" }
+        ),
+    );
+    if losses.iter().all(|loss| loss.place == REGIONS) {
+        return Some(format!(
+            "{times} detail of regions was thinned, left out or folded, and nothing else was: the CPU of a region \
+             stands in its operation’s account too, so none is missing"
+        ));
+    }
+    let mut places: Vec<&str> = losses.iter().map(|loss| loss.place.as_str()).collect();
+    places.sort_unstable();
+    places.dedup();
+    let more = match places.len().saturating_sub(PLACES_SAID) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named: Vec<String> = places
+        .into_iter()
+        .take(PLACES_SAID)
+        .map(|place| escape_text(&name(place)))
+        .collect();
+    let cpu = losses
+        .iter()
+        .filter_map(|loss| loss.lost_cpu_ns)
+        .fold(0, i64::saturating_add);
+    let cpu = if cpu > 0 {
+        " (the table under Losses says how much CPU was in it)"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{times} something was dropped, folded or refused: {}{more}{cpu}",
+        named.join(", ")
+    ))
+}
+
+/// Places of losses that a sentence names.
+const PLACES_SAID: usize = 4;
 
 fn losses(document: &Document) -> Markup {
     if document.conservation.losses.is_empty() {

@@ -5,7 +5,7 @@ use askama::Template;
 use super::rendered;
 use crate::build::MANY_CALLS;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
-use crate::document::{Document, EdgeEnd, EdgeReport, EdgeSideCpu, Figure};
+use crate::document::{Document, EdgeEnd, EdgeReport, EdgeSideCpu, Figure, RecommendationKind};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
 use crate::html::format;
@@ -34,6 +34,7 @@ struct Edges {
     sides: Markup,
     prices: Markup,
     notes: Vec<Markup>,
+    merge: Markup,
     any: bool,
     few: bool,
     left_out: String,
@@ -56,9 +57,25 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         sides: sides(dearest(edges), anchors),
         prices: prices(dearest(edges), anchors),
         notes: notes(edges, anchors),
+        merge: merge(document, anchors),
         any: !edges.is_empty(),
         few: edges.len() > SIDES_SHOWN,
     })
+}
+
+/// Where it stands what a merge saves in all: at the first that is judged.
+fn merge(document: &Document, anchors: &Anchors) -> Markup {
+    let judged = document
+        .recommendations
+        .iter()
+        .find(|r| r.kind == RecommendationKind::Merge);
+    match judged {
+        Some(merge) => Markup::composed(format!(
+            "What it comes to: {}",
+            anchors.link_sentence(&merge.id, &merge.title)
+        )),
+        None => Markup::default(),
+    }
 }
 
 /// What is said of edges, each sentence once with the edges that it is said of.

@@ -16,7 +16,7 @@ use crate::html::text::{self, escape_text, name};
 const FINDINGS: usize = 5;
 /// Services of an origin that are named.
 const SERVICES_SAID: usize = 4;
-/// Services of which it is said what keeps them from being divided.
+/// Services of which it is said what keeps them from being replicated or sharded.
 const OBSTRUCTED_SAID: usize = 4;
 /// Obstacles of a service that are named.
 const OBSTACLES_SAID: usize = 3;
@@ -143,7 +143,7 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     Some(Markup::composed(format!("One {link}{text}")))
 }
 
-/// What keeps services from being run several times or sharded, the largest first.
+/// What keeps services from being replicated or sharded, the largest first.
 fn obstacles(document: &Document, anchors: &Anchors) -> Option<Markup> {
     let obstructed: Vec<String> = document
         .services
@@ -154,7 +154,7 @@ fn obstacles(document: &Document, anchors: &Anchors) -> Option<Markup> {
         .collect();
     (!obstructed.is_empty()).then(|| {
         Markup::composed(format!(
-            "<a href=\"#obstacles\">What keeps a service from being sharded</a> or run several times:<ul>{}</ul>",
+            "<a href=\"#obstacles\">What keeps a service from being replicated or sharded</a>:<ul>{}</ul>",
             obstructed.concat(),
         ))
     })
@@ -292,12 +292,7 @@ fn trust(document: &Document) -> Option<Markup> {
             figure::said(share, &format::percent(share))
         ));
     }
-    if let Some(lost) = document.quality.lost.value.filter(|lost| *lost > 0.0) {
-        parts.push(format!(
-            "{} things were dropped or folded",
-            figure::said(lost, &format::count(lost))
-        ));
-    }
+    parts.extend(super::conservation::lost(document));
     let head = if check.cpu_exact && check.edges_exact {
         "The figures add up"
     } else {

@@ -186,7 +186,7 @@ fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     let edges: Vec<MapEdge> = drawn
         .arrows
         .iter()
-        .map(|arrow| map_edge(arrow, heaviest, &nodes, anchors))
+        .map(|arrow| map_edge(arrow, heaviest, &nodes, waited(arrow, document), anchors))
         .collect();
     let proposals = proposals(document);
     let map = ServiceMap {
@@ -306,8 +306,27 @@ fn legend(proposals: &[&Recommendation], anchors: &Anchors) -> String {
     out
 }
 
+/// What the time on an arrow is: nobody waits for a message, which lags behind the one that sent it.
+fn waited(arrow: &MapArrow, document: &Document) -> &'static str {
+    let waits = document
+        .edges
+        .iter()
+        .any(|edge| edge.mode != "async" && arrow.edges.contains(&edge.id));
+    match (arrow.detached, waits) {
+        (false, _) => "wait",
+        (true, false) => "lag",
+        (true, true) => "wait or lag",
+    }
+}
+
 /// What an arrow says: what stands on it, and the whole for who rests on it.
-fn map_edge(arrow: &MapArrow, heaviest: f64, nodes: &[MapNode], anchors: &Anchors) -> MapEdge {
+fn map_edge(
+    arrow: &MapArrow,
+    heaviest: f64,
+    nodes: &[MapNode],
+    waited: &str,
+    anchors: &Anchors,
+) -> MapEdge {
     let known = |figure: &Figure| figure.value.map(|_| sentence(figure));
     let of = |index: usize| nodes.get(index).map_or("", |n| n.name.as_str());
     let rate = known(&arrow.rate).unwrap_or_else(|| "rate not known".to_owned());
@@ -331,8 +350,8 @@ fn map_edge(arrow: &MapArrow, heaviest: f64, nodes: &[MapNode], anchors: &Anchor
         description.push_str(&format!(", {share} of what the calls cost"));
     }
     if let Some(wait) = known(&arrow.wait) {
-        description.push_str(&format!(", mean wait {wait}"));
-        label.push(format!("{wait} wait"));
+        description.push_str(&format!(", mean {waited} {wait}"));
+        label.push(format!("{wait} {waited}"));
     }
     if arrow.edges.len() > 1 {
         description.push_str(&format!("; {} edges together", arrow.edges.len()));
