@@ -232,6 +232,24 @@
       }
       return null;
     };
+    // Money of the origins, a column that prices fill: its rows in the order of the document, before anyone sorts them,
+    // and what stands there without a price of this form.
+    const origins = document.getElementById('t-origins');
+    const priceAt = origins ? Array.from(origins.tHead.rows[0].cells).findIndex((head) => head.textContent === 'Money/h') : -1;
+    const moneyCells = priceAt < 0 ? [] : rowsOf('t-origins').map((row) => row.cells[priceAt])
+      .map((cell) => ({ cell, nodes: Array.from(cell.childNodes), exact: cell.dataset.v, unknown: cell.className }));
+    const sheet = Number(document.getElementById('s-core').defaultValue) || 0;
+    const priceOrigins = (core) => moneyCells.forEach(({ cell, nodes, exact, unknown }, index) => {
+      if (core !== sheet && core > 0) {
+        put(cell, known(figures.origins[index].cores) === null ? null : core * known(figures.origins[index].cores), 'money', 'not known');
+        return;
+      }
+      cell.removeAttribute('title');
+      cell.className = core === sheet ? unknown : 'k';
+      if (core === sheet && exact !== undefined) cell.dataset.v = exact;
+      else delete cell.dataset.v;
+      cell.replaceChildren(...(core === sheet ? nodes : ['no price']));
+    });
     let figures = null;
     const recompute = async () => {
       const load = Number(document.getElementById('s-load').value);
@@ -240,8 +258,8 @@
       const gib = Number(document.getElementById('s-gib').value) || 0;
       const growth = Number(document.getElementById('s-growth').value) / 100;
       document.querySelector('output[for=s-load]').textContent = `${digits(load)}×`;
-      document.querySelector('output[for=s-target]').textContent = `${digits(target * 100)} %`;
-      document.querySelector('output[for=s-growth]').textContent = growth ? `${digits(growth * 100)} %` : 'none';
+      document.querySelector('output[for=s-target]').textContent = `${digits(target * 100)}\u00a0%`;
+      document.querySelector('output[for=s-growth]').textContent = growth ? `${digits(growth * 100)}\u00a0%` : 'none';
       if (!figures) return;
       const priced = core > 0 || gib > 0;
       const total = { cores: [], replicas: [], memory: [], money: [] };
@@ -286,9 +304,10 @@
         note.textContent = `without ${without} service${without > 1 ? 's' : ''}`;
         cell.append(note);
       }
-      const origins = figures.capacity.latency || [];
+      priceOrigins(core);
+      const responses = figures.capacity.latency || [];
       rowsOf('t-what-if-origins').forEach((row, index) => {
-        const response = responseAt(origins[index].points, load);
+        const response = responseAt(responses[index].points, load);
         put(row.querySelector('.w-response'), response, 'ns', 'saturated, or not known');
       });
       const changes = figures.recommendations

@@ -126,6 +126,17 @@ async function sliding(page, where) {
   await set(page, 's-core', 0.5);
   const cheap = await shown(page, 't-what-if', 0, 'money');
   if (!(dear > 0) || !close(cheap, dear / 2)) fault(where, `half the price is not half the money: ${dear}, ${cheap}`);
+  // The money of each origin is its cores at that price, however the table is sorted.
+  const origins = await page.locator('#t-origins').evaluate((table) => {
+    const column = (name) => Array.from(table.tHead.rows[0].cells, (head) => head.textContent).indexOf(name);
+    const [cores, money] = [column('= Cores'), column('Money/h')];
+    const of = (cell) => Number(cell.dataset.v ?? NaN);
+    return Array.from(table.tBodies[0].rows, (row) => [row.cells[0].textContent, of(row.cells[cores]), of(row.cells[money])]);
+  });
+  if (!origins.some(([, , money]) => money > 0)) fault(where, 'no origin has money at a price');
+  for (const [origin, cores, money] of origins) {
+    if (cores > 0 && !close(money, cores / 2)) fault(where, `${origin} takes ${cores} cores and costs ${money} at 0.5 a core`);
+  }
   // A lower target needs no fewer processes.
   const before = await shown(page, 't-what-if', 0, 'replicas');
   await set(page, 's-target', 30);
