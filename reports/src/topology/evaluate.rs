@@ -2,9 +2,11 @@
 
 use super::copies;
 use super::deployable::{self, CoreQueue, MemoryShares, Sized};
+use super::direct::Direct;
 use super::value::differ;
 use super::{
-    DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency, notes, sections,
+    DeployableFigures, End, Figures, Inputs, Operation, OriginFigures, Topology, Way, latency,
+    notes, sections,
 };
 use crate::Options;
 use crate::queue::ClassLoad;
@@ -284,6 +286,8 @@ pub(super) struct Priced {
     pub(super) wait: Vec<Option<f64>>,
     /// What queues for the cores of one process.
     pub(super) queues: Vec<Option<CoreQueue>>,
+    /// Calls that need no core of their own.
+    pub(super) direct: Direct,
     /// By operation, the mean wait for its turn in a serial section, seconds; 0 where it has none.
     pub(super) turn: Vec<Option<f64>>,
     /// By deployable, the busiest of its serial sections: the operation, and the share of time in which it is taken.
@@ -443,10 +447,15 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     let mut wait = Vec::with_capacity(count);
     let mut queues = Vec::with_capacity(count);
     let mut section = Vec::with_capacity(count);
+    let direct = Direct::of(inputs, topology);
+    let loads = loads(inputs, &direct, &rows, f);
     for (at, deployable) in topology.deployables.iter().enumerate() {
         let work = variable[at] * deployable::shard_work(inputs, deployable);
         let one = size(inputs, topology, &members[at], at, work, load);
-        let classes = classes(inputs, &members[at], &rows, f);
+        let classes = members[at]
+            .iter()
+            .filter_map(|op| Some((*op, loads[*op]?)))
+            .collect();
         section.push(sections::busiest(inputs, deployable, &members[at], f));
         let hottest = deployable::hottest(inputs, deployable);
         let queue = CoreQueue::of(deployable, classes, &one, hottest);
@@ -468,6 +477,7 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
         .collect();
     Priced {
         turn: sections::turns(inputs, topology, f),
+        direct,
         members,
         request_ns,
         sized,
@@ -481,28 +491,34 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     }
 }
 
-/// Operations as load on the cores of a deployable.
-fn classes(inputs: &Inputs, members: &[usize], rows: &[f64], f: f64) -> Vec<(usize, ClassLoad)> {
-    members
-        .iter()
-        .filter_map(|at| {
-            let operation = &inputs.operations[*at];
-            let rate = operation.rate * f;
-            let mean = if rate > 0.0 {
-                rows[*at].max(0.0) / rate
-            } else {
-                0.0
-            };
-            let load = ClassLoad {
-                rate,
-                mean,
-                mean_square: (1.0 + operation.service_cs2) * mean * mean,
-                arrival_cs2: operation.arrival_cs2,
-            };
-            // Those that pass one at a time take no more cores than pass.
-            let passed = operation.section().map_or(load, |s| s.passed(load));
-            (rate > 0.0 && mean > 0.0).then_some((*at, passed))
+/// What each operation's requests are as load on the cores of their process.
+fn loads(inputs: &Inputs, direct: &Direct, rows: &[f64], f: f64) -> Vec<Option<ClassLoad>> {
+    let of = |(operation, cores): (&Operation, &f64)| {
+        let rate = operation.rate * f;
+        let mean = if rate > 0.0 {
+            cores.max(0.0) / rate
+        } else {
+            0.0
+        };
+        (rate > 0.0 && mean > 0.0).then_some(ClassLoad {
+            rate,
+            mean,
+            mean_square: (1.0 + operation.service_cs2) * mean * mean,
+            arrival_cs2: operation.arrival_cs2,
         })
+    };
+    let mut loads: Vec<Option<ClassLoad>> = inputs.operations.iter().zip(rows).map(of).collect();
+    direct.fuse(&mut loads);
+    for (operation, load) in inputs.operations.iter().zip(&mut loads) {
+        // Those that pass one at a time take no more cores than pass.
+        if let Some((section, load)) = operation.section().zip(load.as_mut()) {
+            *load = section.passed(*load);
+        }
+    }
+    // Of what only tasks of its own process call nothing queues.
+    loads
+        .into_iter()
+        .map(|load| load.filter(|load| load.rate > 0.0))
         .collect()
 }
 

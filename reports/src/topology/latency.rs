@@ -1,16 +1,17 @@
 //! Latency of a changed topology: what was measured, less what leaves the critical path, plus what joins it.
 //!
 //! Means follow the call shapes: steps run one after the other, calls inside a step side by side, so a step lasts as
-//! long as its longest branch. A call that becomes local lasts as long as its callee works. Waits for cores change by
-//! the difference of the queue model. Quantiles are those measured at the root, scaled by the change of the mean: never
+//! long as its longest branch. A call that becomes local lasts as long as its callee works: the task keeps the core that
+//! it has. Waits for cores change by the difference of the queue model. Quantiles are those measured at the root, scaled by the change of the mean: never
 //! sums of quantiles.
 
 use std::collections::BTreeMap;
 
+use super::direct::callees_first;
 use super::evaluate::Priced;
 use super::{Branch, End, Inputs, Operation, Origin, Topology, Way, copies};
 
-/// Mean latency of each operation before and after.
+/// Mean latency of each operation's requests that come from elsewhere, before and after.
 pub(super) struct Latency {
     before: Vec<Option<f64>>,
     after: Vec<Option<f64>>,
@@ -18,57 +19,53 @@ pub(super) struct Latency {
     saturated: Option<String>,
 }
 
-/// The 95th percentile of each origin as it was measured, ns.
-pub(super) fn measured(inputs: &Inputs) -> Vec<Option<f64>> {
-    inputs
-        .origins
-        .iter()
-        .map(|o| o.wall_ns.map(|wall| wall[1]))
-        .collect()
+/// Mean time of an operation's request, ns.
+#[derive(Clone, Copy)]
+struct Time {
+    /// Of one that comes from elsewhere and waits for a core.
+    queued: f64,
+    /// Of one that a task of the same process calls, on the core that it has.
+    direct: f64,
+}
+
+impl Time {
+    /// When one that waits so long for a core, by the model, takes `queued`; none is shorter than `least`.
+    fn of(queued: f64, wait: f64, least: f64) -> Self {
+        let queued = queued.max(least);
+        Self {
+            queued,
+            direct: (queued - wait).max(least),
+        }
+    }
+}
+
+/// Mean waits of an operation's requests by the model, ns.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// For a core: before, after. Both nothing where either is not known.
+    core: (f64, f64),
+    /// Change of the wait for a turn.
+    turn: f64,
 }
 
 struct Walk<'a> {
     inputs: &'a Inputs,
     topology: &'a Topology,
-    /// Change of the waits for a core and for a turn, by operation, ns; none where the new place is saturated.
-    wait_change: Vec<Option<f64>>,
+    was: &'a Priced,
+    is: &'a Priced,
+    /// By operation; none where the new place is saturated.
+    waits: Vec<Option<Wait>>,
     remote: BTreeMap<usize, f64>,
     /// What a call that becomes remote takes beyond its callee, ns.
     travel: f64,
-    /// What each request computes itself, ns: no change makes it shorter.
-    own: &'a [f64],
     out: Vec<Vec<usize>>,
-    done: Vec<Option<Option<f64>>>,
+    done: Vec<Option<Option<Time>>>,
     walking: Vec<bool>,
     depth: usize,
 }
 
 /// Calls below each other that are followed inside a ring.
 const DEPTH_MAX: usize = 64;
-
-/// Operations in an order in which each comes after those that it calls; those in rings, and above them, are left out.
-fn callees_first(inputs: &Inputs) -> Vec<usize> {
-    let mut open = vec![0usize; inputs.operations.len()];
-    let mut callers: Vec<Vec<usize>> = vec![Vec::new(); inputs.operations.len()];
-    for edge in &inputs.edges {
-        if let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) {
-            open[from] += 1;
-            callers[to].push(from);
-        }
-    }
-    let mut order: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
-    let mut next = 0;
-    while let Some(at) = order.get(next).copied() {
-        next += 1;
-        for caller in &callers[at] {
-            open[*caller] -= 1;
-            if open[*caller] == 0 {
-                order.push(*caller);
-            }
-        }
-    }
-    order
-}
 
 impl Latency {
     pub(super) fn of(
@@ -78,7 +75,7 @@ impl Latency {
         before: &Priced,
     ) -> Self {
         let mut saturated = None;
-        let wait_change = inputs
+        let waits: Vec<Option<Wait>> = inputs
             .operations
             .iter()
             .enumerate()
@@ -89,11 +86,11 @@ impl Latency {
                 let is = after.wait[place];
                 let name = &topology.deployables[place].name;
                 let core = match (was, is) {
-                    (Some(was), Some(is)) => Some((is - was) * 1e9),
+                    (Some(was), Some(is)) => Some((was * 1e9, is * 1e9)),
                     // No cores known: nobody can tell a wait, before or after.
-                    _ if topology.deployables[place].cores_limit.is_none() => Some(0.0),
+                    _ if topology.deployables[place].cores_limit.is_none() => Some((0.0, 0.0)),
                     // Saturated before: what was measured holds no wait that an open queue explains.
-                    (None, _) => Some(0.0),
+                    (None, _) => Some((0.0, 0.0)),
                     (Some(_), None) => {
                         saturated = Some(name.clone());
                         None
@@ -107,7 +104,10 @@ impl Latency {
                         None
                     }
                 };
-                Some(core? + turn?)
+                Some(Wait {
+                    core: core?,
+                    turn: turn?,
+                })
             })
             .collect();
         let mut out = vec![Vec::new(); inputs.operations.len()];
@@ -127,24 +127,34 @@ impl Latency {
         let mut walk = Walk {
             inputs,
             topology,
-            wait_change,
+            was: before,
+            is: after,
+            waits,
             remote,
             travel,
-            own: &after.request_ns,
             out,
             done: vec![None; inputs.operations.len()],
             walking: vec![false; inputs.operations.len()],
             depth: 0,
         };
         // Callees first, so that a chain of any length is no recursion; then what calls in rings.
-        for at in callees_first(inputs) {
+        let count = inputs.operations.len();
+        let calls = inputs
+            .edges
+            .iter()
+            .filter_map(|edge| match (edge.from, edge.to) {
+                (End::Operation(from), End::Operation(to)) => Some((from, to)),
+                _ => None,
+            });
+        for at in callees_first(count, calls) {
             walk.operation(at);
         }
-        let after = (0..inputs.operations.len())
-            .map(|at| walk.operation(at))
+        let after = (0..count)
+            .map(|at| Some(walk.operation(at)?.queued))
             .collect();
+        let before = (0..count).map(|at| Some(walk.before(at)?.queued)).collect();
         Self {
-            before: inputs.operations.iter().map(|o| o.wall_ns).collect(),
+            before,
             after,
             saturated,
         }
@@ -178,15 +188,24 @@ impl Latency {
 }
 
 impl Walk<'_> {
+    /// Mean time of an operation's request as it was measured. Those that a task of the same process called did not
+    /// wait for a core.
+    fn before(&self, at: usize) -> Option<Time> {
+        let wall = self.inputs.operations[at].wall_ns?;
+        let wait = self.waits[at].map_or(0.0, |wait| wait.core.0);
+        let queued = wall + self.was.direct.share(at) * wait;
+        Some(Time::of(queued, wait, self.was.request_ns[at].min(wall)))
+    }
+
     /// Mean time of an operation's request in the new topology; unknown below a saturated one.
-    fn operation(&mut self, at: usize) -> Option<f64> {
+    fn operation(&mut self, at: usize) -> Option<Time> {
         if let Some(done) = self.done[at] {
             return done;
         }
         let operation = &self.inputs.operations[at];
         // A ring of calls: what was measured stands for the inner round.
         if self.walking[at] || self.depth >= DEPTH_MAX {
-            return operation.wall_ns;
+            return self.before(at);
         }
         self.walking[at] = true;
         self.depth += 1;
@@ -197,7 +216,7 @@ impl Walk<'_> {
         time
     }
 
-    fn time(&mut self, at: usize, operation: &Operation) -> Option<f64> {
+    fn time(&mut self, at: usize, operation: &Operation) -> Option<Time> {
         let wall = operation.wall_ns?;
         let change = if operation.shapes.is_empty() {
             self.without_shapes(at, operation)?
@@ -207,9 +226,12 @@ impl Walk<'_> {
         let inline = self.inline(at, operation)?;
         let own = self.own(at, operation);
         let remote = self.remote.get(&at).copied().unwrap_or(0.0);
-        let time = wall + change + inline + own + remote + self.wait_change[at]?;
+        let wait = self.waits[at]?;
+        let (was, is) = wait.core;
+        let queued =
+            self.before(at)?.queued + change + inline + own + remote + is - was + wait.turn;
         // Work side by side may use more CPU than time passes.
-        Some(time.max(self.own[at].min(wall)))
+        Some(Time::of(queued, is, self.is.request_ns[at].min(wall)))
     }
 
     /// Encoding and decoding that the operation itself no longer does, per request.
@@ -240,7 +262,7 @@ impl Walk<'_> {
             {
                 let calls = edge.rate / operation.rate;
                 let decoding = edge.callee_ns;
-                let time = (self.operation(to)? - decoding).max(0.0);
+                let time = (self.operation(to)?.direct - decoding).max(0.0);
                 sum += calls * (time + self.inputs.local_call_ns);
             }
         }
@@ -256,16 +278,22 @@ impl Walk<'_> {
         if copies::link_is_gone(self.inputs, self.topology, at) {
             return Some(0.0);
         }
-        let callee = &self.inputs.operations[to];
         let (callee_ns, local_call_ns, was_local) =
             (edge.callee_ns, self.inputs.local_call_ns, edge.local);
-        let before = callee.wall_ns;
-        let after = self.operation(to);
-        let (before, after) = match (before, after) {
+        let before = self.before(to);
+        let (before, after) = match (before, self.operation(to)) {
             (Some(before), Some(after)) => (before, after),
             (Some(_), None) => return None,
             (None, _) => return Some(wall),
         };
+        let as_called = |priced: &Priced, time: Time| {
+            if priced.direct.is(at) {
+                time.direct
+            } else {
+                time.queued
+            }
+        };
+        let (before, after) = (as_called(self.was, before), as_called(self.is, after));
         Some(match self.topology.ways[at] {
             Way::Local | Way::Inline if !was_local => {
                 // At most as long as it took: a local call never waits for a network.
@@ -288,8 +316,10 @@ impl Walk<'_> {
         let (End::Operation(to), true) = (edge.to, calls > 1.0) else {
             return Some(one);
         };
-        let callee = self.inputs.operations[to].wall_ns.unwrap_or(0.0);
-        Some(one + (calls - 1.0) * (callee - edge.callee_ns).clamp(0.0, one))
+        let callee_ns = edge.callee_ns;
+        // They wait for a core once.
+        let callee = self.operation(to).map_or(0.0, |time| time.direct);
+        Some(one + (calls - 1.0) * (callee - callee_ns).clamp(0.0, one))
     }
 
     fn with_shapes(&mut self, operation: &Operation) -> Option<f64> {

@@ -12,6 +12,7 @@ mod climb;
 mod compared;
 mod copies;
 mod deployable;
+mod direct;
 mod evaluate;
 mod exact;
 mod figures;

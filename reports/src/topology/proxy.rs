@@ -14,6 +14,16 @@ use crate::queue::ClassLoad;
 /// An operation as load, how often each origin visits it ÷ that origin's mean latency, and its wait today, ns.
 type Visited = (ClassLoad, Vec<(usize, f64)>, f64);
 
+/// What calls between two atoms bring an origin when they become local.
+struct Gain {
+    /// Position in `origins`.
+    origin: usize,
+    /// Gain as a share of the mean latency.
+    share: f64,
+    /// Such calls ÷ mean latency, 1/ns: each waits for no core.
+    calls: f64,
+}
+
 pub(super) struct Proxy {
     /// Origins with a rate and a wall time at their root.
     pub(super) origins: Vec<usize>,
@@ -21,8 +31,8 @@ pub(super) struct Proxy {
     touches: Vec<Vec<usize>>,
     rates: Vec<f64>,
     all: f64,
-    /// Gain of calls between two atoms, as a share of the mean latency: (position in `origins`, share).
-    gains: BTreeMap<(usize, usize), Vec<(usize, f64)>>,
+    /// Calls between two atoms that become local.
+    gains: BTreeMap<(usize, usize), Vec<Gain>>,
     /// For each atom its operations as load, with the position and visits of each origin ÷ its mean latency.
     loads: Vec<Vec<Visited>>,
 }
@@ -57,7 +67,7 @@ impl Proxy {
             atoms.dedup();
             atoms.into_iter().for_each(|atom| touches[atom].push(at));
         }
-        let mut gains: BTreeMap<(usize, usize), Vec<(usize, f64)>> = BTreeMap::new();
+        let mut gains: BTreeMap<(usize, usize), Vec<Gain>> = BTreeMap::new();
         let critical = critical(inputs);
         for (at, edge) in inputs.edges.iter().enumerate() {
             let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) else {
@@ -74,18 +84,20 @@ impl Proxy {
                 continue;
             };
             for part in &edge.parts {
-                let Some(n) = position.get(&part.origin) else {
+                let Some(origin) = position.get(&part.origin).copied() else {
                     continue;
                 };
                 let (Some(wall), rate) = (root_wall(inputs, part.origin), rates[part.origin])
                 else {
                     continue;
                 };
-                let share = part.rate / rate * gain * critical[at] / wall;
-                gains
-                    .entry((a.min(b), a.max(b)))
-                    .or_default()
-                    .push((*n, share));
+                let calls = part.rate / rate / wall;
+                let gain = Gain {
+                    origin,
+                    share: calls * gain * critical[at],
+                    calls,
+                };
+                gains.entry((a.min(b), a.max(b))).or_default().push(gain);
             }
         }
         let mut loads: Vec<Vec<_>> = vec![Vec::new(); groups.atoms.len()];
@@ -141,17 +153,15 @@ impl Proxy {
             0.0
         };
         let mut latency = vec![0.0; self.origins.len()];
-        for (n, a) in members.iter().enumerate() {
-            for b in &members[..n] {
-                for (origin, share) in self
-                    .gains
-                    .get(&(*a.min(b), *a.max(b)))
-                    .into_iter()
-                    .flatten()
-                {
-                    latency[*origin] -= share;
-                }
-            }
+        let local = || {
+            let pairs = members
+                .iter()
+                .enumerate()
+                .flat_map(|(n, a)| members[..n].iter().map(move |b| (*a.min(b), *a.max(b))));
+            pairs.filter_map(|pair| self.gains.get(&pair)).flatten()
+        };
+        for gain in local() {
+            latency[gain.origin] -= gain.share;
         }
         let sum = groups.sum(members);
         let (variable, fixed, limit, floor) = sum.sizing();
@@ -181,6 +191,10 @@ impl Proxy {
         };
         let queue = CoreQueue::of(&deployable, classes, &sized, 1.0);
         let wait = queue.and_then(|queue| queue.wait());
+        for gain in local() {
+            // The caller has a core.
+            latency[gain.origin] -= wait.map_or(0.0, |wait| gain.calls * wait * 1e9);
+        }
         for (_, visits, today) in members.iter().flat_map(|a| &self.loads[*a]) {
             for (origin, visits) in visits {
                 // Saturated: no latency is short enough.

@@ -87,14 +87,22 @@ struct Waits<'a> {
     topology: &'a Topology,
     before: &'a Priced,
     after: &'a Priced,
-    /// By (service, deployable): what a request waits more there than it did, and what less, at the shares.
-    known: BTreeMap<(usize, usize), Option<Change>>,
+    /// What a request waits more than it did, and what less, at the shares.
+    known: BTreeMap<Moved, Option<Change>>,
 }
+
+/// Where a request waited for a core, by service, and where it does now, by deployable; none where a task calls it on
+/// the core that it has.
+type Moved = (Option<usize>, Option<usize>);
 
 #[derive(Clone)]
 struct Change {
-    more: Vec<f64>,
-    less: Vec<f64>,
+    /// What some wait more, in pieces, ns; and how likely one does.
+    more: Vec<(f64, f64)>,
+    chance: f64,
+    /// What is waited less on average, ns, and by how much its variance is smaller, ns².
+    less: f64,
+    less_variance: f64,
     /// Change of the mean, ns.
     mean: f64,
 }
@@ -106,16 +114,30 @@ impl Waits<'_> {
         let origin = &self.inputs.origins[at];
         let wall = origin.wall_ns.filter(|wall| wall[3] > 0.0)?;
         let rate = origin.rate.filter(|rate| *rate > 0.0)?;
-        let mut visits: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+        let (called, calls) = (
+            self.before.direct.visits(self.inputs, at),
+            self.after.direct.visits(self.inputs, at),
+        );
+        let mut visits: BTreeMap<Moved, f64> = BTreeMap::new();
         for waited in &origin.waits_for {
             let operation = &self.inputs.operations[*waited];
             let mine = operation.parts.iter().filter(|part| part.origin == at);
-            let times = mine.map(|part| part.rate / rate).sum::<f64>();
-            let place = (operation.service, self.topology.place[*waited]);
-            *visits.entry(place).or_insert(0.0) += times;
+            let all = mine.map(|part| part.rate).sum::<f64>();
+            let (was, is) = (operation.service, self.topology.place[*waited]);
+            let direct = |of: &BTreeMap<usize, f64>| of.get(waited).map_or(0.0, |r| r.min(all));
+            let (called, calls) = (direct(&called), direct(&calls));
+            for (moved, part) in [
+                ((Some(was), Some(is)), all - called.max(calls)),
+                ((Some(was), None), calls - called),
+                ((None, Some(is)), called - calls),
+            ] {
+                if part > 0.0 {
+                    *visits.entry(moved).or_insert(0.0) += part / rate;
+                }
+            }
         }
         let mut changes = Vec::new();
-        for (place, times) in visits.into_iter().filter(|(_, times)| *times > 0.0) {
+        for (place, times) in visits {
             changes.push((self.change(place)?, times));
         }
         let moved: f64 = changes
@@ -128,59 +150,86 @@ impl Waits<'_> {
         let change: f64 = changes.iter().map(|(c, times)| c.mean * times).sum();
         // What is not waiting for cores keeps its spread and follows its mean.
         let scale = ((mean - change) / wall[3]).max(0.0);
-        let shares = shares();
-        // Waits that go were longest where the response was.
-        let mut response: Vec<(f64, f64)> = shares
+        let before: Vec<(f64, f64)> = shares()
             .iter()
-            .enumerate()
-            .map(|(n, (share, weight))| {
-                let less: f64 = changes.iter().map(|(c, times)| c.less[n] * times).sum();
-                ((scale * measured(&wall, *share) - less).max(0.0), *weight)
-            })
+            .map(|(share, weight)| (measured(&wall, *share), *weight))
             .collect();
+        let goes = |of: fn(&Change) -> f64| -> f64 {
+            changes
+                .iter()
+                .map(|(change, times)| of(change) * times)
+                .sum()
+        };
+        let mut response = less(&before, scale, goes(|c| c.less), goes(|c| c.less_variance));
         for (change, times) in &changes {
-            if change.more.iter().all(|ns| *ns <= 0.0) {
+            if change.more.is_empty() {
                 continue;
             }
-            let one: Vec<(f64, f64)> = change
-                .more
-                .iter()
-                .zip(&shares)
-                .map(|(ns, (_, weight))| (*ns, *weight))
-                .collect();
-            for (values, probability) in visits_of(&one, *times) {
-                response = added(&response, &values, probability);
+            for (values, probability) in visits_of(&change.more, *times) {
+                response = added(&response, &values, probability * change.chance);
             }
         }
-        Some([0.5, 0.95, 0.99].map(|share| quantile(&response, share)))
+        let [p50, p95, p99, _] = wall;
+        Some([(0.5, p50), (0.95, p95), (0.99, p99)].map(|(share, was)| {
+            // In steps, a quantile at a bend is not the one that was measured: what it changes by counts.
+            let (from, to) = (quantile(&before, share), quantile(&response, share));
+            if to < from {
+                was * to / from
+            } else {
+                was + to - from
+            }
+        }))
     }
 
-    fn change(&mut self, (service, deployable): (usize, usize)) -> Option<Change> {
-        if let Some(known) = self.known.get(&(service, deployable)) {
+    fn change(&mut self, moved: Moved) -> Option<Change> {
+        if let Some(known) = self.known.get(&moved) {
             return known.clone();
         }
-        let change = self.work_out(service, deployable);
-        self.known.insert((service, deployable), change.clone());
+        let change = self.work_out(moved);
+        self.known.insert(moved, change.clone());
         change
     }
 
-    fn work_out(&self, service: usize, deployable: usize) -> Option<Change> {
-        let tail = |priced: &Priced, at: usize| priced.queues[at].as_ref()?.tail();
-        let (was, is) = (tail(self.before, service)?, tail(self.after, deployable)?);
-        let at = |tail: &Option<WaitTail>, share| {
-            tail.as_ref().map_or(0.0, |tail| tail.quantile(share) * 1e9)
+    fn work_out(&self, (service, deployable): Moved) -> Option<Change> {
+        let tail = |priced: &Priced, at: Option<usize>| match at {
+            Some(at) => priced.queues[at].as_ref()?.tail(),
+            None => Some(None),
         };
-        let differences: Vec<f64> = shares()
-            .iter()
-            .map(|(share, _)| at(&is, *share) - at(&was, *share))
-            .collect();
-        let mean = |priced: &Priced, at: usize| priced.wait[at].map(|seconds| seconds * 1e9);
+        let (was, is) = (tail(self.before, service)?, tail(self.after, deployable)?);
+        let pieces = |tail: Option<WaitTail>| -> Vec<(f64, f64)> {
+            let at = |share| tail.as_ref().map_or(0.0, |tail| tail.quantile(share) * 1e9);
+            let all = shares().into_iter();
+            all.map(|(share, weight)| (at(share), weight)).collect()
+        };
+        let (was, is) = (pieces(was), pieces(is));
+        let mean = |priced: &Priced, at: Option<usize>| match at {
+            Some(at) => priced.wait[at].map(|seconds| seconds * 1e9),
+            None => Some(0.0),
+        };
+        let mean = mean(self.after, deployable)? - mean(self.before, service)?;
+        let wider = moments(&is).1 - moments(&was).1;
+        let (more, chance) = grown(&is, mean, wider.max(0.0));
         Some(Change {
-            more: differences.iter().map(|ns| ns.max(0.0)).collect(),
-            less: differences.iter().map(|ns| (-ns).max(0.0)).collect(),
-            mean: mean(self.after, deployable)? - mean(self.before, service)?,
+            more,
+            chance,
+            less: (-mean).max(0.0),
+            less_variance: if mean < 0.0 { (-wider).max(0.0) } else { 0.0 },
+            mean,
         })
     }
+}
+
+/// What is added to an independent figure so that its mean grows by `mean` and its variance by `variance`: a part of the
+/// new waits' shape, and the chance of it.
+fn grown(is: &[(f64, f64)], mean: f64, variance: f64) -> (Vec<(f64, f64)>, f64) {
+    let (first, spread) = moments(is);
+    if mean <= 0.0 || first <= 0.0 {
+        return (Vec::new(), 0.0);
+    }
+    let longer = (variance + mean * mean) * first / (mean * (spread + first * first));
+    let longer = longer.max(mean / first);
+    let pieces = is.iter().map(|(ns, weight)| (ns * longer, *weight));
+    (pieces.collect(), mean / (longer * first))
 }
 
 /// Shares in the middle of pieces of the distribution, with the weight of each piece.
@@ -213,6 +262,27 @@ fn measured(wall: &[f64; 4], share: f64) -> f64 {
         s if s < 0.95 => p50 + middle * (x(s) - x50),
         s => p95 + upper * (x(s) - x95),
     }
+}
+
+/// Mean and variance of a figure in pieces.
+fn moments(pieces: &[(f64, f64)]) -> (f64, f64) {
+    let mean: f64 = pieces.iter().map(|(value, weight)| value * weight).sum();
+    let square = |(value, weight): &(f64, f64)| weight * (value - mean) * (value - mean);
+    (mean, pieces.iter().map(square).sum())
+}
+
+/// A figure in pieces, scaled, without a part of this mean and variance that is independent of the rest. The rest keeps
+/// the shape, and is spread at least as its mean says.
+fn less(pieces: &[(f64, f64)], scale: f64, gone: f64, variance: f64) -> Vec<(f64, f64)> {
+    let scaled: Vec<(f64, f64)> = pieces.iter().map(|(ns, w)| (scale * ns, *w)).collect();
+    let (mean, spread) = moments(&scaled);
+    if mean <= 0.0 || spread <= 0.0 {
+        return scaled;
+    }
+    let rest = (mean - gone).max(0.0);
+    let narrower = libm::sqrt(((spread - variance) / spread).max(0.0)).max(rest / mean);
+    let piece = |(ns, weight): (f64, f64)| ((rest + (ns - mean) * narrower).max(0.0), weight);
+    scaled.into_iter().map(piece).collect()
 }
 
 /// So many waits of a kind as pieces to add: the values of one, and how likely it is to be met.

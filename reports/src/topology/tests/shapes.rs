@@ -234,3 +234,79 @@ fn quantiles_of_a_merge_of_short_and_rare_long_are_those_that_are_simulated() {
     }
     assert!(off.is_empty(), "{off:#?}");
 }
+
+/// A front that calls a stock twice, each on a core of its own, and the stock has other visitors; then one process with
+/// one core, where a task that calls keeps it. What was measured apart, and what is measured together, is the
+/// simulator's.
+#[test]
+fn a_merged_caller_waits_for_a_core_once_as_it_is_simulated() {
+    let visit = |station: usize, mean: f64, cs2: f64, after: Vec<usize>| Activity {
+        station,
+        times: Times::Spread { mean, cs2 },
+        after,
+        detached: false,
+    };
+    let run = |servers: Vec<u32>, calls: Vec<Activity>, other: Activity, others: f64| {
+        let class = |rate: f64, activities| RequestClass {
+            arrivals: Arrivals { rate, cs2: 1.0 },
+            activities,
+        };
+        let network = Network {
+            servers,
+            classes: vec![class(100.0, calls), class(others, vec![other])],
+        };
+        let effort = Effort {
+            requests: 150_000,
+            seed: 5,
+        };
+        let found = simulate(&network, effort).unwrap();
+        [0, 1].map(|at| {
+            let of = |share| found.classes[at].responses.quantile(share).unwrap() as f64;
+            let mean = found.classes[at].response * 1e9;
+            [of(0.5), of(0.95), of(0.99), mean]
+        })
+    };
+    let mut off = Vec::new();
+    for others in [100.0, 300.0] {
+        let calls = vec![
+            visit(0, 0.002, 1.0, vec![]),
+            visit(1, 0.001, 1.0, vec![0]),
+            visit(1, 0.001, 1.0, vec![1]),
+        ];
+        let [front, stock] = run(vec![1, 1], calls, visit(1, 0.001, 1.0, vec![]), others);
+        // The means and the variances of the three pieces of work add up.
+        let whole = visit(0, 0.004, 6.0 / 16.0, vec![]);
+        let [together, _] = run(vec![1], vec![whole], visit(0, 0.001, 1.0, vec![]), others);
+
+        let mut inputs = Inputs::default();
+        hand::service(&mut inputs, "front", 100.0, 2.0 * MS);
+        hand::service(&mut inputs, "stock", 200.0 + others, MS);
+        let edge = hand::call(&mut inputs, 0, 1, 200.0, 0.0);
+        inputs.operations[0].wall_ns = Some(front[3]);
+        inputs.operations[1].wall_ns = Some(stock[3]);
+        let called = branch(edge, 2.0, stock[3] / MS);
+        inputs.operations[0].shapes = vec![Shape {
+            share: 1.0,
+            steps: vec![step(vec![called])],
+        }];
+        hand::one_origin(&mut inputs, 0);
+        inputs.operations[1].parts[0].rate = 200.0;
+        inputs.origins[0].wall_ns = Some(front);
+        let today = Topology::as_it_is(&inputs);
+        let after = merge(&["front", "stock"]).apply(&inputs, &today).unwrap();
+        let mut figures = evaluate(&inputs, &after, &seen());
+        Tails::of(&inputs, &after, &seen(), &figures, [0]).apply(&mut figures);
+        let of = &figures.origins[0];
+        let got = [of.p95_ns, of.p99_ns, of.mean_ns].map(Option::unwrap);
+        for (at, (bound, name)) in [(0.15, "p95"), (0.15, "p99"), (0.05, "mean")]
+            .iter()
+            .enumerate()
+        {
+            let want = together[at + 1];
+            if (got[at] / want - 1.0).abs() >= *bound {
+                off.push(format!("{name} at {others}: {} instead of {want}", got[at]));
+            }
+        }
+    }
+    assert!(off.is_empty(), "{off:#?}");
+}
