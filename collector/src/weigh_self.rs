@@ -12,7 +12,7 @@ use crate::ingest::Engine;
 use crate::store::Encoding;
 
 /// Name of the collector as a service.
-pub const SERVICE: &str = "weighbridge-collector";
+pub const SERVICE: &str = weighbridge_wire::COLLECTOR_SERVICE;
 
 /// How long a delivery waits for its commit; the agent comes again afterwards.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -50,7 +50,9 @@ pub use quality::Quality;
 pub use row::{RowKey, RowSet, RowValue};
 pub use sketch::Sketch;
 pub use visible::visible;
-pub use words::{ALL_CLASSES, Class, OTHER, OwnerKind, access, direction, mode, scope, side};
+pub use words::{
+    ALL_CLASSES, COLLECTOR_SERVICE, Class, OTHER, OwnerKind, access, direction, mode, scope, side,
+};
 pub use writer::RowWriter;
 
 /// The major version of the format that this crate writes. It reads this one and the one before.

@@ -1,5 +1,8 @@
 //! The fixed words of the format: classes, owners, and what stands in key parts.
 
+/// The name under which the collector weighs itself.
+pub const COLLECTOR_SERVICE: &str = "weighbridge-collector";
+
 /// The name under which everything is booked that no longer fits a bounded table.
 pub const OTHER: &str = "__other__";
 

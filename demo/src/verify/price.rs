@@ -16,7 +16,7 @@ use crate::placement::Placement;
 /// The broker's name in the ledger.
 pub(super) const BROKER: &str = "broker";
 /// The collector's.
-const COLLECTOR: &str = "weighbridge-collector";
+const COLLECTOR: &str = weighbridge_wire::COLLECTOR_SERVICE;
 
 /// What a stretch says of one placement.
 pub(super) fn figures_of(

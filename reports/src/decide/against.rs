@@ -58,13 +58,18 @@ pub(crate) fn coupling(context: &Context<'_>, a: usize, b: usize) -> Option<(Ver
 }
 
 /// What stands against a pair whatever it saves: waits, a lock, a store that limits both; or that waits are not known.
-pub(crate) fn objection(context: &Context<'_>, a: usize, b: usize) -> Option<(Verdict, String)> {
-    let sync: Vec<&Edge> = context
-        .edges_between(a, b)
-        .into_iter()
-        .filter(|edge| edge.is_sync())
-        .collect();
-    Couple::default().objection(context, (a.min(b), a.max(b)), &sync)
+fn objection(context: &Context<'_>, a: usize, b: usize) -> Option<(Verdict, String)> {
+    Couple::default().objection(context, (a.min(b), a.max(b)), &sync_edges(context, a, b))
+}
+
+/// The same where it is known to stand against them.
+pub(crate) fn stands(context: &Context<'_>, a: usize, b: usize) -> Option<String> {
+    Couple::default().stands(context, (a.min(b), a.max(b)), &sync_edges(context, a, b))
+}
+
+fn sync_edges<'a>(context: &Context<'a>, a: usize, b: usize) -> Vec<&'a Edge> {
+    let edges = context.edges_between(a, b).into_iter();
+    edges.filter(|edge| edge.is_sync()).collect()
 }
 
 /// Why a change of the topology should not be made, or why that cannot be told.

@@ -59,39 +59,56 @@ impl Member {
 /// A service as a queue for its cores.
 pub(super) struct Side {
     members: Vec<Member>,
+    /// Requests in a second, and seconds of CPU in one.
+    rate: f64,
+    cpu: f64,
+    /// Mean CPU of the heaviest kind of request, seconds.
+    longest: f64,
     /// Cores of a process.
     limit: f64,
     instances: f64,
+    /// Mean wait for a core, seconds. `None` at saturation.
+    wait: Option<f64>,
 }
 
 impl Couple {
-    /// Why these two should not share a process, or why that cannot be told, with the figures.
+    /// Why these two should not share a process, with the figures.
+    pub(crate) fn stands(
+        &self,
+        context: &Context<'_>,
+        (a, b): (usize, usize),
+        edges: &[&Edge],
+    ) -> Option<String> {
+        self.waits(context, a, b)
+            .or_else(|| self.waits(context, b, a))
+            .or_else(|| context.lock_once(a, || lock(context, a)))
+            .or_else(|| context.lock_once(b, || lock(context, b)))
+            .or_else(|| self.store(context, edges))
+    }
+
+    /// As [`stands`](Self::stands), or why that cannot be told.
     pub(crate) fn objection(
         &self,
         context: &Context<'_>,
         (a, b): (usize, usize),
         edges: &[&Edge],
     ) -> Option<(Verdict, String)> {
-        let against = self
-            .waits(context, a, b)
-            .or_else(|| self.waits(context, b, a))
-            .or_else(|| context.lock_once(a, || lock(context, a)))
-            .or_else(|| context.lock_once(b, || lock(context, b)))
-            .or_else(|| self.store(context, edges));
-        against
-            .map(|why| (Verdict::Leave, why))
-            .or_else(|| Some((Verdict::Try, waits_unknown(context, a, b)?)))
+        match self.stands(context, (a, b), edges) {
+            Some(why) => Some((Verdict::Leave, why)),
+            None => Some((Verdict::Try, waits_unknown(context, a, b)?)),
+        }
     }
 
     /// Requests to `short` that others wait for, behind heavy ones of `long`. The merged process is given the cores of
     /// both, which is the best that can be done for it.
     fn waits(&self, context: &Context<'_>, short: usize, long: usize) -> Option<String> {
         let (apart, other) = (side(context, short)?, side(context, long)?);
-        let cpu =
-            |members: &[Member]| -> f64 { members.iter().map(|m| m.load.rate * m.load.mean).sum() };
-        let rate: f64 = apart.members.iter().map(|m| m.load.rate).sum();
-        let mean = cpu(&apart.members) / rate;
-        let both = cpu(&apart.members) + cpu(&other.members);
+        let mean = apart.cpu / apart.rate;
+        // Asked of every pair of a large system: most have nothing heavy.
+        if other.longest < self.size_ratio_min * mean {
+            return None;
+        }
+        let both = apart.cpu + other.cpu;
         let heavy = other
             .members
             .iter()
@@ -109,7 +126,7 @@ impl Couple {
             .sum::<f64>()
             / felt;
         let (name_short, name_long) = (context.label(short), context.label(long));
-        let before = wait(&[&apart], apart.limit, apart.instances)?;
+        let before = apart.wait?;
         let limit = apart.limit + other.limit;
         let processes = apart.instances.max(other.instances);
         let Some(after) = wait(&[&apart, &other], limit, processes) else {
@@ -158,7 +175,7 @@ fn waits_unknown(context: &Context<'_>, a: usize, b: usize) -> Option<String> {
                 "What one process would do to the waits cannot be computed: the cores of {label} or how its requests vary are not known."
             ));
         };
-        if wait(&[&side], side.limit, side.instances).is_none() {
+        if side.wait.is_none() {
             return Some(format!(
                 "What one process would do to the waits cannot be computed: {label} is saturated at the load seen."
             ));
@@ -205,11 +222,17 @@ fn read_side(context: &Context<'_>, index: usize) -> Option<Side> {
     if members.is_empty() {
         return None;
     }
-    Some(Side {
+    let mut side = Side {
+        rate: members.iter().map(|m| m.load.rate).sum(),
+        cpu: members.iter().map(|m| m.load.rate * m.load.mean).sum(),
+        longest: members.iter().map(|m| m.load.mean).fold(0.0, f64::max),
         members,
         limit: (context.model.cores_limit(service)).filter(|limit| *limit > 0.0)?,
         instances: context.model.instances(service)?.max(1.0),
-    })
+        wait: None,
+    };
+    side.wait = wait(&[&side], side.limit, side.instances);
+    Some(side)
 }
 
 /// Mean wait in one of so many processes that hold these, seconds.

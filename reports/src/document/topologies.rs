@@ -56,7 +56,7 @@ pub struct TopologyProposal {
     pub boundaries: u64,
     /// Cost.
     pub cost: Figure,
-    /// Worst ratio of an origin's 95th percentile to today's.
+    /// Worst ratio of an origin's 95th percentile to that of today's topology at the same load.
     pub latency: Figure,
     /// Largest share of requests that fail when one deployable does.
     pub blast_radius: Figure,

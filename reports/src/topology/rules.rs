@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weighbridge_wire::COLLECTOR_SERVICE;
+
 use super::groups::Atom;
 use super::{Figures, Inputs, Topology};
 use crate::Constraints;
@@ -12,8 +14,8 @@ use crate::options::Node;
 /// Constraints by index, with those that the data implies.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// By service: which owner, runtime and kind of ledger; services of different ones stay apart.
-    classes: Vec<[usize; 3]>,
+    /// By service: which owner, runtime, kind of ledger and part in the system; services of different ones stay apart.
+    classes: Vec<[usize; 4]>,
     apart: BTreeSet<(usize, usize)>,
     /// Components that must share a process.
     must: Vec<(usize, usize)>,
@@ -55,11 +57,15 @@ impl Rules {
         };
         let mixed = inputs.services.iter().any(|s| s.has_agent)
             && inputs.services.iter().any(|s| !s.has_agent);
-        for service in &inputs.services {
+        let carriers: BTreeSet<usize> = inputs.edges.iter().filter_map(|e| e.broker).collect();
+        for (at, service) in inputs.services.iter().enumerate() {
+            // Each of these is a program of its own and no part of anybody's.
+            let own_program = carriers.contains(&at) || service.label == COLLECTOR_SERVICE;
             rules.classes.push([
                 number(&constraints.owners, &service.label),
                 number(&constraints.runtimes, &service.label),
                 1 + usize::from(service.has_agent),
+                if own_program { 2 + at } else { 1 },
             ]);
             rules.floors.push(constraints.least(&service.label));
         }
@@ -72,6 +78,7 @@ impl Rules {
         }
         rules.must_services = constraints.must_link.iter().filter_map(pair).collect();
         rules.linked_agents();
+        rules.programs(inputs);
         rules.slo_ns = inputs
             .origins
             .iter()
@@ -99,6 +106,25 @@ impl Rules {
                     more |= self.classes[at][AGENT] != both;
                     self.classes[at][AGENT] = both;
                 }
+            }
+        }
+    }
+
+    /// Brokers and the collector stay as they are, unless somebody links them: who does knows that it can be done.
+    fn programs(&mut self, inputs: &Inputs) {
+        const PROGRAM: usize = 3;
+        for (a, b) in &self.must_services {
+            for at in [*a, *b] {
+                self.classes[at][PROGRAM] = 1;
+            }
+        }
+        for (service, class) in inputs.services.iter().zip(&self.classes) {
+            if class[PROGRAM] > 1 {
+                self.implied.push(format!(
+                    "{} stays as it is: it {}, and is no part of the system that is cut.",
+                    service.label,
+                    program(&service.label)
+                ));
             }
         }
     }
@@ -201,10 +227,11 @@ impl Rules {
             let members: Vec<usize> = members.iter().copied().collect();
             for (n, a) in members.iter().enumerate() {
                 for b in members[n + 1..].iter().filter(|b| !self.may(*a, **b)) {
+                    let (at_a, at_b) = (a, b);
                     let (a, b) = (&inputs.services[*a].label, &inputs.services[*b].label);
                     let why = constraints
                         .apart(a, b)
-                        .unwrap_or_else(|| "one has the agent, the other has not".to_owned());
+                        .unwrap_or_else(|| self.apart_why(inputs, *at_a, *at_b));
                     broken.push(format!("{a} and {b} may not share a process ({why})"));
                 }
             }
@@ -253,6 +280,17 @@ impl Rules {
         broken
     }
 
+    /// Why two services that no constraint names may not share a process.
+    fn apart_why(&self, inputs: &Inputs, a: usize, b: usize) -> String {
+        for at in [a, b] {
+            if self.classes[at][3] > 1 {
+                let label = &inputs.services[at].label;
+                return format!("{label} {}", program(label));
+            }
+        }
+        "one has the agent, the other has not".to_owned()
+    }
+
     /// Processes that hold more memory than a node has.
     pub(super) fn too_large(&self, figures: &Figures) -> Vec<String> {
         let Some(node) = self.node.memory_bytes else {
@@ -278,7 +316,7 @@ impl Rules {
 
     /// How many groups there are at least: services of different owners, runtimes or kinds share none.
     pub(super) fn groups_min(&self, inputs: &Inputs) -> f64 {
-        let most = (0..3)
+        let most = (0..4)
             .map(|of| {
                 let classes: BTreeSet<usize> = self
                     .classes
@@ -349,6 +387,15 @@ impl Rules {
                 atom
             })
             .collect()
+    }
+}
+
+/// What a program that is no part of the system does for it.
+fn program(label: &str) -> &'static str {
+    if label == COLLECTOR_SERVICE {
+        "weighs the others"
+    } else {
+        "carries the messages of the others"
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Proposal {
     pub figures: Figures,
     /// Cores and memory in one figure: money in an hour, or cores and eighths of a GiB where there are no prices.
     pub cost: f64,
-    /// Worst ratio of an origin's 95th percentile to today's.
+    /// Worst ratio of an origin's 95th percentile to that of today's topology at the same load.
     pub latency: f64,
     /// See [`Figures::blast_radius`]; 0 where no root is known.
     pub blast: f64,
@@ -189,7 +189,7 @@ fn searched(
             found.bound
         };
     }
-    let before = super::latency::measured(inputs);
+    let before: Vec<Option<f64>> = today_figures.origins.iter().map(|o| o.p95_ns).collect();
     let priced = |topology: Topology, figures: Figures, boundaries| Proposal {
         cost: weights.cost(&figures),
         latency: worst(&figures, &before),

@@ -31,6 +31,40 @@ fn short_requests_of_one_are_not_put_behind_rare_long_ones_of_the_other() {
     );
 }
 
+/// Of more than a hundred services two that never call each other: the search joins cold ones for a base of memory, and
+/// these two never.
+#[test]
+fn nor_where_the_two_do_not_call_each_other_in_a_large_system() {
+    let mut s = System::new(40);
+    let mut names = vec!["shop", "books"];
+    names.extend(
+        (0..120).map(|n| -> &'static str { Box::leak(format!("cold{n:03}").into_boxed_str()) }),
+    );
+    s.root("shop", "GET /hot", 133, [300_000, 0, 0, 0, 0, 0]);
+    s.root("books", "POST /closing", 1, [150_000_000, 0, 0, 0, 0, 0]);
+    for name in &names[2..] {
+        s.root(name, "GET /x", 3, [50_000, 0, 0, 0, 0, 0]);
+    }
+    for name in &names {
+        let process = s.process(name);
+        process.cores_milli = 1_000;
+        // Nothing but a base: one process for all would be the cheapest.
+        process.rss_peak = process.rss_init;
+    }
+    let d = build(&s);
+    let found = d.topologies.unwrap();
+    assert!(!found.exact);
+    let mut joined = 0;
+    for deployable in found.proposals.iter().flat_map(|p| &p.deployables) {
+        let parts: Vec<&str> = deployable.name.split('+').collect();
+        joined +=
+            usize::from(parts.len() > 1 && (parts.contains(&"shop") || parts.contains(&"books")));
+        let both = parts.contains(&"shop") && parts.contains(&"books");
+        assert!(!both, "{}", deployable.name);
+    }
+    assert!(joined > 0, "else the search had no reason to join them");
+}
+
 #[test]
 fn beside_each_other_they_are_split() {
     let mut s = System::new(60);

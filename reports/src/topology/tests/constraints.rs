@@ -80,6 +80,47 @@ fn services_with_the_agent_and_without_it_stay_apart() {
     }
 }
 
+/// A broker and the collector are programs of their own: no cut puts a service into them, unless somebody links them.
+#[test]
+fn brokers_and_the_collector_are_not_cut() {
+    let mut inputs = system();
+    let collector = hand::service(&mut inputs, weighbridge_wire::COLLECTOR_SERVICE, 5.0, 1e6);
+    let edge = hand::call(&mut inputs, 0, 1, 20.0, 80_000.0);
+    inputs.edges[edge].sync = false;
+    inputs.edges[edge].broker = Some(2);
+    for service in &mut inputs.services {
+        service.base_bytes = Some(5e7);
+        service.peak_bytes = Some(2e8);
+    }
+    let rules = Rules::of(&inputs, &Constraints::default()).unwrap();
+    for (a, b, may) in [(0, 1, true), (0, 2, false), (2, 3, false), (1, 3, false)] {
+        assert_eq!(rules.may(a, b), may, "{a} and {b}");
+    }
+    for (name, does) in [
+        ("books", "carries the messages of the others"),
+        ("weighbridge-collector", "weighs the others"),
+    ] {
+        let said = format!("{name} stays as it is: it {does}");
+        assert!(
+            rules.implied.iter().any(|why| why.starts_with(&said)),
+            "{said}"
+        );
+    }
+    let found = search_up_to(12, &inputs, &rules, &load(), Weights::of(None), 1);
+    for proposal in &found.pareto {
+        for service in [2, collector] {
+            let home = proposal.topology.home(service).unwrap();
+            assert_eq!(proposal.topology.deployables[home].home_of, [service]);
+        }
+    }
+    let linked = Constraints {
+        must_link: vec![("shop".to_owned(), "books".to_owned())],
+        ..Constraints::default()
+    };
+    let rules = Rules::of(&inputs, &linked).unwrap();
+    assert!(rules.may(0, 2) && !rules.may(0, 3));
+}
+
 fn broken(constraints: &Constraints, change: &Change) -> Vec<String> {
     let mut inputs = system();
     inputs.services[1].instances = 4.0;
