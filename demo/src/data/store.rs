@@ -1,6 +1,7 @@
 //! The store's database: the catalogue and the orders.
 
 use rusqlite::{Row, params};
+use weighbridge_agent::entity;
 
 use super::database::Database;
 use crate::domain::DomainError;
@@ -25,6 +26,7 @@ impl StoreData {
     }
 
     pub(crate) fn product(&self, id: i64) -> Result<Product, DomainError> {
+        entity!("product", key = id, database = "store");
         self.database.read_here(move |c| {
             let sql = format!("SELECT {COLUMNS} FROM product WHERE id = ?1");
             let found = c.query_map(&sql, params![id], product)?;
@@ -33,6 +35,7 @@ impl StoreData {
     }
 
     pub(crate) fn change(&self, id: i64, change: ProductChange) -> Result<Product, DomainError> {
+        entity!("product", key = id, write = true, database = "store");
         self.database.write_here(move |c| {
             let found = c.transaction::<_, rusqlite::Error>(|tx| {
                 tx.execute(
@@ -65,6 +68,9 @@ impl StoreData {
     }
 
     pub(crate) fn priceable(&self, ids: Vec<i64>) -> Result<Vec<Priceable>, DomainError> {
+        for id in &ids {
+            entity!("product", key = id, database = "store");
+        }
         self.database.read_here(move |c| {
             let mut products = Vec::with_capacity(ids.len());
             for id in ids {
@@ -149,6 +155,9 @@ impl StoreData {
                         },
                     )?;
                     seen.extend(found.into_iter().map(|candidate| (candidate.id, candidate)));
+                }
+                for id in seen.keys() {
+                    entity!("product", key = id, database = "store");
                 }
                 Ok(seen.into_values().collect())
             })

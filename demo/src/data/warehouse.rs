@@ -1,6 +1,7 @@
 //! The warehouse's database: stock, reservations and a copy of `product`.
 
 use rusqlite::params;
+use weighbridge_agent::entity;
 use weighbridge_agent::sqlite::Transaction;
 
 use super::database::Database;
@@ -23,6 +24,7 @@ impl WarehouseData {
     }
 
     pub(crate) fn level(&self, sku: String) -> Result<StockLevel, DomainError> {
+        entity!("stock", key = sku, database = "warehouse");
         self.database.read_here(move |c| {
             c.query_map(
                 "SELECT stock.sku, product.name, stock.on_hand, stock.reserved, stock.bin \
@@ -49,6 +51,12 @@ impl WarehouseData {
 
     /// Reserves what is there and leaves the rest on back order, in one transaction.
     pub(crate) fn reserve(&self, wanted: Reservation) -> Result<Reserved, DomainError> {
+        entity!(
+            "stock",
+            key = wanted.sku,
+            write = true,
+            database = "warehouse"
+        );
         self.database.write_here(move |c| {
             let reserved = c.transaction::<_, rusqlite::Error>(|tx| {
                 let all = tx.query_map(

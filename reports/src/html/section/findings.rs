@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{rendered, sure};
 use crate::document::{
-    Document, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
+    Document, FigureUnit, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
 };
 use crate::html::anchors::Anchors;
 use crate::html::figure;
@@ -22,6 +22,8 @@ const OBSTRUCTED_SAID: usize = 4;
 const OBSTACLES_SAID: usize = 3;
 /// Letters of what gets worse.
 const WORSE_CHARACTERS: usize = 120;
+/// Characters of the name of an origin in a sentence.
+const NAME_CHARACTERS: usize = 60;
 
 #[derive(Template)]
 #[template(path = "findings.html")]
@@ -208,17 +210,26 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         }
         None => String::new(),
     };
+    // Who chooses between two wants to know what each does to those who wait.
+    let latency = |change| {
+        (!instead.is_empty())
+            .then(|| latency(change))
+            .flatten()
+            .map_or_else(String::new, |said| escape_text(&said))
+    };
     let others: String = instead
         .iter()
         .map(|other| {
             let gain = in_a_sentence(&super::recommendations::gain(other).to_string());
             format!(
-                "<br><b>Or, instead of it:</b> {}{}",
+                "<br><b>Or, instead of it:</b> {}{}{}",
                 anchors.link_sentence(&other.id, &text::sentence(&other.title)),
-                gain
+                gain,
+                latency(other)
             )
         })
         .collect();
+    let gain = format!("{gain}{}", latency(change));
     Markup::composed(format!(
         "<span class=\"badge b-{verdict}\">{verdict}</span> {}{gain}{} <a class=\"more\" href=\"#{}\" \
          aria-label=\"how sure, evidence: {}\">how sure, evidence</a>{others}",
@@ -226,6 +237,30 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         escape_text(&worse),
         anchors.slug(&change.id),
         escape_text(&text::clip(&change.title, 80)),
+    ))
+}
+
+/// Start of the names of predictions of latency.
+const LATENCY: &str = "mean latency of ";
+/// Change of a latency that is not said: the model does not know it better.
+const LATENCY_SAID_MIN: f64 = 0.02;
+
+/// What it does to the latency of the origin that it changes most.
+fn latency(change: &Recommendation) -> Option<String> {
+    let of = change.prediction.iter().filter_map(|p| {
+        let (before, after) = p.before.zip(p.after)?;
+        let (name, ratio) = (p.figure.strip_prefix(LATENCY)?, after / before);
+        (before > 0.0 && after > 0.0).then_some((name, before, after, libm::fabs(ratio - 1.0)))
+    });
+    let (name, before, after, _) = of
+        .filter(|(.., by)| *by >= LATENCY_SAID_MIN)
+        .max_by(|a, b| a.3.total_cmp(&b.3))?;
+    let ns = |ns| figure::quantity(ns, FigureUnit::Ns, figure::Show::Plain);
+    Some(format!(
+        " By the model {} takes {} on average, {} now.",
+        text::clip(name, NAME_CHARACTERS),
+        ns(after),
+        ns(before)
     ))
 }
 

@@ -18,7 +18,7 @@ pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) ->
     let mut said = Vec::new();
     match &recommendation.judgement {
         Some(judged) => {
-            said.push(likely(judged));
+            said.push(likely(judged, recommendation.verdict));
             said.push(rests_on(judged, &seen(document)));
             said.push(flips(judged));
         }
@@ -58,7 +58,10 @@ fn seen(document: &Document) -> String {
     )
 }
 
-fn likely(judged: &Judgement) -> String {
+fn likely(judged: &Judgement, verdict: Verdict) -> String {
+    if verdict == Verdict::Leave && judged.improves <= 0.5 {
+        return advised_against(judged);
+    }
     let word = match judged.improves {
         share if share >= 0.95 => "Very likely",
         share if share >= 0.8 => "Likely",
@@ -84,14 +87,49 @@ fn likely(judged: &Judgement) -> String {
         Some(share) => format!("; objectives are kept in {}", format::percent(share)),
         None => String::new(),
     };
+    let price = if judged.cost_falls < 0.5 {
+        format!(
+            "; it has its price: cores and memory together cost more in {}",
+            format::percent(1.0 - judged.cost_falls)
+        )
+    } else {
+        format!(", and cost falls in {}", format::percent(judged.cost_falls))
+    };
     format!(
-        "{word}: in {} of {} resamplings of the windows there is a gain, of {gain} ({}{range}), and cost falls in {}{slo}. {} \
+        "{word}: in {} of {} resamplings of the windows there is a gain, of {gain} ({}{range}){price}{slo}. {} \
          changes were looked at; what the best of so many shows by luck alone is taken off.",
         format::percent(judged.improves),
         format::integer(i64::from(judged.draws)),
         text::sentence(&judged.objective),
-        format::percent(judged.cost_falls),
         format::integer(i64::from(judged.candidates)),
+    )
+}
+
+/// The same of a change that loses: how sure the advice is, not the change.
+fn advised_against(judged: &Judgement) -> String {
+    let loses = 1.0 - judged.improves;
+    let word = match loses {
+        share if share >= 0.95 => "Very likely right to leave it",
+        share if share >= 0.8 => "Likely right to leave it",
+        _ => "More likely right to leave it than not",
+    };
+    let unit = judged.gain.unit;
+    let loss = -judged.gain.value.unwrap_or(judged.gain_found);
+    let range = match (judged.gain.low, judged.gain.high) {
+        (Some(low), Some(high)) if low != high => {
+            format!(
+                ", {} in 90 of 100",
+                figure::range(-high, -low, unit, Show::Plain)
+            )
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{word}: in {} of {} resamplings of the windows the change gains nothing; it loses {} ({} turned round{range}).",
+        format::percent(loses),
+        format::integer(i64::from(judged.draws)),
+        figure::quantity(loss, unit, Show::Plain),
+        text::sentence(&judged.objective),
     )
 }
 
@@ -231,12 +269,12 @@ mod tests {
 
     #[test]
     fn it_says_how_likely_and_what_would_flip_it() {
-        let sure = likely(&judged(0.99, None));
+        let sure = likely(&judged(0.99, None), Verdict::Do);
         assert!(
             sure.starts_with("Very likely: in 99\u{a0}% of 1,000 resamplings"),
             "{sure}"
         );
-        assert!(likely(&judged(0.4, None)).starts_with("Open"));
+        assert!(likely(&judged(0.4, None), Verdict::Try).starts_with("Open"));
         let flips_at = flips(&judged(0.9, Some(120_000.0)));
         assert!(
             flips_at.contains("messages of a call below 120\u{a0}µs"),
