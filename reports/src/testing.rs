@@ -107,6 +107,8 @@ pub(crate) struct System {
     courses: Vec<Course>,
     sizes: Vec<(&'static str, &'static str, &'static str, i64, i64)>,
     procs: BTreeMap<&'static str, Proc>,
+    /// Service, operation, bytes kept at the end of each window, standard error of that.
+    retained: Vec<(&'static str, &'static str, i64, i64)>,
 }
 
 impl System {
@@ -311,6 +313,17 @@ impl System {
         })
     }
 
+    /// What an operation keeps alive, by sampling of 512 KiB, with the standard error.
+    pub(crate) fn retains(
+        &mut self,
+        service: &'static str,
+        operation: &'static str,
+        bytes: i64,
+        error: i64,
+    ) {
+        self.retained.push((service, operation, bytes, error));
+    }
+
     /// The rollup.
     pub(crate) fn range(&self) -> FoldedRange {
         let start = 1_795_406_400 * SECOND;
@@ -437,6 +450,22 @@ impl System {
         }
         for (service, rows) in &mut services {
             self.process_rows(service, rows);
+        }
+        for (service, operation, bytes, error) in &self.retained {
+            let key = DistributionKey {
+                component: "".into(),
+                operation: (*operation).into(),
+                class: "".into(),
+                scope: scope::ALL.into(),
+            };
+            let value = RowValue::new()
+                .with(column::RETAINED_BYTES, *bytes)
+                .with(column::RETAINED_SUM_BYTES, *bytes)
+                .with(column::RETAINED_ERROR_SUM_BYTES, *error)
+                .with(column::RETAINED_MEAN_BYTES, 512 << 10)
+                .with(column::SAMPLES, 1);
+            let rows = services.entry(service).or_default();
+            rows.add(key.row_key(q), &value);
         }
         services
     }

@@ -53,6 +53,7 @@ pub(crate) fn system(services: usize, edges: usize) -> Inputs {
             wall_ns: Some(cpu_ns * 4.0),
             held_bytes: 10_000.0,
             held_max_bytes: 100_000.0,
+            retained_bytes: None,
             service_cs2: 1.0,
             arrival_cs2: 1.0,
             spread_known: true,

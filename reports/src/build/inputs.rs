@@ -83,16 +83,6 @@ pub(crate) fn load(
     }
 }
 
-/// Bytes that an operation keeps alive beyond its requests. `None` where sampling is off.
-pub(crate) fn retained(facts: &OperationFacts) -> Option<Estimate> {
-    let bytes = super::regions::retained(facts).value?;
-    Some(Estimate::without_interval(
-        bytes,
-        QualityWord::Sampled,
-        "the rows hold a mean over the range",
-    ))
-}
-
 pub(crate) fn memory(
     model: &Model,
     service: &ServiceFacts,
@@ -118,7 +108,13 @@ pub(crate) fn memory(
     let in_flight = sum(&held)
         .zip(instances)
         .map(|(bytes, n)| bytes.scaled(1.0 / n).of_quality(QualityWord::Estimated));
-    let kept = sum(&retained);
+    let each: Vec<Option<Estimate>> = service
+        .operations
+        .iter()
+        .map(|(id, facts)| model.retained(&id.row(&service.label), facts))
+        .collect();
+    let said = moves(each.iter().flatten().count(), each.len());
+    let kept = each.into_iter().flatten().reduce(|a, b| a.plus(&b));
     let base = service
         .process
         .total(column::RSS_INIT_BYTES)
@@ -152,6 +148,23 @@ pub(crate) fn memory(
             bytes,
             QualityWord::Measured,
             "it holds no copy that is shown to be one, or none reports its size",
+        ),
+        said,
+    }
+}
+
+/// How what its processes keep is divided where operations move.
+fn moves(sampled: usize, all: usize) -> String {
+    let shared = "shared out to its operations by the most that one request of each held";
+    match sampled {
+        0 => format!(
+            "What its operations keep alive is not sampled (WEIGHBRIDGE_RETAINED): all that its processes keep beyond base and requests is {shared}."
+        ),
+        _ if sampled == all => format!(
+            "What an operation keeps alive goes with it, as sampled; what its processes keep beyond that is {shared}."
+        ),
+        _ => format!(
+            "What {sampled} of its {all} operations keep alive goes with them, as sampled; what its processes keep beyond that, the part of the others in it, is {shared}."
         ),
     }
 }

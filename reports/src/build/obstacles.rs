@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_wire::{OwnerKind, access, column};
 
-use super::inputs::retained;
 use super::{copy_links, place_row};
 use crate::decide::say;
 use crate::document::{
@@ -91,7 +90,7 @@ pub(crate) fn obstacles(model: &Model, neighbours: &Neighbours<'_>, index: usize
     found.extend(foreign_calls(model, neighbours, index));
     found.extend(serial_section(model, service));
     found.extend(jobs(model, service));
-    found.extend(state(service));
+    found.extend(state(model, service));
     found.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| a.name.cmp(&b.name)));
     found
 }
@@ -406,12 +405,12 @@ fn jobs(model: &Model, service: &ServiceFacts) -> Vec<Obstacle> {
     jobs.chain(background).collect()
 }
 
-fn state(service: &ServiceFacts) -> Vec<Obstacle> {
+fn state(model: &Model, service: &ServiceFacts) -> Vec<Obstacle> {
     service
         .operations
         .iter()
         .filter_map(|(id, facts)| {
-            let bytes = retained(facts)?;
+            let bytes = model.retained(&id.row(&service.label), facts)?;
             (bytes.point >= STATE_BYTES_MIN).then(|| Obstacle {
                 kind: ObstacleKind::StateInMemory,
                 name: id.shown(),

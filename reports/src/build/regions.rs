@@ -4,7 +4,7 @@ use weighbridge_wire::column;
 
 use super::figures::{figure, plain};
 use crate::document::{Figure, FigureUnit, QualityWord, RegionReport};
-use crate::model::{Model, OperationFacts, OperationId, ServiceFacts, Sums, as_f64};
+use crate::model::{Model, NO_ERROR, OperationFacts, OperationId, ServiceFacts, Sums};
 
 /// Regions of one operation that are shown; the dearest.
 const REGIONS_MAX: usize = 50;
@@ -55,86 +55,17 @@ pub(crate) fn regions(
 
 /// Bytes that an operation held at the ends of windows, mean, with its interval.
 pub(crate) fn retained(facts: &OperationFacts) -> Figure {
-    let rows = &facts.distribution;
-    let samples = rows.get(column::SAMPLES).filter(|n| *n > 0).map(as_f64);
-    let mean = |wanted| Some(as_f64(rows.get(wanted)?) / samples?);
-    let Some(held) = mean(column::RETAINED_SUM_BYTES) else {
+    let Some(found) = crate::model::retained(facts) else {
         return Figure::unknown(
             FigureUnit::Bytes,
             "sampling of retained memory is off (WEIGHBRIDGE_RETAINED)",
         );
     };
-    let mut figure = plain(Some(held), FigureUnit::Bytes, QualityWord::Sampled, "");
-    let bytes_a_sample = rows.get(column::RETAINED_MEAN_BYTES).map(as_f64);
-    match mean(column::RETAINED_ERROR_SUM_BYTES).zip(bytes_a_sample) {
-        Some((error, bytes_a_sample)) => {
-            let (low, high) = retained_interval(held, error, bytes_a_sample);
-            (figure.low, figure.high) = (Some(low), Some(high));
-        }
-        None => {
-            figure.interval_absent_reason =
-                Some("the agent of this service does not tell its standard error".to_owned());
-        }
+    let sampled = QualityWord::Sampled;
+    let mut figure = plain(Some(found.held), FigureUnit::Bytes, sampled, "");
+    match found.interval {
+        Some((low, high)) => (figure.low, figure.high) = (Some(low), Some(high)),
+        None => figure.interval_absent_reason = Some(NO_ERROR.to_owned()),
     }
     figure
-}
-
-/// Upper 5 % of the normal distribution.
-const Z: f64 = 1.645;
-
-/// The 90 % interval of a weighted sum of Poisson counts `held`, of standard error `error`, with a sample every
-/// `bytes_a_sample` (Fay & Feuer 1997, with the quantiles of Wilson & Hilferty 1931): it holds for few samples and for
-/// none. See `docs/accounting.md`, Memory.
-fn retained_interval(held: f64, error: f64, bytes_a_sample: f64) -> (f64, f64) {
-    // A quantile of χ² with `k` degrees of freedom.
-    let chi2 = |k: f64, z: f64| {
-        let part = 2.0 / (9.0 * k);
-        k * libm::pow((1.0 - part + z * libm::sqrt(part)).max(0.0), 3.0)
-    };
-    let variance = error * error;
-    let low = match (held > 0.0, variance > 0.0) {
-        (false, _) => 0.0,
-        (true, false) => held,
-        (true, true) => variance / (2.0 * held) * chi2(2.0 * held * held / variance, -Z),
-    };
-    let (most, spread) = (
-        held + bytes_a_sample,
-        variance + bytes_a_sample * bytes_a_sample,
-    );
-    let high = if most > 0.0 && spread > 0.0 {
-        spread / (2.0 * most) * chi2(2.0 * most * most / spread, Z)
-    } else {
-        held
-    };
-    (low.min(held), high.max(held))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::retained_interval;
-
-    const MIB: f64 = 1_048_576.0;
-
-    #[test]
-    fn the_interval_of_samples_is_that_of_poisson_counts() {
-        // Ten samples of small things: 10 ± √10 means of 512 KiB. Exact: 5.43 to 16.96.
-        let mean = 0.5 * MIB;
-        let (low, high) = retained_interval(10.0 * mean, libm::sqrt(10.0) * mean, mean);
-        assert!((low / mean - 5.43).abs() < 0.05, "{}", low / mean);
-        assert!((high / mean - 16.96).abs() < 0.05, "{}", high / mean);
-    }
-
-    #[test]
-    fn without_a_sample_there_may_still_be_three_means() {
-        let (low, high) = retained_interval(0.0, 0.0, 0.5 * MIB);
-        assert!(low.abs() < f64::EPSILON);
-        // −ln 0.05 = 2.996.
-        assert!((high / (0.5 * MIB) - 2.996).abs() < 0.05, "{high}");
-    }
-
-    #[test]
-    fn what_is_surely_sampled_has_no_less() {
-        let (low, high) = retained_interval(64.0 * MIB, 0.0, 0.5 * MIB);
-        assert!((low - 64.0 * MIB).abs() < 1.0 && high > 64.0 * MIB && high < 66.0 * MIB);
-    }
 }

@@ -41,6 +41,9 @@ pub struct MemoryReport {
     pub unexplained: Figure,
     /// Copies of entities of others that the service stores, bytes; in its database, not in its process.
     pub copies: Figure,
+    /// How what its processes keep is divided where operations move, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub said: String,
 }
 
 /// What only one request can have at a time.

@@ -6,7 +6,6 @@ use super::daily::{DAY_NS, as_f64_of};
 use super::estimate::quantile;
 use super::{Estimate, Model, ServiceFacts};
 use crate::document::QualityWord;
-use crate::rng::SplitMix64;
 
 /// Fewest whole days that tell a trend: below two of each weekday, what grows and what a weekday does are one.
 pub(super) const DAYS_MIN: usize = 14;
@@ -127,25 +126,9 @@ fn growth(series: &[(u64, f64)], draws: usize, seed: u64) -> Option<Estimate> {
         return None;
     }
     let wider = libm::sqrt(correlated(&weekdays, point));
-    let mut values: Vec<f64> = (0..draws)
-        .map(|draw| {
-            #[allow(clippy::cast_precision_loss)]
-            let p = (draw as f64 + 0.5) / draws as f64;
-            point + (at_rank(&shares, rank(normal(p))) - point) * wider
-        })
-        .collect();
-    // Which windows were drawn says nothing about the days: in an order of its own.
-    let mut rng = SplitMix64::new(seed ^ 0x7265_6e64);
-    for left in (1..values.len()).rev() {
-        let bound = u32::try_from(left + 1).unwrap_or(u32::MAX);
-        values.swap(left, rng.below(bound) as usize);
-    }
-    Some(if values.is_empty() {
-        let why = "too few windows for an interval";
-        Estimate::without_interval(point, QualityWord::Estimated, why)
-    } else {
-        Estimate::of_draws(point, values)
-    })
+    Some(Estimate::of_normal(point, draws, seed ^ 0x7265_6e64, |z| {
+        point + (at_rank(&shares, rank(z)) - point) * wider
+    }))
 }
 
 /// A weekday's level in the middle of the range, by its mean and a growth.
@@ -207,24 +190,11 @@ fn at_rank(ascending: &[f64], rank: f64) -> f64 {
     low + (high - low) * (rank - below)
 }
 
-/// Quantile of the standard normal distribution, by halving.
-fn normal(p: f64) -> f64 {
-    let (mut low, mut high) = (-8.0f64, 8.0f64);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < p {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    f64::midpoint(low, high)
-}
-
 #[cfg(test)]
 #[allow(clippy::cast_precision_loss)]
 mod tests {
     use super::*;
+    use crate::rng::SplitMix64;
 
     /// So many days from a Thursday on: 100 and `more` each day, half of it at the weekend, and noise (in percent of 100) of
     /// which each day keeps a part from the day before. With the growth as a share of the middle.
@@ -302,11 +272,5 @@ mod tests {
         let (mut series, _) = days(60, 1.0, 0.0, 0.0, 1);
         series.retain(|(day, _)| [0, 1, 2, 3, 4, 5, 6, 7, 8, 30, 34].contains(day));
         assert!(growth(&series, 200, 1).is_none());
-    }
-
-    #[test]
-    fn quantiles_of_the_normal_distribution() {
-        assert!((normal(0.95) - Z).abs() < 1e-9 && (normal(0.05) + Z).abs() < 1e-9);
-        assert!(normal(0.5).abs() < 1e-9);
     }
 }

@@ -1,6 +1,6 @@
 //! One deployable: processes, utilisation, waiting, memory.
 
-use super::{Deployable, Inputs, Load, Topology};
+use super::{Deployable, Inputs, Load, Operation, Topology};
 use crate::queue::{ClassLoad, Cores, Mixture, WaitTail};
 use crate::simulate::{Activity, Arrivals, Effort, Network, RequestClass, Times, simulate};
 
@@ -265,8 +265,9 @@ fn simulate_wait(loads: &[ClassLoad], servers: u32, requests: u64) -> Option<f64
 }
 
 /// Memory of one process, bytes: one base (the largest of its services'), what each of its parts keeps beyond the
-/// base, and what requests in flight hold. What a service keeps is shared out to its operations by the most that one
-/// request of each held, and evenly when nobody tells. `None` when a service reports no resident set.
+/// base, and what requests in flight hold. Of what a service keeps, an operation has what was sampled of it; the rest is
+/// shared out to its operations by the most that one request of each held, and evenly when nobody tells. `None` when a
+/// service reports no resident set.
 pub(super) fn process_bytes(
     inputs: &Inputs,
     topology: &Topology,
@@ -312,7 +313,9 @@ impl MemoryShares {
         let mut held = vec![0.0; count];
         let mut flying = vec![0.0; count];
         let mut number = vec![0.0; count];
+        let mut sampled = vec![0.0; count];
         for operation in &inputs.operations {
+            sampled[operation.service] += retained(operation);
             held[operation.service] += operation.held_max_bytes;
             flying[operation.service] += operation.in_flight * operation.held_bytes;
             number[operation.service] += 1.0;
@@ -334,12 +337,19 @@ impl MemoryShares {
             .iter()
             .map(|operation| {
                 let service = operation.service;
+                // Operations together keep no more than their processes do.
+                let known = sampled[service].min(kept[service]);
+                let own = if sampled[service] > 0.0 {
+                    retained(operation) * known / sampled[service]
+                } else {
+                    0.0
+                };
                 let share = if held[service] > 0.0 {
                     operation.held_max_bytes / held[service]
                 } else {
                     1.0 / number[service]
                 };
-                kept[service] * share
+                own + (kept[service] - known) * share
             })
             .collect();
         let services = kept
@@ -353,6 +363,7 @@ impl MemoryShares {
         }
     }
 
+    /// In each process that holds the operation.
     pub(super) fn kept(&self, operation: usize) -> f64 {
         self.operations[operation]
     }
@@ -360,4 +371,9 @@ impl MemoryShares {
     pub(super) fn without_operations(&self, service: usize) -> f64 {
         self.services[service]
     }
+}
+
+/// What was sampled of it, bytes; what nobody sampled stands in what is shared out.
+fn retained(operation: &Operation) -> f64 {
+    operation.retained_bytes.unwrap_or(0.0).max(0.0)
 }

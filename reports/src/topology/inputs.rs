@@ -94,6 +94,8 @@ pub struct Operation<N = f64> {
     pub held_bytes: f64,
     /// Most that one request held, bytes.
     pub held_max_bytes: f64,
+    /// What it keeps alive beyond its requests in each process that runs it, bytes; unknown where nobody sampled.
+    pub retained_bytes: Option<N>,
     /// Squared coefficient of variation of its CPU; 1 where no histogram tells.
     pub service_cs2: f64,
     /// Burstiness of its arrivals; 1 (Poisson) where no series tells.
@@ -309,6 +311,7 @@ macro_rules! each_number {
             }
             o.wall_ns.$iter().for_each(&mut visit);
             o.hold_ns.$iter().for_each(&mut visit);
+            o.retained_bytes.$iter().for_each(&mut visit);
         }
         for e in inputs.edges.$iter() {
             visit(&$($mut)? e.rate);
@@ -398,6 +401,7 @@ impl<N> Inputs<N> {
                     wall_ns: o.wall_ns.as_ref().map(f),
                     held_bytes: o.held_bytes,
                     held_max_bytes: o.held_max_bytes,
+                    retained_bytes: o.retained_bytes.as_ref().map(f),
                     service_cs2: o.service_cs2,
                     arrival_cs2: o.arrival_cs2,
                     spread_known: o.spread_known,
@@ -553,6 +557,7 @@ mod tests {
         let call = s.http(("a", "GET /rare"), ("b", "GET /all"), 1, 1, 80_000, 50_000);
         call.course = Some(|w| i64::from(w == 7));
         s.operation("b", "GET /all").course = Some(|w| (i64::from(w == 7), 3_000_000));
+        s.retains("b", "GET /b", 4 << 20, 1 << 20);
         let weighed = Weighed::read(&s.range(), &Options::default());
         let mut inputs = weighed.inputs().clone();
         for draw in (0..weighed.draws()).rev() {

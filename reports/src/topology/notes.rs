@@ -31,5 +31,27 @@ pub(super) fn notes(inputs: &Inputs, topology: &Topology, f: f64) -> Vec<String>
     {
         notes.push("Message sizes vary too little to tell a price per byte: all of the overhead of a batched call is taken to be per call, so the saving is an upper estimate.".to_owned());
     }
+    for service in parted_unsampled(inputs, topology) {
+        notes.push(format!(
+            "What each operation of {} keeps in memory was not sampled (WEIGHBRIDGE_RETAINED): it is shared out by the most that one request of each held.",
+            inputs.services[service].label
+        ));
+    }
     notes
+}
+
+/// Services whose operations are not all in one place, of which what some keep in memory was not sampled.
+fn parted_unsampled(inputs: &Inputs, topology: &Topology) -> Vec<usize> {
+    let count = inputs.services.len();
+    let mut place: Vec<Option<usize>> = vec![None; count];
+    let (mut parted, mut unsampled) = (vec![false; count], vec![false; count]);
+    for (operation, at) in inputs.operations.iter().zip(&topology.place) {
+        let service = operation.service;
+        parted[service] |= place[service].is_some_and(|first| first != *at);
+        place[service] = Some(*at);
+        unsampled[service] |= operation.retained_bytes.is_none();
+    }
+    (0..count)
+        .filter(|at| parted[*at] && unsampled[*at] && inputs.services[*at].peak_bytes.is_some())
+        .collect()
 }

@@ -151,6 +151,7 @@ fn operations(model: &Model, read: &mut Inputs<Estimate>, index: &mut Index) {
                 .total(column::PEAK_LIVE_BYTES)
                 .map_or(0.0, as_f64)
                 .max(0.0),
+            retained_bytes: model.retained(&id.row(&service_facts.label), facts),
             service_cs2: cs2.unwrap_or(1.0),
             arrival_cs2: model.dispersion(service_facts, id).unwrap_or(1.0),
             spread_known: cs2.is_some(),

@@ -2,6 +2,7 @@
 
 mod constraints;
 pub(super) mod hand;
+mod memory;
 pub(super) mod search;
 mod shapes;
 

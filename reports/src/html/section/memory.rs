@@ -1,5 +1,7 @@
 //! Memory: what requests hold and what processes stand on.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 
 use super::rendered;
@@ -14,6 +16,8 @@ use crate::html::text::name;
 
 /// Operations in the table: those with the largest peaks.
 const ROWS_SHOWN: usize = 60;
+/// Services of which one thing is said that are named.
+const NAMED: usize = 5;
 
 #[derive(Template)]
 #[template(path = "memory.html")]
@@ -21,6 +25,7 @@ struct Memory {
     chart: Markup,
     operations: Markup,
     processes: Markup,
+    moves: Vec<String>,
 }
 
 /// The section.
@@ -41,7 +46,34 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
         chart: chart(&operations),
         operations: table(&operations, anchors),
         processes: processes(document, anchors),
+        moves: moves(document),
     })
+}
+
+/// How what processes keep is divided where operations move: by what is said of it, with the services.
+fn moves(document: &Document) -> Vec<String> {
+    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for service in &document.services {
+        if let Some(memory) = service.memory.as_ref().filter(|m| !m.said.is_empty()) {
+            said.entry(&memory.said).or_default().push(&service.service);
+        }
+    }
+    said.into_iter()
+        .map(|(said, services)| {
+            let named: Vec<String> = services
+                .iter()
+                .take(NAMED)
+                .map(|service| name(service))
+                .collect();
+            let more = services.len() - named.len();
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!("{}{more}: {said}", named.join(", "))
+        })
+        .collect()
 }
 
 fn chart(operations: &[(&ServiceReport, &OperationReport)]) -> Markup {

@@ -36,6 +36,7 @@ pub(crate) fn service(inputs: &mut Inputs, label: &str, rate: f64, cpu_ns: f64) 
         wall_ns: None,
         held_bytes: 0.0,
         held_max_bytes: 0.0,
+        retained_bytes: None,
         service_cs2: 1.0,
         arrival_cs2: 1.0,
         spread_known: true,
