@@ -127,7 +127,7 @@ fn report(model: &Model, edge: &Edge) -> EdgeReport {
             |facts| count(&facts.all, column::REDELIVERED, FigureUnit::Count),
         ),
         prices: message_prices(model, edge),
-        notes: notes(edge),
+        notes: notes(model, edge),
     }
 }
 
@@ -237,7 +237,7 @@ fn message_prices(model: &Model, edge: &Edge) -> Vec<MessagePrice> {
         .collect()
 }
 
-fn notes(edge: &Edge) -> Vec<String> {
+fn notes(model: &Model, edge: &Edge) -> Vec<String> {
     let joined = &edge.joined;
     let mut notes = Vec::new();
     match (&joined.caller, &joined.callee) {
@@ -261,6 +261,15 @@ fn notes(edge: &Edge) -> Vec<String> {
             "Several operations answer this call; what the caller counted is shared out by the requests each received."
                 .to_owned(),
         );
+    }
+    match model.brokers.byte_told(joined) {
+        Some(true) => notes.push(
+            "The broker has a price for each message and one for each byte.".to_owned(),
+        ),
+        Some(false) => notes.push(
+            "The broker has a price for each message, whatever its size: sizes vary too little, or the windows leave the price of a byte open.".to_owned(),
+        ),
+        None => {}
     }
     notes
 }

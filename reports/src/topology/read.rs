@@ -377,7 +377,8 @@ fn siblings_f64(n: usize) -> f64 {
     n as f64
 }
 
-/// What grows with bytes, per call, on both sides; `None` when some direction does not tell.
+/// What grows with bytes, per call, on both sides, and at the broker where windows tell that; `None` when some direction of a
+/// side does not tell.
 fn by_bytes(model: &Model, edge: &model::Edge) -> Option<Estimate> {
     [&edge.joined.caller, &edge.joined.callee]
         .into_iter()
@@ -393,6 +394,7 @@ fn by_bytes(model: &Model, edge: &model::Edge) -> Option<Estimate> {
         })
         .collect::<Option<Vec<Estimate>>>()?
         .into_iter()
+        .chain(model.brokers.hop(&edge.joined).and_then(|hop| hop.by_bytes))
         .reduce(|a, b| a.plus(&b))
         .map(|ns| ns.map(|ns| ns.max(0.0)))
 }
