@@ -15,8 +15,6 @@ use crate::model::{Edge, EntityFacts, Estimate, Model, Name, ServiceFacts};
 const SKEW_MIN: f64 = 0.1;
 /// Share of the requests that touch several keys, above which it is named.
 const MULTI_KEY_MIN: f64 = 0.01;
-/// Rows of an entity in one request, from which they are many.
-const ROWS_MIN: f64 = 2.0;
 /// Bytes that an operation keeps alive in a process, above which they are state.
 const STATE_BYTES_MIN: f64 = 1024.0 * 1024.0;
 
@@ -85,7 +83,6 @@ pub(crate) fn obstacles(model: &Model, neighbours: &Neighbours<'_>, index: usize
         found.extend(written_by_others(model, neighbours, index, place, facts));
         found.extend(owned_by_others(model, neighbours, index, place, facts));
         found.extend(keys(model, service, place, facts));
-        found.extend(many_rows(model, service, place, facts));
     }
     found.extend(foreign_calls(model, neighbours, index));
     found.extend(serial_section(model, service));
@@ -244,43 +241,6 @@ fn keys<'a>(
             rows: vec![place_row(&service.label, &place.0, &place.1)],
         });
     multi.into_iter().chain(skew)
-}
-
-/// Requests that use many rows at a time and do not say by which keys: the heaviest kind.
-fn many_rows(
-    model: &Model,
-    service: &ServiceFacts,
-    place: &(Name, Name),
-    facts: &EntityFacts,
-) -> Option<Obstacle> {
-    let keys = [column::KEYS_ONE, column::KEYS_TWO, column::KEYS_MORE];
-    let unknown = facts
-        .uses
-        .iter()
-        .filter(|(_, sums)| !model.columns(sums, &keys).is_some_and(|n| n.point > 0.0));
-    let (id, rows, _) = unknown
-        .filter_map(|((id, _), sums)| {
-            let rows = model.column(sums, column::ROWS)?;
-            let ended = model.column(&service.operations.get(id)?.all, column::ENDED)?;
-            Some((id, rows.over(&ended)?, rows.point))
-        })
-        .filter(|(_, rows, _)| rows.point >= ROWS_MIN)
-        .max_by(|a, b| a.2.total_cmp(&b.2))?;
-    Some(Obstacle {
-        kind: ObstacleKind::MultiKey,
-        name: place.1.to_string(),
-        sentence: format!(
-            "{} uses {} rows of {} in a request and does not say by which keys: unless they are all of one, divided by it, several shards would have to answer.",
-            id.shown(),
-            say::number(rows.point),
-            place.1
-        ),
-        figure: rows.figure(FigureUnit::PerRequest),
-        rows: vec![
-            place_row(&service.label, &place.0, &place.1),
-            id.row(&service.label),
-        ],
-    })
 }
 
 /// Synchronous calls to services that read data for the answer.

@@ -101,39 +101,3 @@ fn copies_jobs_reads_elsewhere_keys_and_state_are_named() {
     // The owner is asked, and has nothing in its way.
     assert!(of(&s, "back").is_empty());
 }
-
-/// A search that reads many rows and does not say by which keys stands in the way of dividing; one that says it does so
-/// by its keys.
-#[test]
-fn many_rows_in_a_request_are_named_where_keys_are_not_known() {
-    use weighbridge_wire::{EntityKey, Quality, RowValue, column};
-    let rows = |per_request: i64, keys: i64| {
-        let mut s = System::new(60);
-        s.root("one", "GET /search", 20, [100_000; 6]);
-        let mut range = s.range();
-        for folded in &mut range.windows {
-            let key = EntityKey {
-                component: "".into(),
-                operation: "GET /search".into(),
-                class: "".into(),
-                database: "one".into(),
-                entity: "product".into(),
-                access: "read".into(),
-            };
-            let value = RowValue::new()
-                .with(column::STATEMENTS, 20)
-                .with(column::ROWS, 20 * per_request)
-                .with(column::KEYS_ONE, keys);
-            folded.rows.add(key.row_key(Quality::Measured), &value);
-        }
-        let d = Document::build(&range, &Options::default());
-        d.services[0].obstacles.clone()
-    };
-    let many = rows(30, 0);
-    let found = one(&many, ObstacleKind::MultiKey, "product");
-    // The system varies the requests of a window, the statements here do not.
-    assert!((found / 30.0 - 1.0).abs() < 0.1, "{found}");
-    assert!(many[0].sentence.contains("GET /search"), "{many:?}");
-    assert!(rows(1, 0).is_empty(), "one row is of one key");
-    assert!(rows(30, 20).is_empty(), "all requests are of one key each");
-}

@@ -245,23 +245,38 @@ const LATENCY: &str = "mean latency of ";
 /// Change of a latency that is not said: the model does not know it better.
 const LATENCY_SAID_MIN: f64 = 0.02;
 
-/// What it does to the latency of the origin that it changes most.
+/// Which origin's latency gains and which loses most.
 fn latency(change: &Recommendation) -> Option<String> {
-    let of = change.prediction.iter().filter_map(|p| {
-        let (before, after) = p.before.zip(p.after)?;
-        let (name, ratio) = (p.figure.strip_prefix(LATENCY)?, after / before);
-        (before > 0.0 && after > 0.0).then_some((name, before, after, libm::fabs(ratio - 1.0)))
-    });
-    let (name, before, after, _) = of
-        .filter(|(.., by)| *by >= LATENCY_SAID_MIN)
-        .max_by(|a, b| a.3.total_cmp(&b.3))?;
+    let of: Vec<_> = change
+        .prediction
+        .iter()
+        .filter_map(|p| {
+            let (before, after) = p.before.zip(p.after)?;
+            let name = p.figure.strip_prefix(LATENCY)?;
+            (before > 0.0 && after > 0.0).then_some((name, before, after, after / before))
+        })
+        .collect();
+    let ends = [
+        of.iter().min_by(|a, b| a.3.total_cmp(&b.3)),
+        of.iter().max_by(|a, b| a.3.total_cmp(&b.3)),
+    ];
     let ns = |ns| figure::quantity(ns, FigureUnit::Ns, figure::Show::Plain);
-    Some(format!(
-        " By the model {} takes {} on average, {} now.",
-        text::clip(name, NAME_CHARACTERS),
-        ns(after),
-        ns(before)
-    ))
+    let said: Vec<String> = ends
+        .into_iter()
+        .zip([-1.0, 1.0])
+        .filter_map(|(end, way)| {
+            let (name, before, after, ratio) = *end?;
+            ((ratio - 1.0) * way >= LATENCY_SAID_MIN).then(|| {
+                format!(
+                    "{} takes {} in place of {}",
+                    text::clip(name, NAME_CHARACTERS),
+                    ns(after),
+                    ns(before)
+                )
+            })
+        })
+        .collect();
+    (!said.is_empty()).then(|| format!(" On average, by the model, {}.", said.join("; ")))
 }
 
 /// What is gained, as a sentence after another; nothing where nothing is.
