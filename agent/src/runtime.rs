@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
-use weighbridge_wire::{Class, OwnerKind};
+use weighbridge_wire::{Class, MAIN_OWNER, OwnerKind};
 
 use crate::account::{Account, InAccount, OwnerRef, enter, owner};
 use crate::hooks;
@@ -35,7 +35,7 @@ fn weighed(mut builder: Builder) -> Builder {
 
 /// The owner of the program's root future.
 pub(crate) fn root_owner() -> OwnerRef {
-    owner(OwnerKind::Background, "main")
+    owner(OwnerKind::Background, MAIN_OWNER)
 }
 
 /// Runs a future to its end on a runtime: the future's costs belong to the owner `background main`, what the

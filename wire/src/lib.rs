@@ -51,7 +51,8 @@ pub use row::{RowKey, RowSet, RowValue};
 pub use sketch::Sketch;
 pub use visible::visible;
 pub use words::{
-    ALL_CLASSES, COLLECTOR_SERVICE, Class, OTHER, OwnerKind, access, direction, mode, scope, side,
+    ALL_CLASSES, COLLECTOR_SERVICE, Class, MAIN_OWNER, OTHER, OwnerKind, access, direction, mode,
+    scope, side,
 };
 pub use writer::RowWriter;
 

@@ -3,6 +3,9 @@
 /// The name under which the collector weighs itself.
 pub const COLLECTOR_SERVICE: &str = "weighbridge-collector";
 
+/// The owner of what a process's `main` does beside its requests: it starts, waits and ends it.
+pub const MAIN_OWNER: &str = "main";
+
 /// The name under which everything is booked that no longer fits a bounded table.
 pub const OTHER: &str = "__other__";
 

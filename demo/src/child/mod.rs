@@ -27,7 +27,7 @@ const WORKERS: usize = 1;
 /// Threads that run SQL. A burst of long statements delays the short ones: planted truth 2.
 const BLOCKING_THREADS_MAX: usize = 4;
 /// Under which a child's own starting, stopping and answering stand in the ledger.
-pub(crate) const MAIN_OWNER: &str = "main";
+pub(crate) const MAIN_OWNER: &str = weighbridge_wire::MAIN_OWNER;
 /// How long the agent may take to hand over its last delta.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 

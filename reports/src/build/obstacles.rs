@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weighbridge_wire::{OwnerKind, access, column};
+use weighbridge_wire::{MAIN_OWNER, OwnerKind, access, column};
 
 use super::{copy_links, place_row};
 use crate::decide::say;
@@ -346,6 +346,8 @@ fn jobs(model: &Model, service: &ServiceFacts) -> Vec<Obstacle> {
         .owners
         .iter()
         .filter(|((kind, _), _)| **kind == *OwnerKind::Background.as_str())
+        // Every process starts and ends itself.
+        .filter(|((_, name), _)| **name != *MAIN_OWNER)
         .filter_map(|((kind, name), sums)| {
             let cpu = model.columns(sums, &crate::model::CPU_COLUMNS)?;
             // Less keeps nobody from a second process.

@@ -207,7 +207,9 @@ fn unanswered(findings: &[String], document: &Document) -> Vec<&'static str> {
     let store = document.services.iter().find(|s| s.service == "store");
     let obstacles = store.map_or(&[][..], |store| &store.obstacles);
     let divided = any(&|finding| {
-        let (_, rest) = finding.split_once("from being sharded").unwrap_or_default();
+        let (_, rest) = finding
+            .split_once("from being replicated or sharded")
+            .unwrap_or_default();
         let (_, rest) = rest.split_once("service store: ").unwrap_or_default();
         // Before what is said of the next service.
         let of_store = rest.split(".service ").next().unwrap_or_default();

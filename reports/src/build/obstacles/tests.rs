@@ -88,6 +88,7 @@ fn copies_jobs_reads_elsewhere_keys_and_state_are_named() {
     s.uses("front", "CONSUME price", "price", "write", 15).keys = Some([60, 30, 10, 40]);
     s.root("front", "JOB nightly", 2, [100_000; 6]);
     s.owner("front", OwnerKind::Background, "price index", 8_000_000);
+    s.owner("back", OwnerKind::Background, "main", 8_000_000);
     let front = of(&s, "front");
     let calls = one(&front, ObstacleKind::ForeignReads, "back");
     assert!((calls / 60.0 - 1.0).abs() < 0.05, "{calls}");
