@@ -47,7 +47,8 @@ fn mean() -> f64 {
 #[cold]
 #[inline(never)]
 pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize) {
-    if is_sample(cells, size, mean()) {
+    let seed = || SEED.fetch_add(GOLDEN, Ordering::Relaxed);
+    if is_sample(cells, size, mean(), seed) {
         LIVE.insert(
             ptr as u64,
             Sample {
@@ -58,12 +59,11 @@ pub(super) fn passed(cells: &Cells, ptr: *mut u8, size: usize) {
     }
 }
 
-/// Whether a point fell on an allocation that counted `until` down below zero; sets the distance to the next.
-fn is_sample(cells: &Cells, size: usize, mean: f64) -> bool {
+/// Whether a point fell on an allocation that counted `until` down below zero; sets the distance to the next. A thread
+/// that has no random numbers yet begins them with a seed.
+fn is_sample(cells: &Cells, size: usize, mean: f64, seed: impl FnOnce() -> u64) -> bool {
     if cells.random.get() == 0 {
-        cells
-            .random
-            .set(seeded(SEED.fetch_add(GOLDEN, Ordering::Relaxed)));
+        cells.random.set(seeded(seed()));
         // There was no point before: this allocation has its chance as any other.
         let beyond = draw(&cells.random, mean).saturating_sub(size as i64);
         if beyond >= 0 {
