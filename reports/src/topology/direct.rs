@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{End, Inputs, Topology, Way, copies};
+use super::{End, Inputs, Operation, Topology, Way, copies};
 use crate::queue::ClassLoad;
 
 /// Which calls of a topology are such, and what that makes of its operations as load.
@@ -112,6 +112,42 @@ impl Direct {
             }
         }
     }
+}
+
+/// What each operation's requests are as load on the cores of their process.
+pub(super) fn loads(
+    inputs: &Inputs,
+    direct: &Direct,
+    rows: &[f64],
+    f: f64,
+) -> Vec<Option<ClassLoad>> {
+    let of = |(operation, cores): (&Operation, &f64)| {
+        let rate = operation.rate * f;
+        let mean = if rate > 0.0 {
+            cores.max(0.0) / rate
+        } else {
+            0.0
+        };
+        (rate > 0.0 && mean > 0.0).then_some(ClassLoad {
+            rate,
+            mean,
+            mean_square: (1.0 + operation.service_cs2) * mean * mean,
+            arrival_cs2: operation.arrival_cs2,
+        })
+    };
+    let mut loads: Vec<Option<ClassLoad>> = inputs.operations.iter().zip(rows).map(of).collect();
+    direct.fuse(&mut loads);
+    for (operation, load) in inputs.operations.iter().zip(&mut loads) {
+        // Those that pass one at a time take no more cores than pass.
+        if let Some((section, load)) = operation.section().zip(load.as_mut()) {
+            *load = section.passed(*load);
+        }
+    }
+    // Of what only tasks of its own process call nothing queues.
+    loads
+        .into_iter()
+        .map(|load| load.filter(|load| load.rate > 0.0))
+        .collect()
 }
 
 /// Operations in an order in which each comes after those that it calls; those in rings, and above them, are left out.

@@ -2,14 +2,12 @@
 
 use super::copies;
 use super::deployable::{self, CoreQueue, MemoryShares, Sized};
-use super::direct::Direct;
+use super::direct::{self, Direct};
 use super::value::differ;
 use super::{
-    DeployableFigures, End, Figures, Inputs, Operation, OriginFigures, Topology, Way, latency,
-    notes, sections,
+    DeployableFigures, End, Figures, Inputs, OriginFigures, Topology, Way, latency, notes, sections,
 };
 use crate::Options;
-use crate::queue::ClassLoad;
 
 /// At what load, and by which rules processes are counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -448,7 +446,7 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
     let mut queues = Vec::with_capacity(count);
     let mut section = Vec::with_capacity(count);
     let direct = Direct::of(inputs, topology);
-    let loads = loads(inputs, &direct, &rows, f);
+    let loads = direct::loads(inputs, &direct, &rows, f);
     for (at, deployable) in topology.deployables.iter().enumerate() {
         let work = variable[at] * deployable::shard_work(inputs, deployable);
         let one = size(inputs, topology, &members[at], at, work, load);
@@ -489,37 +487,6 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
         origin_change,
         origin_scheduler,
     }
-}
-
-/// What each operation's requests are as load on the cores of their process.
-fn loads(inputs: &Inputs, direct: &Direct, rows: &[f64], f: f64) -> Vec<Option<ClassLoad>> {
-    let of = |(operation, cores): (&Operation, &f64)| {
-        let rate = operation.rate * f;
-        let mean = if rate > 0.0 {
-            cores.max(0.0) / rate
-        } else {
-            0.0
-        };
-        (rate > 0.0 && mean > 0.0).then_some(ClassLoad {
-            rate,
-            mean,
-            mean_square: (1.0 + operation.service_cs2) * mean * mean,
-            arrival_cs2: operation.arrival_cs2,
-        })
-    };
-    let mut loads: Vec<Option<ClassLoad>> = inputs.operations.iter().zip(rows).map(of).collect();
-    direct.fuse(&mut loads);
-    for (operation, load) in inputs.operations.iter().zip(&mut loads) {
-        // Those that pass one at a time take no more cores than pass.
-        if let Some((section, load)) = operation.section().zip(load.as_mut()) {
-            *load = section.passed(*load);
-        }
-    }
-    // Of what only tasks of its own process call nothing queues.
-    loads
-        .into_iter()
-        .map(|load| load.filter(|load| load.rate > 0.0))
-        .collect()
 }
 
 /// Cores that a process needs of itself. Background work comes along with the services whose own process it was; the

@@ -1,4 +1,4 @@
-//! More than may be kept: every tier is kept half as long, again and again, until it fits.
+//! What goes: with age; and where more is there than may be kept, every tier is kept half as long until it fits.
 
 use super::*;
 
@@ -58,4 +58,48 @@ async fn beyond_its_size_the_oldest_goes_until_the_rest_fits() {
         "the newest went"
     );
     engine.stop();
+}
+
+fn epochs(store: &dyn Store) -> usize {
+    let mut count = 0;
+    store.epochs(&mut |_, _| count += 1).unwrap();
+    count
+}
+
+#[tokio::test]
+async fn old_windows_and_epochs_are_retired() {
+    const DAY_NS: u64 = 86_400 * SECOND_NS;
+    let store = Arc::new(MemoryStore::new(1_000));
+    let clock = clock();
+    let engine = Engine::start(store.clone(), limits(), clock.clone(), Metrics::new()).unwrap();
+    send(&engine, &DeltaSpec::new(1, 0).delta()).await.unwrap();
+    engine.stop();
+    drop(engine);
+    assert_eq!(epochs(&*store), 1);
+    clock.set(clock.now_unix_ns() + 8 * DAY_NS);
+    let engine = Engine::start(
+        store.clone(),
+        Limits {
+            fold_every: Duration::from_millis(1),
+            ..limits()
+        },
+        clock.clone(),
+        Metrics::new(),
+    )
+    .unwrap();
+    eventually("the epoch is forgotten", || epochs(&*store) == 0).await;
+    assert_eq!(totals(&engine).0.len(), 1);
+    drop(engine);
+    clock.set(clock.now_unix_ns() + 30 * DAY_NS);
+    let engine = Engine::start(
+        store.clone(),
+        Limits {
+            fold_every: Duration::from_millis(1),
+            ..limits()
+        },
+        clock,
+        Metrics::new(),
+    )
+    .unwrap();
+    eventually("the window is removed", || totals(&engine).0.is_empty()).await;
 }
