@@ -3,7 +3,7 @@
 use crate::Options;
 use crate::decide::say;
 use crate::document::{FigureUnit, PlanReport};
-use crate::model::{Estimate, Model};
+use crate::model::{Estimate, Model, Trend};
 
 /// Most days ahead that a trend is followed.
 pub(crate) const DAYS_MAX: f64 = 3_650.0;
@@ -16,13 +16,18 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(model: &Model, options: &Options) -> Option<Self> {
+    fn is_wanted(options: &Options) -> bool {
+        options.plan_days > 0.0 && options.plan_days <= DAYS_MAX
+    }
+
+    fn of(trend: &Result<Trend, String>, options: &Options) -> Option<Self> {
         let days = options.plan_days;
-        (days > 0.0 && days <= DAYS_MAX).then(|| Self {
+        Self::is_wanted(options).then(|| Self {
             days,
-            grown: model
-                .trend(model.services().iter())
-                .map(|trend| trend.load_after(days)),
+            grown: trend
+                .as_ref()
+                .map(|trend| trend.load_after(days))
+                .map_err(Clone::clone),
         })
     }
 
@@ -41,7 +46,11 @@ fn hundredth_up(x: f64) -> f64 {
 /// The settings with the growth in their load factors: 1, the load seen, and each factor times the growth.
 pub(crate) fn with_growth(model: &Model, options: &Options) -> Options {
     let mut options = options.clone();
-    let Some(grown) = Plan::of(model, &options)
+    if !Plan::is_wanted(&options) {
+        return options;
+    }
+    let trend = model.trend(model.services().iter());
+    let Some(grown) = Plan::of(&trend, &options)
         .map(|plan| plan.in_loads())
         .filter(|grown| *grown > 1.0)
     else {
@@ -57,8 +66,11 @@ pub(crate) fn with_growth(model: &Model, options: &Options) -> Options {
 }
 
 /// The plan with the sentence that says whether growth is in the loads.
-pub(crate) fn report(model: &Model, options: &Options) -> (Option<PlanReport>, String) {
-    let Some(plan) = Plan::of(model, options) else {
+pub(crate) fn report(
+    trend: &Result<Trend, String>,
+    options: &Options,
+) -> (Option<PlanReport>, String) {
+    let Some(plan) = Plan::of(trend, options) else {
         let said =
             "Growth is not in the loads that are planned for: they are multiples of the load seen.";
         return (None, said.to_owned());

@@ -1,5 +1,12 @@
 //! A small deterministic generator.
 
+/// A seed of its own for whatever the words tell apart, by the step of FNV-1a (Fowler, Noll, Vo).
+pub(crate) fn seed_of(seed: u64, words: impl IntoIterator<Item = u64>) -> u64 {
+    words.into_iter().fold(seed, |hash, word| {
+        (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// `SplitMix64` (Steele, Lea, Flood 2014): enough for resampling, the same on every machine.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix64(u64);

@@ -128,11 +128,7 @@ fn without(model: &Model) -> Option<String> {
         (all, more) => Some(format!(
             "The sums of all services are without {all} services whose CPU is not known: {}{}.",
             named.join(", "),
-            if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            }
+            say::and_more(more)
         )),
     }
 }

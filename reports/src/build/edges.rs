@@ -6,7 +6,8 @@ use super::ends::ends;
 use super::figures::{count, figure};
 use super::shapes::edge_shape;
 use crate::document::{
-    EdgeEnd, EdgeReport, EdgeSideCpu, EdgeTraffic, Figure, FigureUnit, MessagePrice, QualityWord,
+    Absence, EdgeEnd, EdgeReport, EdgeSideCpu, EdgeTraffic, Figure, FigureUnit, MessagePrice,
+    QualityWord,
 };
 use crate::model::{Edge, EdgeSideFacts, Estimate, Model, SideCost, prices};
 
@@ -48,10 +49,7 @@ fn report(model: &Model, edge: &Edge) -> EdgeReport {
         .and_then(|(overhead, work)| overhead.over(&overhead.plus(work)));
     let (wait, lag) = if is_async {
         (
-            Figure::unknown(
-                FigureUnit::NsPerCall,
-                "nobody waits for an asynchronous call",
-            ),
+            Figure::unknown(FigureUnit::NsPerCall, Absence::NO_WAIT.reason),
             figure(
                 per_call(callee, column::WAIT_NS).as_ref(),
                 FigureUnit::NsPerMessage,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weighbridge_wire::column;
 
 use super::figures::{figure, waiting};
-use crate::document::{EdgeEnds, Figure, FigureUnit, QualityWord};
+use crate::document::{Absence, EdgeEnds, Figure, FigureUnit, QualityWord};
 use crate::model::{Edge, EdgeSideFacts, Estimate, Model, as_f64};
 
 const ONE_END: &str = "only one end of this edge is known";
@@ -49,7 +49,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
         if edge.is_sync() {
             difference(column, unit, Some(0), false)
         } else {
-            Figure::unknown(unit, "nobody answers an asynchronous call")
+            Figure::unknown(unit, Absence::NO_ANSWER.reason)
         }
     };
     let redelivered_bytes = redelivered_bytes(&siblings);
@@ -72,7 +72,7 @@ pub(crate) fn ends(model: &Model, edge: &Edge) -> EdgeEnds {
             "not both ends tell how long a call took",
         )
     } else {
-        let absent = "nobody waits for an asynchronous call: see its lag";
+        let absent = Absence::LAG_INSTEAD.reason;
         (absent, absent)
     };
     EdgeEnds {

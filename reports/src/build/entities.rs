@@ -6,7 +6,8 @@ use weighbridge_wire::{access, column, mode};
 
 use super::figures::{count, figure};
 use crate::document::{
-    CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse, Figure, FigureUnit,
+    Absence, CopyCost, CopyEvidence, CopyFinding, EntityPlace, EntityReport, EntityUse, Figure,
+    FigureUnit,
 };
 use crate::model::{Edge, EntityFacts, Estimate, Model, Name, Sums};
 
@@ -128,7 +129,7 @@ fn place(model: &Model, index: usize, database: &Name, entity: &Name, copy: bool
         figure(
             rate.as_ref(),
             FigureUnit::PerSecond,
-            "no statement of this kind was seen",
+            Absence::NO_STATEMENT.reason,
         )
     };
     EntityPlace {

@@ -25,7 +25,7 @@ pub(crate) fn growth(model: &Model, options: &Options) -> GrowthReport {
             .collect(),
         Err(_) => Vec::new(),
     };
-    let (plan, said) = plan::report(model, options);
+    let (plan, said) = plan::report(&trend, options);
     GrowthReport {
         per_day: match &trend {
             Ok(trend) => trend.per_day.figure(FigureUnit::Ratio),

@@ -9,7 +9,7 @@ use super::latency;
 use super::paths::{self, Arrival, Place};
 use crate::Options;
 use crate::document::{
-    Figure, FigureUnit, MessageOverhead, OriginLatency, OriginOperation, OriginReport,
+    Absence, Figure, FigureUnit, MessageOverhead, OriginLatency, OriginOperation, OriginReport,
     OriginService,
 };
 use crate::model::{
@@ -364,7 +364,7 @@ fn overhead(
         figure(
             unit.as_ref(),
             FigureUnit::NsPerRequest,
-            "no message of this kind was seen",
+            Absence::NO_MESSAGE.reason,
         )
     };
     MessageOverhead {

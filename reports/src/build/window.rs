@@ -10,10 +10,7 @@ use crate::Options;
 use crate::document::{
     Coverage, EdgeEnd, EdgeReport, Figure, FigureUnit, QualityWord, WindowReport,
 };
-use crate::model::{Estimate, Model, ServiceFacts, SideRef, as_f64};
-
-/// A range shorter than this cannot hold a daily peak.
-const DAY_NS: u64 = 86_400_000_000_000;
+use crate::model::{DAY_NS, Estimate, Model, ServiceFacts, SideRef, as_f64};
 
 pub(crate) fn window(model: &Model, options: &Options, edges: &[EdgeReport]) -> WindowReport {
     let rollup = &model.rollup;
@@ -48,6 +45,7 @@ pub(crate) fn window(model: &Model, options: &Options, edges: &[EdgeReport]) -> 
             ));
         }
     }
+    // A range shorter than a day need not hold a daily peak.
     let at_the_load_seen = duration_ns < DAY_NS;
     if at_the_load_seen && rollup.windows > 0 {
         notes.push(

@@ -14,13 +14,10 @@ use crate::document::{
     EntityReport, Figure, FigureUnit, Observe, ObserveWhat, Prediction, Subject, SubjectKind,
     Threshold, Verdict,
 };
-use crate::model::{Edge, Estimate, Model, OperationId, ServiceFacts};
+use crate::model::{DAY_NS, Edge, Estimate, Model, OperationId, ServiceFacts};
 use crate::topology::{
     Change, EdgesOf, Figures, Load, TakenOut, Together, Weighed, apart_and_together,
 };
-
-/// A range shorter than a day need not hold a daily peak.
-const DAY_NS: u64 = 86_400_000_000_000;
 
 /// By the pair of services, the lower index first.
 type Pairs = BTreeMap<(usize, usize), Option<Rc<Together>>>;
@@ -325,6 +322,7 @@ impl<'a> Context<'a> {
     /// Adds what holds for every verdict of a short range.
     pub(crate) fn finding(&self, verdict: Verdict, reason: impl Into<String>) -> Finding {
         let mut reason = reason.into();
+        // A range shorter than a day need not hold a daily peak.
         if self.model.rollup.seen.len_ns() < DAY_NS && verdict != Verdict::CannotSay {
             reason
                 .push_str(" This holds at the load seen: the range is too short for daily peaks.");

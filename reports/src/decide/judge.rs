@@ -2,8 +2,8 @@
 
 use crate::Options;
 use crate::document::{Figure, FigureUnit, Judgement, QualityWord, Turn, Verdict};
-use crate::model::{Estimate, quantile};
-use crate::rng::SplitMix64;
+use crate::model::{Estimate, Z, quantile};
+use crate::rng::{SplitMix64, seed_of};
 
 /// Most candidates that are judged; those with the largest gains.
 pub(crate) const SHORTLIST_MAX: usize = 20;
@@ -15,8 +15,6 @@ pub(crate) const SURE_MIN: f64 = 0.95;
 const LOCAL_CALL_FACTOR: f64 = 4.0;
 /// Inputs that are shown.
 const TURNS_MAX: usize = 6;
-/// Two-sided 90 % quantile of the normal distribution.
-const Z: f64 = 1.644_853_626_951_472_2;
 
 /// What a candidate's gain is made of.
 pub(crate) struct Stake {
@@ -163,11 +161,8 @@ fn draw(stake: &Stake, ranges: usize, seed: u64) -> Option<Drawn> {
 /// The same assumption is off by the same factor in every candidate of a draw.
 fn assumed(seed: u64, name: &str, round: usize, range: usize) -> f64 {
     let at = (round as u64) << 32 | range as u64;
-    let hash = name.bytes().fold(
-        seed ^ at.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-        |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3),
-    );
-    SplitMix64::new(hash).normal()
+    let seed = seed ^ at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    SplitMix64::new(seed_of(seed, name.bytes().map(u64::from))).normal()
 }
 
 fn judgement(stake: &Stake, drawn: &Drawn, candidates: usize, luck: f64) -> Judged {

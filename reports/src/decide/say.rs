@@ -99,6 +99,14 @@ pub(crate) fn list(items: &[String]) -> String {
     }
 }
 
+/// What follows a list that was cut: ` and 3 more`, nothing where nothing is left.
+pub(crate) fn and_more(left: usize) -> String {
+    match left {
+        0 => String::new(),
+        left => format!(" and {left} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! - Every row has an `id` that is unique in the document and stable between runs; evidence refers to it.
 //! - Lists are sorted, so that the same rollup gives the same bytes.
 
+mod absence;
 mod after;
 mod capacity;
 mod change;
@@ -25,6 +26,7 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use absence::Absence;
 pub use after::{
     AfterReport, Observe, ObserveWhat, Outcome, OutcomeFigure, SCORE_ERRORS_MAX, Score,
 };

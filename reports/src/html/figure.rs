@@ -3,7 +3,7 @@
 use super::format::{self, Quantity, significant};
 use super::markup::Markup;
 use super::text::escape_text;
-use crate::document::{Figure, FigureUnit, QualityShare, QualityWord};
+use crate::document::{Absence, Figure, FigureUnit, QualityShare, QualityWord};
 
 /// How a figure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,25 +174,9 @@ fn exact(value: f64) -> String {
     }
 }
 
-/// Reasons that are the answer themselves, and the word for it: nothing is left to be known.
-const SAID_BY_REASON: [(&str, &str); 6] = [
-    ("never:", "never"),
-    ("no message of this kind was seen", "none"),
-    ("no statement of this kind was seen", "none"),
-    (
-        "nobody waits for an asynchronous call: see its lag",
-        "async",
-    ),
-    ("nobody waits for an asynchronous call", "nobody waits"),
-    ("nobody answers an asynchronous call", "no answer"),
-];
-
 /// A cell that says that something is not known, or that there is none of it, with the reason under the table.
 pub(crate) fn unknown_cell(reason: &str, notes: &mut Notes) -> Markup {
-    let word = SAID_BY_REASON
-        .iter()
-        .find(|(begins, _)| reason.starts_with(begins))
-        .map_or("not known", |(_, word)| *word);
+    let word = Absence::of(reason).map_or("not known", |absence| absence.word);
     Markup::composed(format!("<td class=k>{word}{}", reference(reason, notes)))
 }
 
@@ -380,8 +364,9 @@ mod tests {
     #[test]
     fn what_never_comes_is_not_called_unknown() {
         for (reason, word) in [
-            ("never: there is a gain at all of them", "never"),
-            ("no message of this kind was seen", "none"),
+            (Absence::NO_TURN.reason, "never"),
+            (Absence::NO_MESSAGE.reason, "none"),
+            ("no message of this kind was seen by its agent", "not known"),
             ("no row holds it", "not known"),
         ] {
             let markup = unknown_cell(reason, &mut Notes::default()).to_string();

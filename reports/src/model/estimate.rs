@@ -3,7 +3,7 @@
 use super::Amounts;
 use super::tally::Tally;
 use crate::document::{Figure, FigureUnit, QualityShare, QualityWord};
-use crate::rng::SplitMix64;
+use crate::rng::{SplitMix64, seed_of};
 
 /// How many resampled ranges are drawn.
 const DRAWS: usize = 200;
@@ -141,7 +141,7 @@ struct Unsure {
 /// Half of the 90 % interval of an estimated amount, as a factor.
 const ESTIMATED_FACTOR: f64 = 1.5;
 /// Two-sided 90 % quantile of the normal distribution.
-const Z: f64 = 1.644_853_626_951_472_2;
+pub(crate) const Z: f64 = 1.644_853_626_951_472_2;
 
 impl Unsure {
     fn of(tally: &Tally) -> Self {
@@ -153,9 +153,11 @@ impl Unsure {
             0.0
         };
         // The same amount is off by the same factor wherever it is read.
-        let seed = tally.slots().iter().fold(0u64, |hash, (slot, value)| {
-            (hash ^ u64::from(*slot) ^ value.cast_unsigned()).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let words = tally.slots().iter();
+        let seed = seed_of(
+            0,
+            words.map(|(slot, value)| u64::from(*slot) ^ value.cast_unsigned()),
+        );
         Self { share, seed }
     }
 

@@ -27,10 +27,9 @@ use weighbridge_wire::FoldedRange;
 pub(crate) use amounts::Amounts;
 pub(crate) use brokers::Brokers;
 pub(crate) use carriers::Carriers;
-#[cfg(test)]
 pub(crate) use daily::DAY_NS;
 pub(crate) use edges::{Edge, End, SideCost, SideRef};
-pub(crate) use estimate::{Estimate, Resampler, as_f64, quantile, shares};
+pub(crate) use estimate::{Estimate, Resampler, Z, as_f64, quantile, shares};
 pub(crate) use load::{ascending, pearson, weighted_quantile};
 pub(crate) use price::{message_classes, prices};
 pub(crate) use retained::{NO_ERROR, retained};

@@ -2,8 +2,9 @@
 
 use weighbridge_wire::column;
 
-use super::{Estimate, Model, OperationFacts, as_f64};
+use super::{Estimate, Model, OperationFacts, Z, as_f64};
 use crate::document::QualityWord;
+use crate::rng::seed_of;
 
 /// Bytes in each process that runs the operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,9 +44,7 @@ impl Model {
                 NO_ERROR,
             ));
         };
-        let seed = row.bytes().fold(self.rollup.seed, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let seed = seed_of(self.rollup.seed, row.bytes().map(u64::from));
         let spread = Estimate::of_normal(held, self.sampler.draws(), seed, |z| {
             let side = if z < 0.0 { held - low } else { high - held };
             (held + z / Z * side).max(0.0)
@@ -53,9 +52,6 @@ impl Model {
         Some(spread.of_quality(QualityWord::Sampled))
     }
 }
-
-/// Upper 5 % of the normal distribution.
-const Z: f64 = 1.645;
 
 /// The 90 % interval of a weighted sum of Poisson counts `held`, of standard error `error`, with a sample every
 /// `bytes_a_sample` (Fay & Feuer 1997, with the quantiles of Wilson & Hilferty 1931): it holds for few samples and for

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::daily::{DAY_NS, as_f64_of};
-use super::estimate::quantile;
+use super::estimate::{Z, quantile};
 use super::{Estimate, Model, ServiceFacts};
 use crate::document::QualityWord;
 
@@ -17,8 +17,6 @@ const WHOLE: f64 = 0.9;
 const ROUNDS: usize = 4;
 /// Largest correlation of neighbouring days that the interval is widened for.
 const CORRELATED_MAX: f64 = 0.9;
-/// Two-sided 90 % quantile of the normal distribution.
-const Z: f64 = 1.644_853_626_951_472_2;
 
 /// How load grows.
 #[derive(Clone, Debug)]

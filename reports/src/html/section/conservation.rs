@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::rendered;
+use crate::decide::say::and_more;
 use crate::document::{AccountRow, Document, EdgeConservation, ServiceConservation};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show, sentence};
@@ -325,10 +326,7 @@ pub(super) fn lost(document: &Document) -> Option<String> {
     let mut places: Vec<&str> = losses.iter().map(|loss| loss.place.as_str()).collect();
     places.sort_unstable();
     places.dedup();
-    let more = match places.len().saturating_sub(PLACES_SAID) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let more = and_more(places.len().saturating_sub(PLACES_SAID));
     let named: Vec<String> = places
         .into_iter()
         .take(PLACES_SAID)

@@ -5,6 +5,7 @@ use askama::Template;
 use super::rendered;
 use crate::build::MANY_CALLS;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
+use crate::decide::say::and_more;
 use crate::document::{Document, EdgeEnd, EdgeReport, EdgeSideCpu, Figure, RecommendationKind};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
@@ -96,10 +97,7 @@ fn notes(edges: &[EdgeReport], anchors: &Anchors) -> Vec<Markup> {
                 .take(ENDS_SHOWN)
                 .map(|edge| anchors.link_as(&edge.id, &short_name(edge)).to_string())
                 .collect();
-            let more = match of.len() - links.len() {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let more = and_more(of.len() - links.len());
             Markup::composed(format!(
                 "{} <span class=\"rows\">{}{more}</span>",
                 escape_text(&text::sentence(note)),

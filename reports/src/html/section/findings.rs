@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::{rendered, sure};
+use crate::decide::say::and_more;
 use crate::document::{
     Document, FigureUnit, OriginReport, Recommendation, RecommendationKind, ServiceReport, Verdict,
 };
@@ -179,12 +180,7 @@ fn obstacles_of(service: &ServiceReport, anchors: &Anchors) -> String {
             )
         })
         .collect();
-    let more = service.obstacles.len().saturating_sub(said.len());
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let more = and_more(service.obstacles.len().saturating_sub(said.len()));
     format!(
         "<li class=of>service <b>{}</b>: {}{more}.",
         anchors.link_as(&service.id, &service.service),

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::rendered;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, bars};
+use crate::decide::say::and_more;
 use crate::document::{Document, OperationReport, ServiceReport};
 use crate::html::anchors::{Anchors, operation_name};
 use crate::html::figure::{self, Notes, Show, sentence};
@@ -65,12 +66,7 @@ fn moves(document: &Document) -> Vec<String> {
                 .take(NAMED)
                 .map(|service| name(service))
                 .collect();
-            let more = services.len() - named.len();
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
+            let more = and_more(services.len() - named.len());
             format!("{}{more}: {said}", named.join(", "))
         })
         .collect()

@@ -4,8 +4,8 @@ use askama::Template;
 
 use super::{rendered, sure};
 use crate::document::{
-    Document, Evidence, FigureUnit, Judgement, Prediction, Recommendation, RecommendationKind,
-    Threshold, Verdict,
+    Absence, Document, Evidence, FigureUnit, Judgement, Prediction, Recommendation,
+    RecommendationKind, Threshold, Verdict,
 };
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
@@ -368,7 +368,7 @@ fn judgement(index: usize, judged: &Judgement) -> Markup {
         figures("Gain at low", "At the lower end of its interval"),
         figures("Gain at high", "At the upper end of its interval"),
     ];
-    let never = "never: there is a gain at a thousandth and at a thousand times of it";
+    let never = Absence::NO_TURN.reason;
     let rows: Vec<Row> = judged
         .turns
         .iter()
