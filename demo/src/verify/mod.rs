@@ -5,6 +5,7 @@
 
 mod crossing;
 mod cut;
+mod drift;
 mod fan_out;
 mod figure;
 mod fronts;
@@ -19,6 +20,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -30,6 +32,7 @@ use crate::options::Options;
 use crate::placement::Placement;
 use crate::supervisor::{OutDirectory, Progress, ServiceEnd};
 use crossing::Crossing;
+use drift::Control;
 use figure::{Round, Subject};
 use measure::{Running, Spent};
 use plan::{Costs, GIVEN, Trial};
@@ -38,6 +41,9 @@ use seal::{Predictions, Seal};
 
 /// Length of a first stretch of load whose figures are thrown away, ms: connections open, caches fill.
 const WARM_MS: u64 = 700;
+/// How long nothing is asked before what is spent idle is measured, ms: some windows, because what came before is still
+/// folded and sent, and databases put their logs away.
+const SETTLE_MS: u64 = 1_000;
 /// Length of the stretch by which rates are set, for each origin, ms.
 const PILOT_MS: u64 = 500;
 /// Length of the agents' windows, ms: several must lie within each stretch.
@@ -68,7 +74,7 @@ impl Lengths {
     fn weighing(options: &Options) -> Self {
         let all = options.seconds * 1_000;
         Self {
-            idle: all / 20,
+            idle: all / 10,
             mix: all / 8,
             alone: all / 16,
         }
@@ -78,7 +84,7 @@ impl Lengths {
     fn round(options: &Options) -> Self {
         let all = options.seconds * 1_000;
         Self {
-            idle: all / 20,
+            idle: all / 10,
             mix: all / 12,
             alone: all / 24,
         }
@@ -96,9 +102,10 @@ struct Tried {
 }
 
 impl Tried {
-    fn add(&mut self, round: &Round, document: &Document) {
+    /// Adds a round, without the [drift](drift) of the machine.
+    fn add(&mut self, round: &Round, document: &Document, drift: f64) {
         for (subject, value) in round.figures() {
-            self.values.entry(subject).or_default().push(value);
+            self.values.entry(subject).or_default().push(value / drift);
         }
         self.utilisation.extend(round.utilisations());
         let (failed, first) = round.failures();
@@ -109,7 +116,7 @@ impl Tried {
         for origin in &MIX {
             if let Some(ns) = agent_says(document, origin.operation) {
                 let slot = self.agent.entry(origin.operation.to_owned()).or_default();
-                slot.push(ns);
+                slot.push(ns / drift);
             }
         }
     }
@@ -180,8 +187,11 @@ pub(crate) async fn verify(
         seal.sha256
     ));
     let predicted = seal.open()?;
+    let control = Control::of(weighed.starts.iter().map(|start| &start.round));
     let mut tried: BTreeMap<&str, Tried> = BTreeMap::new();
+    let mut drifts = Vec::new();
     for round in 0..options.rounds {
+        let mut measured = Vec::new();
         for at in 0..trials.len() {
             // Each begins once before and once after any other: what drifts, drifts for all.
             let turn = (at + round as usize) % trials.len();
@@ -199,18 +209,29 @@ pub(crate) async fn verify(
             ));
             let total = predict::costs(&predicted.figures, trial.name, &weighed.costs);
             let seed = options.seed + 1 + u64::from(round);
-            let (measured, document) =
-                one(trial, seed, options, &weighed.costs, &total, out).await?;
-            tried
-                .entry(trial.name)
-                .or_default()
-                .add(&measured, &document);
+            let (found, document) = one(trial, seed, options, &weighed.costs, &total, out).await?;
+            measured.push((trial.name, found, document));
+        }
+        let given = measured.iter().find(|(name, ..)| *name == GIVEN);
+        let drift = given.map_or(1.0, |(_, found, _)| control.drift(found));
+        drifts.push(drift);
+        for (name, found, document) in &measured {
+            let tried = tried.entry(name).or_default();
+            tried.add(found, document, drift);
         }
     }
     let sealed = seal.open()?;
     let pairs = pairs(&sealed.figures, &tried);
-    keep(&out.measured(), &tried)?;
-    let (text, passed) = table::render(&trials, &pairs, &tried, &seal, options, progress.elapsed());
+    keep(&out.measured(), &tried, &drifts)?;
+    let (text, passed) = table::render(
+        &trials,
+        &pairs,
+        &tried,
+        &drifts,
+        &seal,
+        options,
+        progress.elapsed(),
+    );
     Ok(Verified {
         passed,
         text,
@@ -218,8 +239,9 @@ pub(crate) async fn verify(
     })
 }
 
-/// Leaves what was measured, round by round, for who wants to recompute the tables.
-fn keep(path: &Path, tried: &BTreeMap<&str, Tried>) -> anyhow::Result<()> {
+/// Leaves what was measured, round by round, for who wants to recompute the tables: without the machine's drift, by which
+/// what the kernel said was divided.
+fn keep(path: &Path, tried: &BTreeMap<&str, Tried>, drifts: &[f64]) -> anyhow::Result<()> {
     let rows: Vec<_> = tried
         .iter()
         .flat_map(|(placement, tried)| {
@@ -228,7 +250,11 @@ fn keep(path: &Path, tried: &BTreeMap<&str, Tried>) -> anyhow::Result<()> {
             })
         })
         .collect();
-    let mut text = serde_json::to_string_pretty(&json!({"schema_version": 1, "figures": rows}))?;
+    let mut text = serde_json::to_string_pretty(&json!({
+        "schema_version": 2,
+        "drift_by_round": drifts,
+        "figures": rows,
+    }))?;
     text.push('\n');
     std::fs::write(path, text)
         .with_context(|| format!("cannot write {}; choose another --out", path.display()))
@@ -425,6 +451,7 @@ async fn round(
 ) -> anyhow::Result<Round> {
     let warm = plan::mix(given, total, WARM_MS);
     running.run(plan::segment(seed, 800, WARM_MS, warm)).await?;
+    tokio::time::sleep(Duration::from_millis(SETTLE_MS)).await;
     let idle = running.idle(lengths.idle).await?;
     let requests = plan::mix(given, total, lengths.mix);
     let mix = running

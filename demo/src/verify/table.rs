@@ -38,6 +38,7 @@ pub(super) fn render(
     trials: &[Trial],
     pairs: &[Pair],
     tried: &BTreeMap<&str, Tried>,
+    drifts: &[f64],
     seal: &Seal,
     options: &Options,
     elapsed: Duration,
@@ -46,6 +47,13 @@ pub(super) fn render(
         "Predicted against measured. Predicted: from the weighing of the given placement, sealed before any other \
          ran.\nMeasured: by the kernel's clock of each process, beyond what it spends idle. CPU for each request in \
          µs, idle in ms a second.\n",
+    );
+    let drifts: Vec<String> = drifts.iter().map(|drift| format!("{drift:.2}")).collect();
+    let _ = writeln!(
+        text,
+        "Drift of the machine: in each round the given placement cost the kernel {} times what it cost when it was weighed \
+         (median of\nits origins); what was measured in that round is divided by it.",
+        drifts.join(", ")
     );
     // Writing to a String cannot fail.
     let _ = writeln!(
