@@ -1,5 +1,6 @@
 //! What a call between processes costs on this machine: the same call over HTTP and inside the process, by request.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -10,7 +11,7 @@ use weighbridge_agent::Json;
 
 use super::http_server::Failure;
 use crate::domain::DomainError;
-use crate::domain::stock::Stock;
+use crate::domain::stock::{Reservation, Stock};
 
 /// Most calls that one request may ask for.
 const CALLS_MAX: usize = 100;
@@ -23,6 +24,7 @@ pub(crate) struct Probe {
     remote: Arc<dyn Stock>,
     local: OnceLock<Arc<dyn Stock>>,
     make: Make,
+    asked: AtomicU64,
 }
 
 impl Probe {
@@ -31,6 +33,7 @@ impl Probe {
             remote,
             local: OnceLock::new(),
             make,
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -51,7 +54,7 @@ struct Asked {
     remote: bool,
 }
 
-/// `GET /probe/{calls}?sku=…&remote=true`: so many calls, one after the other.
+/// `GET /probe/{calls}?sku=…&remote=true`: so many reservations, one after the other.
 pub(crate) fn probe_routes(probe: Probe) -> Router {
     async fn ask(
         State(probe): State<Arc<Probe>>,
@@ -67,11 +70,19 @@ pub(crate) fn probe_routes(probe: Probe) -> Router {
         } else {
             probe.local()?
         };
-        let mut on_hand = 0;
-        for _ in 0..calls {
-            on_hand += stock.level(asked.sku.clone()).await?.on_hand;
+        let number = probe.asked.fetch_add(1, Ordering::Relaxed);
+        let mut reserved = 0;
+        // As an order does it: what a write finds in caches is what the comparison is about.
+        for line in 0..calls {
+            let reservation = Reservation {
+                order_ref: format!("probe-{number}"),
+                line: line as i64,
+                sku: asked.sku.clone(),
+                quantity: 1,
+            };
+            reserved += stock.reserve(reservation).await?.reserved;
         }
-        Ok(Json(on_hand))
+        Ok(Json(reserved))
     }
     Router::new()
         .route("/probe/{calls}", get(ask))

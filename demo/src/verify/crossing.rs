@@ -1,7 +1,7 @@
 //! What a call between processes costs on this machine beside what the ledger shows of it.
 //!
-//! The store asks the warehouse for a stock level, many times a request, once over HTTP and once inside itself. The
-//! kernel tells what the difference costs; the ledger tells which part of that it sees as messages and schedulers.
+//! The store reserves stock as an order does, line after line, once over HTTP and once inside itself. The kernel tells what
+//! the difference costs; the ledger tells which part of that it sees as messages and schedulers.
 //! The rest is the framework around the callee's handler, and caches that each process finds full of the other's.
 
 use weighbridge_reports::Options;
