@@ -107,7 +107,7 @@ const NOTES: [&str; 7] = [
     "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.",
     "A serial section, where the windows show one, is a queue of its own with one server: it bounds the load, and what passes it is all that the cores see. It is taken to be shared by all processes, so more of them do not lift it. Where the law that tells it is not identifiable, there may be one all the same.",
     "The knee is the load at which a request waits for a core as long as it computes, or for its turn in a serial section as long as it is in it. One less: the same work with one of today's processes gone.",
-    "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other, and the wait for a turn in a serial section: calls side by side are overestimated, databases not seen.",
+    "Responses at other loads are the measured mean plus what waits for cores add, once for each request that the answer waits for, one after the other, and the wait for a turn in a serial section: calls side by side are overestimated, databases not seen. A request's clock starts when its head is read: what it waits for a core before that is not in the mean, and a line is flat below the load seen where there is no wait in it to fall.",
 ];
 
 /// Which services the sums are without. What is not known is not zero.

@@ -152,7 +152,7 @@ fn side(cost: &SideCost) -> EdgeSideCpu {
     let part = |estimate: &Option<Estimate>, absent| {
         figure(estimate.as_ref(), FigureUnit::NsPerCall, absent)
     };
-    let no_row = "no row of this side holds it";
+    let no_row = "the agent of this side does not tell it";
     EdgeSideCpu {
         encode: part(&cost.encode, no_row),
         decode: part(&cost.decode, no_row),

@@ -81,7 +81,7 @@ fn method(options: &Options) -> Vec<String> {
     vec![
         "CPU time is booked to accounts (who × what kind of work) as it is spent; for each process the accounts, what is in progress and what is unattributed sum to the CPU time that the kernel reports.".to_owned(),
         "A unit cost is the CPU booked in the range divided by the requests that ended in it.".to_owned(),
-        "Intervals hold 90 % and come from a circular block bootstrap over the windows with one set of draws for all figures, so that differences and ratios keep what their parts have in common.".to_owned(),
+        "Intervals hold 90 % and come from a circular block bootstrap over the windows with one set of draws for all figures, so that differences and ratios keep what their parts have in common. How sure a recommendation is comes from a thousand and more resamplings of its own.".to_owned(),
         format!(
             "Message overhead is {} on both sides of an edge, plus the share of client pools, drivers and server connections that carry it, plus the broker's CPU, shared out over the messages that it took in and those that it delivered.",
             message_classes()
@@ -103,7 +103,7 @@ fn limits() -> Vec<String> {
         "Two hardware threads of a core inflate each other's CPU seconds; CPU seconds under contention are not those of an idle machine.",
         "Requests that straddle the ends of the range bring an error of about the requests in flight divided by those ended; it stands beside each operation.",
         "Work inside a database server or any process without an agent is not seen.",
-        "A merge is priced by the messages it removes. What it couples (failures, deployments, memory, scaling) is named, not priced, unless a price says so.",
+        "A merge is priced by the messages it removes, the schedulers' part in them, and what one process takes by itself. What it couples (failures, deployments, memory, scaling) is named, not priced, unless a price says so.",
         "Percentiles are those of one operation; percentiles of chains are not sums of them and are not given.",
     ]
     .map(str::to_owned)
@@ -144,7 +144,7 @@ fn formulas() -> Vec<Formula> {
         ),
         formula(
             "merge",
-            "cores saved = rate · (overhead − local call), over the synchronous edges that become local",
+            "cores saved = rate · (overhead + schedulers' part in its messages − local call), over the synchronous edges that become local, + CPU that one process takes by itself",
             "definition",
             "Asynchronous edges are left as they are. Framework work around a handler that is not protocol stays counted as work, so the saving is a lower estimate.",
         ),

@@ -88,8 +88,12 @@ fn object(context: &Context<'_>, rules: &mut Rules) {
         }
     }
     if more > 0 {
+        let (pairs, stay) = match more {
+            1 => ("pair", "stays"),
+            _ => ("pairs", "stay"),
+        };
         rules.implied.push(format!(
-            "{more} pairs of services{} stay apart: requests of one would wait behind long ones of the other, or for its lock.",
+            "{more}{} {pairs} of services {stay} apart: requests of one would wait behind long ones of the other, or for its lock.",
             if named > 0 { " more" } else { "" }
         ));
     }
@@ -228,6 +232,13 @@ fn proposal(
             FigureUnit::Ratio,
             "no origin has wall times, or one would be saturated",
         ),
+        latency_of: proposal
+            .slowest
+            .filter(|_| {
+                !proposal.steps.is_empty() && proposal.latency > 1.0 && proposal.latency.is_finite()
+            })
+            .and_then(|at| figures.origins.get(at))
+            .map(|origin| format!("{} of {}", origin.operation, origin.service)),
         blast_radius: known(figures.blast_radius, FigureUnit::Ratio, "no root is known"),
         cores: known(Some(figures.cores), FigureUnit::Cores, no_cores),
         memory: known(figures.memory_bytes, FigureUnit::Bytes, no_memory),

@@ -151,7 +151,7 @@ impl Rule for Merge {
                     &each(&together.messages)?,
                 ),
                 weighed(
-                    "schedulers for a call",
+                    "schedulers' part in a call",
                     FigureUnit::NsPerCall,
                     &each(&together.wake)?,
                 ),
@@ -161,7 +161,7 @@ impl Rule for Merge {
                     &each(&together.crossing)?,
                 ),
                 weighed(
-                    "the processes themselves",
+                    "what one process takes by itself",
                     FigureUnit::Cores,
                     &together.base,
                 ),
@@ -243,7 +243,7 @@ impl Rule for Merge {
                 "Weigh again: the edges listed as evidence must be gone, and nothing else dearer.".to_owned(),
             ],
             first_step: format!(
-                "Link the component of {name_b} that answers {} into {name_a} behind the same trait, switched by configuration, for one instance.",
+                "Link the component of {name_b} that answers {} into {name_a} as a library, behind the interface of the calls that it answers now, switched by configuration, for one instance.",
                 pair.main_target().unwrap_or_else(|| "these calls".to_owned())
             ),
             rule: "Merge when the message overhead of the synchronous edges between two services (both sides, pools, brokers) exceeds the work that the calls ask for, what the calls save is worth the coupling, and memory does not grow beyond bounds.".to_owned(),
@@ -292,7 +292,7 @@ impl Merge {
             Against::Above => context.finding(
                 Verdict::Do,
                 format!(
-                    "Messages cost more than the work; without them {} fewer are needed, {} of both services, and {} fewer with the processes themselves.",
+                    "Messages cost more than the work; without them and the schedulers' part in them {} fewer are needed, {} of both services, and {} fewer with what one process takes by itself.",
                     say::with_interval(&together.by_calls, say::cores),
                     say::share(share.point),
                     say::with_interval(&together.saved, say::cores)

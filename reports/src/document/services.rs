@@ -106,6 +106,13 @@ pub struct InstanceReport {
     pub windows: u64,
 }
 
+impl InstanceReport {
+    /// A process whose clock or agent changed has several rows.
+    pub(crate) fn is_same_process(&self, other: &Self) -> bool {
+        (&self.instance, &self.epoch) == (&other.instance, &other.epoch)
+    }
+}
+
 /// CPU that no request caused, or that cannot be told apart by request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnerReport {

@@ -58,6 +58,10 @@ pub struct TopologyProposal {
     pub cost: Figure,
     /// Worst ratio of an origin's 95th percentile to that of today's topology at the same load.
     pub latency: Figure,
+    /// The origin that this is of: its operation and its service. Absent where today's stands for comparison, and where
+    /// no response grows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_of: Option<String>,
     /// Largest share of requests that fail when one deployable does.
     pub blast_radius: Figure,
     /// Cores of all.

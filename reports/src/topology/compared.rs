@@ -188,7 +188,7 @@ impl Compared {
         [
             figure("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns),
             figure(
-                "CPU of a request, scheduler included,",
+                "CPU of a request, with its part of schedulers and of what has no name,",
                 FigureUnit::NsPerRequest,
                 |o| o.kernel_cpu_ns,
             ),
@@ -236,14 +236,18 @@ impl Compared {
             let names: Vec<String> = figures.deployables.iter().map(|d| d.name.clone()).collect();
             say::list(&names)
         };
+        let one_of = |figures: &Figures| match figures.deployables.as_slice() {
+            [only] => only.name.clone(),
+            _ => format!("one of {}", names(figures)),
+        };
         let mut worse = Vec::new();
         if let Some((was, is)) = fails_with_one(before).zip(fails_with_one(after))
             && grew(was, is)
         {
             worse.push(format!(
-                "{} of the requests from outside fail when one of {} does; now it is {}.",
+                "{} of the requests from outside fail when {} does; now it is {}.",
                 say::share(is),
-                names(after),
+                one_of(after),
                 say::share(was)
             ));
         }
@@ -255,8 +259,8 @@ impl Compared {
                 say::share(was)
             )),
             (Some(_), None) => worse.push(format!(
-                "One process is all there will be of one of {}: without it, it is gone.",
-                names(after)
+                "One process is all there will be of {}: without it, it is gone.",
+                one_of(after)
             )),
             _ => {}
         }

@@ -30,6 +30,8 @@ pub struct Proposal {
     pub cost: f64,
     /// Worst ratio of an origin's 95th percentile to that of today's topology at the same load.
     pub latency: f64,
+    /// The origin that it is of, as it stands in `figures`; none where no latency is known.
+    pub slowest: Option<usize>,
     /// See [`Figures::blast_radius`]; 0 where no root is known.
     pub blast: f64,
     /// Merges and splits between today's topology and this one.
@@ -190,17 +192,21 @@ fn searched(
         };
     }
     let before: Vec<Option<f64>> = today_figures.origins.iter().map(|o| o.p95_ns).collect();
-    let priced = |topology: Topology, figures: Figures, boundaries| Proposal {
-        cost: weights.cost(&figures),
-        latency: worst(&figures, &before),
-        blast: figures.blast_radius.unwrap_or(0.0),
-        boundaries,
-        beaten: false,
-        steps: Vec::new(),
-        first_step: None,
-        left: Vec::new(),
-        figures,
-        topology,
+    let priced = |topology: Topology, figures: Figures, boundaries| {
+        let (slowest, latency) = worst(&figures, &before).unzip();
+        Proposal {
+            cost: weights.cost(&figures),
+            latency: latency.unwrap_or(0.0),
+            slowest,
+            blast: figures.blast_radius.unwrap_or(0.0),
+            boundaries,
+            beaten: false,
+            steps: Vec::new(),
+            first_step: None,
+            left: Vec::new(),
+            figures,
+            topology,
+        }
     };
     let mut proposals: Vec<Proposal> = partitions
         .into_iter()
@@ -469,16 +475,19 @@ fn bound(groups: &Groups<'_>, rules: &Rules) -> f64 {
     sum + process * rules.groups_min(groups.inputs)
 }
 
-fn worst(figures: &Figures, before: &[Option<f64>]) -> f64 {
+fn worst(figures: &Figures, before: &[Option<f64>]) -> Option<(usize, f64)> {
     figures
         .origins
         .iter()
         .zip(before)
-        .filter_map(|(origin, before)| {
+        .enumerate()
+        .filter_map(|(at, (origin, before))| {
             let before = before.filter(|ns| *ns > 0.0)?;
-            Some(origin.p95_ns.map_or(f64::INFINITY, |after| after / before))
+            let ratio = origin.p95_ns.map_or(f64::INFINITY, |after| after / before);
+            Some((at, ratio))
         })
-        .fold(0.0, f64::max)
+        // The first of equals, so that the same rollup gives the same bytes.
+        .reduce(|worst, next| if next.1 > worst.1 { next } else { worst })
 }
 
 /// A limit below what the root itself computes cannot be kept by any cut.

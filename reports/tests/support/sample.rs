@@ -262,6 +262,7 @@ fn topologies() -> TopologiesReport {
             boundaries: steps.len() as u64,
             cost: measured(cores * 1.1, FigureUnit::Cores),
             latency: measured(0.9, FigureUnit::Ratio),
+            latency_of: None,
             blast_radius: measured(0.7, FigureUnit::Ratio),
             cores: measured(cores, FigureUnit::Cores),
             memory: measured(9e7, FigureUnit::Bytes),

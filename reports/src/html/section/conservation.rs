@@ -319,8 +319,8 @@ pub(super) fn lost(document: &Document) -> Option<String> {
     );
     if losses.iter().all(|loss| loss.place == REGIONS) {
         return Some(format!(
-            "{times} detail of regions was thinned, left out or folded, and nothing else was: the CPU of a region \
-             stands in its operation’s account too, so none is missing"
+            "{times} the agents left out detail of regions, the pieces within an operation, and nothing else was lost: the \
+             CPU of a region stands in its operation’s account too"
         ));
     }
     let mut places: Vec<&str> = losses.iter().map(|loss| loss.place.as_str()).collect();

@@ -384,7 +384,10 @@ fn times(edges: &[EdgeReport], anchors: &Anchors) -> Markup {
         figures("Wait", "From the send to the end of the response"),
         figures("Callee’s wall", "What the answering request took"),
         figures("On the wire", "The difference of both"),
-        figures("Critical", "Of the wait, what lay on the critical path"),
+        figures(
+            "Critical",
+            "Of the wait, what lay on the critical path; of a message through a broker, of its publication",
+        ),
         figures(
             "of its caller",
             "The same as a share of the caller’s wall time",

@@ -92,11 +92,11 @@ pub(super) fn obstacle_words(kind: ObstacleKind) -> &'static str {
     match kind {
         ObstacleKind::WrittenByOthers => "written by others too",
         ObstacleKind::ForeignReads => "data asked of another service",
-        ObstacleKind::MultiKey => "several keys in one request",
-        ObstacleKind::Skew => "one key takes much of the load",
+        ObstacleKind::MultiKey => "against sharding only: several keys in one request",
+        ObstacleKind::Skew => "against sharding only: one key takes much of the load",
         ObstacleKind::SerialSection => "only one at a time",
         ObstacleKind::CronSingleton => "a job that must run once",
-        ObstacleKind::StateInMemory => "state in memory",
+        ObstacleKind::StateInMemory => "against replicas only: state in memory",
     }
 }
 

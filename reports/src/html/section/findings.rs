@@ -138,7 +138,8 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     }
     if let Some(share) = origin.share.value {
         text.push_str(&format!(
-            ". All of them together take {} of the CPU that requests cost",
+            ". All {} together take {} of the CPU that requests cost",
+            escape_text(&name(&origin.operation)),
             figure::said(share, &format::percent(share))
         ));
     }
@@ -194,7 +195,10 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         Verdict::Do => "do",
         _ => "try",
     };
-    let gain = in_a_sentence(&super::recommendations::gain(change).to_string());
+    let mut gain = in_a_sentence(&super::recommendations::gain(change).to_string());
+    if change.gain.value.is_none() {
+        gain.push_str(&first_prediction(change));
+    }
     let worse = match change.downsides.first() {
         Some(first) => {
             let worse = text::clip(&text::sentence(first), WORSE_CHARACTERS);
@@ -234,6 +238,26 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         anchors.slug(&change.id),
         escape_text(&text::clip(&change.title, 80)),
     ))
+}
+
+/// What a change is about that saves no cores: what its first prediction says.
+fn first_prediction(change: &Recommendation) -> String {
+    let said = change
+        .prediction
+        .first()
+        .and_then(|p| Some((p, p.before?, p.after?)));
+    said.map_or_else(String::new, |(p, before, after)| {
+        let shown = |value| {
+            let words = figure::quantity(value, p.unit, figure::Show::Plain);
+            figure::said(value, &words.to_string())
+        };
+        format!(
+            " By the model, the {} goes from {} to {}.",
+            escape_text(&text::sentence(&p.figure)),
+            shown(before),
+            shown(after)
+        )
+    })
 }
 
 /// Start of the names of predictions of latency.

@@ -1,9 +1,11 @@
 //! What range the page is about, how well it is covered, and what the weighing itself cost.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Coverage, Document, Figure};
+use crate::document::{Coverage, Document, Figure, InstanceReport, ServiceReport};
 use crate::html::figure;
 use crate::html::format;
 use crate::html::markup::Markup;
@@ -82,15 +84,22 @@ pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
     )
 }
 
+/// Of so many processes there are rows; one whose clock or agent changed has several.
+fn processes(document: &Document, counts: impl Fn(&InstanceReport) -> bool) -> usize {
+    let of = |service: &ServiceReport| {
+        let counted = service.instances.iter().filter(|one| counts(one));
+        let starts: BTreeSet<(&str, &str)> = counted
+            .map(|one| (one.instance.as_str(), one.epoch.as_str()))
+            .collect();
+        starts.len()
+    };
+    document.services.iter().map(of).sum()
+}
+
 fn tiles(document: &Document) -> Vec<Tile> {
     let coverage = document.window.coverage.as_ref();
-    let processes: usize = document.services.iter().map(|s| s.instances.len()).sum();
-    let with_agent = document
-        .services
-        .iter()
-        .flat_map(|s| &s.instances)
-        .filter(|instance| !instance.agent_version.is_empty())
-        .count();
+    let with_agent = processes(document, |one| !one.agent_version.is_empty());
+    let processes = processes(document, |_| true);
     let unexplained = &document.quality.unexplained_share;
     let out = vec![
         covered(coverage),

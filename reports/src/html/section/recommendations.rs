@@ -47,6 +47,8 @@ struct Recommendations {
     others: Markup,
     few: String,
     counts: Vec<(&'static str, &'static str, usize)>,
+    /// How many of what is worth doing exclude another of it.
+    either_or: usize,
     suppressed: Vec<Left>,
     topologies: Markup,
 }
@@ -86,6 +88,10 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
             .map(|(index, r)| card(index, r, document, anchors))
             .collect(),
         counts,
+        either_or: all
+            .iter()
+            .filter(|r| !sure::instead_of(document, r).is_empty())
+            .count(),
         topologies: super::topologies::part(document, anchors),
         suppressed: document
             .suppressed

@@ -416,18 +416,15 @@ fn times(index: usize, service: &ServiceReport) -> Markup {
         words("Operation", ""),
         figures(
             "p50",
-            "Wall time: half of the requests took at most this long",
+            "Wall time from the head of the request to the end of its answer, without reading the one and sending the other: half took at most this long",
         ),
         figures("p95", "Wall time: 95 % took at most this long"),
         figures("p99", "Wall time: 99 % took at most this long"),
         figures(
             "CPU p50",
-            "CPU of the request’s own polls: half used at most this",
+            "CPU of the request’s own polls, without protocol and io, which the mean has: half used at most this",
         ),
-        figures(
-            "CPU p99",
-            "CPU of the request’s own polls: 99 % used at most this",
-        ),
+        figures("CPU p99", "The same: 99 % used at most this"),
         figures("Waits: calls", "Wall time waiting for calls, mean"),
         figures("stores", "Wall time waiting for stores, mean"),
         figures("other", "Wall time waiting otherwise, mean"),
@@ -469,7 +466,7 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
         figures("In flight", "Mean number at once"),
         figures("most", "Most at one instant"),
         figures(
-            "c²",
+            "Spread of CPU, c²",
             "Squared coefficient of variation of the CPU of a request: 0 constant, 1 exponential",
         ),
         figures(
@@ -570,12 +567,20 @@ fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup
     let rows = service
         .instances
         .iter()
-        .map(|instance| {
+        .enumerate()
+        .map(|(at, instance)| {
+            let before = &service.instances[..at];
+            let again = before.iter().any(|other| other.is_same_process(instance));
             Row::new(anchors.slug(&instance.id))
                 .head(&Markup::composed(format!(
-                    "{}<small>start {}</small>",
+                    "{}<small>start {}{}</small>",
                     Markup::text(&name(&instance.instance)),
                     Markup::text(&text::clip(&instance.epoch, 9)),
+                    if again {
+                        ": the process above, while it read another clock"
+                    } else {
+                        ""
+                    },
                 )))
                 .text(said(&instance.host))
                 .text(said(&instance.clock_mode))

@@ -38,7 +38,9 @@ pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) ->
             said.push(format!("It rests on {}.", seen(document)));
         }
     }
-    said.extend(nearest(&recommendation.thresholds));
+    if recommendation.verdict != Verdict::CannotSay {
+        said.extend(nearest(&recommendation.thresholds));
+    }
     if document.window.at_the_load_seen {
         said.push(
             "It holds for the load of this range only: daily peaks and growth are not in it."
@@ -96,8 +98,8 @@ fn likely(judged: &Judgement, verdict: Verdict) -> String {
         format!(", and cost falls in {}", format::percent(judged.cost_falls))
     };
     format!(
-        "{word}: in {} of {} resamplings of the windows there is a gain, of {gain} ({}{range}){price}{slo}. {} \
-         changes were looked at; what the best of so many shows by luck alone is taken off.",
+        "{word}: in {} of {} resamplings of the windows there is a gain, of {gain} ({}{range}) when what the best of the {} \
+         changes that were looked at shows by luck alone is taken off{price}{slo}.",
         format::percent(judged.improves),
         format::integer(i64::from(judged.draws)),
         text::sentence(&judged.objective),

@@ -80,7 +80,7 @@ fn notes(found: &TopologiesReport) -> Vec<String> {
     let implied = found
         .implied
         .iter()
-        .map(|rule| format!("Kept because the data demands it: {}", text::sentence(rule)));
+        .map(|rule| format!("In every cut: {}", text::sentence(rule)));
     let of_cuts = found
         .proposals
         .iter()
@@ -201,8 +201,8 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
         words("Cut", "The steps from today’s system"),
         figures("Cost", "As said above"),
         figures(
-            "Latency of today’s",
-            "95th percentile of the origin that gets worst, as a share of today’s: 100 % is as today",
+            "Worst response",
+            "95th percentile of the origin whose responses grow most, at this load, as a share of today’s: 100 % is as today",
         ),
         figures(
             "Fails with one",
@@ -235,27 +235,63 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
             };
             Row::new(anchors.slug(&proposal.id))
                 .head(&steps(proposal))
-                .figure(&proposal.cost, Show::Plain, &mut notes)
-                .figure(&proposal.latency, Show::Plain, &mut notes)
-                .figure(&proposal.blast_radius, Show::Plain, &mut notes)
-                .figure(&proposal.cores, Show::Bare, &mut notes)
-                .figure(&proposal.memory, Show::Plain, &mut notes)
-                .figure(&proposal.replicas, Show::Number, &mut notes)
+                .cell(figure::unmarked_cell(
+                    &proposal.cost,
+                    Show::Plain,
+                    &mut notes,
+                ))
+                .cell(response(proposal, &mut notes))
+                .cell(figure::unmarked_cell(
+                    &proposal.blast_radius,
+                    Show::Plain,
+                    &mut notes,
+                ))
+                .cell(figure::unmarked_cell(
+                    &proposal.cores,
+                    Show::Bare,
+                    &mut notes,
+                ))
+                .cell(figure::unmarked_cell(
+                    &proposal.memory,
+                    Show::Plain,
+                    &mut notes,
+                ))
+                .cell(figure::unmarked_cell(
+                    &proposal.replicas,
+                    Show::Number,
+                    &mut notes,
+                ))
                 .number(proposal.boundaries)
                 .words(&first)
-                .figure(&proposal.first_step_cost, Show::Plain, &mut notes)
+                .cell(figure::unmarked_cell(
+                    &proposal.first_step_cost,
+                    Show::Plain,
+                    &mut notes,
+                ))
                 .markup(&objections(proposal, anchors))
         })
         .collect();
     Table::new(
         "t-topologies",
-        "Cuts that no other beats, and today’s, cheapest first",
+        "Cuts that no other beats, and today’s, cheapest first; all estimated",
         columns,
         rows,
         notes,
     )
     .wide_head()
     .markup()
+}
+
+/// The worst response of a cut, and whose it is.
+fn response(proposal: &TopologyProposal, notes: &mut Notes) -> Markup {
+    let cell = figure::unmarked_cell(&proposal.latency, Show::Plain, notes);
+    match &proposal.latency_of {
+        Some(origin) => Markup::composed(format!(
+            "{cell}<small class=w>{}</small>",
+            escape_text(&name(origin))
+        )),
+        None => cell,
+    }
 }
 
 fn deployables(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {

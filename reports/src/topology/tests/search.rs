@@ -356,6 +356,16 @@ fn a_hundred_services_are_searched_alike_each_time_and_within_the_gap_that_is_sa
             "nothing in it is beaten"
         );
     }
+    let today = evaluate(&inputs, &Topology::as_it_is(&inputs), &load());
+    for proposal in &found.pareto {
+        let ratios = proposal.figures.origins.iter().zip(&today.origins);
+        let ratios: Vec<f64> = ratios
+            .map(|(after, before)| after.p95_ns.unwrap() / before.p95_ns.unwrap())
+            .collect();
+        let slowest = ratios[proposal.slowest.unwrap()];
+        assert!((slowest - proposal.latency).abs() < 1e-9);
+        assert!(ratios.iter().all(|ratio| *ratio <= slowest));
+    }
     for proposal in &found.pareto {
         for deployable in proposal.topology.alive() {
             let here = &proposal.topology.deployables[deployable].home_of;
