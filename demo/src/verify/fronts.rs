@@ -38,15 +38,14 @@ impl Fronts {
                 fronts.parts.push((name.clone(), origin.operation, hop));
             }
             if process.is_divided() && process.components.contains(&Component::Catalog) {
-                let (own, broker) = change_ns(inputs);
+                let change = Change::of(inputs);
                 let times = process.replicas as f64;
                 let operation = "PUT /products/{id}";
-                fronts
-                    .parts
-                    .push((process.name.clone(), operation, own * times));
-                fronts
-                    .parts
-                    .push((BROKER.to_owned(), operation, broker * times));
+                // All parts get it; the one that made the change has it already.
+                let own = change.apply_ns * (times - 1.0) + change.receive_ns;
+                fronts.parts.push((process.name.clone(), operation, own));
+                let broker = change.broker_ns * times;
+                fronts.parts.push((BROKER.to_owned(), operation, broker));
             }
         }
         fronts
@@ -96,27 +95,41 @@ pub(super) fn caller_ns(inputs: &Inputs) -> f64 {
     if rate > 0.0 { all / rate } else { 0.0 }
 }
 
-/// One more consumer of a changed product, ns: its own part, and one delivery of the broker's, as those that there are.
-fn change_ns(inputs: &Inputs) -> (f64, f64) {
-    let (mut own, mut broker, mut count) = (0.0, 0.0, 0.0);
-    for edge in inputs.edges.iter().filter(|edge| !edge.sync) {
-        let End::Operation(at) = edge.to else {
-            continue;
-        };
-        let operation = &inputs.operations[at];
-        if !operation.name.contains("product.changed") || operation.rate <= 0.0 {
-            continue;
+/// One more consumer of a changed product, ns, as those that there are.
+#[derive(Debug, Default, PartialEq)]
+struct Change {
+    /// Getting it and applying it.
+    apply_ns: f64,
+    /// Getting it alone.
+    receive_ns: f64,
+    /// One delivery of the broker's.
+    broker_ns: f64,
+}
+
+impl Change {
+    /// The mean over the consumers; nothing without any.
+    fn of(inputs: &Inputs) -> Self {
+        let (mut sum, mut count) = (Self::default(), 0.0);
+        for edge in inputs.edges.iter().filter(|edge| !edge.sync) {
+            let End::Operation(at) = edge.to else {
+                continue;
+            };
+            let operation = &inputs.operations[at];
+            if !operation.name.contains("product.changed") || operation.rate <= 0.0 {
+                continue;
+            }
+            let wake_ns = inputs.services[operation.service].wake_ns * edge.messages();
+            sum.apply_ns += operation.cores * 1e9 / operation.rate + edge.callee_pool_ns + wake_ns;
+            sum.receive_ns += edge.callee_total_ns() + wake_ns;
+            // The publication is there whoever gets it.
+            sum.broker_ns += edge.broker_delivery_ns();
+            count += 1.0;
         }
-        own += operation.cores * 1e9 / operation.rate
-            + edge.callee_pool_ns
-            + inputs.services[operation.service].wake_ns * edge.messages();
-        // The publication is there whoever gets it.
-        broker += edge.broker_delivery_ns();
-        count += 1.0;
-    }
-    if count > 0.0 {
-        (own / count, broker / count)
-    } else {
-        (0.0, 0.0)
+        let mean = |ns: f64| if count > 0.0 { ns / count } else { 0.0 };
+        Self {
+            apply_ns: mean(sum.apply_ns),
+            receive_ns: mean(sum.receive_ns),
+            broker_ns: mean(sum.broker_ns),
+        }
     }
 }

@@ -168,7 +168,7 @@ fn findings(html: &str) -> Vec<String> {
 
 /// The questions that these findings do not answer.
 fn unanswered(findings: &[String], document: &Document) -> Vec<&'static str> {
-    use weighbridge_reports::document::{RecommendationKind, Verdict};
+    use weighbridge_reports::document::{Recommendation, RecommendationKind, Verdict};
     let any = |answers: &dyn Fn(&str) -> bool| findings.iter().any(|finding| answers(finding));
     // A number with its unit between these words, and after it an interval: the cost of an order, by service.
     let order = document
@@ -190,12 +190,14 @@ fn unanswered(findings: &[String], document: &Document) -> Vec<&'static str> {
             && every
             && rest.contains("carries messages")
     });
-    // The first merge that is advised stands there with what it saves and what gets worse.
-    let merge = document
-        .recommendations
-        .iter()
-        .filter(|r| matches!(r.verdict, Verdict::Do | Verdict::Try))
-        .find(|r| r.kind == RecommendationKind::Merge);
+    // The first merge that is advised stands there with what it saves and what gets worse. Where the interval of the
+    // messages' share is wide, as in a short range, that is the call made in batches: the same truth.
+    let advised = |kind| {
+        let all = &document.recommendations;
+        let worth = |r: &&Recommendation| matches!(r.verdict, Verdict::Do | Verdict::Try);
+        all.iter().filter(worth).find(|r| r.kind == kind)
+    };
+    let merge = advised(RecommendationKind::Merge).or_else(|| advised(RecommendationKind::Batch));
     let merges = merge.is_some_and(|merge| {
         let title = merge.title.split(':').next().unwrap_or_default();
         let (gain, worse) = (" cores", "Worse: ");
