@@ -51,6 +51,7 @@ pub use recommendations::{
     Evidence, Prediction, Recommendation, RecommendationKind, Subject, SubjectKind, Suppressed,
     Threshold, Verdict,
 };
+pub(crate) use services::processes_meant;
 pub use services::{
     AgentCost, BaseCost, CallerShare, InstanceReport, OperationReport, OwnerReport, RegionReport,
     ServiceReport,

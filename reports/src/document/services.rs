@@ -106,6 +106,19 @@ pub struct InstanceReport {
     pub windows: u64,
 }
 
+/// How far the mean number of processes may be from a whole number that is meant.
+const PROCESS_LATE: f64 = 0.08;
+
+/// A number of processes, which is a mean over time: one that began a little late counts as one.
+pub(crate) fn processes_meant(mean: f64) -> f64 {
+    let whole = libm::round(mean);
+    if whole >= 1.0 && libm::fabs(mean - whole) <= PROCESS_LATE * whole {
+        whole
+    } else {
+        mean
+    }
+}
+
 impl InstanceReport {
     /// A process whose clock or agent changed has several rows.
     pub(crate) fn is_same_process(&self, other: &Self) -> bool {

@@ -3,7 +3,7 @@
 use super::format::{self, Quantity, significant};
 use super::markup::Markup;
 use super::text::escape_text;
-use crate::document::{Absence, Figure, FigureUnit, QualityShare, QualityWord};
+use crate::document::{Absence, Figure, FigureUnit, QualityShare, QualityWord, processes_meant};
 
 /// How a figure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,8 +309,8 @@ pub(crate) fn processes_cell(figure: &Figure, notes: &mut Notes) -> Markup {
     let Some(mean) = figure.value else {
         return cell(figure, Show::Number, notes);
     };
-    let whole = libm::round(mean);
-    if whole < 1.0 || mean == whole || libm::fabs(mean - whole) > PROCESS_LATE * whole {
+    let whole = processes_meant(mean);
+    if mean == whole {
         return cell(figure, Show::Number, notes);
     }
     number_cell(
@@ -322,9 +322,6 @@ pub(crate) fn processes_cell(figure: &Figure, notes: &mut Notes) -> Markup {
         ),
     )
 }
-
-/// How far the mean number of processes may be from a whole number that is meant.
-const PROCESS_LATE: f64 = 0.08;
 
 /// The word of a quality in three letters.
 pub(crate) fn short_quality(quality: QualityWord) -> &'static str {

@@ -9,6 +9,7 @@ use super::{Figures, Inputs, Topology};
 use crate::Constraints;
 use crate::constraints::ConstraintError;
 use crate::decide::say;
+use crate::document::processes_meant;
 use crate::options::Node;
 
 /// Constraints by index, with those that the data implies.
@@ -262,10 +263,12 @@ impl Rules {
             let as_today = today.deployables.iter().any(|was| {
                 was.home_of == deployable.home_of && was.replicas <= deployable.replicas
             });
-            if !deployable.home_of.is_empty() && !as_today && deployable.replicas < least {
+            let runs = processes_meant(deployable.replicas);
+            if !deployable.home_of.is_empty() && !as_today && runs < least {
                 broken.push(format!(
                     "{} runs {} processes, {least} are the fewest (min_replicas)",
-                    deployable.name, deployable.replicas
+                    deployable.name,
+                    say::factor(runs)
                 ));
             }
         }

@@ -122,8 +122,15 @@ fn brokers_and_the_collector_are_not_cut() {
 }
 
 fn broken(constraints: &Constraints, change: &Change) -> Vec<String> {
+    broken_at([1.0, 4.0], constraints, change)
+}
+
+/// With so many processes of the first two services, on average.
+fn broken_at(runs: [f64; 2], constraints: &Constraints, change: &Change) -> Vec<String> {
     let mut inputs = system();
-    inputs.services[1].instances = 4.0;
+    for (service, runs) in inputs.services.iter_mut().zip(runs) {
+        service.instances = runs;
+    }
     let rules = Rules::of(&inputs, constraints).unwrap();
     let today = Topology::as_it_is(&inputs);
     let after = change.apply(&inputs, &today).unwrap();
@@ -162,6 +169,17 @@ fn boundaries_and_processes_are_looked_at() {
     assert_eq!(
         why,
         ["mail runs 2 processes, 3 are the fewest (min_replicas)"]
+    );
+}
+
+#[test]
+fn a_process_that_began_a_little_late_is_one() {
+    let merged = |runs| broken_at([runs; 2], &Constraints::default(), &merge());
+    assert_eq!(merged(0.963), [""; 0]);
+    let half = merged(0.5);
+    assert_eq!(
+        half,
+        ["shop+mail runs 0.500 processes, 1 are the fewest (min_replicas)"]
     );
 }
 
