@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::figure::{Round, Subject};
+use super::score::{Measured, median};
 
 /// What the given placement cost while it was weighed, ns by origin, by the kernel.
 pub(super) struct Control(BTreeMap<Subject, f64>);
@@ -15,11 +16,10 @@ impl Control {
         for (subject, ns) in weighed.flat_map(Round::figures) {
             all.entry(subject).or_default().push(ns);
         }
-        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         Self(
             all.into_iter()
                 .filter(|(subject, _)| matches!(subject, Subject::Origin(_)))
-                .map(|(subject, values)| (subject, mean(values)))
+                .filter_map(|(subject, values)| Some((subject, Measured::of(&values)?.mean)))
                 .collect(),
         )
     }
@@ -27,19 +27,13 @@ impl Control {
     /// CPU of the given placement in a round ÷ the same while it was weighed: one factor, the median over origins. 1
     /// where nothing tells it.
     pub(super) fn drift(&self, given: &Round) -> f64 {
-        let mut ratios: Vec<f64> = given
+        let ratios = given
             .figures()
             .iter()
             .filter_map(|(subject, ns)| Some(ns / self.0.get(subject)?))
             .filter(|ratio| ratio.is_finite() && *ratio > 0.0)
             .collect();
-        ratios.sort_by(f64::total_cmp);
-        let middle = ratios.len() / 2;
-        match ratios.len() {
-            0 => 1.0,
-            n if n % 2 == 1 => ratios[middle],
-            _ => (ratios[middle - 1] + ratios[middle]) / 2.0,
-        }
+        median(ratios).unwrap_or(1.0)
     }
 }
 

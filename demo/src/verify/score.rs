@@ -61,16 +61,17 @@ impl Pair {
 
 /// Half and largest of absolute errors. `None` of nothing.
 pub(super) fn median_and_worst<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<(f64, f64)> {
-    let mut errors: Vec<f64> = pairs.map(|pair| pair.error().abs()).collect();
-    errors.sort_by(f64::total_cmp);
-    let worst = *errors.last()?;
-    let middle = errors.len() / 2;
-    let median = if errors.len() % 2 == 1 {
-        errors[middle]
-    } else {
-        (errors[middle - 1] + errors[middle]) / 2.0
-    };
-    Some((median, worst))
+    let errors: Vec<f64> = pairs.map(|pair| pair.error().abs()).collect();
+    let worst = errors.iter().copied().max_by(f64::total_cmp)?;
+    Some((median(errors)?, worst))
+}
+
+/// The one in the middle, or the mean of the two there. `None` of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some((lower + upper) / 2.0)
 }
 
 /// Share of the intervals that hold what was measured. `None` without intervals.

@@ -120,9 +120,9 @@ pub(crate) fn processes_meant(mean: f64) -> f64 {
 }
 
 impl InstanceReport {
-    /// A process whose clock or agent changed has several rows.
-    pub(crate) fn is_same_process(&self, other: &Self) -> bool {
-        (&self.instance, &self.epoch) == (&other.instance, &other.epoch)
+    /// Which process of its service it is: one whose clock or agent changed has several rows.
+    pub(crate) fn process(&self) -> (&str, &str) {
+        (&self.instance, &self.epoch)
     }
 }
 

@@ -122,6 +122,12 @@ impl Row {
         self.cell(cell)
     }
 
+    /// A figure of which the caption says how it came about.
+    pub(crate) fn unmarked(self, value: &Figure, show: Show, notes: &mut Notes) -> Self {
+        let cell = figure::unmarked_cell(value, show, notes);
+        self.cell(cell)
+    }
+
     pub(crate) fn interval(self, value: &Figure, show: Show, notes: &mut Notes) -> Self {
         let cell = figure::cell_with_interval(value, show, notes);
         self.cell(cell)

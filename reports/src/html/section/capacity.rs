@@ -600,11 +600,7 @@ fn responses(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
                     .iter()
                     .find(|point| point.load_factor == *load);
                 row = match point {
-                    Some(point) => row.cell(figure::unmarked_cell(
-                        &point.response,
-                        Show::Plain,
-                        &mut notes,
-                    )),
+                    Some(point) => row.unmarked(&point.response, Show::Plain, &mut notes),
                     None => row.empty(1),
                 };
             }

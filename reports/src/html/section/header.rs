@@ -88,9 +88,7 @@ pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
 fn processes(document: &Document, counts: impl Fn(&InstanceReport) -> bool) -> usize {
     let of = |service: &ServiceReport| {
         let counted = service.instances.iter().filter(|one| counts(one));
-        let starts: BTreeSet<(&str, &str)> = counted
-            .map(|one| (one.instance.as_str(), one.epoch.as_str()))
-            .collect();
+        let starts: BTreeSet<_> = counted.map(InstanceReport::process).collect();
         starts.len()
     };
     document.services.iter().map(of).sum()

@@ -1,5 +1,7 @@
 //! Services, their operations, owners and processes.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 
 use super::rendered;
@@ -564,13 +566,12 @@ fn instances(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup
         figures("Limit", "Cores that it may use"),
         figures("Windows", "In which it reported"),
     ];
+    let mut seen = BTreeSet::new();
     let rows = service
         .instances
         .iter()
-        .enumerate()
-        .map(|(at, instance)| {
-            let before = &service.instances[..at];
-            let again = before.iter().any(|other| other.is_same_process(instance));
+        .map(|instance| {
+            let again = !seen.insert(instance.process());
             Row::new(anchors.slug(&instance.id))
                 .head(&Markup::composed(format!(
                     "{}<small>start {}{}</small>",

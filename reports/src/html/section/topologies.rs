@@ -235,39 +235,15 @@ fn table(proposals: &[TopologyProposal], anchors: &Anchors) -> Markup {
             };
             Row::new(anchors.slug(&proposal.id))
                 .head(&steps(proposal))
-                .cell(figure::unmarked_cell(
-                    &proposal.cost,
-                    Show::Plain,
-                    &mut notes,
-                ))
+                .unmarked(&proposal.cost, Show::Plain, &mut notes)
                 .cell(response(proposal, &mut notes))
-                .cell(figure::unmarked_cell(
-                    &proposal.blast_radius,
-                    Show::Plain,
-                    &mut notes,
-                ))
-                .cell(figure::unmarked_cell(
-                    &proposal.cores,
-                    Show::Bare,
-                    &mut notes,
-                ))
-                .cell(figure::unmarked_cell(
-                    &proposal.memory,
-                    Show::Plain,
-                    &mut notes,
-                ))
-                .cell(figure::unmarked_cell(
-                    &proposal.replicas,
-                    Show::Number,
-                    &mut notes,
-                ))
+                .unmarked(&proposal.blast_radius, Show::Plain, &mut notes)
+                .unmarked(&proposal.cores, Show::Bare, &mut notes)
+                .unmarked(&proposal.memory, Show::Plain, &mut notes)
+                .unmarked(&proposal.replicas, Show::Number, &mut notes)
                 .number(proposal.boundaries)
                 .words(&first)
-                .cell(figure::unmarked_cell(
-                    &proposal.first_step_cost,
-                    Show::Plain,
-                    &mut notes,
-                ))
+                .unmarked(&proposal.first_step_cost, Show::Plain, &mut notes)
                 .markup(&objections(proposal, anchors))
         })
         .collect();
