@@ -563,10 +563,9 @@ async fn by_reqwest(served: &Served, base: &str) {
     driven.stop().await;
     let [caller, callee] = settled(served, "driven", 100).await;
     assert_eq!(passed(&caller), passed(&callee));
-    let shares = apportioned(ledger, "driven");
-    let owner = ledger.select(RowKind::Owner, &[(0, "driver"), (1, "driven")]);
-    let spent = owner.class_cpu_ns(Class::Protocol).unwrap();
-    assert!(shares > spent / 2 && shares <= spent, "{shares} of {spent}");
+    if let Some([shares, spent]) = apportioned(ledger, "driven") {
+        assert!(shares > spent / 2 && shares <= spent, "{shares} of {spent}");
+    }
 }
 
 /// A middleware that sends each request twice.

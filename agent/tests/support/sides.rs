@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weighbridge_agent::wire::{Quality, RowKind, RowValue, column};
+use weighbridge_agent::wire::{Delta, Quality, RowKey, RowKind, RowValue, column};
 
 use super::{Ledger, PATIENCE, Served};
 
@@ -61,14 +61,33 @@ pub async fn failed(served: &Served, peer: &str, errors: i64) -> RowValue {
     caller()
 }
 
-/// What was apportioned to the edges of a peer as protocol.
-pub fn apportioned(ledger: &Ledger, peer: &str) -> i64 {
-    ledger
-        .rows()
-        .of_kind(RowKind::Edge)
-        .filter(|(key, _)| key.quality == Quality::Apportioned && &*key.parts[9] == peer)
-        .filter_map(|(_, row)| row.get(column::CPU_PROTOCOL_NS))
-        .sum()
+/// What was apportioned to the edges of a peer as protocol, and what the driver of that name spent so, in ns; in windows
+/// whose clock did not scale. In others all CPU is apportioned, and what a call's own connection cost is among it.
+pub fn apportioned(ledger: &Ledger, peer: &str) -> Option<[i64; 2]> {
+    let deltas = ledger.deltas();
+    let told: Vec<&Delta> = deltas.iter().filter(|delta| !is_scaled(delta)).collect();
+    let protocol = |kind, is: &dyn Fn(&RowKey) -> bool| -> i64 {
+        told.iter()
+            .flat_map(|delta| delta.rows.of_kind(kind))
+            .filter(|(key, _)| is(key))
+            .filter_map(|(_, row)| row.get(column::CPU_PROTOCOL_NS))
+            .sum()
+    };
+    let shares = protocol(RowKind::Edge, &|key| {
+        key.quality == Quality::Apportioned && &*key.parts[9] == peer
+    });
+    let spent = protocol(RowKind::Owner, &|key| {
+        &*key.parts[0] == "driver" && &*key.parts[1] == peer
+    });
+    (!told.is_empty()).then_some([shares, spent])
+}
+
+/// Did the clock scale pieces of this window? Nobody shares what the agent spends, which is in each window.
+fn is_scaled(delta: &Delta) -> bool {
+    delta
+        .rows
+        .of_kind(RowKind::Owner)
+        .any(|(key, _)| &*key.parts[0] == "agent" && key.quality == Quality::Apportioned)
 }
 
 /// What this driver spent is on the edges of the peer, to the nanosecond, in each window with messages, and stays its
