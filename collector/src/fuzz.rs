@@ -43,10 +43,24 @@ pub fn otlp(bytes: &[u8]) {
         2 => Encoding::Zstd,
         _ => Encoding::Identity,
     };
-    let Ok(body) = inflate(encoding, &Bytes::copy_from_slice(body), INFLATED_MAX) else {
+    let mut held = 0;
+    let body = inflate(
+        encoding,
+        &Bytes::copy_from_slice(body),
+        INFLATED_MAX,
+        &mut |bytes| {
+            held = bytes;
+            Ok(())
+        },
+    );
+    let Ok(body) = body else {
         return;
     };
     assert!(body.len() <= INFLATED_MAX, "inflated beyond the limit");
+    assert!(
+        encoding == Encoding::Identity || held >= body.len(),
+        "more than was asked for"
+    );
     let rules = Rules {
         tenant: "".into(),
         window_ns: 10_000_000_000,

@@ -142,6 +142,9 @@ struct Shared {
 /// Bytes per permit.
 const KIB: usize = 1 << 10;
 
+/// What a request holds of the memory for decoded deltas, in [`KIB`].
+type Memory = Option<OwnedSemaphorePermit>;
+
 type Reply = Box<dyn FnOnce(Result<pb::Ack, Refusal>) + Send>;
 
 /// A delta on its way to the writer.
@@ -149,7 +152,7 @@ struct Append {
     blob: Blob,
     delta: Delta,
     /// The delta's share of the memory for decoded deltas.
-    _memory: OwnedSemaphorePermit,
+    _memory: Memory,
     reply: Reply,
 }
 
@@ -303,8 +306,9 @@ impl Engine {
             return Err(Refusal::StoreFailed);
         }
         let (delta, memory) = weighbridge_agent::decode(|| {
-            let inflated = self.shared.inflate(encoding, &body)?;
-            let memory = self.shared.memory_for(&inflated)?;
+            let mut memory = None;
+            let inflated = self.shared.inflate(encoding, &body, &mut memory)?;
+            self.shared.reserve_decoded(&mut memory, &inflated)?;
             Ok((decode(&inflated)?, memory))
         })?;
         if !allowed(&delta.identity.service) {
@@ -511,29 +515,53 @@ impl Shared {
         Ok(Arc::new(shared))
     }
 
-    fn inflate(&self, encoding: Encoding, body: &Bytes) -> Result<Bytes, Refusal> {
-        let limit = self
-            .limits
-            .inflated_bytes
-            .min(weighbridge_wire::limits::DELTA_BYTES_MAX);
-        inflate(encoding, body, limit)
+    /// Inflates a delta; what that takes meanwhile is added to `memory`.
+    fn inflate(
+        &self,
+        encoding: Encoding,
+        body: &Bytes,
+        memory: &mut Memory,
+    ) -> Result<Bytes, Refusal> {
+        inflate(encoding, body, self.delta_bytes(), &mut |bytes| {
+            self.reserve(memory, bytes)
+        })
     }
 
-    /// Reserves what the decoded delta may take at most. A delta that could take everything gets it.
-    fn memory_for(&self, inflated: &Bytes) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Most bytes of a delta.
+    fn delta_bytes(&self) -> usize {
+        let most = weighbridge_wire::limits::DELTA_BYTES_MAX;
+        self.limits.inflated_bytes.min(most)
+    }
+
+    /// Reserves what the decoded delta may take at most.
+    fn reserve_decoded(&self, memory: &mut Memory, inflated: &Bytes) -> Result<(), Refusal> {
         use weighbridge_wire::limits::{DECODE_BASE_BYTES, DECODE_BYTES_PER_BYTE};
-        self.memory(inflated.len() * DECODE_BYTES_PER_BYTE + DECODE_BASE_BYTES)
+        self.reserve(
+            memory,
+            inflated.len() * DECODE_BYTES_PER_BYTE + DECODE_BASE_BYTES,
+        )
     }
 
-    fn memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Sees to it that a request has so many bytes. One that could take everything gets it.
+    fn reserve(&self, memory: &mut Memory, bytes: usize) -> Result<(), Refusal> {
         let most = (self.limits.decoded_bytes / KIB).clamp(1, Semaphore::MAX_PERMITS);
-        let permits = u32::try_from((bytes / KIB + 1).min(most)).unwrap_or(u32::MAX);
-        self.decoded
+        let had = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = (bytes / KIB + 1).min(most).saturating_sub(had);
+        if wanted == 0 {
+            return Ok(());
+        }
+        let more = self
+            .decoded
             .clone()
-            .try_acquire_many_owned(permits)
+            .try_acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX))
             .map_err(|_| Refusal::Busy {
                 limit_bytes: self.limits.decoded_bytes,
-            })
+            })?;
+        match memory {
+            Some(permit) => permit.merge(more),
+            None => *memory = Some(more),
+        }
+        Ok(())
     }
 
     fn check_time(&self, delta: &Delta) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Engine, Job, Refusal, Shared, inflate};
 use crate::otlp::derive::Rules;
@@ -25,7 +25,7 @@ pub(super) struct OtlpAppend {
     pub(super) derived: Derived,
     pub(super) encoded: Bytes,
     pub(super) outcome: Outcome,
-    _memory: OwnedSemaphorePermit,
+    _memory: super::Memory,
     pub(super) reply: oneshot::Sender<Result<Outcome, Refusal>>,
 }
 
@@ -96,8 +96,12 @@ impl Shared {
         body: &Bytes,
         reply: oneshot::Sender<Result<Outcome, Refusal>>,
     ) -> Result<Result<OtlpAppend, Outcome>, Refusal> {
-        let body = inflate(encoding, body, self.limits.otlp_inflated_bytes)?;
-        let memory = self.memory(body.len() * DERIVED_BYTES_PER_BYTE)?;
+        let mut memory = None;
+        let limit_bytes = self.limits.otlp_inflated_bytes;
+        let body = inflate(encoding, body, limit_bytes, &mut |bytes| {
+            self.reserve(&mut memory, bytes)
+        })?;
+        self.reserve(&mut memory, body.len() * DERIVED_BYTES_PER_BYTE)?;
         let rules = self.rules(tenant);
         let (derived, tally) = derive(signal, format, &body, &rules, &|_, _| false)?;
         let outcome = Outcome {

@@ -36,6 +36,15 @@ pub enum Refusal {
         /// The limit that it went beyond, bytes.
         limit_bytes: usize,
     },
+    /// A frame of zstd makes its reader remember too much.
+    #[error(
+        "the zstd frame asks for a window of more than {limit_bytes} bytes, the most that HTTP allows (RFC 9659); \
+         compress without long-distance matching and below the ultra levels, or with gzip"
+    )]
+    Window {
+        /// The limit that it went beyond, bytes.
+        limit_bytes: u64,
+    },
     /// The body did not come completely.
     #[error("the body ended early or came too slowly; send it again")]
     Interrupted,
@@ -100,7 +109,7 @@ impl Refusal {
             Self::ContentType => "content_type",
             Self::ContentEncoding => "content_encoding",
             Self::Service => "service",
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::Window { .. } => "too_large",
             Self::Interrupted => "interrupted",
             Self::TooOld => "too_old",
             Self::Ahead => "ahead",
@@ -125,7 +134,7 @@ impl Refusal {
             | Self::TooManyGaps => StatusCode::BAD_REQUEST,
             Self::Service => StatusCode::FORBIDDEN,
             Self::ContentType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::Window { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Interrupted => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyEpochs
             | Self::Busy { .. }
@@ -161,6 +170,7 @@ mod tests {
             Refusal::ContentEncoding,
             Refusal::Service,
             Refusal::TooLarge { limit_bytes: 1 },
+            Refusal::Window { limit_bytes: 1 },
             Refusal::Interrupted,
             Refusal::TooOld,
             Refusal::Ahead,

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use weighbridge_wire::{Delta, Epoch, pb};
 
+use super::inflate::inflate;
 use super::otlp::OtlpAppend;
 use super::{Append, Job, Refusal, Shared};
 use crate::clock::monotonic;
@@ -57,8 +58,8 @@ fn recover_into(shared: &Shared, pending: &mut FoldBatch) -> Result<(), StoreErr
             otlp::replay(shared, &mut found, &blob);
             return Ok(());
         }
-        match shared
-            .inflate(blob.encoding, &blob.body)
+        // One after the other, and nobody else asks for memory yet.
+        match inflate(blob.encoding, &blob.body, shared.delta_bytes(), &mut |_| Ok(()))
             .and_then(|bytes| super::decode(&bytes))
         {
             Ok(delta) => add(shared, &mut found, &blob, &delta),

@@ -37,7 +37,7 @@ impl From<&Refusal> for Status {
         // What is too large stays too large: RESOURCE_EXHAUSTED without RetryInfo is not sent again, OUT_OF_RANGE
         // would be.
         let code = match refusal {
-            Refusal::TooLarge { .. } => code::RESOURCE_EXHAUSTED,
+            Refusal::TooLarge { .. } | Refusal::Window { .. } => code::RESOURCE_EXHAUSTED,
             Refusal::ContentEncoding | Refusal::ContentType => code::UNIMPLEMENTED,
             Refusal::Service => code::PERMISSION_DENIED,
             _ if retry_after_seconds.is_some() => code::UNAVAILABLE,
