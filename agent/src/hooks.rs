@@ -47,6 +47,8 @@
 
 mod chain;
 #[cfg(any(tokio_unstable, test))]
+mod living;
+#[cfg(any(tokio_unstable, test))]
 mod rules;
 mod site;
 #[cfg(tokio_unstable)]

@@ -167,3 +167,80 @@ pub(super) fn in_progress_of(thread: ThreadId) -> Option<i64> {
     noted.0.retain(|(slot, _)| slot.thread() == thread);
     (!noted.0.is_empty()).then(|| in_progress(&noted))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use weighbridge_wire::{Class, OwnerKind, RowKind, column};
+
+    use super::*;
+    use crate::account::{Account, enter, owner};
+    use crate::testing::{Books, WindowLedger, burn, figure};
+
+    const NOBODYS: ThreadId = 0;
+
+    /// Takes all places that are left, for as long as it lives.
+    struct Full;
+
+    impl Full {
+        fn new() -> Self {
+            let mut slots = lock(&SLOTS);
+            while slots.len() < THREADS_MAX {
+                slots.push(Arc::new(Slot {
+                    thread: AtomicI32::new(NOBODYS),
+                    booked_ns: AtomicI64::new(IDLE),
+                    ended_ns: AtomicI64::new(IDLE),
+                }));
+            }
+            Self
+        }
+    }
+
+    impl Drop for Full {
+        fn drop(&mut self) {
+            lock(&SLOTS).retain(|slot| slot.thread() != NOBODYS);
+        }
+    }
+
+    #[test]
+    fn what_a_thread_beyond_the_limit_has_in_progress_is_nobodys_until_it_is_booked() {
+        const NS: i64 = 40_000_000;
+        let mut books = Books::open();
+        let full = Full::new();
+        let (burnt, wait_burnt) = sync_channel(0);
+        let (end, wait_end) = sync_channel::<()>(0);
+        let thread = std::thread::spawn(move || {
+            let one_too_many = owner(OwnerKind::Background, "one too many");
+            let entered = enter(Account::new(one_too_many, Class::Handler));
+            burn(NS);
+            burnt.send(clock::thread_id()).unwrap();
+            wait_end.recv().unwrap();
+            drop(entered);
+        });
+        let id = wait_burnt.recv().unwrap();
+        assert_eq!(in_progress_of(id), None, "nobody reads its clock");
+        let nobodys_ns = |window: &WindowLedger| {
+            let (_, process) = window.rows.of_kind(RowKind::Process).next().unwrap();
+            let [process_ns, accounts_ns, progress_ns, nobodys_ns] = [
+                column::CPU_PROCESS_NS,
+                column::CPU_ACCOUNTS_NS,
+                column::CPU_IN_PROGRESS_NS,
+                column::CPU_UNATTRIBUTED_NS,
+            ]
+            .map(|column| figure(process, column));
+            assert_eq!(process_ns, accounts_ns + progress_ns + nobodys_ns);
+            nobodys_ns
+        };
+        // Other tests run meanwhile; what they leave to nobody can only add to it.
+        let before_ns = nobodys_ns(&books.rotate());
+        assert!(before_ns >= NS / 2, "{before_ns}");
+        end.send(()).unwrap();
+        thread.join().unwrap();
+        drop(full);
+        books.rotate();
+        let booked_ns = books.owner(OwnerKind::Background, "one too many").cpu_ns();
+        assert!(booked_ns >= NS, "{booked_ns}");
+        assert!(books.lost("agent.threads") >= 1);
+    }
+}

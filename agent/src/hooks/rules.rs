@@ -100,7 +100,11 @@ static RULES: LazyLock<RwLock<Rules>> = LazyLock::new(RwLock::default);
 /// `task_owner("my-cache-", OwnerKind::Pool, "cache")`. Looked at with the poll hooks of `tokio_unstable`
 /// only; call it before the first task is spawned there. At most [`TASK_RULES_MAX`](crate::limits::TASK_RULES_MAX) are kept.
 pub fn task_owner(path: &str, kind: OwnerKind, name: &str) {
-    let mut rules = write(&RULES);
+    declare(&RULES, path, kind, name);
+}
+
+fn declare(rules: &RwLock<Rules>, path: &str, kind: OwnerKind, name: &str) {
+    let mut rules = write(rules);
     if rules.own.len() >= TASK_RULES_MAX {
         drop(rules);
         loss("agent.task_rules", "table full", 1);
@@ -116,11 +120,15 @@ pub fn task_owner(path: &str, kind: OwnerKind, name: &str) {
 
 /// What is known of a place.
 pub(crate) fn place(location: &'static Location<'static>) -> Place {
-    if let Some(place) = read(&RULES).places.get(&key(location)) {
+    place_by(&RULES, location)
+}
+
+fn place_by(rules: &RwLock<Rules>, location: &'static Location<'static>) -> Place {
+    if let Some(place) = read(rules).places.get(&key(location)) {
         return place.clone();
     }
     let path = shown(location.file());
-    let rule = read(&RULES)
+    let rule = read(rules)
         .own
         .iter()
         .find(|rule| path.contains(&rule.path))
@@ -130,7 +138,7 @@ pub(crate) fn place(location: &'static Location<'static>) -> Place {
         None if is_agent(location.file()) => Place::Agent,
         None => known(&path),
     };
-    let mut rules = write(&RULES);
+    let mut rules = write(rules);
     if rules.places.len() < SITES_CACHED_MAX {
         rules.places.insert(key(location), place.clone());
     }
@@ -170,6 +178,7 @@ fn is_agent(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Books;
 
     #[test]
     fn known_files_are_told_by_crate_and_path() {
@@ -219,13 +228,35 @@ mod tests {
 
     #[test]
     fn the_programs_own_rule_comes_first() {
-        task_owner("hooks/rules.rs", OwnerKind::Pool, "ruled");
-        let here = place(Location::caller());
-        // The other tests of this file look at the place before and after.
-        write(&RULES).own.clear();
-        write(&RULES).places.clear();
-        assert!(
-            matches!(here, Place::Known(found, OwnerKind::Pool) if found.same(&owner(OwnerKind::Pool, "ruled")))
-        );
+        let rules = RwLock::default();
+        declare(&rules, "hooks/rules.rs", OwnerKind::Pool, "ruled");
+        assert!(is_of_pool(&place_by(&rules, Location::caller()), "ruled"));
+    }
+
+    fn is_of_pool(place: &Place, name: &str) -> bool {
+        matches!(place, Place::Known(found, OwnerKind::Pool) if found.same(&owner(OwnerKind::Pool, name)))
+    }
+
+    #[test]
+    fn rules_beyond_the_limit_are_not_kept_and_are_counted() {
+        let mut books = Books::open();
+        let here = Location::caller();
+        let rules = RwLock::default();
+        for n in 1..TASK_RULES_MAX {
+            declare(&rules, &format!("nowhere {n}"), OwnerKind::Pool, "nobody");
+        }
+        declare(&rules, "hooks/rules.rs", OwnerKind::Pool, "the last");
+        assert!(is_of_pool(&place_by(&rules, here), "the last"));
+        books.rotate();
+        assert_eq!(books.lost("agent.task_rules"), 0, "all had room");
+        // Its place is found anew, and its tasks are whose they were.
+        let full = RwLock::default();
+        for n in 0..TASK_RULES_MAX {
+            declare(&full, &format!("nowhere {n}"), OwnerKind::Pool, "nobody");
+        }
+        declare(&full, "hooks/rules.rs", OwnerKind::Pool, "one too many");
+        assert!(matches!(place_by(&full, here), Place::Agent));
+        books.rotate();
+        assert_eq!(books.lost("agent.task_rules"), 1);
     }
 }

@@ -33,10 +33,19 @@ pub(super) fn key(location: &'static Location<'static>) -> Key {
 
 /// The owner of a task that nobody else claims: `background` under the place where it was spawned.
 pub(crate) fn spawned_owner(location: &'static Location<'static>) -> OwnerRef {
-    if let Some(id) = read(&SITES).owners.get(&key(location)) {
+    owner_among(&SITES, location, SPAWN_SITES_MAX)
+}
+
+/// The same among these places, of which at most `max` have a name.
+fn owner_among(
+    sites: &RwLock<Sites>,
+    location: &'static Location<'static>,
+    max: usize,
+) -> OwnerRef {
+    if let Some(id) = read(sites).owners.get(&key(location)) {
         return OwnerRef::Named(*id);
     }
-    let full = read(&SITES).named.len() >= SPAWN_SITES_MAX;
+    let full = read(sites).named.len() >= max;
     let name = if full {
         loss("agent.spawn_sites", "table full", 1);
         OTHER.to_owned()
@@ -45,7 +54,7 @@ pub(crate) fn spawned_owner(location: &'static Location<'static>) -> OwnerRef {
     };
     let owner = owner(OwnerKind::Background, &name);
     if let OwnerRef::Named(id) = owner {
-        let mut sites = write(&SITES);
+        let mut sites = write(sites);
         sites.named.insert(id);
         if sites.owners.len() < SITES_CACHED_MAX {
             sites.owners.insert(key(location), id);
@@ -81,7 +90,39 @@ pub(super) fn shown(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weighbridge_wire::Class;
+
     use super::*;
+    use crate::account::{Account, enter};
+    use crate::testing::{Books, burn, on_thread};
+
+    #[test]
+    fn places_beyond_the_limit_share_one_owner_and_no_cost_is_lost() {
+        const NS: i64 = 2_000_000;
+        let mut books = Books::open();
+        let places = [
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+        ];
+        let sites = RwLock::default();
+        // Twice each: a place that is known counts no loss again.
+        for place in places.into_iter().chain(places) {
+            let owner = owner_among(&sites, place, 2);
+            on_thread(|| {
+                let _entered = enter(Account::new(owner, Class::Handler));
+                burn(NS);
+            });
+        }
+        books.rotate();
+        let cpu_ns = |name: &str| books.owner(OwnerKind::Background, name).cpu_ns();
+        let own = places.map(|place| cpu_ns(&format!("{}:{}", shown(place.file()), place.line())));
+        assert!(own[0] >= 2 * NS && own[1] >= 2 * NS, "{own:?}");
+        assert_eq!(own[2..], [0, 0], "no owners of their own");
+        assert!(cpu_ns(OTHER) >= 4 * NS, "what both cost");
+        assert_eq!(books.lost("agent.spawn_sites"), 2);
+    }
 
     #[test]
     fn paths_begin_with_the_crate() {

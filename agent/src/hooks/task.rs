@@ -4,25 +4,23 @@
 //! each of its polls.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
-use std::hash::{BuildHasherDefault, Hash as _, Hasher};
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::runtime::TaskMeta;
 use tokio::task::Id;
 use weighbridge_wire::{Class, OwnerKind};
 
+use super::living::Living;
 use super::rules::{Place, place};
 use super::site::spawned_owner;
 use crate::account::{
     Account, Entered, OwnerRef, become_seen_runtime_thread, current, enter, owner,
 };
 use crate::bill::Child;
+use crate::ledger::ledger;
 use crate::ledger::limits::TASKS_MAX;
-use crate::ledger::{ledger, loss};
 use crate::sync::lock;
 use crate::tasks::child_account;
 
@@ -35,45 +33,9 @@ struct Task {
     polled: AtomicBool,
 }
 
-/// Ids are consecutive numbers: spread them.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        // The odd constant of Fibonacci hashing; the table uses high and low bits.
-        self.0 = (self.0 ^ n)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(32);
-    }
-}
-
-type Shard = HashMap<Id, Arc<Task>, BuildHasherDefault<IdHasher>>;
-
-const SHARDS: usize = 64;
-
-static TASKS: LazyLock<[Mutex<Shard>; SHARDS]> =
-    LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
-static LIVING: AtomicUsize = AtomicUsize::new(0);
+static TASKS: LazyLock<Living<Arc<Task>>> = LazyLock::new(Living::default);
 /// A runtime of this process has the poll hooks.
 static LIVE: AtomicBool = AtomicBool::new(false);
-
-fn shard(id: Id) -> &'static Mutex<Shard> {
-    let mut hasher = IdHasher::default();
-    id.hash(&mut hasher);
-    // Other bits than those by which the table chooses its bucket.
-    &TASKS[(hasher.finish() >> 20) as usize % SHARDS]
-}
 
 /// A poll under way on this thread.
 struct Frame {
@@ -111,22 +73,13 @@ pub fn on_task_spawn(meta: &TaskMeta<'_>) {
     let Some((account, child)) = account_at(meta.spawned_at()) else {
         return;
     };
-    if LIVING.load(Ordering::Relaxed) >= TASKS_MAX {
-        loss("agent.tasks", "table full", 1);
-        return;
-    }
-    let task = Arc::new(Task {
-        account,
-        child: Mutex::new(child),
-        polled: AtomicBool::new(false),
+    TASKS.keep(meta.id(), TASKS_MAX, || {
+        Arc::new(Task {
+            account,
+            child: Mutex::new(child),
+            polled: AtomicBool::new(false),
+        })
     });
-    match lock(shard(meta.id())).entry(meta.id()) {
-        MapEntry::Vacant(vacant) => {
-            vacant.insert(task);
-            LIVING.fetch_add(1, Ordering::Relaxed);
-        }
-        MapEntry::Occupied(_) => {}
-    }
 }
 
 /// The account of a task spawned here; `None` where its future carries its own.
@@ -169,7 +122,7 @@ pub fn on_before_task_poll(meta: &TaskMeta<'_>) {
         become_seen_runtime_thread();
     }
     let id = meta.id();
-    let Some(task) = lock(shard(id)).get(&id).cloned() else {
+    let Some(task) = TASKS.get(id) else {
         return;
     };
     let entered = enter(task.account.clone());
@@ -204,12 +157,8 @@ pub fn on_after_task_poll(meta: &TaskMeta<'_>) {
 pub fn on_task_terminate(meta: &TaskMeta<'_>) {
     let id = meta.id();
     let _ = ENDED.try_with(|ended| ended.set(Some(id)));
-    let ended = lock(shard(id)).remove(&id);
-    if let Some(task) = ended {
-        LIVING.fetch_sub(1, Ordering::Relaxed);
-        // Inside its last poll this is not the last reference: that one is dropped after the poll.
-        drop(task);
-    }
+    // Inside its last poll this is not the last reference: that one is dropped after the poll.
+    drop(TASKS.end(id));
 }
 
 /// The current task turned out to be an owner of its own (a driver, background work): the request that
@@ -234,9 +183,7 @@ mod tests {
     use super::*;
 
     fn kept() -> usize {
-        let kept = TASKS.iter().map(|shard| lock(shard).len()).sum();
-        assert_eq!(LIVING.load(Ordering::Relaxed), kept);
-        kept
+        TASKS.len()
     }
 
     #[test]

@@ -589,4 +589,36 @@ mod tests {
         assert_eq!(size.get(column::SIZE_BYTES), Some(7), "the others stay");
         assert!(books.lost("agent.figures") >= 2, "and it is counted");
     }
+
+    #[test]
+    fn sizes_of_entities_beyond_the_limit_are_dropped_and_counted() {
+        const DATABASE: &str = "db-full";
+        let max = crate::limits::ENTITIES_MAX;
+        let mut books = Books::open();
+        for n in 0..=max {
+            crate::entity_size(DATABASE, &format!("e{n}"), Some(1), None);
+        }
+        // One that has its place keeps it.
+        crate::entity_size(DATABASE, "e0", Some(7), None);
+        let rows = books.rotate().rows;
+        let size = |entity: &str| {
+            let key = EntitySizeKey {
+                database: DATABASE.into(),
+                entity: entity.into(),
+            };
+            rows.get(&key.row_key(Quality::Measured))
+                .and_then(|row| row.get(column::ROW_COUNT))
+        };
+        assert_eq!(size("e0"), Some(7));
+        assert_eq!(
+            size(&format!("e{max}")),
+            None,
+            "no gauge under a shared name"
+        );
+        let kept = (0..=max).filter(|n| size(&format!("e{n}")).is_some());
+        // Other tests may have a size in the table too.
+        let lost = books.lost("agent.entity_sizes");
+        assert!(lost >= 1);
+        assert!(kept.count() + usize::try_from(lost).unwrap() > max);
+    }
 }
