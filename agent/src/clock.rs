@@ -68,3 +68,7 @@ pub(crate) fn end_window(last: &mut Totals) -> Told {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wanted;
+#[cfg(test)]
+pub(crate) use wanted::wanted;
