@@ -38,7 +38,7 @@ pub(crate) use kernel::{
 };
 pub(crate) use mode::Mode;
 pub(crate) use process::{Usage, at_exit, at_fork, usage};
-pub(crate) use setup::{Held, Setup, Told};
+pub(crate) use setup::{Held, Setup};
 pub(crate) use stats::Totals;
 pub(crate) use thread_clock::{Leaving, ThreadClock};
 
@@ -59,11 +59,6 @@ pub(crate) fn start(asked: Option<Mode>) -> Option<String> {
 /// The mode in use.
 pub(crate) fn mode() -> Mode {
     SETUP.mode()
-}
-
-/// At the end of a window: what its process row says of the clock. `last` is what the window before ended with.
-pub(crate) fn end_window(last: &mut Totals) -> Told {
-    SETUP.end_window(last)
 }
 
 #[cfg(test)]

@@ -38,6 +38,11 @@ pub(crate) struct Books {
 impl Books {
     /// Starts measuring and forgets what was booked before.
     pub(crate) fn open() -> Self {
+        Self::open_on(&clock::SETUP)
+    }
+
+    /// The same, with what this clock tells of itself.
+    pub(crate) fn open_on(setup: &'static clock::Setup) -> Self {
         let exclusive = lock(&EXCLUSIVE);
         if !state::measuring() {
             state::start_measuring();
@@ -55,11 +60,11 @@ impl Books {
             instance: "test".into(),
             host: "test".into(),
             epoch: "test".into(),
-            clock_mode: clock::mode().name().into(),
+            clock_mode: setup.mode().name().into(),
             agent_version: "test".into(),
         };
         Self {
-            rotation: Rotation::begin(ledger(), key),
+            rotation: Rotation::begin_on(setup, ledger(), key),
             rows: RowSet::new(),
             _exclusive: exclusive,
         }

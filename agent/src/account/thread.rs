@@ -29,7 +29,7 @@ use super::registry::Slot;
 use super::{Account, OwnerRef, Whose};
 use crate::alloc::Holder;
 use crate::bill::{Bill, Stretch};
-use crate::clock::{self, Leaving, ThreadClock};
+use crate::clock::{self, Leaving, Setup, ThreadClock};
 use crate::ledger::{Cost, OwnerId, Shard, Spent, ledger};
 use crate::{alloc, regions, state};
 
@@ -82,15 +82,19 @@ const NO_SHARD: usize = usize::MAX;
 static MARKING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static THREAD: Thread = const {
-        Thread {
+    static THREAD: Thread = const { Thread::new(&clock::SETUP) };
+}
+
+impl Thread {
+    const fn new(setup: &'static Setup) -> Self {
+        Self {
             owner: Cell::new(None),
             whose: Cell::new(Whose::NOBODY),
             class: Cell::new(Class::Handler),
             booking: Cell::new(Class::Handler),
             generation: Cell::new(0),
             newborn: Cell::new(0),
-            clock: ThreadClock::new(&clock::SETUP),
+            clock: ThreadClock::new(setup),
             last_ns: Cell::new(0),
             total_ns: [const { Cell::new(0) }; CLASSES],
             taken_ns: [const { Cell::new(0) }; CLASSES],
@@ -109,10 +113,8 @@ thread_local! {
             slot: OnceCell::new(),
             shard: Cell::new(NO_SHARD),
         }
-    };
-}
+    }
 
-impl Thread {
     /// Looks at the current owner without touching its count of references.
     fn with_owner<R>(&self, f: impl FnOnce(Option<&OwnerRef>) -> R) -> R {
         let owner = self.owner.take();
@@ -638,3 +640,6 @@ pub(super) fn hand_over_here(from: Whose, bill: &Arc<Bill>, class: Class) {
 pub(crate) fn start_here() {
     flush_here();
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,7 +163,7 @@ impl Setup {
     }
 
     /// The mode in use; the thread's clock before anything was probed.
-    pub(super) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         Mode::from_number(self.mode.load(Ordering::Relaxed)).unwrap_or(Mode::Thread)
     }
 
@@ -258,7 +258,7 @@ impl Setup {
 
     /// At the end of a window: refines the rate, warns of what was given up, and tells the window's figures.
     /// `last` is what the window before ended with. Runs on the agent's own thread.
-    pub(super) fn end_window(&self, last: &mut Totals) -> Told {
+    pub(crate) fn end_window(&self, last: &mut Totals) -> Told {
         self.refine();
         let totals = self.totals();
         let mode = self.mode();
@@ -283,7 +283,7 @@ impl Setup {
 
     /// A setup whose rate is off by a factor of `thousandths` / 1000.
     #[cfg(test)]
-    pub(super) fn faked(mode: Mode, thousandths: u64) -> &'static Self {
+    pub(crate) fn faked(mode: Mode, thousandths: u64) -> &'static Self {
         let setup: &'static Self = Box::leak(Box::new(Self::new()));
         setup.start(Some(mode));
         let multiplier = setup.multiplier() * thousandths / 1_000;
@@ -293,7 +293,7 @@ impl Setup {
 
     /// Without the instant at which its rate was measured, the rate is not measured again.
     #[cfg(test)]
-    pub(super) fn forget_beginning(&self) {
+    pub(crate) fn forget_beginning(&self) {
         *lock(&self.began) = None;
     }
 

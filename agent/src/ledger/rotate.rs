@@ -15,6 +15,7 @@ use super::names::Resolved;
 use super::shard::{Common, Merged, OperationCell, Packed, Shard};
 use super::{Ledger, Weight, WindowEnd};
 use crate::alloc::Retained;
+use crate::clock::Setup;
 use crate::sync::lock;
 use crate::{account, alloc, clock};
 use pages::Pages;
@@ -40,6 +41,7 @@ pub(crate) struct Rotation {
     process_cpu_at_init_ns: i64,
     process_cpu_ns: i64,
     in_progress_ns: i64,
+    setup: &'static Setup,
     /// What the clock had told of itself.
     clock: clock::Totals,
     /// Requests in flight by operation row.
@@ -51,15 +53,21 @@ pub(crate) struct Rotation {
 impl Rotation {
     /// Begins to count: what was booked before is forgotten.
     pub(crate) fn begin(ledger: &Ledger, key: ProcessKey) -> Self {
+        Self::begin_on(&clock::SETUP, ledger, key)
+    }
+
+    /// The same on this clock.
+    pub(crate) fn begin_on(setup: &'static Setup, ledger: &Ledger, key: ProcessKey) -> Self {
         let begin_ns = clock::monotonic_ns();
         let mut empty = Vec::new();
         let (_, noted, _) = swap(ledger, begin_ns, &mut empty);
         let process_cpu_ns = clock::process_cpu_ns();
         account::note_elders();
         let mut told = clock::Totals::default();
-        clock::end_window(&mut told);
+        setup.end_window(&mut told);
         Self {
             key,
+            setup,
             clock: told,
             begin_ns,
             process_cpu_at_init_ns: process_cpu_ns,
@@ -90,7 +98,7 @@ impl Rotation {
         let in_progress_ns = account::in_progress(&noted);
         let process_cpu_ns = clock::process_cpu_ns();
         let gauges = gauges();
-        let clock = clock::end_window(&mut self.clock);
+        let clock = self.setup.end_window(&mut self.clock);
         self.key.clock_mode = clock.mode.name().into();
         let length_ns = end_ns.saturating_sub(self.begin_ns);
 
