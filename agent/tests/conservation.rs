@@ -95,6 +95,119 @@ fn assert_messages_stand_once(ledger: &support::Ledger, operation: &str) {
     }
 }
 
+/// What the kernel says of this process and its machine now, from `/proc`.
+#[cfg(target_os = "linux")]
+struct Now {
+    rss_bytes: i64,
+    rss_peak_bytes: i64,
+    threads: i64,
+    host_cores: i64,
+}
+
+#[cfg(target_os = "linux")]
+impl Now {
+    fn read() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let field = |name: &str| -> i64 {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let stat = std::fs::read_to_string("/proc/stat").unwrap();
+        let cores = stat.lines().filter(|line| {
+            let number = line.strip_prefix("cpu");
+            number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+        });
+        Self {
+            rss_bytes: field("VmRSS:") * 1_024,
+            rss_peak_bytes: field("VmHWM:") * 1_024,
+            threads: field("Threads:"),
+            host_cores: i64::try_from(cores.count()).unwrap(),
+        }
+    }
+}
+
+/// The process row of each window says what the kernel says. `then` is what it said before `init`.
+#[cfg(target_os = "linux")]
+fn assert_kernels_figures(ledger: &support::Ledger, then: &Now) {
+    const MIB: i64 = 1 << 20;
+    let deltas = ledger.deltas();
+    let now = Now::read();
+    let rows: Vec<_> = deltas
+        .iter()
+        .map(|delta| delta.rows.of_kind(RowKind::Process).next().unwrap().1)
+        .collect();
+    let each = |column| rows.iter().map(move |row| figure(row, column));
+    let sum = |column| each(column).sum::<i64>();
+
+    let init_bytes = figure(rows[0], column::RSS_INIT_BYTES);
+    assert!(
+        (init_bytes - then.rss_bytes).abs() < 8 * MIB,
+        "{init_bytes} at init, {} a moment before",
+        then.rss_bytes
+    );
+    for row in &rows {
+        let [rss, peak] =
+            [column::RSS_BYTES, column::RSS_PEAK_BYTES].map(|column| figure(row, column));
+        assert_eq!(figure(row, column::RSS_INIT_BYTES), init_bytes);
+        assert!((MIB..=peak).contains(&rss) && peak <= now.rss_peak_bytes);
+        assert_eq!(figure(row, column::RSS_SUM_BYTES), rss, "one sample");
+        assert_eq!(figure(row, column::SAMPLES), 1);
+        assert_eq!(figure(row, column::HOST_CORES), now.host_cores);
+        let cores_milli = figure(row, column::CORES_MILLI);
+        match row.get(column::QUOTA_MILLI) {
+            Some(quota_milli) => assert!((1..=quota_milli).contains(&cores_milli)),
+            None => {
+                let cores = std::thread::available_parallelism().unwrap().get();
+                assert_eq!(cores_milli, 1_000 * i64::try_from(cores).unwrap());
+            }
+        }
+    }
+    let last = rows.last().unwrap();
+    let rss = figure(last, column::RSS_BYTES);
+    assert!(
+        (rss - now.rss_bytes).abs() < 8 * MIB,
+        "{rss}, {} now",
+        now.rss_bytes
+    );
+    // The runtime is gone: the harness, this test, and the agent.
+    let threads = figure(last, column::THREADS);
+    assert!(
+        (threads - now.threads).abs() <= 1,
+        "{threads}, {} now",
+        now.threads
+    );
+    let most = each(column::THREADS).max().unwrap();
+    assert!(
+        (now.threads + 2..64).contains(&most),
+        "{most} with two workers"
+    );
+
+    let process_ns = sum(column::CPU_PROCESS_NS);
+    let split_ns = sum(column::CPU_USER_NS) + sum(column::CPU_SYSTEM_NS);
+    assert!(
+        (split_ns - process_ns).abs() < process_ns / 20 + 5_000_000,
+        "{split_ns} of {process_ns}"
+    );
+    let [busy, softirq, steal] = [
+        column::HOST_BUSY_NS,
+        column::HOST_SOFTIRQ_NS,
+        column::HOST_STEAL_NS,
+    ]
+    .map(sum);
+    // In hundredths of a second, and all the machine's: this process's at least, and no more than it has.
+    let all_ns = now.host_cores * sum(column::OBSERVED_NS);
+    assert!(
+        (process_ns * 3 / 4..all_ns * 5 / 4 + 100_000_000).contains(&busy),
+        "{busy} of {all_ns}, {process_ns} of them here"
+    );
+    assert!(softirq >= 0 && steal >= 0 && softirq + steal <= busy);
+    // Client and server take turns on two workers, which sleep between.
+    let waits = sum(column::SWITCHES_VOLUNTARY);
+    assert!((20..1_000_000).contains(&waits), "{waits}");
+    let preempted = sum(column::SWITCHES_INVOLUNTARY);
+    assert!((0..1_000_000).contains(&preempted), "{preempted}");
+}
+
 const ROUNDS: usize = 300;
 
 async fn load(address: std::net::SocketAddr) -> (usize, usize) {
@@ -137,6 +250,8 @@ async fn load(address: std::net::SocketAddr) -> (usize, usize) {
 
 #[test]
 fn server_client_scheduler_and_agent_add_up_to_the_process() {
+    #[cfg(target_os = "linux")]
+    let then = Now::read();
     let agent = support::builder("tested").window(Duration::from_millis(200));
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     let ledger = support::weigh_server(
@@ -258,6 +373,9 @@ fn server_client_scheduler_and_agent_add_up_to_the_process() {
     assert!((1_000_000..2_000_000).contains(&parts[0]), "{parts:?}");
     assert!((1_000_000..2_000_000).contains(&parts[1]), "{parts:?}");
     assert!(parts[2] < 900_000, "{parts:?}");
+
+    #[cfg(target_os = "linux")]
+    assert_kernels_figures(&ledger, &then);
 
     // What nothing explains is small.
     support::assert_explained(&ledger, 50);

@@ -231,5 +231,16 @@ mod tests {
         assert!(get(column::HOST_CORES).unwrap() * 1_000 >= get(column::CORES_MILLI).unwrap());
         assert!(get(column::RSS_PEAK_BYTES).unwrap() >= get(column::RSS_BYTES).unwrap());
         assert!(get(column::HOST_STEAL_NS).is_some() && get(column::HOST_SOFTIRQ_NS).is_some());
+        assert!(get(column::SWITCHES_INVOLUNTARY).is_some());
+        let signed = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap());
+        assert_eq!(get(column::RSS_INIT_BYTES), signed(process.rss_init_bytes));
+        assert_eq!(get(column::QUOTA_MILLI), signed(Quota::read().milli));
+        // Tests beside this one begin and end threads meanwhile.
+        let threads = signed(Status::read().threads).unwrap();
+        let told = get(column::THREADS).unwrap();
+        assert!(
+            told >= 2 && (told - threads).abs() < 64,
+            "{told}, {threads} now"
+        );
     }
 }

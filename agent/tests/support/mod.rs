@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use weighbridge_agent::wire::{
-    Class, Delta, OperationKey, ProcessKey, RowKind, RowSet, RowValue, column,
+    Class, Delta, OperationKey, OwnerKey, ProcessKey, RowKind, RowSet, RowValue, column,
 };
 use weighbridge_agent::{Delivery, Sink};
 
@@ -205,6 +205,17 @@ pub fn assert_conserved(delta: &Delta) {
     assert_eq!(
         figure(process, column::CPU_PROCESS_NS),
         accounts + figure(process, column::CPU_IN_PROGRESS_NS) + unattributed,
+    );
+    let agent_ns: i64 = delta
+        .rows
+        .of_kind(RowKind::Owner)
+        .filter(|(key, _)| *OwnerKey::read(key).unwrap().owner_kind == *"agent")
+        .map(|(_, row)| row.cpu_ns())
+        .sum();
+    assert_eq!(
+        figure(process, column::CPU_AGENT_NS),
+        agent_ns,
+        "the agent's row says what the process row says"
     );
 }
 
