@@ -289,6 +289,28 @@ fn fork(child: impl FnOnce()) -> i32 {
     }
 }
 
+#[test]
+#[allow(clippy::exit, clippy::disallowed_methods)] // what services do
+fn a_forked_child_that_exits_does_not_wait_for_its_parents_agent() {
+    const NAME: &str = "a_forked_child_that_exits_does_not_wait_for_its_parents_agent";
+    if is_subject() {
+        let agent = weighbridge_agent::init();
+        work("parents");
+        let begun = Instant::now();
+        reap(fork(|| std::process::exit(0)));
+        // It would take 2.5 s: the child has no agent's thread that could answer.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        drop(agent);
+        return;
+    }
+    let collector = Collector::start(Mood::Honest);
+    let (status, text) = run(NAME, &collector);
+    assert!(status.success(), "{text}");
+    let deltas = deltas(&collector);
+    assert_eq!((jobs(&deltas, "parents"), deltas.len()), (1, 1), "{text}");
+}
+
 /// Waits for a child; the test's own patience bounds it.
 fn reap(id: i32) {
     let mut status = 0;

@@ -60,7 +60,7 @@ extern "C" fn at_exit() {
 
 /// All locks that the thread which forks, or its child, may want.
 struct Held {
-    _running: MutexGuard<'static, Option<Running>>,
+    running: MutexGuard<'static, Option<Running>>,
     _waiting: bill::Held,
     ledger: ledger::Held,
     threads: account::Held,
@@ -76,7 +76,7 @@ thread_local! {
 extern "C" fn before_fork() {
     // In the order in which they nest elsewhere.
     let held = Held {
-        _running: lock(&RUNNING),
+        running: lock(&RUNNING),
         _waiting: bill::hold(),
         ledger: ledger::ledger().hold(),
         threads: account::hold(),
@@ -95,6 +95,8 @@ extern "C" fn after_fork_in_child() {
     state::stop_measuring();
     let _ = HELD.try_with(|cell| {
         if let Some(mut held) = cell.take() {
+            // Nobody would answer. What belongs to the parent is not taken apart here.
+            std::mem::forget(held.running.take());
             held.threads.forget_other_threads();
             held.ledger.forget_requests();
         }
