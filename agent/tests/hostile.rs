@@ -52,6 +52,8 @@ static ALLOC: Live = Live;
 
 /// How long each mood lasts: a dozen windows, more than the spool holds.
 const ORDEAL: Duration = Duration::from_millis(1_200);
+/// How long what it is compared with lasts.
+const CALM: Duration = Duration::from_millis(600);
 const WINDOW: Duration = Duration::from_millis(100);
 const SPOOL_WINDOWS: usize = 4;
 
@@ -63,6 +65,8 @@ const ATTEMPTS_MAX: u64 = 20;
 #[derive(Debug)]
 struct Seen {
     requests: i64,
+    /// Half of the requests took no longer.
+    p50: Duration,
     /// Nine of ten requests took no longer.
     p90: Duration,
     slowest: Duration,
@@ -71,7 +75,7 @@ struct Seen {
 }
 
 #[allow(clippy::disallowed_methods)] // wall time is what is measured
-async fn load(host: SocketAddr, until: impl Fn() -> bool) -> Seen {
+async fn load(host: SocketAddr, time: Duration, until: impl Fn() -> bool) -> Seen {
     let live = LIVE.load(Ordering::Relaxed);
     PEAK.store(live, Ordering::Relaxed);
     let begun = Instant::now();
@@ -79,7 +83,7 @@ async fn load(host: SocketAddr, until: impl Fn() -> bool) -> Seen {
     let mut latencies = Vec::with_capacity(1 << 16);
     // Its own list is not the agent's growth.
     let own = i64::try_from(latencies.capacity() * size_of::<Duration>()).unwrap();
-    while begun.elapsed() < ORDEAL || (!until() && begun.elapsed() < PATIENCE) {
+    while begun.elapsed() < time || (!until() && begun.elapsed() < PATIENCE) {
         let asked = Instant::now();
         let answer = connection.ask("GET /hello HTTP/1.1", b"").await;
         latencies.push(asked.elapsed());
@@ -89,6 +93,7 @@ async fn load(host: SocketAddr, until: impl Fn() -> bool) -> Seen {
     latencies.sort();
     Seen {
         requests: i64::try_from(latencies.len()).unwrap(),
+        p50: latencies[latencies.len() / 2],
         p90: latencies[latencies.len() * 9 / 10],
         slowest: *latencies.last().unwrap(),
         growth_bytes: PEAK.load(Ordering::Relaxed) - live - own,
@@ -155,6 +160,71 @@ async fn flush(agent: Agent) -> (Agent, bool) {
     .unwrap()
 }
 
+/// How the host does while its agent has this to do with a collector. A machine that has other things to do may slow
+/// a load down, but not each time; a host that waits for its collector always does.
+async fn ordeal(
+    what: &str,
+    host: SocketAddr,
+    before: &Seen,
+    until: impl Fn() -> bool,
+) -> (Seen, i64) {
+    const TRIES: usize = 3;
+    let mut requests = 0;
+    for tries in 1.. {
+        let seen = load(host, ORDEAL, &until).await;
+        requests += seen.requests;
+        assert!(
+            seen.slowest < before.slowest * 3 + Duration::from_millis(700),
+            "{what}: {seen:?}, without it {before:?}"
+        );
+        assert!(
+            seen.growth_bytes < before.growth_bytes.max(0) + (1 << 20),
+            "{what}: {seen:?}, without it {before:?}"
+        );
+        if tries == TRIES || is_as_fast(&seen, before) {
+            return (seen, requests);
+        }
+    }
+    unreachable!("it ends with the last try")
+}
+
+/// Loopback and a handler that does nothing take a fraction of a millisecond.
+fn is_as_fast(seen: &Seen, calm: &Seen) -> bool {
+    seen.p50 <= calm.p50 * 3 / 2 + Duration::from_millis(2)
+        && seen.p90 <= calm.p90 * 3 / 2 + Duration::from_millis(5)
+}
+
+/// Sends everything to a collector that has recovered, goes on with it for a while, and ends. Returns what the host
+/// is like with a collector that behaves, right after it was with one that did not.
+async fn recover(
+    what: &str,
+    host: SocketAddr,
+    running: Agent,
+    collector: &Collector,
+    requests: i64,
+) -> Seen {
+    let (running, sent) = flush(running).await;
+    assert!(sent, "{what}: not sent after it recovered");
+    let windows = collector.received().len();
+    assert!(
+        windows <= SPOOL_WINDOWS + 4 || what == "Flood",
+        "{what}: windows were merged meanwhile"
+    );
+    let calm = load(host, CALM, || true).await;
+    let (running, sent) = flush(running).await;
+    assert!(sent, "{what}: not sent to one that behaves");
+    drop(running);
+    assert_all_arrived(what, collector, requests + calm.requests);
+    calm
+}
+
+fn assert_unharmed(what: &str, seen: &Seen, before: &Seen, after: &Seen) {
+    assert!(
+        is_as_fast(seen, before) || is_as_fast(seen, after),
+        "{what}: {seen:?}, without it {before:?} before and {after:?} after"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_collector_hurts_the_host_and_all_that_it_took_adds_up() {
     let host = host().await;
@@ -162,12 +232,12 @@ async fn no_collector_hurts_the_host_and_all_that_it_took_adds_up() {
     // What the host is like with a collector that behaves.
     let collector = Collector::start(Mood::Honest);
     let running = agent("Honest", &collector.url());
-    let warm = load(host, || true).await;
-    let calm = load(host, || true).await;
+    let warm = load(host, ORDEAL, || true).await;
+    let mut before = load(host, ORDEAL, || true).await;
     let (running, sent) = flush(running).await;
     assert!(sent);
     drop(running);
-    assert_all_arrived("Honest", &collector, warm.requests + calm.requests);
+    assert_all_arrived("Honest", &collector, warm.requests + before.requests);
 
     for mood in [
         Mood::Deaf,
@@ -186,8 +256,7 @@ async fn no_collector_hurts_the_host_and_all_that_it_took_adds_up() {
         let what = format!("{mood:?}");
         let collector = Collector::start(mood);
         let running = agent(&what, &collector.url());
-        let seen = load(host, || collector.attempts() > 0).await;
-        assert_unharmed(&what, &seen, &calm);
+        let (seen, requests) = ordeal(&what, host, &before, || collector.attempts() > 0).await;
         assert!(
             collector.attempts() > 0,
             "{what}: nobody asked the collector"
@@ -204,41 +273,30 @@ async fn no_collector_hurts_the_host_and_all_that_it_took_adds_up() {
             collector.sent_bytes()
         );
         collector.set_mood(Mood::Honest);
-        let (running, sent) = flush(running).await;
-        assert!(sent, "{what}: not sent after it recovered");
-        drop(running);
-        assert_all_arrived(&what, &collector, seen.requests);
-        assert!(
-            collector.received().len() <= SPOOL_WINDOWS + 4 || mood == Mood::Flood,
-            "{what}: windows were merged meanwhile"
-        );
+        let after = recover(&what, host, running, &collector, requests).await;
+        assert_unharmed(&what, &seen, &before, &after);
+        before = after;
     }
 
+    // Somebody is there and takes no connection; then it does.
+    let what = "Unreachable";
+    let nobody = Collector::unreachable();
+    let running = agent(what, &nobody.url());
+    let (seen, requests) = ordeal(what, host, &before, || true).await;
+    let collector = nobody.come_up();
+    let after = recover(what, host, running, &collector, requests).await;
+    assert_unharmed(what, &seen, &before, &after);
+    before = after;
+
     // Nobody is there at all; then somebody is.
+    let what = "Down";
     let address = {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         free.local_addr().unwrap()
     };
-    let running = agent("Down", &format!("http://{address}"));
-    let seen = load(host, || true).await;
-    assert_unharmed("Down", &seen, &calm);
+    let running = agent(what, &format!("http://{address}"));
+    let (seen, requests) = ordeal(what, host, &before, || true).await;
     let collector = Collector::start_at(address, Mood::Honest);
-    let (running, sent) = flush(running).await;
-    assert!(sent, "not sent after it came up");
-    drop(running);
-    assert_all_arrived("Down", &collector, seen.requests);
-}
-
-fn assert_unharmed(what: &str, seen: &Seen, calm: &Seen) {
-    // The machine may be busy with other things; whoever waits for the collector waits for seconds.
-    let bound = calm.p90 * 5 + Duration::from_millis(20);
-    assert!(seen.p90 < bound, "{what}: {seen:?}, without it {calm:?}");
-    assert!(
-        seen.slowest < calm.slowest * 3 + Duration::from_millis(700),
-        "{what}: {seen:?}, without it {calm:?}"
-    );
-    assert!(
-        seen.growth_bytes < calm.growth_bytes.max(0) + (1 << 20),
-        "{what}: {seen:?}, without it {calm:?}"
-    );
+    let after = recover(what, host, running, &collector, requests).await;
+    assert_unharmed(what, &seen, &before, &after);
 }

@@ -8,21 +8,6 @@ use super::*;
 /// for its thread, and a machine that is busy. An exchange with the collector alone may take 15 s.
 const LONGER_MAX: Duration = Duration::from_secs(6);
 
-/// Neither answers nor refuses: a listener whose queue is full.
-fn black_hole() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    // The first that is not taken says that the queue is full.
-    while let Ok(stream) =
-        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300))
-    {
-        waiting.push(stream);
-        assert!(waiting.len() < 70_000, "the queue has no end");
-    }
-    (listener, waiting)
-}
-
 /// Runs the subject against whoever listens there and says how long it took to end.
 #[allow(
     clippy::disallowed_methods,
@@ -53,11 +38,8 @@ fn a_process_ends_soon_whatever_its_collector_does() {
         }
         std::process::exit(7);
     }
-    let (listener, _waiting) = black_hole();
-    let mut cases = vec![(
-        "nobody accepts".to_owned(),
-        format!("http://{}", listener.local_addr().unwrap()),
-    )];
+    let nobody = Collector::unreachable();
+    let mut cases = vec![("nobody accepts".to_owned(), nobody.url())];
     let moods = [
         Mood::Deaf,
         Mood::Silent,

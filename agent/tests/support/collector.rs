@@ -68,6 +68,25 @@ pub struct Collector {
     shared: Arc<Shared>,
 }
 
+/// Nobody accepts connections here, see [`Collector::unreachable`].
+#[derive(Debug)]
+pub struct Unreachable {
+    listener: TcpListener,
+    queue: Vec<TcpStream>,
+}
+
+impl Unreachable {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// From now on a collector answers.
+    pub fn come_up(self) -> Collector {
+        drop(self.queue);
+        Collector::on(self.listener, Mood::Honest)
+    }
+}
+
 /// Written again and again, so that a flood takes no memory here.
 static CHUNK: [u8; 65_536] = [b'x'; 65_536];
 
@@ -109,6 +128,29 @@ impl Collector {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// One at an address where nobody accepts connections, and where no more fit into the kernel's queue: whoever
+    /// connects waits.
+    pub fn unreachable() -> Unreachable {
+        // Tokio's sockets say how long the queue is; they want a runtime for that.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        let inside = runtime.enter();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(1).unwrap().into_std().unwrap();
+        drop(inside);
+        runtime.shutdown_background();
+        listener.set_nonblocking(false).unwrap();
+        let address = listener.local_addr().unwrap();
+        // The kernel answers at once where there is room.
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        let queue: Vec<TcpStream> = std::iter::from_fn(connect).take(64).collect();
+        assert!(queue.len() < 64, "the queue never gets full");
+        Unreachable { listener, queue }
     }
 
     /// Behaves differently from now on, as after a restart: whoever is connected is thrown out.
