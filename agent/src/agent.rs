@@ -3,6 +3,7 @@
 mod back_off;
 mod builder;
 mod handle;
+mod last_words;
 mod life;
 mod process;
 mod table;
@@ -11,6 +12,7 @@ mod worker;
 pub use back_off::{OVERHEAD_FREE_PERMILLE, OVERHEAD_MAX_PERMILLE};
 pub use builder::{Builder, InitError, builder, init, try_init};
 pub use handle::Agent;
+pub use last_words::flush_on_panic;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -121,7 +121,7 @@ pub mod tls;
 mod tls;
 mod trust;
 
-pub use agent::{Agent, Builder, InitError, builder, init, try_init};
+pub use agent::{Agent, Builder, InitError, builder, flush_on_panic, init, try_init};
 pub use alloc::Alloc;
 pub use bill::class;
 #[doc(hidden)]

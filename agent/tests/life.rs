@@ -7,6 +7,8 @@
 
 #[path = "life/hostile.rs"]
 mod hostile;
+#[path = "life/panics.rs"]
+mod panics;
 #[cfg(feature = "tracing-subscriber-0_3")]
 #[path = "life/regions.rs"]
 mod regions;

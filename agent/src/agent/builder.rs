@@ -420,7 +420,7 @@ impl Builder {
         };
         match worker::spawn(worker) {
             Ok((handle, thread)) => {
-                life::begin(handle.last.clone(), thread);
+                life::begin(handle.commands.clone(), handle.last.clone(), thread);
                 Ok(Agent::running(names, place, handle))
             }
             Err(error) => {

@@ -13,7 +13,7 @@ use crate::{account, state};
 /// How long the guard's drop waits for the collector.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
 /// How much longer it waits for the agent's thread itself.
-const THREAD_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const THREAD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Keeps the agent running. When it is dropped, the last window ends and is sent (for at most 2 s), and the
 /// table of costs is printed if there is neither a collector nor a sink.

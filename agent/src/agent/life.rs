@@ -8,20 +8,26 @@
 //! A process made by a bare system call, past the C library, is not noticed until it calls `init`.
 //!
 //! **Exit.** `std::process::exit` runs no destructors, and services do call it. The last window is sent then as
-//! it is when the guard is dropped, with the same patience. Nothing can be done about `abort`, a signal that
-//! kills, or `_exit`: what was not sent by then, at most the windows since the last acknowledgement, is lost,
+//! it is when the guard is dropped, with the same patience. Nothing can be done about `abort` (but for a panic that
+//! leads to it: [`flush_on_panic`](super::flush_on_panic)), a signal that kills, or `_exit`: what was not sent by then, at most the windows since the last acknowledgement, is lost,
 //! and the gap shows in the totals that each delta carries.
 
 use std::cell::RefCell;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, Once};
 use std::thread::ThreadId;
+use std::time::Duration;
 
-use super::handle::Last;
+use tokio::sync::mpsc;
+
+use super::handle::{Last, THREAD_PATIENCE};
+use super::worker::Command;
 use crate::sync::lock;
 use crate::{account, bill, clock, ledger, state};
 
 /// How the running agent is reached at the end of the process.
 struct Running {
+    commands: mpsc::Sender<Command>,
     last: Last,
     /// The agent's own thread cannot wait for itself.
     thread: ThreadId,
@@ -30,8 +36,12 @@ struct Running {
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 
 /// An agent runs: from now on forks and the end of the process concern it.
-pub(super) fn begin(last: Last, thread: ThreadId) {
-    *lock(&RUNNING) = Some(Running { last, thread });
+pub(super) fn begin(commands: mpsc::Sender<Command>, last: Last, thread: ThreadId) {
+    *lock(&RUNNING) = Some(Running {
+        commands,
+        last,
+        thread,
+    });
     static HANDLERS: Once = Once::new();
     HANDLERS.call_once(|| {
         if !clock::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) {
@@ -46,6 +56,24 @@ pub(super) fn begin(last: Last, thread: ThreadId) {
 /// The guard is dropped: the end of the process is no concern any more.
 pub(super) fn end() {
     drop(lock(&RUNNING).take());
+}
+
+/// Asks the agent's thread to end the window and send it, and waits for that, for at most so long. For a thread that
+/// may stand anywhere, in the agent's own code with a table locked too: it books nothing and takes no lock that it may
+/// hold.
+pub(super) fn flush_elsewhere(patience: Duration) {
+    let commands = RUNNING.try_lock().ok().and_then(|running| {
+        let running = running.as_ref()?;
+        (std::thread::current().id() != running.thread).then(|| running.commands.clone())
+    });
+    let Some(commands) = commands else {
+        return;
+    };
+    let (reply, answer) = sync_channel(1);
+    if commands.try_send(Command { patience, reply }).is_ok() {
+        // Whether it was sent changes nothing about what comes.
+        let _ = answer.recv_timeout(patience.saturating_add(THREAD_PATIENCE));
+    }
 }
 
 extern "C" fn at_exit() {
