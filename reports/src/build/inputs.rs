@@ -191,10 +191,9 @@ pub(crate) fn serial(model: &Model, service: &ServiceFacts) -> SerialReport {
     SerialReport {
         operation: found.operation.row(&service.label),
         serial_share: with(found.fit.law.alpha, found.fit.alpha_interval),
-        coherency: if found.fit.coherency_is_identifiable() {
-            with(found.fit.law.beta, found.fit.beta_interval)
-        } else {
-            Figure::unknown(FigureUnit::Ratio, "not identifiable: its interval holds 0")
+        coherency: match found.no_coherency {
+            None => with(found.fit.law.beta, found.fit.beta_interval),
+            Some(why) => Figure::unknown(FigureUnit::Ratio, why),
         },
         throughput_max: found.most.figure(FigureUnit::PerSecond),
         note: format!(

@@ -21,7 +21,7 @@ pub use mixture::{ClassLoad, Mixture};
 pub use network::{Closed, Open, POPULATIONS_MAX, closed, closed_classes, open_classes};
 pub use section::Section;
 pub use tail::WaitTail;
-pub use usl::{USL_POINTS_MIN, USL_REACH_MIN, Usl, UslFit, UslRefusal, fit_usl};
+pub use usl::{USL_POINTS_MIN, USL_REACH_MIN, Usl, UslFit, UslRefusal, fit_serial_share, fit_usl};
 pub use wait::{MmcStation, allen_cunneen_wait, sakasegawa_wait};
 
 /// Passes a finite, non-negative number.

@@ -29,7 +29,7 @@ pub struct UslFit {
     pub law: Usl,
     /// 90 % interval of α.
     pub alpha_interval: (f64, f64),
-    /// 90 % interval of β.
+    /// 90 % interval of β; nothing but 0 where β was held there.
     pub beta_interval: (f64, f64),
     /// Largest size measured.
     pub measured_max: f64,
@@ -123,6 +123,14 @@ impl UslFit {
     }
 }
 
+/// The law without its second term, β = 0 (Amdahl's), fitted anew: what is left to say where β is not identifiable.
+///
+/// # Errors
+/// [`UslRefusal`].
+pub fn fit_serial_share(points: &[(f64, f64)]) -> Result<UslFit, UslRefusal> {
+    fit(points, false)
+}
+
 /// Fits the law to (size, throughput) by least squares with α, β ≥ 0 (Levenberg–Marquardt; the start is the line
 /// that `N/X` is in `N − 1` and `N(N − 1)`). Intervals are those of the linearised fit, with Student's quantile for
 /// the points left over (Abramowitz & Stegun 26.7.5).
@@ -130,6 +138,11 @@ impl UslFit {
 /// # Errors
 /// [`UslRefusal`].
 pub fn fit_usl(points: &[(f64, f64)]) -> Result<UslFit, UslRefusal> {
+    fit(points, true)
+}
+
+/// With β free, or held at 0.
+fn fit(points: &[(f64, f64)], coherent: bool) -> Result<UslFit, UslRefusal> {
     for (size, throughput) in points {
         if !(size.is_finite() && throughput.is_finite() && *size >= 1.0 && *throughput > 0.0) {
             return Err(UslRefusal::NotPositive);
@@ -142,10 +155,14 @@ pub fn fit_usl(points: &[(f64, f64)]) -> Result<UslFit, UslRefusal> {
         return Err(UslRefusal::TooFewPoints);
     }
     let measured_max = sizes.last().copied().unwrap_or(1.0);
-    let law = settle(start(points).ok_or(UslRefusal::NoFit)?, points).ok_or(UslRefusal::NoFit)?;
-    let spare = points.len() as f64 - 3.0;
+    let from = start(points).ok_or(UslRefusal::NoFit)?;
+    let law = settle(from, points, coherent).ok_or(UslRefusal::NoFit)?;
+    let spare = points.len() as f64 - if coherent { 3.0 } else { 2.0 };
     let variance = law.squares(points) / spare;
-    let (normal, _) = normal_equations(law, points);
+    let (mut normal, mut right) = normal_equations(law, points);
+    if !coherent {
+        hold(&mut normal, &mut right, 2);
+    }
     let inverse = inverse(normal).ok_or(UslRefusal::NoFit)?;
     let quantile = student(spare);
     let interval = |value: f64, n: usize| {
@@ -155,7 +172,11 @@ pub fn fit_usl(points: &[(f64, f64)]) -> Result<UslFit, UslRefusal> {
     Ok(UslFit {
         law,
         alpha_interval: interval(law.alpha, 1),
-        beta_interval: interval(law.beta, 2),
+        beta_interval: if coherent {
+            interval(law.beta, 2)
+        } else {
+            (0.0, 0.0)
+        },
         measured_max,
     })
 }
@@ -189,20 +210,28 @@ fn start(points: &[(f64, f64)]) -> Option<Usl> {
     })
 }
 
-fn settle(mut law: Usl, points: &[(f64, f64)]) -> Option<Usl> {
+/// Takes one unknown out of the equations: it stays as it is.
+fn hold(normal: &mut [[f64; 3]; 3], right: &mut [f64; 3], n: usize) {
+    normal[n] = [0.0; 3];
+    for row in normal.iter_mut() {
+        row[n] = 0.0;
+    }
+    normal[n][n] = 1.0;
+    right[n] = 0.0;
+}
+
+fn settle(mut law: Usl, points: &[(f64, f64)], coherent: bool) -> Option<Usl> {
+    if !coherent {
+        law.beta = 0.0;
+    }
     let mut damping = 1e-3;
     let mut squares = law.squares(points);
     for _ in 0..STEPS_MAX {
         let (mut normal, mut right) = normal_equations(law, points);
         // What stands at its bound and would leave it stays there.
-        for (n, value) in [(1, law.alpha), (2, law.beta)] {
-            if value <= 0.0 && right[n] <= 0.0 {
-                normal[n] = [0.0; 3];
-                for row in &mut normal {
-                    row[n] = 0.0;
-                }
-                normal[n][n] = 1.0;
-                right[n] = 0.0;
+        for (n, value, free) in [(1, law.alpha, true), (2, law.beta, coherent)] {
+            if !free || value <= 0.0 && right[n] <= 0.0 {
+                hold(&mut normal, &mut right, n);
             }
         }
         for (n, row) in normal.iter_mut().enumerate() {
@@ -366,6 +395,14 @@ mod tests {
         assert!(!fit.coherency_is_identifiable(), "{fit:?}");
         assert_eq!(fit.peak(), None);
         close(law.ceiling().unwrap(), 1000.0, 1e-12);
+        // Without the term that nothing tells, the other one is told better.
+        let serial = fit_serial_share(&points(&made)).unwrap();
+        assert_eq!((serial.law.beta, serial.beta_interval), (0.0, (0.0, 0.0)));
+        assert_eq!(serial.peak(), None);
+        let width = |fit: &UslFit| fit.alpha_interval.1 - fit.alpha_interval.0;
+        assert!(width(&serial) < width(&fit), "{serial:?} {fit:?}");
+        assert!(serial.alpha_interval.0 < 0.1 && 0.1 < serial.alpha_interval.1);
+        close(serial.law.ceiling().unwrap(), 1000.0, 0.2);
         // Too far from the peak to tell it.
         let early = fit_usl(&points(&CISCO[..7])).unwrap();
         assert_eq!(early.peak(), None, "{early:?}");
