@@ -130,11 +130,13 @@ impl Resampler {
     }
 }
 
-/// How far an estimated amount may be off beside its spread over windows: a factor between 1 ÷ 1.5 and 1.5 in nine
-/// cases of ten, for the share of the amount that is estimated. An assumption, like the estimate itself: windows cannot
-/// tell it, because they all share it.
+/// How far an estimated amount may be off beside its spread over windows, for the share of the amount that is estimated:
+/// between the bounds that its rows carry, in nine cases of ten. Where they carry none, by a factor between 1 ÷ 1.5 and 1.5:
+/// an assumption, like the estimate itself, since windows cannot tell it; they all share it.
 struct Unsure {
     share: f64,
+    /// 5th and 95th percentile of what the amount is ÷ what is estimated, where rows tell them.
+    bounds: Option<(f64, f64)>,
     seed: u64,
 }
 
@@ -158,7 +160,21 @@ impl Unsure {
             0,
             words.map(|(slot, value)| u64::from(*slot) ^ value.cast_unsigned()),
         );
-        Self { share, seed }
+        let told = tally.bounds;
+        let bounds = (estimated > 0 && told.estimated > 0).then(|| {
+            let all = as_f64(estimated);
+            // What has no bounds among what has some is as unsure as everywhere.
+            let others = as_f64((estimated - told.estimated).max(0));
+            (
+                ((as_f64(told.low) + others / ESTIMATED_FACTOR) / all).min(1.0),
+                ((as_f64(told.high) + others * ESTIMATED_FACTOR) / all).max(1.0),
+            )
+        });
+        Self {
+            share,
+            bounds,
+            seed,
+        }
     }
 
     fn factor(&self, draw: usize) -> f64 {
@@ -167,7 +183,13 @@ impl Unsure {
         }
         let draw = u64::try_from(draw).unwrap_or(u64::MAX);
         let mut rng = SplitMix64::new(self.seed.wrapping_add(draw.wrapping_mul(0x9E37_79B9)));
-        let off = libm::exp(rng.normal() * libm::log(ESTIMATED_FACTOR) / Z);
+        let z = rng.normal() / Z;
+        let off = match self.bounds {
+            // Two halves of normal distributions that meet at the estimate; less than nothing it cannot be.
+            Some((low, _)) if z < 0.0 => (1.0 + z * (1.0 - low)).max(0.0),
+            Some((_, high)) => 1.0 + z * (high - 1.0),
+            None => libm::exp(z * libm::log(ESTIMATED_FACTOR)),
+        };
         1.0 + self.share * (off - 1.0)
     }
 }

@@ -1,6 +1,6 @@
 //! Sums over rows that remember when and how they came about.
 
-use weighbridge_wire::{Merge, Quality, RowValue};
+use weighbridge_wire::{Merge, Quality, RowValue, column};
 
 use super::Amounts;
 use crate::document::QualityWord;
@@ -14,6 +14,19 @@ pub(crate) struct Tally {
     slots: Vec<(u32, i64)>,
     /// Absolute amounts by how they came about.
     pub(crate) by_quality: Amounts<i64>,
+    /// What rows say of how far their estimates may be off; nothing where none does.
+    pub(crate) bounds: Bounds,
+}
+
+/// Estimated amounts with the bounds that their rows carry.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    /// The part of the estimated amount that has bounds.
+    pub(crate) estimated: i64,
+    /// Least that this part may be.
+    pub(crate) low: i64,
+    /// Most.
+    pub(crate) high: i64,
 }
 
 impl Tally {
@@ -59,6 +72,10 @@ impl Tally {
             let mine = self.by_quality.entry(quality);
             *mine = mine.saturating_add(amount);
         }
+        let (mine, theirs) = (&mut self.bounds, &other.bounds);
+        mine.estimated = mine.estimated.saturating_add(theirs.estimated);
+        mine.low = mine.low.saturating_add(theirs.low);
+        mine.high = mine.high.saturating_add(theirs.high);
     }
 
     /// The same with every value's sign changed.
@@ -124,13 +141,35 @@ impl Sums {
         known.reduce(i64::saturating_add)
     }
 
-    /// The sum of several sum columns; `None` when none of them is known.
+    /// The sum of several sum columns; `None` when none of them is known. Estimates are CPU of the handler, so with that
+    /// column go the bounds of the estimates.
     pub(crate) fn sum_of(&self, columns: &[u32]) -> Option<Tally> {
         let mut sum: Option<Tally> = None;
         for tally in columns.iter().filter_map(|column| self.get(*column)) {
             sum.get_or_insert_default().merge_sum(tally);
         }
+        if let Some(sum) = &mut sum
+            && columns.contains(&column::CPU_HANDLER_NS)
+        {
+            sum.bounds = self.bounds();
+        }
         sum
+    }
+
+    fn bounds(&self) -> Bounds {
+        let (Some(handler), Some(low), Some(high)) = (
+            self.get(column::CPU_HANDLER_NS),
+            self.total(column::CPU_LOW_NS),
+            self.total(column::CPU_HIGH_NS),
+        ) else {
+            return Bounds::default();
+        };
+        let estimated = handler.by_quality.get(QualityWord::Estimated);
+        Bounds {
+            estimated: estimated.unwrap_or(0),
+            low,
+            high,
+        }
     }
 
     /// Adds all columns of another set; gauges by their own rule.
@@ -203,5 +242,59 @@ mod tests {
             &RowValue::new().with(column::RSS_BYTES, -5),
         );
         assert_eq!(sums.total(column::RSS_BYTES), Some(-5));
+    }
+
+    /// CPU that may have been none of an operation's, or three times what was estimated: draws say so, as the page does.
+    /// With a part that has no bounds, and one that was measured, they are that much nearer.
+    #[test]
+    fn estimates_are_as_unsure_as_their_rows_say() {
+        use crate::model::{CPU_COLUMNS, Resampler};
+        let row = |ns: i64, bounds: Option<(i64, i64)>| {
+            let row = RowValue::new().with(column::CPU_HANDLER_NS, ns);
+            match bounds {
+                Some((low, high)) => row
+                    .with(column::CPU_LOW_NS, low)
+                    .with(column::CPU_HIGH_NS, high),
+                None => row,
+            }
+        };
+        let of = |rows: &[(Quality, RowValue)]| {
+            let mut sums = Sums::default();
+            for slot in 0..60 {
+                for (quality, row) in rows {
+                    sums.add(slot, *quality, row);
+                }
+            }
+            let estimate = Resampler::new(60, 1).estimate(&sums.sum_of(&CPU_COLUMNS).unwrap());
+            let (low, high) = estimate.interval().unwrap();
+            [low, high].map(|bound| bound / estimate.point)
+        };
+        let bounded = row(100, Some((0, 300)));
+        let near = |got: [f64; 2], want: [f64; 2]| {
+            for (got, want) in got.into_iter().zip(want) {
+                assert!((got - want).abs() < 0.25, "{got} and not {want}");
+            }
+        };
+        near(of(&[(Quality::Estimated, bounded.clone())]), [0.0, 3.0]);
+        // Told to the nanosecond: as sure as its windows.
+        let exact = row(100, Some((100, 100)));
+        assert_eq!(of(&[(Quality::Estimated, exact)]), [1.0, 1.0]);
+        let measured = (Quality::Measured, row(300, None));
+        near(
+            of(&[(Quality::Estimated, bounded.clone()), measured]),
+            [0.75, 1.5],
+        );
+        // Two operations in one figure: bounds of one, the assumption of the other.
+        let mut sums = Sums::default();
+        let mut other = Sums::default();
+        for slot in 0..60 {
+            sums.add(slot, Quality::Estimated, &bounded);
+            other.add(slot, Quality::Estimated, &row(100, None));
+        }
+        let mut both = sums.sum_of(&CPU_COLUMNS).unwrap();
+        both.merge_sum(&other.sum_of(&CPU_COLUMNS).unwrap());
+        let estimate = Resampler::new(60, 1).estimate(&both);
+        let (low, high) = estimate.interval().unwrap();
+        near([low / 12_000.0, high / 12_000.0], [0.5 / 1.5, 0.5 * 4.5]);
     }
 }
