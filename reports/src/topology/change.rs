@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deployable, End, Inputs, Shards, Topology, Way};
+use super::{Deployable, End, Inputs, Shards, Topology, Way, copies};
 
 /// One change, as a change file or the command line names it. Services are named as in the report, or as an earlier
 /// change of the same list named what it made.
@@ -57,7 +57,8 @@ pub enum Change {
         /// Into how many.
         shards: u32,
     },
-    /// Takes a copy of an entity away (its readers ask the owner), or gives a service one.
+    /// Takes a copy of an entity away (its readers ask the owner), or gives a service one, which takes the place of its
+    /// calls to operations of the owner that do nothing but read the entity.
     PlaceEntity {
         /// The entity.
         entity: String,
@@ -594,7 +595,30 @@ fn place_entity<N>(
             if !next.copied.contains(&(at, home)) {
                 next.copied.push((at, home));
             }
+            read_here(inputs, next, at, home);
             Ok(())
+        }
+    }
+}
+
+/// Lets calls from the process with a new copy read that copy, where all that their callee does is to read the entity at
+/// its owner.
+fn read_here<N>(inputs: &Inputs<N>, next: &mut Topology, entity: usize, home: usize) {
+    for (at, edge) in inputs.edges.iter().enumerate() {
+        let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) else {
+            continue;
+        };
+        let owned = inputs.entities[entity].owner == Some(inputs.operations[to].service);
+        if edge.sync
+            && !edge.local
+            && owned
+            && next.place[from] == home
+            && next.place[to] != home
+            && copies::only_reads(inputs, entity, to)
+            && !next.read_here.contains(&(entity, at))
+        {
+            next.ways[at] = Way::Local;
+            next.read_here.push((entity, at));
         }
     }
 }
@@ -624,6 +648,7 @@ fn transport<N>(
                 inputs.services[from].label, inputs.services[to].label
             ));
         }
+        next.read_here.retain(|(_, here)| *here != at);
         next.ways[at] = match way {
             WayWord::Remote => Way::Remote,
             WayWord::Local => Way::Local,

@@ -1,7 +1,7 @@
 //! Copies of data: what keeping them costs, and what reading from the owner costs.
 
 use super::evaluate::cores_of_edges;
-use super::{Edge, End, Entity, Inputs, Topology};
+use super::{Edge, EdgePart, End, Entity, Inputs, Place, Topology};
 
 /// Is this edge gone because the copy that it keeps in step was taken away?
 pub(super) fn link_is_gone(inputs: &Inputs, topology: &Topology, edge: usize) -> bool {
@@ -130,6 +130,70 @@ pub(super) fn remote_reads(
         }
     }
     reads
+}
+
+/// Is all that an operation does, as far as the rows tell, to read this entity? It writes nothing, reads nothing else and
+/// calls nobody.
+pub(super) fn only_reads<N>(inputs: &Inputs<N>, entity: usize, operation: usize) -> bool {
+    let service = inputs.operations[operation].service;
+    let does = |at: usize, of: fn(&Place<N>) -> &[(usize, N)]| {
+        let mut places = inputs.entities[at].places.iter();
+        places.any(|place| {
+            place.service == service && of(place).iter().any(|(does, _)| *does == operation)
+        })
+    };
+    let calls = inputs
+        .edges
+        .iter()
+        .any(|edge| edge.from == End::Operation(operation));
+    let mut others = (0..inputs.entities.len()).filter(|at| *at != entity);
+    !calls
+        && does(entity, |place| &place.reads)
+        && !does(entity, |place| &place.writes)
+        && !others.any(|at| does(at, |place| &place.reads) || does(at, |place| &place.writes))
+}
+
+/// Did an origin's answers wait for this operation through calls alone that a copy beside their caller replaces?
+pub(super) fn no_longer_asked(
+    inputs: &Inputs,
+    topology: &Topology,
+    origin: usize,
+    operation: usize,
+) -> bool {
+    if topology.read_here.is_empty() || inputs.origins[origin].root == Some(operation) {
+        return false;
+    }
+    let here = |at: usize| topology.read_here.iter().any(|(_, here)| *here == at);
+    let asks = |edge: &Edge| {
+        let mine = |part: &EdgePart| part.origin == origin && part.rate > 0.0;
+        edge.sync && edge.to == End::Operation(operation) && edge.parts.iter().any(mine)
+    };
+    let mut asked = (0..inputs.edges.len())
+        .filter(|at| asks(&inputs.edges[*at]))
+        .peekable();
+    asked.peek().is_some() && asked.all(here)
+}
+
+/// Cores of the callees' own work that go with the calls which a copy beside the caller replaces, from their deployable
+/// to the caller's, at the load seen.
+pub(super) fn read_elsewhere(inputs: &Inputs, topology: &Topology) -> Vec<(usize, usize, f64)> {
+    let mut moved = Vec::new();
+    for (_, at) in &topology.read_here {
+        let edge = &inputs.edges[*at];
+        let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) else {
+            continue;
+        };
+        let callee = &inputs.operations[to];
+        if callee.rate > 0.0 {
+            let each = callee.cores / callee.rate - edge.callee_ns * 1e-9;
+            moved.push((
+                topology.place[to],
+                topology.place[from],
+                each.max(0.0) * edge.rate,
+            ));
+        }
+    }
+    moved
 }
 
 /// The copies of an entity at some services, as they are and taken away.

@@ -409,6 +409,10 @@ pub(super) fn price(inputs: &Inputs, topology: &Topology, load: &Load) -> Priced
             }
         }
     }
+    for (from, to, cores) in copies::read_elsewhere(inputs, topology) {
+        variable[from] -= cores * f;
+        variable[to] += cores * f;
+    }
     for (at, operation) in inputs.operations.iter().enumerate() {
         let service = &inputs.services[operation.service];
         let share = if own[operation.service] > 0.0 {
@@ -561,7 +565,7 @@ fn figures(
     latency: &latency::Latency,
     shares: &MemoryShares,
 ) -> Figures {
-    let blasts = blast(inputs, topology);
+    let blasts = super::blast::blast(inputs, topology);
     let alive = topology.alive();
     let deployables: Vec<DeployableFigures> = alive
         .iter()
@@ -643,27 +647,4 @@ fn origins(inputs: &Inputs, priced: &Priced, latency: &latency::Latency) -> Vec<
             }
         })
         .collect()
-}
-
-/// For each deployable the share of requests from outside that wait for something in it. `None` when no root is known.
-pub(super) fn blast(inputs: &Inputs, topology: &Topology) -> Option<Vec<f64>> {
-    let all: f64 = inputs.origins.iter().filter_map(|o| o.rate).sum();
-    if all <= 0.0 {
-        return None;
-    }
-    let mut share = vec![0.0; topology.deployables.len()];
-    for origin in &inputs.origins {
-        let Some(rate) = origin.rate else { continue };
-        let mut touched: Vec<usize> = origin
-            .waits_for
-            .iter()
-            .map(|o| topology.place[*o])
-            .collect();
-        touched.sort_unstable();
-        touched.dedup();
-        for at in touched {
-            share[at] += rate / all;
-        }
-    }
-    Some(share)
 }

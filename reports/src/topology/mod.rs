@@ -7,6 +7,7 @@
 //!
 //! Formulas, sources, and where they fail: `docs/decisions.md`.
 
+mod blast;
 mod change;
 mod climb;
 mod compared;

@@ -16,6 +16,19 @@ pub(super) fn notes(inputs: &Inputs, topology: &Topology, f: f64) -> Vec<String>
     {
         notes.push("What a change costs a new copy is not known and left out: no asynchronous message or no write was seen.".to_owned());
     }
+    for (entity, at) in &topology.copied {
+        let home = &topology.deployables[*at];
+        let here = |(of, edge): &(usize, usize)| {
+            *of == *entity && topology.deployable_of(inputs.edges[*edge].from) == Some(*at)
+        };
+        // What runs in more processes takes copies along for its own reads.
+        if !home.home_of.is_empty() && !topology.read_here.iter().any(here) {
+            notes.push(format!(
+                "The copy of {} at {} takes the place of no call: as far as the rows tell, {} calls no operation of its owner that does nothing but read it.",
+                inputs.entities[*entity].name, home.name, home.name
+            ));
+        }
+    }
     for deployable in &topology.deployables {
         if let Some(shards) = &deployable.shards {
             let entity = &inputs.entities[shards.entity];

@@ -1,6 +1,7 @@
 //! The engine against what was weighed, and against cases with known answers.
 
 mod constraints;
+mod copies;
 pub(super) mod hand;
 mod memory;
 pub(super) mod search;

@@ -55,6 +55,9 @@ pub struct Topology {
     pub read_remotely: Vec<(usize, usize)>,
     /// Copies made: (entity, deployable), one for each of its processes.
     pub copied: Vec<(usize, usize)>,
+    /// What copies that were made replace: (entity, edge). Such calls stay inside the caller's process, wherever their
+    /// callee is.
+    pub read_here: Vec<(usize, usize)>,
 }
 
 impl Topology {
@@ -83,6 +86,7 @@ impl Topology {
             batched: BTreeMap::new(),
             read_remotely: Vec::new(),
             copied: Vec::new(),
+            read_here: Vec::new(),
         }
     }
 
@@ -144,7 +148,18 @@ impl Topology {
     /// Lets every edge whose ends share a deployable take the local way (synchronous ones), and every edge whose ends
     /// do not be remote. Asynchronous edges keep the way they have: a consumer keeps its own executor and its broker.
     pub(crate) fn settle<N>(&mut self, inputs: &Inputs<N>) {
+        // A caller that left the process with the copy asks the owner again.
+        let mut read_here = std::mem::take(&mut self.read_here);
+        read_here.retain(|(entity, at)| {
+            let caller = inputs.edges.get(*at).map(|edge| edge.from);
+            let place = caller.and_then(|caller| self.deployable_of(caller));
+            place.is_some_and(|place| self.copied.contains(&(*entity, place)))
+        });
+        self.read_here = read_here;
         for (at, edge) in inputs.edges.iter().enumerate() {
+            if self.read_here.iter().any(|(_, here)| *here == at) {
+                continue;
+            }
             let (from, to) = (self.deployable_of(edge.from), self.deployable_of(edge.to));
             if from.is_none() || to.is_none() {
                 continue;

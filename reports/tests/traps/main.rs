@@ -19,6 +19,7 @@ mod keys;
 mod lock;
 mod memory;
 mod mixture;
+mod new_copies;
 mod numbers;
 mod peaks;
 mod simulate;
