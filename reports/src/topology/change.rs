@@ -81,7 +81,8 @@ pub enum Change {
         from: String,
         /// The callee's.
         to: String,
-        /// `remote`, `local`, or `inline` (an asynchronous consumer inside the caller's request).
+        /// `remote`, `local`, `serial` (local, and one after the other where they ran side by side), or `inline` (an
+        /// asynchronous consumer inside the caller's request).
         way: WayWord,
     },
 }
@@ -104,6 +105,8 @@ pub enum WayWord {
     Remote,
     /// [`Way::Local`].
     Local,
+    /// [`Way::Local`], and one after the other.
+    Serial,
     /// [`Way::Inline`].
     Inline,
 }
@@ -185,6 +188,7 @@ impl std::fmt::Display for Change {
                 let way = match way {
                     WayWord::Remote => "as messages",
                     WayWord::Local => "inside the process",
+                    WayWord::Serial => "inside the process, one after the other",
                     WayWord::Inline => "inside the caller's request",
                 };
                 write!(f, "let calls from {from} to {to} go {way}")
@@ -649,9 +653,14 @@ fn transport<N>(
             ));
         }
         next.read_here.retain(|(_, here)| *here != at);
+        if way == WayWord::Serial && edge.sync {
+            next.serial.insert(at);
+        } else {
+            next.serial.remove(&at);
+        }
         next.ways[at] = match way {
             WayWord::Remote => Way::Remote,
-            WayWord::Local => Way::Local,
+            WayWord::Local | WayWord::Serial => Way::Local,
             WayWord::Inline if edge.sync => Way::Local,
             WayWord::Inline => Way::Inline,
         };

@@ -331,7 +331,7 @@ impl Walk<'_> {
                     continue;
                 }
                 let beside = waited.len() > 1 || waited.iter().any(|b| b.beside);
-                let (mut before, mut after) = (0.0_f64, 0.0_f64);
+                let (mut before, mut after, mut serial) = (0.0_f64, 0.0_f64, 0.0_f64);
                 for branch in waited {
                     let batch = branch
                         .edge
@@ -345,16 +345,25 @@ impl Walk<'_> {
                         // Side by side a step lasts as long as its longest branch, if it is taken at all.
                         let taken = branch.calls.min(1.0);
                         before = before.max(taken * branch.wall_ns);
-                        after = after.max(taken * now);
+                        if branch.edge.is_some_and(|edge| self.is_serial(edge)) {
+                            serial += branch.calls / batch.unwrap_or(1.0).max(1.0) * now;
+                        } else {
+                            after = after.max(taken * now);
+                        }
                     } else {
                         before += branch.calls * branch.wall_ns;
                         after += branch.calls / batch.unwrap_or(1.0).max(1.0) * now;
                     }
                 }
-                change += shape.share * (after - before);
+                change += shape.share * (after.max(serial) - before);
             }
         }
         Some(change)
+    }
+
+    /// Are the calls of this edge made one after the other now, whatever they were?
+    fn is_serial(&self, edge: usize) -> bool {
+        self.topology.serial.contains(&edge) && self.topology.ways[edge] == Way::Local
     }
 
     /// Without shapes: what of the calls is on the critical path; where no row tells, one after the other, as far as
@@ -364,14 +373,15 @@ impl Walk<'_> {
             return Some(0.0);
         }
         let mut before = 0.0;
-        let mut after = 0.0;
+        let (mut after, mut serial) = (0.0, 0.0);
         for e in self.out[at].clone() {
             let edge = &self.inputs.edges[e];
             let Some(wall) = edge.wait_ns.filter(|_| edge.sync) else {
                 continue;
             };
             // Of a call that runs beside others only what is critical counts.
-            let calls = edge.rate / operation.rate * edge.critical_share.unwrap_or(1.0);
+            let all = edge.rate / operation.rate;
+            let calls = all * edge.critical_share.unwrap_or(1.0);
             let batch = self
                 .topology
                 .batched
@@ -380,7 +390,11 @@ impl Walk<'_> {
                 .unwrap_or(1.0)
                 .max(1.0);
             before += calls * wall;
-            after += calls / batch * self.batch(e, wall)?;
+            if self.is_serial(e) {
+                serial += all / batch * self.batch(e, wall)?;
+            } else {
+                after += calls / batch * self.batch(e, wall)?;
+            }
         }
         // They waited for more than there was time: the calls ran side by side.
         let room = operation
@@ -393,6 +407,6 @@ impl Walk<'_> {
         } else {
             1.0
         };
-        Some((after - before) * fits)
+        Some((after - before) * fits + serial)
     }
 }

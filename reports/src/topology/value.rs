@@ -1,6 +1,6 @@
 //! A topology.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{End, Inputs};
 
@@ -55,6 +55,8 @@ pub struct Topology {
     pub read_remotely: Vec<(usize, usize)>,
     /// Copies made: (entity, deployable), one for each of its processes.
     pub copied: Vec<(usize, usize)>,
+    /// Local calls that a request makes one after the other, where it made them side by side.
+    pub serial: BTreeSet<usize>,
     /// What copies that were made replace: (entity, edge). Such calls stay inside the caller's process, wherever their
     /// callee is.
     pub read_here: Vec<(usize, usize)>,
@@ -86,6 +88,7 @@ impl Topology {
             batched: BTreeMap::new(),
             read_remotely: Vec::new(),
             copied: Vec::new(),
+            serial: BTreeSet::new(),
             read_here: Vec::new(),
         }
     }

@@ -101,6 +101,53 @@ fn calls_side_by_side() {
     );
 }
 
+fn in_one_process(inputs: &Inputs, ways: &[(&str, WayWord)]) -> f64 {
+    let mut changes = vec![merge(&["front", "a", "b"])];
+    changes.extend(ways.iter().map(|(to, way)| Change::Transport {
+        from: "front".to_owned(),
+        to: (*to).to_owned(),
+        way: *way,
+    }));
+    let topology = apply_all(&changes, inputs, &Topology::as_it_is(inputs)).unwrap();
+    let figures = evaluate(inputs, &topology, &seen());
+    figures.origins[0].mean_ns.unwrap() / MS
+}
+
+/// Side by side only as long as somebody runs them so: on one core 0.901 ms and 1.701 ms follow each other.
+#[test]
+fn calls_that_no_longer_run_side_by_side() {
+    use WayWord::{Local, Serial};
+    let beside = vec![step(vec![branch(0, 1.0, 1.5), branch(1, 1.0, 2.0)])];
+    let inputs = system(beside.clone(), 1.0);
+    let parallel = 10.0 - 0.299 - 0.198;
+    close(in_one_process(&inputs, &[]), parallel);
+    // One after the other is a matter of two.
+    close(in_one_process(&inputs, &[("a", Serial)]), parallel);
+    let serial = 10.0 + 0.901 + 1.701 - 2.0 - 0.198;
+    let both = [("a", Serial), ("b", Serial)];
+    close(in_one_process(&inputs, &both), serial);
+    let back = [("a", Serial), ("b", Serial), ("b", Local)];
+    close(in_one_process(&inputs, &back), parallel);
+    // Where no shape tells, by what of the calls is on the critical path: 0.5 ms of `a` and all of `b` in 2.5 ms.
+    let mut inputs = system(Vec::new(), 1.0);
+    inputs.operations[0].shapes.clear();
+    inputs.edges[0].critical_share = Some(1.0 / 3.0);
+    inputs.operations[0].wait_call_ns = Some(2.5 * MS);
+    let parallel = 10.0 - 0.299 - (1.5 - 0.901) / 3.0 - 0.198;
+    close(in_one_process(&inputs, &[]), parallel);
+    let serial = 10.0 + 0.901 + 1.701 - 2.5 - 0.198;
+    close(in_one_process(&inputs, &both), serial);
+    // Two calls of one kind.
+    let mut two = branch(0, 2.0, 1.5);
+    two.beside = true;
+    let inputs = system(vec![step(vec![two])], 2.0);
+    let [a] = [("a", Serial)];
+    close(
+        in_one_process(&inputs, &[a]),
+        10.0 + 2.0 * 0.901 - 1.5 - 2.0 * 0.099 - 0.099,
+    );
+}
+
 /// Nobody waits for `a`: only encoding and decoding go.
 #[test]
 fn a_call_that_nobody_waits_for() {
