@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::say;
 use crate::document::{
-    AfterReport, CopyFinding, Document, EdgeReport, Observe, ObserveWhat, OperationReport, Outcome,
-    OutcomeFigure, Prediction, Recommendation, RecommendationKind as Kind, SCORE_ERRORS_MAX, Score,
-    ServiceReport, Verdict,
+    AfterReport, CopyFinding, Document, EdgeEnd, EdgeReport, Observe, ObserveWhat, OperationReport,
+    OriginReport, Outcome, OutcomeFigure, Prediction, Recommendation, RecommendationKind as Kind,
+    SCORE_ERRORS_MAX, Score, ServiceReport, Verdict,
 };
 
 /// Calls that are left ÷ calls there were (at the same load), up to which they count as batched.
@@ -249,7 +249,7 @@ impl<'a> View<'a> {
         } else {
             0.0
         };
-        let scales = !matches!(observe.what, ObserveWhat::Wall | ObserveWhat::CopyBytes);
+        let scales = observe.what.grows_with_load();
         let to_now = |x: f64| {
             if scales {
                 (fixed + load * (x - fixed)).max(0.0)
@@ -338,6 +338,25 @@ impl<'a> View<'a> {
                     .mean
                     .value
             }
+            ObserveWhat::OriginCpu => self.origin(observe)?.unit_cost.total.value,
+            ObserveWhat::WallP50 => self.origin(observe)?.wall.p50.value,
+            ObserveWhat::WallP95 => self.origin(observe)?.wall.p95.value,
+            ObserveWhat::WallP99 => self.origin(observe)?.wall.p99.value,
+            ObserveWhat::Messages => Some(self.messages(|_| Some(1.0))),
+            ObserveWhat::MessageBytes => Some(self.messages(bytes_of_message)),
+            ObserveWhat::Copies => {
+                let places = self.now.entities.iter().flat_map(|e| &e.places);
+                #[allow(clippy::cast_precision_loss)]
+                Some(places.filter(|place| place.copy).count() as f64)
+            }
+            ObserveWhat::Memory => {
+                let bytes = |s: &ServiceReport| Some(s.rss_peak.value? * s.instance_count.value?);
+                self.now.services.iter().map(bytes).sum()
+            }
+            ObserveWhat::Processes => {
+                let services = self.now.services.iter();
+                services.map(|s| s.instance_count.value).sum()
+            }
             ObserveWhat::CopyBytes | ObserveWhat::CopyMessages => {
                 let entity = self
                     .now
@@ -353,6 +372,29 @@ impl<'a> View<'a> {
                 }
             }
         }
+    }
+
+    /// The origin of this name where it begins now.
+    fn origin(&self, observe: &Observe) -> Option<&'a OriginReport> {
+        let earlier = observe.services.first()?;
+        let held = self.holders(earlier);
+        let rate = |o: &&OriginReport| o.rate.value.unwrap_or(0.0);
+        let origins = self.now.origins.iter();
+        origins
+            .filter(|o| o.operation == observe.operation)
+            .filter(|o| o.service == *earlier || held.contains(o.service.as_str()))
+            .max_by(|a, b| rate(a).total_cmp(&rate(b)))
+    }
+
+    /// Messages between services in a second, each times what it is asked for: a call is a request and an answer. What an
+    /// edge does not tell counts as nothing, as in the prediction.
+    fn messages(&self, each: fn(&EdgeReport) -> Option<f64>) -> f64 {
+        let known = |end: &EdgeEnd| service(self.now, &end.service).is_some();
+        let between = |e: &&EdgeReport| e.transport != "local" && known(&e.from) && known(&e.to);
+        let edges = self.now.edges.iter().filter(between);
+        edges
+            .filter_map(|e| Some(e.rate.value? * messages_of_call(e) * each(e)?))
+            .fold(0.0, |sum, x| sum + x)
     }
 
     /// Calls of an operation to the services that hold what the second one answered, in a second.
@@ -379,6 +421,58 @@ impl OperationReport {
             format!("{} ({})", self.operation, self.class)
         }
     }
+}
+
+impl ObserveWhat {
+    /// Is it a figure of a second, and not of a request, a process or a table?
+    fn grows_with_load(self) -> bool {
+        match self {
+            Self::Cores
+            | Self::CoresOfService
+            | Self::Calls
+            | Self::CallsOfOperation
+            | Self::Messages
+            | Self::MessageBytes
+            | Self::CopyMessages => true,
+            Self::Wall
+            | Self::OriginCpu
+            | Self::WallP50
+            | Self::WallP95
+            | Self::WallP99
+            | Self::Copies
+            | Self::Memory
+            | Self::Processes
+            | Self::CopyBytes => false,
+        }
+    }
+}
+
+/// A request and an answer, or one message.
+fn messages_of_call(edge: &EdgeReport) -> f64 {
+    if edge.mode == "sync" { 2.0 } else { 1.0 }
+}
+
+/// Body bytes of a message of an edge, by the side that answers where it has an agent.
+fn bytes_of_message(edge: &EdgeReport) -> Option<f64> {
+    let traffic = &edge.traffic;
+    let (calls, asked, answered) = if edge.to.instrumented {
+        (
+            &traffic.request_messages_received,
+            &traffic.request_body_bytes_received,
+            &traffic.response_body_bytes_sent,
+        )
+    } else {
+        (
+            &traffic.request_messages_sent,
+            &traffic.request_body_bytes_sent,
+            &traffic.response_body_bytes_received,
+        )
+    };
+    let bytes = [asked, answered]
+        .iter()
+        .filter_map(|f| f.value)
+        .sum::<f64>();
+    Some(bytes / (calls.value.filter(|n| *n > 0.0)? * messages_of_call(edge)))
 }
 
 fn rate<'a>(edges: impl Iterator<Item = &'a EdgeReport>) -> f64 {

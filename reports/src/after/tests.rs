@@ -2,6 +2,8 @@ use super::*;
 use crate::Options;
 use crate::testing::System;
 
+mod observed;
+
 const CPU: [i64; 6] = [400_000, 600_000, 600_000, 50_000, 50_000, 300_000];
 
 fn build(system: &System) -> Document {

@@ -34,6 +34,24 @@ pub enum ObserveWhat {
     CallsOfOperation,
     /// Mean wall time of the operation.
     Wall,
+    /// CPU of a request of the origin, over all services.
+    OriginCpu,
+    /// Median of the wall times at the root of the origin.
+    WallP50,
+    /// Their 95th percentile.
+    WallP95,
+    /// Their 99th percentile.
+    WallP99,
+    /// Messages between services, of the whole system.
+    Messages,
+    /// Their body bytes.
+    MessageBytes,
+    /// Copies of entities, of the whole system.
+    Copies,
+    /// Largest resident set of a process times the processes, over all services.
+    Memory,
+    /// Processes of all services.
+    Processes,
     /// Bytes of the copies of the entity.
     CopyBytes,
     /// Messages that keep its copies in step.

@@ -73,10 +73,12 @@ impl Compared {
                 "memory of all services".to_owned(),
                 FigureUnit::Bytes,
                 |f| f.memory_bytes,
-            ),
+            )
+            .observed_by(ObserveWhat::Memory, &[], "", ""),
             self.both("processes".to_owned(), FigureUnit::Count, |f| {
                 Some(f.replicas)
-            }),
+            })
+            .observed_by(ObserveWhat::Processes, &[], "", ""),
         ];
         all.extend(self.between());
         if let Some(prices) = &options.prices {
@@ -100,13 +102,16 @@ impl Compared {
                 "messages between services".to_owned(),
                 FigureUnit::PerSecond,
                 |f| Some(f.messages),
-            ),
+            )
+            .observed_by(ObserveWhat::Messages, &[], "", ""),
             self.both("their bytes".to_owned(), FigureUnit::BytesPerSecond, |f| {
                 Some(f.message_bytes)
-            }),
+            })
+            .observed_by(ObserveWhat::MessageBytes, &[], "", ""),
             self.both("copies of data".to_owned(), FigureUnit::Count, |f| {
                 Some(f.copies)
-            }),
+            })
+            .observed_by(ObserveWhat::Copies, &[], "", ""),
             self.both("bytes of copies".to_owned(), FigureUnit::Bytes, |f| {
                 f.copy_bytes
             }),
@@ -185,22 +190,35 @@ impl Compared {
                 of(f.origins.get(at)?)
             })
         };
+        let seen = |prediction: Prediction, what| {
+            prediction.observed_by(what, &[&origin.service], &origin.operation, "")
+        };
         [
-            figure("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns),
+            seen(
+                figure("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns),
+                ObserveWhat::OriginCpu,
+            ),
             figure(
                 "CPU of a request, with its part of schedulers and of what has no name,",
                 FigureUnit::NsPerRequest,
                 |o| o.kernel_cpu_ns,
             ),
-            figure("mean latency", FigureUnit::Ns, |o| o.mean_ns).observed_by(
+            seen(
+                figure("mean latency", FigureUnit::Ns, |o| o.mean_ns),
                 ObserveWhat::Wall,
-                &[&origin.service],
-                &origin.operation,
-                "",
             ),
-            figure("median latency", FigureUnit::Ns, |o| o.p50_ns),
-            figure("95th percentile of latency", FigureUnit::Ns, |o| o.p95_ns),
-            figure("99th percentile of latency", FigureUnit::Ns, |o| o.p99_ns),
+            seen(
+                figure("median latency", FigureUnit::Ns, |o| o.p50_ns),
+                ObserveWhat::WallP50,
+            ),
+            seen(
+                figure("95th percentile of latency", FigureUnit::Ns, |o| o.p95_ns),
+                ObserveWhat::WallP95,
+            ),
+            seen(
+                figure("99th percentile of latency", FigureUnit::Ns, |o| o.p99_ns),
+                ObserveWhat::WallP99,
+            ),
         ]
     }
 

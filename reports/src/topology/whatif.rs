@@ -379,6 +379,13 @@ fn recommendation(
             || Figure::unknown(FigureUnit::Cores, "not known"),
             |gain| gain.figure(FigureUnit::Cores),
         );
+    let mut prediction = pair.predictions(options);
+    if question.load != 1.0 {
+        // A later report shows another load.
+        for figure in &mut prediction {
+            figure.observe = None;
+        }
+    }
     let touched: Vec<usize> = (0..inputs.services.len())
         .filter(|service| {
             let home = after.home(*service);
@@ -420,7 +427,7 @@ fn recommendation(
         }],
         subjects,
         gain,
-        prediction: pair.predictions(options),
+        prediction,
         downsides,
         falsify: vec!["Make the change, weigh again at the same load, and compare: a figure outside its interval is a miss.".to_owned()],
         first_step: FIRST_STEP.to_owned(),
