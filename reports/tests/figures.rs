@@ -10,6 +10,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use weighbridge_reports::html::render;
 use weighbridge_reports::{Document, formats};
 
@@ -17,8 +18,14 @@ use walk::{Numbered, Shown};
 
 /// The sample with every figure known, each number with a value of its own.
 fn numbered() -> (Document, Numbered) {
+    numbered_with(|_| ())
+}
+
+/// The same, with a change of the sample before each number gets its value.
+fn numbered_with(change: fn(&mut Value)) -> (Document, Numbered) {
     let mut value = serde_json::to_value(sample::whole()).expect("JSON");
     walk::fill(&mut value);
+    change(&mut value);
     let numbered = Numbered::of(value);
     let document = serde_json::from_value(numbered.value.clone()).expect("still a document");
     (document, numbered)
@@ -139,6 +146,7 @@ const FILES: &[(&str, &[&str])] = &[
             "Sections that one request",
         ],
     ),
+    ("growth", &["What the growth line needs"]),
     ("latency", &["Mean response"]),
     ("recommendations", &["Before and after", "The other"]),
     ("recommendation_thresholds", &["Thresholds"]),
@@ -162,10 +170,27 @@ const FILES: &[(&str, &[&str])] = &[
     ("clocks", &["How CPU time was read"]),
 ];
 
+/// The ends of an interval for each figure that has none in the sample.
+fn spread(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let is_figure = fields.contains_key("value") && fields.contains_key("quality");
+            if is_figure && fields.get("low").is_none_or(Value::is_null) {
+                fields.insert("low".to_owned(), Value::from(1.0));
+                fields.insert("high".to_owned(), Value::from(1.0));
+            }
+            fields.values_mut().for_each(spread);
+        }
+        Value::Array(items) => items.iter_mut().for_each(spread),
+        _ => {}
+    }
+}
+
 #[test]
-fn every_table_of_the_page_has_its_figures_in_a_csv_file() {
-    let (document, numbered) = numbered();
+fn every_table_of_the_page_has_its_figures_and_their_intervals_in_a_csv_file() {
+    let (document, numbered) = numbered_with(spread);
     let html = render(&document);
+    let (mut intervals, mut missing) = (0, BTreeSet::new());
     let files: BTreeMap<&str, String> = formats::csv(&document)
         .into_iter()
         .map(|table| (table.name, table.text))
@@ -188,18 +213,63 @@ fn every_table_of_the_page_has_its_figures_in_a_csv_file() {
         let text = files.get(file).unwrap_or_else(|| panic!("no {file}.csv"));
         let cells: BTreeSet<&str> = text.split(['\n', '\r', ',']).collect();
         for figure in numbered.of_table(&table) {
-            assert!(
-                cells.contains(figure.value.as_str()),
-                "{} | {} ({}) is not in {file}.csv",
+            let place = format!(
+                "{} | {}: {{}} of {} in {file}.csv",
                 table.caption,
                 figure.head,
-                figure.path
+                walk::pattern(&figure.path)
             );
+            if !cells.contains(figure.value.as_str()) {
+                missing.insert(place.replace("{}", "value"));
+            }
+            let of = figure.path.strip_suffix(".value");
+            let Some(of) = of.filter(|_| figure.with_interval) else {
+                continue;
+            };
+            let of = format!("/{}", of.replace(['.', '['], "/").replace(']', ""));
+            let of = numbered.value.pointer(&of).expect("a figure");
+            for end in ["low", "high"] {
+                if !cells.contains(of[end].to_string().as_str()) {
+                    missing.insert(place.replace("{}", end));
+                }
+            }
+            intervals += 1;
         }
     }
+    assert!(missing.is_empty(), "missing: {missing:#?}");
     let known: BTreeSet<&str> = FILES.iter().map(|(file, _)| *file).collect();
     let all: BTreeSet<&str> = files.keys().copied().collect();
     assert_eq!(all, known, "every file is of a table");
     used.insert("owners");
     assert_eq!(used, known, "every table is on the page");
+    assert!(intervals > 50, "{intervals} intervals: they are not seen");
+}
+
+#[test]
+fn what_the_figures_of_a_row_are_of_stands_beside_them_in_its_file() {
+    let mut document = sample::whole();
+    let cuts = document.topologies.as_mut().expect("cuts");
+    cuts.proposals[0].latency_of = Some("GET /search".to_owned());
+    document.recommendations[0].prediction.clear();
+    let advice = document.recommendations[0].id.clone();
+    let file = |name: &str| {
+        let table = formats::csv(&document).into_iter().find(|t| t.name == name);
+        table.expect("a file").text
+    };
+    let cuts = file("topologies");
+    assert!(
+        cuts.contains(",latency_of,") && cuts.contains(",GET /search,"),
+        "{cuts}"
+    );
+    // Advice without a prediction is advice.
+    let recommendations = file("recommendations");
+    let row = recommendations.lines().find(|row| row.starts_with(&advice));
+    let row = row.unwrap_or_else(|| panic!("{recommendations}"));
+    let gain = &document.recommendations[0].gain;
+    let [low, high] = [gain.low, gain.high].map(|end| end.expect("an interval"));
+    let value = gain.value.expect("known");
+    assert!(
+        row.ends_with(&format!(",{value},{low},{high},,,,,,")),
+        "{row}"
+    );
 }

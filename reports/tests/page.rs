@@ -6,6 +6,9 @@ mod sample;
 #[path = "support/hostile.rs"]
 mod hostile;
 
+#[path = "page/shown.rs"]
+mod shown;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -19,6 +22,13 @@ fn without_data(html: &str) -> String {
     let start = html.find("id=\"report\">").expect("the data element");
     let end = start + html[start..].find("</script>").expect("its end");
     format!("{}{}", &html[..start], &html[end..])
+}
+
+/// One section of a page, every space in it a plain one.
+fn section(html: &str, id: &str) -> String {
+    let start = html.find(&format!("<section id=\"{id}\"")).expect(id);
+    let end = start + html[start..].find("</section>").expect("its end");
+    html[start..end].replace(['\u{a0}', '\u{2009}'], " ")
 }
 
 /// Start tags with their attributes, read as a browser does: quotes shield `>`.
@@ -329,13 +339,7 @@ fn a_hundred_services_fit_into_one_and_a_half_megabytes() {
 #[test]
 fn cuts_of_the_system_stand_with_the_recommendations() {
     let mut document = sample::erp();
-    let part = |html: &str| {
-        let start = html
-            .find("<section id=\"recommendations\"")
-            .expect("the section");
-        let end = start + html[start..].find("</section>").expect("its end");
-        html[start..end].to_owned()
-    };
+    let part = |html: &str| section(html, "recommendations");
     let found = document.topologies.as_mut().expect("cuts");
     let cut = found.proposals.iter_mut().find(|p| !p.steps.is_empty());
     cut.expect("a cut").latency_of = Some("GET /stock of <warehouse>".to_owned());

@@ -6,7 +6,7 @@ mod edges;
 mod plans;
 
 use crate::Document;
-use crate::document::{ClassFigures, Figure, FigureUnit};
+use crate::document::{ClassFigures, Figure};
 
 /// One table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +37,14 @@ pub fn csv(document: &Document) -> Vec<CsvTable> {
         edges::copies(document),
         capacity(document),
         plans::capacity_services(document),
+        plans::growth(document),
         checks::accounts(document),
         checks::sums(document),
         checks::processes(document),
         checks::sent_received(document),
         checks::losses(document),
         checks::clocks(document),
-        recommendations(document),
+        change::recommendations(document),
         change::thresholds(document),
         change::turns(document),
         change::changes(document),
@@ -261,6 +262,8 @@ fn operations(document: &Document) -> CsvTable {
             "peak_live_mean_bytes",
             "alloc_count_per_request",
             "retained_bytes",
+            "retained_low_bytes",
+            "retained_high_bytes",
         ],
     );
     for s in &document.services {
@@ -298,8 +301,8 @@ fn operations(document: &Document) -> CsvTable {
                 value(&o.in_flight_max),
                 value(&o.peak_live_mean),
                 value(&o.alloc_count),
-                o.retained.as_ref().map_or_else(String::new, value),
             ]);
+            row.extend(o.retained.as_ref().map(interval).unwrap_or_default());
             table.row(&row);
         }
     }
@@ -603,50 +606,6 @@ fn capacity(document: &Document) -> CsvTable {
         row.extend([(*factor > 1.0).to_string(), String::new()]);
         row.resize(14, String::new());
         table.row(&row);
-    }
-    table.done()
-}
-
-fn recommendations(document: &Document) -> CsvTable {
-    let mut table = Table::new(
-        "recommendations",
-        &[
-            "id",
-            "kind",
-            "verdict",
-            "title",
-            "reason",
-            "gain_cores",
-            "figure",
-            "unit",
-            "before",
-            "after",
-            "low",
-            "high",
-        ],
-    );
-    for r in &document.recommendations {
-        let gain = if r.gain.unit == FigureUnit::Cores {
-            value(&r.gain)
-        } else {
-            String::new()
-        };
-        for p in &r.prediction {
-            table.row(&[
-                r.id.clone(),
-                r.kind.as_str().to_owned(),
-                r.verdict.as_str().to_owned(),
-                r.title.clone(),
-                r.verdict_reason.clone(),
-                gain.clone(),
-                p.figure.clone(),
-                p.unit.as_str().to_owned(),
-                number(p.before),
-                number(p.after),
-                number(p.low),
-                number(p.high),
-            ]);
-        }
     }
     table.done()
 }

@@ -405,10 +405,38 @@ pub(crate) fn many(count: usize) -> Document {
     document
 }
 
+/// A load that grows by a share of `per_day` of itself each day, over the days that are told.
+fn growth(cores: f64, per_day: f64) -> GrowthReport {
+    let point = |days: f64| {
+        let load = 1.0 + per_day * days;
+        GrowthPoint {
+            days,
+            load_factor: between(load, 0.05, FigureUnit::Ratio),
+            cores: between(cores * load, 0.08, FigureUnit::Cores),
+            replicas: estimated((4.0 * load).ceil(), FigureUnit::Count),
+            memory: estimated(44.1e6 * (4.0 * load).ceil(), FigureUnit::Bytes),
+        }
+    };
+    GrowthReport {
+        per_day: between(per_day, 0.2, FigureUnit::Ratio),
+        points: [0.0, 30.0, 90.0, 180.0, 365.0].map(point).into(),
+        plan: None,
+        said: "Growth is not in the loads that are planned for.".to_owned(),
+    }
+}
+
 /// The sample with what only some documents have.
 #[allow(dead_code)] // the example shows the plain one
 pub(crate) fn whole() -> Document {
     let mut document = erp();
+    // More advice than there are cards.
+    for n in 0..12 {
+        let mut more = document.recommendations[n % 3].clone();
+        more.id = format!("{}/{n}", more.id);
+        more.title = format!("{}, again {n}", more.title);
+        document.recommendations.push(more);
+    }
+    document.capacity.growth = Some(growth(known(&document.capacity.total_cores[0]), 0.004));
     let figure = |unit| measured(1.0, unit);
     let change = CostChange {
         id: document.origins[0].id.clone(),

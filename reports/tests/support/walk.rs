@@ -47,6 +47,8 @@ pub(crate) struct Shown {
     pub(crate) value: String,
     /// Where it stands in the document.
     pub(crate) path: String,
+    /// Whether its cell shows the ends of its interval too.
+    pub(crate) with_interval: bool,
 }
 
 /// Gives each number its own value, whole ones a whole one, and remembers its path.
@@ -99,7 +101,7 @@ pub(crate) fn indices(path: &str) -> Vec<usize> {
 }
 
 /// The path without the numbers of its rows.
-fn pattern(path: &str) -> String {
+pub(crate) fn pattern(path: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for c in path.chars() {
@@ -219,6 +221,7 @@ impl Numbered {
                     inside: table.inside.clone(),
                     value,
                     path: path.clone(),
+                    with_interval: cell.contains("<small>") && !cell.contains("on average"),
                 });
             }
         }

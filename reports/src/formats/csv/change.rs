@@ -2,6 +2,46 @@
 
 use super::{CsvTable, by_columns, number, value};
 use crate::Document;
+use crate::document::{Figure, FigureUnit, Prediction, Recommendation};
+
+/// What is advised: a row for each figure that is predicted, or one where none is.
+pub(super) fn recommendations(document: &Document) -> CsvTable {
+    type Row<'a> = (&'a Recommendation, Option<&'a Prediction>);
+    let rows = document.recommendations.iter().flat_map(|r| {
+        let none = r.prediction.is_empty().then_some((r, None));
+        let predicted = r.prediction.iter().map(move |p| (r, Some(p)));
+        predicted.chain(none)
+    });
+    let gain = |r: &Recommendation, of: fn(&Figure) -> Option<f64>| {
+        let in_cores = Some(&r.gain).filter(|gain| gain.unit == FigureUnit::Cores);
+        number(in_cores.and_then(of))
+    };
+    let of = |p: &Option<&Prediction>, of: fn(&Prediction) -> Option<f64>| number(p.and_then(of));
+    by_columns(
+        "recommendations",
+        rows,
+        &[
+            ("id", &|(r, _): &Row<'_>| r.id.clone()),
+            ("kind", &|(r, _)| r.kind.as_str().to_owned()),
+            ("verdict", &|(r, _)| r.verdict.as_str().to_owned()),
+            ("title", &|(r, _)| r.title.clone()),
+            ("reason", &|(r, _)| r.verdict_reason.clone()),
+            ("gain_cores", &|(r, _)| gain(r, |gain| gain.value)),
+            ("gain_cores_low", &|(r, _)| gain(r, |gain| gain.low)),
+            ("gain_cores_high", &|(r, _)| gain(r, |gain| gain.high)),
+            ("figure", &|(_, p)| {
+                p.map_or_else(String::new, |p| p.figure.clone())
+            }),
+            ("unit", &|(_, p)| {
+                p.map_or_else(String::new, |p| p.unit.as_str().to_owned())
+            }),
+            ("before", &|(_, p)| of(p, |p| p.before)),
+            ("after", &|(_, p)| of(p, |p| p.after)),
+            ("low", &|(_, p)| of(p, |p| p.low)),
+            ("high", &|(_, p)| of(p, |p| p.high)),
+        ],
+    )
+}
 
 /// Thresholds that decided.
 pub(super) fn thresholds(document: &Document) -> CsvTable {
@@ -63,7 +103,19 @@ pub(super) fn changes(document: &Document) -> CsvTable {
             ("operation", &|(_, c)| c.operation.clone()),
             ("verdict", &|(_, c)| c.verdict.as_str().to_owned()),
             ("cpu_ns_per_request_before", &|(_, c)| value(&c.unit_before)),
+            ("cpu_ns_per_request_before_low", &|(_, c)| {
+                number(c.unit_before.low)
+            }),
+            ("cpu_ns_per_request_before_high", &|(_, c)| {
+                number(c.unit_before.high)
+            }),
             ("cpu_ns_per_request_after", &|(_, c)| value(&c.unit_after)),
+            ("cpu_ns_per_request_after_low", &|(_, c)| {
+                number(c.unit_after.low)
+            }),
+            ("cpu_ns_per_request_after_high", &|(_, c)| {
+                number(c.unit_after.high)
+            }),
             ("unit_change", &|(_, c)| value(&c.unit_change)),
             ("unit_change_low", &|(_, c)| number(c.unit_change.low)),
             ("unit_change_high", &|(_, c)| number(c.unit_change.high)),

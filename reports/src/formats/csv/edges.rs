@@ -1,6 +1,6 @@
 //! Tables of what origins and edges are made of, and of how calls run.
 
-use super::{CsvTable, by_columns, value};
+use super::{CsvTable, by_columns, number, value};
 use crate::Document;
 use crate::document::{ClassFigures, EdgeReport, EdgeSideCpu};
 
@@ -108,7 +108,11 @@ pub(super) fn prices(document: &Document) -> CsvTable {
             ("direction", &|(_, p)| p.direction.clone()),
             ("messages", &|(_, p)| p.messages.to_string()),
             ("ns_per_message", &|(_, p)| value(&p.per_message)),
+            ("ns_per_message_low", &|(_, p)| number(p.per_message.low)),
+            ("ns_per_message_high", &|(_, p)| number(p.per_message.high)),
             ("ns_per_byte", &|(_, p)| value(&p.per_byte)),
+            ("ns_per_byte_low", &|(_, p)| number(p.per_byte.low)),
+            ("ns_per_byte_high", &|(_, p)| number(p.per_byte.high)),
             ("how", &|(_, p)| p.note.clone()),
         ],
     )
@@ -155,13 +159,33 @@ pub(super) fn copies(document: &Document) -> CsvTable {
             ("owner", &|(e, _)| e.owner.clone().unwrap_or_default()),
             ("copies", &|(_, c)| c.copies.to_string()),
             ("storage_bytes", &|(_, c)| value(&c.storage)),
+            ("storage_bytes_low", &|(_, c)| number(c.storage.low)),
+            ("storage_bytes_high", &|(_, c)| number(c.storage.high)),
             ("messages_per_s", &|(_, c)| value(&c.messages)),
+            ("messages_per_s_low", &|(_, c)| number(c.messages.low)),
+            ("messages_per_s_high", &|(_, c)| number(c.messages.high)),
             ("message_bytes_per_s", &|(_, c)| value(&c.message_bytes)),
+            ("message_bytes_per_s_low", &|(_, c)| {
+                number(c.message_bytes.low)
+            }),
+            ("message_bytes_per_s_high", &|(_, c)| {
+                number(c.message_bytes.high)
+            }),
             ("message_cores", &|(_, c)| value(&c.message_cpu)),
+            ("message_cores_low", &|(_, c)| number(c.message_cpu.low)),
+            ("message_cores_high", &|(_, c)| number(c.message_cpu.high)),
             ("apply_cores", &|(_, c)| value(&c.apply_cpu)),
+            ("apply_cores_low", &|(_, c)| number(c.apply_cpu.low)),
+            ("apply_cores_high", &|(_, c)| number(c.apply_cpu.high)),
             ("total_cores", &|(_, c)| value(&c.total_cpu)),
+            ("total_cores_low", &|(_, c)| number(c.total_cpu.low)),
+            ("total_cores_high", &|(_, c)| number(c.total_cpu.high)),
             ("ns_per_message", &|(_, c)| value(&c.per_message)),
+            ("ns_per_message_low", &|(_, c)| number(c.per_message.low)),
+            ("ns_per_message_high", &|(_, c)| number(c.per_message.high)),
             ("staleness_ns", &|(_, c)| value(&c.staleness)),
+            ("staleness_ns_low", &|(_, c)| number(c.staleness.low)),
+            ("staleness_ns_high", &|(_, c)| number(c.staleness.high)),
         ],
     )
 }

@@ -2,6 +2,7 @@
 
 use super::{CsvTable, Table, by_columns, number, value};
 use crate::Document;
+use crate::document::{SerialCapacity, ServiceCapacity};
 
 /// The search over cuts: one row, or none where nothing was searched.
 pub(super) fn search(document: &Document) -> CsvTable {
@@ -50,6 +51,7 @@ pub(super) fn topologies(document: &Document) -> CsvTable {
             "cost_unit",
             "cost",
             "latency_ratio",
+            "latency_of",
             "blast_radius",
             "cores",
             "memory_bytes",
@@ -73,6 +75,7 @@ pub(super) fn topologies(document: &Document) -> CsvTable {
             p.cost.unit.as_str().to_owned(),
             value(&p.cost),
             value(&p.latency),
+            p.latency_of.clone().unwrap_or_default(),
             value(&p.blast_radius),
             value(&p.cores),
             value(&p.memory),
@@ -198,6 +201,9 @@ pub(super) fn regions(document: &Document) -> CsvTable {
 
 /// What the capacity of each service is made of, and how far its processes reach.
 pub(super) fn capacity_services(document: &Document) -> CsvTable {
+    let serial = |s: &ServiceCapacity, of: fn(&SerialCapacity) -> Option<f64>| {
+        number(s.serial.as_ref().and_then(of))
+    };
     by_columns(
         "capacity_services",
         &document.capacity.services,
@@ -206,8 +212,14 @@ pub(super) fn capacity_services(document: &Document) -> CsvTable {
             ("processes", &|s| value(&s.instances)),
             ("cores_limit", &|s| value(&s.cores_limit)),
             ("cores_variable", &|s| value(&s.cores_variable)),
+            ("cores_variable_low", &|s| number(s.cores_variable.low)),
+            ("cores_variable_high", &|s| number(s.cores_variable.high)),
             ("cores_base", &|s| value(&s.cores_base)),
+            ("cores_base_low", &|s| number(s.cores_base.low)),
+            ("cores_base_high", &|s| number(s.cores_base.high)),
             ("target_load", &|s| value(&s.target_load)),
+            ("target_load_low", &|s| number(s.target_load.low)),
+            ("target_load_high", &|s| number(s.target_load.high)),
             ("knee_load", &|s| value(&s.knee_load)),
             ("saturation_load", &|s| value(&s.saturation_load)),
             ("saturation_load_low", &|s| number(s.saturation_load.low)),
@@ -216,31 +228,69 @@ pub(super) fn capacity_services(document: &Document) -> CsvTable {
             ("saturation_load_one_less", &|s| {
                 value(&s.saturation_load_one_less)
             }),
+            ("saturation_load_one_less_low", &|s| {
+                number(s.saturation_load_one_less.low)
+            }),
+            ("saturation_load_one_less_high", &|s| {
+                number(s.saturation_load_one_less.high)
+            }),
             ("serial_operation", &|s| {
                 s.serial
                     .as_ref()
                     .map_or_else(String::new, |serial| serial.name.clone())
             }),
             ("serial_throughput_max_per_s", &|s| {
-                s.serial
-                    .as_ref()
-                    .map_or_else(String::new, |serial| value(&serial.throughput_max))
+                serial(s, |serial| serial.throughput_max.value)
+            }),
+            ("serial_throughput_max_per_s_low", &|s| {
+                serial(s, |serial| serial.throughput_max.low)
+            }),
+            ("serial_throughput_max_per_s_high", &|s| {
+                serial(s, |serial| serial.throughput_max.high)
             }),
             ("serial_utilisation", &|s| {
-                s.serial
-                    .as_ref()
-                    .map_or_else(String::new, |serial| value(&serial.utilisation))
+                serial(s, |serial| serial.utilisation.value)
+            }),
+            ("serial_utilisation_low", &|s| {
+                serial(s, |serial| serial.utilisation.low)
+            }),
+            ("serial_utilisation_high", &|s| {
+                serial(s, |serial| serial.utilisation.high)
             }),
             ("serial_full_load", &|s| {
-                s.serial
-                    .as_ref()
-                    .map_or_else(String::new, |serial| value(&serial.full_load))
+                serial(s, |serial| serial.full_load.value)
+            }),
+            ("serial_full_load_low", &|s| {
+                serial(s, |serial| serial.full_load.low)
+            }),
+            ("serial_full_load_high", &|s| {
+                serial(s, |serial| serial.full_load.high)
             }),
             ("turn_wait_ns_at_the_load_seen", &|s| {
                 let seen = s.points.iter().find(|point| !point.extrapolated);
                 let wait = seen.and_then(|point| point.turn_wait.as_ref());
                 wait.map_or_else(String::new, value)
             }),
+        ],
+    )
+}
+
+/// What all services need on later days, if the load goes on growing.
+pub(super) fn growth(document: &Document) -> CsvTable {
+    let rows = document.capacity.growth.iter().flat_map(|g| &g.points);
+    by_columns(
+        "growth",
+        rows,
+        &[
+            ("days", &|p| p.days.to_string()),
+            ("load_factor", &|p| value(&p.load_factor)),
+            ("load_factor_low", &|p| number(p.load_factor.low)),
+            ("load_factor_high", &|p| number(p.load_factor.high)),
+            ("cores", &|p| value(&p.cores)),
+            ("cores_low", &|p| number(p.cores.low)),
+            ("cores_high", &|p| number(p.cores.high)),
+            ("processes", &|p| value(&p.replicas)),
+            ("memory_bytes", &|p| value(&p.memory)),
         ],
     )
 }
