@@ -6,6 +6,9 @@ mod sample;
 #[path = "support/hostile.rs"]
 mod hostile;
 
+#[path = "page/lists.rs"]
+mod lists;
+
 #[path = "page/shown.rs"]
 mod shown;
 

@@ -39,7 +39,7 @@ pub fn render_change(change: &ChangeReport, budget: Option<Budget>) -> String {
         base: side(&change.base),
         head: side(&change.head),
         over: over.iter().map(|row| line(row)).collect(),
-        change: section::change::of(Some(change), &Anchors::none()),
+        change: section::change::of(Some(change), "diff.json", &Anchors::none()),
     };
     page.render().unwrap_or_default()
 }

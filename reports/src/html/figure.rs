@@ -118,13 +118,17 @@ pub(crate) fn cell_with_interval(figure: &Figure, show: Show, notes: &mut Notes)
     build(figure, show, true, notes)
 }
 
+/// Why a figure is not known.
+pub(crate) fn why_unknown(figure: &Figure) -> &str {
+    figure
+        .unknown_reason
+        .as_deref()
+        .unwrap_or("no data for it in this range")
+}
+
 fn build(figure: &Figure, show: Show, interval: bool, notes: &mut Notes) -> Markup {
     let Some(value) = figure.value else {
-        let reason = figure
-            .unknown_reason
-            .as_deref()
-            .unwrap_or("no data for it in this range");
-        return unknown_cell(reason, notes);
+        return unknown_cell(why_unknown(figure), notes);
     };
     let mut inner = shown_markup(&quantity(value, figure.unit, show));
     inner.push_str(&quality_mark(&figure.quality));

@@ -19,10 +19,15 @@ pub(super) const CLASS_ROWS_SHOWN: usize = 30;
 
 /// What is said under a table or a list of parts that does not hold all.
 pub(super) fn left_out(all: usize, shown: usize, what: &str) -> String {
+    left_out_of("report.json", all, shown, what)
+}
+
+/// The same, of a page beside which another file has all.
+pub(super) fn left_out_of(file: &str, all: usize, shown: usize, what: &str) -> String {
     if all <= shown {
         return String::new();
     }
-    format!("Shown are {shown} of {all} {what}; report.json has all.")
+    format!("Shown are {shown} of {all} {what}; {file} has all.")
 }
 
 /// The checks of the services that have a part of their own, and of those that do not add up.

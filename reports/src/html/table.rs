@@ -256,10 +256,15 @@ impl Table {
 
     /// Keeps the first rows and says so, where there are more than a page should hold.
     pub(crate) fn at_most(mut self, rows: usize) -> Self {
-        if self.rows.len() > rows {
-            self.notes
-                .push(left_out(self.rows.len(), rows, "rows, the first"));
-            self.rows.truncate(rows);
+        let said = left_out(self.rows.len(), rows, "rows, the first");
+        self.rows.truncate(rows);
+        self.note(said)
+    }
+
+    /// Says something under the table; nothing where it is empty.
+    pub(crate) fn note(mut self, said: String) -> Self {
+        if !said.is_empty() {
+            self.notes.push(said);
         }
         self
     }

@@ -32,3 +32,26 @@ fn a_growth_that_is_known_is_a_line_and_a_table() {
     assert!(!shown.contains("chart-growth") && !shown.contains("t-growth"));
     assert!(shown.contains("14 whole days are needed"), "{shown}");
 }
+
+#[test]
+fn a_flame_graph_that_cannot_be_drawn_says_why() {
+    let mut document = sample::erp();
+    for path in &mut document.origins[0].paths {
+        path.alloc_bytes =
+            sample::unknown("the allocator is not counted", FigureUnit::BytesPerRequest);
+    }
+    for path in &mut document.origins[1].paths {
+        path.alloc_bytes = sample::measured(0.0, FigureUnit::BytesPerRequest);
+    }
+    document.origins[2].paths.clear();
+    let shown = section(&render(&document), "origins");
+    assert!(shown.contains("id=\"flame-0-cpu\"") && !shown.contains("id=\"flame-0-alloc\""));
+    for said in [
+        "Bytes that one POST /orders allocates, over all services: not drawn: the allocator is not counted.",
+        "Bytes that one GET /search allocates, over all services: not drawn: all of it is 0.",
+        "CPU of one POST /closing/{month}, over all services: not drawn: the ways of its requests through the services \
+         are not known.",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+}

@@ -11,7 +11,7 @@ use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
-use crate::html::shown::PARTS_SHOWN;
+use crate::html::shown::{PARTS_SHOWN, left_out};
 use crate::html::table::{Row, Table, figures, figures_at, words};
 use crate::html::text::{self, escape_text, name};
 
@@ -310,6 +310,11 @@ fn table(capacity: &CapacityReport, anchors: &Anchors) -> Markup {
     )
     .fixed()
     .quiet()
+    .note(left_out(
+        capacity.services.len(),
+        PARTS_SHOWN,
+        "services, the largest",
+    ))
     .markup()
 }
 

@@ -8,10 +8,11 @@ use crate::html::anchors::Anchors;
 use crate::html::figure::{Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
+use crate::html::shown::left_out_of;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, name};
 
-/// Rows of a table of changes; `report.json` has all.
+/// Rows of a table of changes.
 const ROWS_SHOWN: usize = 100;
 
 #[derive(Template)]
@@ -26,11 +27,11 @@ struct Change {
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
-    of(document.change.as_ref(), anchors)
+    of(document.change.as_ref(), "report.json", anchors)
 }
 
-/// The section of a change, whose rows are linked where the page holds them.
-pub(crate) fn of(change: Option<&ChangeReport>, anchors: &Anchors) -> Markup {
+/// The section of a change, whose rows are linked where the page holds them; `file` beside the page has all rows.
+pub(crate) fn of(change: Option<&ChangeReport>, file: &str, anchors: &Anchors) -> Markup {
     let Some(change) = change else {
         return rendered(&Change {
             known: false,
@@ -52,12 +53,14 @@ pub(crate) fn of(change: Option<&ChangeReport>, anchors: &Anchors) -> Markup {
             "t-change-origins",
             "By origin, over all services: the largest change first",
             &change.origins,
+            file,
             anchors,
         ),
         operations: table(
             "t-change-operations",
             "By operation of a service: the largest change first",
             &change.operations,
+            file,
             anchors,
         ),
         notes: change
@@ -81,7 +84,7 @@ fn verdict(verdict: ChangeVerdict) -> Markup {
     Markup::composed(format!("<mark class=\"{class}\">{word}</mark>"))
 }
 
-fn table(id: &str, caption: &str, changes: &[CostChange], anchors: &Anchors) -> Markup {
+fn table(id: &str, caption: &str, changes: &[CostChange], file: &str, anchors: &Anchors) -> Markup {
     let mut notes = Notes::default();
     let columns = vec![
         words("Operation", ""),
@@ -128,5 +131,12 @@ fn table(id: &str, caption: &str, changes: &[CostChange], anchors: &Anchors) -> 
                 .figure(&change.cores_change, Show::Bare, &mut notes)
         })
         .collect();
-    Table::new(id, caption, columns, rows, notes).markup()
+    Table::new(id, caption, columns, rows, notes)
+        .note(left_out_of(
+            file,
+            changes.len(),
+            ROWS_SHOWN,
+            "rows, the first",
+        ))
+        .markup()
 }

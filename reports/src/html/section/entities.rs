@@ -114,7 +114,6 @@ fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
         .services
         .iter()
         .flat_map(|service| service.obstacles.iter().map(move |o| (service, o)))
-        .take(OBSTACLES_SHOWN)
         .map(|(service, obstacle)| {
             let links: Vec<String> = obstacle
                 .rows
@@ -140,6 +139,7 @@ fn obstacles(document: &Document, anchors: &Anchors) -> Markup {
     }
     Table::new("t-obstacles", "Obstacles, by service", columns, rows, notes)
         .cards()
+        .at_most(OBSTACLES_SHOWN)
         .markup()
 }
 

@@ -21,6 +21,8 @@ const SERVICES_SAID: usize = 4;
 const OBSTRUCTED_SAID: usize = 4;
 /// Obstacles of a service that are named.
 const OBSTACLES_SAID: usize = 3;
+/// Services whose accounts do not add up that are named.
+const UNEQUAL_SAID: usize = 3;
 /// Letters of what gets worse.
 const WORSE_CHARACTERS: usize = 120;
 /// Characters of the name of an origin in a sentence.
@@ -149,17 +151,26 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
 
 /// What keeps services from being replicated or sharded, the largest first.
 fn obstacles(document: &Document, anchors: &Anchors) -> Option<Markup> {
-    let obstructed: Vec<String> = document
+    let mut obstructed = document
         .services
         .iter()
-        .filter(|service| !service.obstacles.is_empty())
+        .filter(|service| !service.obstacles.is_empty());
+    let said: Vec<String> = obstructed
+        .by_ref()
         .take(OBSTRUCTED_SAID)
         .map(|service| obstacles_of(service, anchors))
         .collect();
-    (!obstructed.is_empty()).then(|| {
+    let more = match obstructed.count() {
+        0 => String::new(),
+        more => format!(
+            "<li class=of>and {}.",
+            super::header::plural(more as u64, "more service", "more services")
+        ),
+    };
+    (!said.is_empty()).then(|| {
         Markup::composed(format!(
-            "<a href=\"#obstacles\">What keeps a service from being replicated or sharded</a>:<ul>{}</ul>",
-            obstructed.concat(),
+            "<a href=\"#obstacles\">What keeps a service from being replicated or sharded</a>:<ul>{}{more}</ul>",
+            said.concat(),
         ))
     })
 }
@@ -341,12 +352,13 @@ fn trust(document: &Document) -> Option<Markup> {
             .services
             .iter()
             .filter(|s| s.difference_ns != Some(0))
-            .take(3)
             .map(|s| name(&s.service))
             .collect();
+        let said = &names[..names.len().min(UNEQUAL_SAID)];
         format!(
-            "the accounts do not add up to the kernel’s CPU time ({})",
-            escape_text(&names.join(", "))
+            "the accounts do not add up to the kernel’s CPU time ({}{})",
+            escape_text(&said.join(", ")),
+            and_more(names.len() - said.len())
         )
     }];
     if !check.edges.is_empty() {

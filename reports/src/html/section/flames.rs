@@ -8,7 +8,7 @@ use crate::html::anchors::{Anchors, operation_name};
 use crate::html::figure::{self, Show};
 use crate::html::markup::Markup;
 use crate::html::picture;
-use crate::html::text::{escape_text, name};
+use crate::html::text::{self, escape_text, name};
 
 /// Origins with flame graphs: the dearest. The tables beside them hold the figures of all.
 pub(super) const FLAMES_SHOWN: usize = 8;
@@ -41,39 +41,39 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Both graphs of an origin, where there is something to draw.
+/// The own cost of a way, in the parts that its frames have.
+type Parts = for<'a> fn(&'a OriginPath) -> Vec<(Ink, &'a str, &'a Figure)>;
+
+/// Both graphs of an origin; in words where one is not drawn.
 pub(super) fn flames(
     index: usize,
     origin: &OriginReport,
     labels: &Labels<'_>,
     anchors: &Anchors,
 ) -> Markup {
-    if index >= FLAMES_SHOWN || origin.paths.is_empty() {
-        return Markup::default();
+    if index >= FLAMES_SHOWN {
+        return Markup::composed(format!(
+            "<p class=small>Flame graphs are drawn for the {FLAMES_SHOWN} dearest origins; report.json has the ways of all.</p>"
+        ));
     }
-    let mut out = String::new();
-    let cpu = frames(origin, labels, anchors, FigureUnit::NsPerRequest, |path| {
+    let cpu: Parts = |path| {
         path.cpu
             .each()
             .into_iter()
             .map(|(class, figure)| (Ink::of_class(class), class, figure))
             .collect()
-    });
-    let bytes = frames(
-        origin,
-        labels,
-        anchors,
-        FigureUnit::BytesPerRequest,
-        |path| vec![(Ink::Other, "allocated", &path.alloc_bytes)],
-    );
+    };
+    let bytes: Parts = |path| vec![(Ink::Other, "allocated", &path.alloc_bytes)];
+    let mut out = String::new();
     let about = name(&origin.operation);
-    for (what, title, description, legend, frames) in [
+    for (what, title, description, legend, unit, parts) in [
         (
             "cpu",
             format!("CPU of one {about}, over all services"),
             "Each box is an operation, as wide as its CPU and that of all it calls; coloured ends are its own work, by \
              class. The tables by service and by operation below hold the same, in the columns of CPU.",
             picture::class_legend(),
+            FigureUnit::NsPerRequest,
             cpu,
         ),
         (
@@ -82,10 +82,17 @@ pub(super) fn flames(
             "Each box is an operation, as wide as what it and all that it calls allocate; grey ends are its own. The \
              tables by service and by operation below hold the same, in the column Allocated.",
             String::new(),
+            FigureUnit::BytesPerRequest,
             bytes,
         ),
     ] {
+        let frames = frames(origin, labels, anchors, unit, parts);
         if frames.iter().all(|frame| frame.own <= 0.0) {
+            out.push_str(&format!(
+                "<p class=small>{}: not drawn: {}.</p>",
+                escape_text(&title),
+                escape_text(&text::sentence(nothing_to_draw(origin, parts)))
+            ));
             continue;
         }
         let id = format!("flame-{index}-{what}");
@@ -106,13 +113,30 @@ pub(super) fn flames(
     Markup::composed(out)
 }
 
+/// Why no box of a graph would be seen. What is not known is not nothing.
+fn nothing_to_draw(origin: &OriginReport, parts: Parts) -> &str {
+    if origin.paths.is_empty() {
+        return "the ways of its requests through the services are not known";
+    }
+    let unknown = origin
+        .paths
+        .iter()
+        .flat_map(parts)
+        .map(|(_, _, figure)| figure)
+        .find(|figure| figure.value.is_none());
+    match unknown {
+        Some(figure) => figure::why_unknown(figure),
+        None => "all of it is 0",
+    }
+}
+
 /// One frame for each way, and under it one for each part of its own cost.
 fn frames<'a>(
     origin: &'a OriginReport,
     labels: &Labels<'_>,
     anchors: &Anchors,
     unit: FigureUnit,
-    parts: impl Fn(&'a OriginPath) -> Vec<(Ink, &'a str, &'a Figure)>,
+    parts: Parts,
 ) -> Vec<FlameFrame> {
     let shown = |value: f64| figure::quantity(value, unit, Show::Plain);
     let own = |path: &'a OriginPath| -> f64 {

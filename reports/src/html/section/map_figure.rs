@@ -15,6 +15,7 @@ use crate::html::figure::{Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
+use crate::html::shown::left_out;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, name};
 
@@ -38,11 +39,13 @@ struct Map {
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     let (map, note) = map(document, anchors);
+    let proposals = proposals(document);
+    let few = left_out(proposals.len(), PROPOSALS_SHOWN, "proposed boundaries");
     rendered(&Map {
         map,
-        note,
+        note: [note, few].join(" ").trim().to_owned(),
         table: table(&document.edges, anchors),
-        proposed: !proposals(document).is_empty(),
+        proposed: !proposals.is_empty(),
     })
 }
 
@@ -188,7 +191,8 @@ fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
         .iter()
         .map(|arrow| map_edge(arrow, heaviest, &nodes, waited(arrow, document), anchors))
         .collect();
-    let proposals = proposals(document);
+    let mut proposals = proposals(document);
+    proposals.truncate(PROPOSALS_SHOWN);
     let map = ServiceMap {
         caption: Caption {
             id: "chart-map",
@@ -269,7 +273,7 @@ fn node(place: &MapPlace, document: &Document, anchors: &Anchors) -> MapNode {
     }
 }
 
-/// Changes of boundaries that are worth doing or trying, numbered in this order on the map.
+/// Changes of boundaries that are worth doing or trying, the first of them numbered in this order on the map.
 fn proposals(document: &Document) -> Vec<&Recommendation> {
     use RecommendationKind::{Merge, Move, Replicate, Shard, Split};
     document
@@ -277,7 +281,6 @@ fn proposals(document: &Document) -> Vec<&Recommendation> {
         .iter()
         .filter(|r| matches!(r.verdict, Verdict::Do | Verdict::Try))
         .filter(|r| matches!(r.kind, Merge | Split | Move | Replicate | Shard))
-        .take(PROPOSALS_SHOWN)
         .collect()
 }
 

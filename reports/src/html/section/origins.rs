@@ -13,7 +13,7 @@ use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
-use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
+use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::name;
 
@@ -277,35 +277,43 @@ fn drill_down(
 /// Links further down: to the edges between the operations of the chain, and to the regions inside them.
 fn ways(origin: &OriginReport, document: &Document, anchors: &Anchors) -> Markup {
     let rows: BTreeSet<&str> = origin.operations.iter().map(|o| o.row.as_str()).collect();
-    let edges = document
+    let edges: Vec<&String> = document
         .edges
         .iter()
         .filter(|edge| rows.contains(edge.from.row.as_str()) && rows.contains(edge.to.row.as_str()))
-        .map(|edge| &edge.id);
-    let regions = document
+        .map(|edge| &edge.id)
+        .collect();
+    let regions: Vec<&String> = document
         .services
         .iter()
-        .take(REGIONS_SHOWN)
         .flat_map(|service| &service.operations)
         .filter(|operation| rows.contains(operation.id.as_str()))
         .flat_map(|operation| &operation.regions)
-        .map(|region| &region.id);
-    let line = |label: &str, ids: Vec<&String>| {
+        .map(|region| &region.id)
+        .collect();
+    // Those without a row on the page are among the ones that are left out.
+    let line = |label: &str, what: &str, ids: &[&String]| {
         let links: Vec<String> = ids
             .iter()
             .filter_map(|id| anchors.link(id))
+            .take(WAYS_SHOWN)
             .map(|link| link.to_string())
             .collect();
-        if links.is_empty() {
+        let said = match left_out(ids.len(), links.len(), what) {
+            said if links.is_empty() => said,
+            said if said.is_empty() => links.join(" · "),
+            said => format!("{}. {said}", links.join(" · ")),
+        };
+        if said.is_empty() {
             String::new()
         } else {
-            format!("<p class=small>{label}: {}</p>", links.join(" · "))
+            format!("<p class=small>{label}: {said}</p>")
         }
     };
     Markup::composed(format!(
         "{}{}",
-        line("Edges on its way", edges.take(WAYS_SHOWN).collect()),
-        line("Regions in it", regions.take(WAYS_SHOWN).collect()),
+        line("Edges on its way", "edges", &edges),
+        line("Regions in it", "regions", &regions),
     ))
 }
 

@@ -7,6 +7,7 @@ use crate::document::{AfterReport, Document, FigureUnit, Score};
 use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
+use crate::html::shown::left_out;
 use crate::html::table::{Row, Table, figures, words};
 use crate::html::text::{self, escape_text, name};
 
@@ -136,6 +137,11 @@ fn outcomes(after: &AfterReport) -> Markup {
         notes,
     )
     .fixed()
+    .note(left_out(
+        after.outcomes.len(),
+        ROWS_SHOWN,
+        "pieces of advice, the first",
+    ))
     .markup()
 }
 

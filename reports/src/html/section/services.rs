@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::rendered;
 use crate::chart::{Bar, BarChart, Caption, Ink, Scale, Segment, stacked_bars};
+use crate::decide::say::and_more;
 use crate::document::{Document, OperationReport, ServiceReport};
 use crate::html::anchors::{Anchors, operation_name};
 use crate::html::figure::{self, Notes, Show, sentence};
@@ -14,6 +15,9 @@ use crate::html::picture::{self, BARS_SHOWN};
 use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
 use crate::html::text::{self, name};
+
+/// Callers of an operation that are named.
+const CALLERS_SAID: usize = 3;
 
 struct Service {
     slug: String,
@@ -359,7 +363,11 @@ fn operations(index: usize, service: &ServiceReport, anchors: &Anchors) -> Marku
 /// The named pieces of code of all operations; nothing where no region was seen.
 fn regions(index: usize, service: &ServiceReport, anchors: &Anchors) -> Markup {
     if index >= REGIONS_SHOWN {
-        return Markup::default();
+        let all = service.operations.iter().map(|o| o.regions.len()).sum();
+        return match left_out(all, 0, "regions") {
+            said if said.is_empty() => Markup::default(),
+            said => Markup::composed(format!("<p class=small>{said}</p>")),
+        };
     }
     let mut notes = Notes::default();
     let columns = vec![
@@ -488,7 +496,7 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
             let callers: Vec<String> = operation
                 .callers
                 .iter()
-                .take(3)
+                .take(CALLERS_SAID)
                 .map(|caller| {
                     let who = match (caller.service.is_empty(), caller.operation.is_empty()) {
                         (true, _) => "outside".to_owned(),
@@ -510,7 +518,11 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
                 .figure(&operation.service_time_cs2, Show::Number, &mut notes)
                 .figure(&operation.arrival_dispersion, Show::Number, &mut notes)
                 .figure(&operation.edge_error, Show::Plain, &mut notes)
-                .words(&callers.join("; "))
+                .words(&format!(
+                    "{}{}",
+                    callers.join("; "),
+                    and_more(operation.callers.len() - callers.len())
+                ))
         })
         .collect();
     Table::new(
