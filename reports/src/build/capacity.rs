@@ -388,3 +388,6 @@ fn wait(station: Option<&Station>, factor: f64, saturated: bool) -> Figure {
         "no operation with a histogram of request CPU, or the processes' cores are not known",
     )
 }
+
+#[cfg(test)]
+mod tests;

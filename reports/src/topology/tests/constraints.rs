@@ -2,10 +2,11 @@
 
 use super::super::search::search_up_to;
 use super::super::*;
+use super::close;
 use super::hand;
 use super::search::{allowed, by_changes, load, made_up, partitions};
-use crate::Constraints;
 use crate::rng::SplitMix64;
+use crate::{Constraints, Options};
 
 /// Three services; the first has two components of an operation each.
 fn system() -> Inputs {
@@ -382,4 +383,53 @@ fn names_that_were_not_weighed_are_refused_wherever_they_stand() {
         error.contains("`GET /shup` of `shop`") && error.contains("did you mean `GET /shop`?"),
         "{error}"
     );
+}
+
+/// Two processes of one core that are used to 0.4 each.
+#[test]
+fn a_process_that_is_lost_leaves_its_work_to_the_others() {
+    let mut inputs = Inputs::default();
+    let at = hand::service(&mut inputs, "shop", 80.0, 10_000_000.0);
+    inputs.services[at].instances = 2.0;
+    let of = |inputs: &Inputs, load: &Load| {
+        evaluate(inputs, &Topology::as_it_is(inputs), load)
+            .deployables
+            .remove(0)
+    };
+    let is = of(&inputs, &Load::seen(&Options::default()));
+    close(is.utilisation.unwrap(), 0.4, 1e-9);
+    close(is.utilisation_one_lost.unwrap(), 0.8, 1e-9);
+
+    // 1.2 cores: two processes at 0.6, of which neither can do without the other.
+    let planned = |survive_one_lost: bool| {
+        let options = Options {
+            target_utilisation: 0.6,
+            constraints: Constraints {
+                survive_one_lost,
+                ..Constraints::default()
+            },
+            ..Options::default()
+        };
+        of(&inputs, &Load::planned(&options, 1.5))
+    };
+    let (plain, kept) = (planned(false), planned(true));
+    assert_eq!(
+        (plain.replicas_needed, kept.replicas_needed),
+        (Some(2.0), Some(3.0))
+    );
+    close(plain.utilisation_one_lost.unwrap(), 1.2, 1e-9);
+    close(kept.utilisation.unwrap(), 0.4, 1e-9);
+    close(kept.utilisation_one_lost.unwrap(), 0.6, 1e-9);
+
+    // One process has no other: with it gone nobody is there, and a second is needed for the smallest load.
+    inputs.services[at].instances = 1.0;
+    inputs.operations[at].cores = 0.1;
+    inputs.services[at].cores = 0.1;
+    let one = of(&inputs, &Load::seen(&Options::default()));
+    assert_eq!(one.utilisation_one_lost, None);
+    let load = Load {
+        one_lost: true,
+        ..Load::planned(&Options::default(), 1.0)
+    };
+    assert_eq!(of(&inputs, &load).replicas_needed, Some(2.0));
 }
