@@ -84,6 +84,23 @@ async function folding(page, where) {
   }, id, { timeout: 5000 }).catch(() => fault(where, `the link to #${id} leads into a folded part`));
 }
 
+/** What the recommendations would draw anew is drawn over the map, and listed beside it in the same order. */
+async function boundaries(page, where, report) {
+  const kinds = ['merge', 'split', 'move', 'replicate', 'shard'];
+  const proposed = report.recommendations
+    .filter(({ kind, verdict }) => kinds.includes(kind) && ['do', 'try'].includes(verdict))
+    .slice(0, 9);
+  const listed = await page.locator('#map .legend.proposed li').allInnerTexts();
+  const titles = proposed.map(({ title }, at) => `${at + 1} ${title}`);
+  if (listed.length !== titles.length) fault(where, `${listed.length} boundaries are listed of ${titles.length} that are proposed`);
+  titles.forEach((title, at) => {
+    const text = (listed[at] || '').replace(/\s+/g, ' ');
+    if (!text.startsWith(title.slice(0, 40))) fault(where, `the boundary “${text}” stands where “${title}” belongs`);
+  });
+  const drawn = await page.locator('#chart-map .hull').evaluateAll((hulls) => hulls.filter((hull) => hull.checkVisibility()).length);
+  if ((drawn > 0) !== (proposed.length > 0)) fault(where, `${drawn} boundaries are drawn for ${proposed.length} proposals`);
+}
+
 /** Both flame graphs of the dearest origin are there, and their table holds what they are as wide as. */
 async function flames(page, where, report) {
   const [origin] = report.origins;
@@ -206,6 +223,7 @@ try {
         await page.reload();
         await sorting(page, where);
         await flames(page, where, await documentOf(page));
+        await boundaries(page, where, await documentOf(page));
         await drilling(page, where, ['service', 'operation', 'edge']);
         await folding(page, where);
         await sliding(page, where);

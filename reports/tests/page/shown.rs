@@ -1,6 +1,6 @@
 //! What only some documents have is on the page of those that have it.
 
-use weighbridge_reports::document::{Document, FigureUnit};
+use weighbridge_reports::document::{Document, FigureUnit, Verdict};
 use weighbridge_reports::html::render;
 
 use super::{sample, section};
@@ -53,5 +53,58 @@ fn a_flame_graph_that_cannot_be_drawn_says_why() {
          are not known.",
     ] {
         assert!(shown.contains(said), "{said}: {shown}");
+    }
+}
+
+#[test]
+fn edges_are_marked_with_how_their_calls_run() {
+    let mut document = sample::erp();
+    let share = |value| sample::measured(value, FigureUnit::Ratio);
+    let first = &mut document.edges[0];
+    first.calls_per_request = sample::measured(12.0, FigureUnit::PerRequest);
+    (first.shape.serial, first.shape.parallel) = (share(0.2), share(0.8));
+    let marks = |document: &Document| -> Vec<String> {
+        let part = section(&render(document), "edges");
+        let (_, table) = part.split_once("<table id=t-edges ").expect("the table");
+        let table = table.split("</table>").next().expect("its end");
+        let rows = table.split("<tr").skip(2);
+        let of = |row: &str| {
+            let marks = row.split("<mark>").skip(1);
+            let words = marks.filter_map(|mark| mark.split("</mark>").next());
+            words.collect::<Vec<_>>().join(", ")
+        };
+        rows.map(of).collect()
+    };
+    let waits = "not waited for";
+    assert_eq!(marks(&document), ["chatty, parallel", waits, waits, waits]);
+    let first = &mut document.edges[0];
+    (first.shape.serial, first.shape.parallel) = (share(0.8), share(0.2));
+    assert_eq!(marks(&document)[0], "chatty, one by one");
+    document.edges[0].calls_per_request = sample::measured(1.0, FigureUnit::PerRequest);
+    assert_eq!(marks(&document)[0], "");
+}
+
+#[test]
+fn boundaries_that_are_proposed_are_drawn_and_listed() {
+    let mut document = sample::erp();
+    let shown = section(&render(&document), "map");
+    // The merge around both services, the split around its one: on the wide map and on the narrow one.
+    assert_eq!(shown.matches("class=\"hull\"").count(), 4, "{shown}");
+    let (_, legend) = shown
+        .split_once("<ol class=\"legend proposed\"")
+        .expect("the legend");
+    let legend = legend.split("</ol>").next().expect("its end");
+    assert_eq!(legend.matches("<li>").count(), 2, "{legend}");
+    assert!(
+        legend.contains("<b>1</b> <a href=#rec-merge-store-warehouse>Merge store and warehouse")
+    );
+    assert!(shown.contains("Numbered lines are boundaries"));
+
+    for recommendation in &mut document.recommendations {
+        recommendation.verdict = Verdict::Leave;
+    }
+    let shown = section(&render(&document), "map");
+    for words in ["class=\"hull\"", "legend proposed", "Numbered lines"] {
+        assert!(!shown.contains(words), "{words}");
     }
 }
