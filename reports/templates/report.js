@@ -24,26 +24,44 @@
   };
   const boxes = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
 
+  // FNV-1a: a few letters that are the same for the same text.
+  const hash = (text) => {
+    let sum = 0x811c9dc5;
+    for (const byte of new TextEncoder().encode(text)) sum = Math.imul(sum ^ byte, 0x01000193) >>> 0;
+    return sum.toString(36);
+  };
+
   // Every row can be linked to. One that has no identifier gets it from where its table stands and from the words that
-  // name it, which are the same in the next report: in the page these would be a twentieth of it.
+  // name it, which are the same in the next report: in the page these would be a twentieth of it. Where these words have
+  // other letters than a to z, are cut, or name a second row too, a hash of them and of the words beside them follows, so
+  // that a link that was mailed leads to its own row of the next report or to none.
   const named = new WeakSet();
   const nameRows = (root) => all('table', root).forEach((table) => {
     const fold = table.closest('details[id], article[id]');
     const base = fold ? `${fold.id} ${table.caption.textContent.slice(0, 24)}` : table.id || table.caption.textContent;
     let [group, left] = ['', 0];
+    const told = [];
     for (const row of table.tBodies[0].rows) {
       const [head, second] = row.cells;
       if (head.rowSpan > 1) [group, left] = [head.textContent, head.rowSpan];
       else if (left <= 0) group = '';
       left -= 1;
       if (row.id) continue;
-      const own = (head.rowSpan > 1 ? second : head).textContent;
-      const name = `${base} ${group} ${own}`.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 90).replace(/^-|-$/g, '');
-      let id = name;
-      for (let more = 2; document.getElementById(id); more += 1) id = `${name}-${more}`;
+      const words = [group, (head.rowSpan > 1 ? second : head).textContent];
+      const whole = `${base} ${words.join(' ')}`.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
+      const name = whole.slice(0, 90).replace(/-$/, '');
+      const beside = all('td.w', row).slice(0, 2).map((cell) => cell.textContent);
+      told.push({ row, name, plain: name === whole && !/[^\x00-\x7f]/.test(words.join('')), text: [...words, ...beside].join('\n') });
+    }
+    const counts = new Map();
+    told.forEach(({ name }) => counts.set(name, (counts.get(name) || 0) + 1));
+    told.forEach(({ row, name, plain, text }) => {
+      const own = plain && counts.get(name) === 1 && !document.getElementById(name) ? name : `${name}-${hash(text)}`;
+      let id = own;
+      for (let more = 2; document.getElementById(id); more += 1) id = `${own}-${more}`;
       row.id = id;
       named.add(row);
-    }
+    });
   });
 
   // A link to the row itself, beside its name.

@@ -15,8 +15,8 @@ import { pathToFileURL } from 'node:url';
 import { drilling } from './drilling.mjs';
 import { says } from './sliders.mjs';
 import {
-  accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, readable, saving, SECTIONS,
-  structure, unfold,
+  accessible, alone, fault, finish, folder, harmless, launch, linked, open, overflow, picture, readable, sameIds, saving,
+  SECTIONS, structure, unfold,
 } from './lib.mjs';
 
 const [from, pictures] = process.argv.slice(2);
@@ -110,6 +110,7 @@ try {
     const page = await open(context, url, where, alone(url));
     await structure(page, where, sections);
     await linked(page, where);
+    if (where === 'services-3') await sameIds(page, where);
     for (const id of promise.tables) {
       const figures = await page.locator(`#${id} tbody td`).evaluateAll((cells) => cells.filter((cell) => /\d/.test(cell.textContent)).length);
       if (!figures) fault(where, `no figure in #${id}`);

@@ -157,6 +157,39 @@ export async function linked(page, where) {
   if (bad.length) fault(where, `${bad.length} rows without a link to them: ${bad.slice(0, 5)}`);
 }
 
+/**
+ * The identifier that the page's script gives a row is that of its words, in whatever letters and wherever it stands: a
+ * link that was mailed leads to its own row of the next report, or to none.
+ */
+export async function sameIds(page, where) {
+  const rows = [['store', 'a'], ['東京', 'a'], ['大阪', 'a'], ['Склад', 'a'], ['GET /a/b', 'a'], ['GET /a-b', 'a'], ['twice', 'a'], ['twice', 'b']];
+  const [there, back] = await page.evaluate((all) => [all, [...all].reverse()].map((order) => {
+    const box = document.body.appendChild(document.createElement('div'));
+    const table = box.appendChild(document.createElement('table'));
+    table.id = 't-probe';
+    table.createCaption().textContent = 'Probe';
+    const body = table.createTBody();
+    for (const [head, beside] of order) {
+      const row = body.insertRow();
+      row.appendChild(document.createElement('th')).textContent = head;
+      const cell = row.insertCell();
+      cell.className = 'w';
+      cell.textContent = beside;
+    }
+    globalThis.weighbridge.enhance(box);
+    const ids = Object.fromEntries(order.map((words, at) => [words.join(' '), body.rows[at].id]));
+    box.remove();
+    return ids;
+  }), rows);
+  const ids = new Set(Object.values(there));
+  if (ids.size !== rows.length) fault(where, `${rows.length} rows have ${ids.size} identifiers: ${[...ids]}`);
+  if (there['store a'] !== 't-probe-store') fault(where, `the row of store is #${there['store a']}`);
+  for (const [words, id] of Object.entries(there)) {
+    if (!/^[a-z0-9-]+$/.test(id)) fault(where, `the row “${words}” is #${id}`);
+    if (back[words] !== id) fault(where, `the row “${words}” is #${id}, and #${back[words]} where its table has another order`);
+  }
+}
+
 /** Where nothing can hover the links to rows are seen all the time, and lead to their rows. */
 export async function touched(page, where) {
   const found = await page.evaluate(() => {
