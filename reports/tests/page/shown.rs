@@ -108,3 +108,11 @@ fn boundaries_that_are_proposed_are_drawn_and_listed() {
         assert!(!shown.contains(words), "{words}");
     }
 }
+
+#[test]
+fn a_wide_arrow_says_what_its_messages_cost_and_what_share_that_is() {
+    let shown = section(&render(&sample::erp()), "map");
+    let (wide, narrow) = shown.split_at(shown.rfind("<svg").expect("two"));
+    assert!(wide.contains(">0.0257 cores (64 %)</text>"), "{wide}");
+    assert!(narrow.contains(">64 %</text>") && !narrow.contains("cores (64"));
+}

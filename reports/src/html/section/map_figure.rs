@@ -344,11 +344,15 @@ fn map_edge(
         }
         description.push_str(&format!(", {bytes} of bodies"));
     }
-    if let Some(cores) = known(&arrow.overhead_cores) {
+    let cores = known(&arrow.overhead_cores);
+    if let Some(cores) = &cores {
         description.push_str(&format!(", message overhead {cores}"));
     }
     if let Some(share) = known(&arrow.overhead_share) {
-        label.push(format!("{share} messages"));
+        label.push(match cores {
+            Some(cores) => format!("{cores} ({share})"),
+            None => format!("{share} messages"),
+        });
         short_label.push(share.clone());
         description.push_str(&format!(", {share} of what the calls cost"));
     }
