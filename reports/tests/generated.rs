@@ -45,7 +45,7 @@ struct Page {
 const BYTES_MAX: usize = 1_500_000;
 
 /// The same where each service has ten operations, regions and three processes.
-const RICH_BYTES_MAX: usize = 4_000_000;
+const RICH_BYTES_MAX: usize = 3_200_000;
 
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("WEIGHBRIDGE_TEST_REPORT_DIR").filter(|dir| !dir.is_empty())?;
