@@ -31,39 +31,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// Begins the report of the bench `name`, which stands in `benches/NAME.rs`. The features of this build
-    /// and the arguments of this run become part of the command that is told.
+    /// Begins the report of the bench `name`, as `Cargo.toml` calls it. The features of this build and the
+    /// arguments of this run become part of the command that is told.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut command =
-            format!("cargo bench --profile measure --package weighbridge-benches --bench {name}");
-        if cfg!(feature = "peers") {
-            command.push_str(" --features peers");
-        }
-        if cfg!(feature = "regions") {
-            command.push_str(" --features regions");
-        }
-        if cfg!(feature = "messages") {
-            command.push_str(" --features messages");
-        }
-        if cfg!(feature = "stores") {
-            command.push_str(" --features stores");
-        }
-        if cfg!(feature = "clients") {
-            command.push_str(" --features clients");
-        }
-        // `cargo bench` passes a flag of its own.
-        let arguments: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|argument| argument != "--bench")
-            .collect();
-        if !arguments.is_empty() {
-            command.push_str(" -- ");
-            command.push_str(&arguments.join(" "));
-        }
+        Self::begin(name.to_owned(), command(name, &[]))
+    }
+
+    /// Begins the report of a part of the bench `bench`, which `arguments` run alone; its document is `BENCH_PART`.
+    #[must_use]
+    pub fn of_part(bench: &str, part: &str, arguments: &[&str]) -> Self {
+        Self::begin(format!("{bench}_{part}"), command(bench, arguments))
+    }
+
+    fn begin(name: String, command: String) -> Self {
         Self {
             document: Document {
-                bench: name.to_owned(),
+                bench: name,
                 commit: commit(),
                 command,
                 machine: Machine::read(),
@@ -119,6 +103,40 @@ impl Report {
         }
         ExitCode::SUCCESS
     }
+}
+
+/// The command that repeats a run of the bench with this build's features and this run's arguments; `part` are those
+/// that run only what is told, where they were not given.
+fn command(bench: &str, part: &[&str]) -> String {
+    let mut command =
+        format!("cargo bench --profile measure --package weighbridge-benches --bench {bench}");
+    for (feature, is_on) in [
+        ("peers", cfg!(feature = "peers")),
+        ("regions", cfg!(feature = "regions")),
+        ("messages", cfg!(feature = "messages")),
+        ("stores", cfg!(feature = "stores")),
+        ("clients", cfg!(feature = "clients")),
+    ] {
+        if is_on {
+            command.push_str(" --features ");
+            command.push_str(feature);
+        }
+    }
+    // `cargo bench` passes a flag of its own.
+    let mut arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    for argument in part {
+        if !arguments.iter().any(|given| given == argument) {
+            arguments.push((*argument).to_owned());
+        }
+    }
+    if !arguments.is_empty() {
+        command.push_str(" -- ");
+        command.push_str(&arguments.join(" "));
+    }
+    command
 }
 
 fn table(document: &Document) -> String {
@@ -195,6 +213,18 @@ mod tests {
         ] {
             assert_eq!(digits(value), shown);
         }
+    }
+
+    #[test]
+    fn a_part_is_repeated_by_its_bench_which_is_there() {
+        let report = Report::of_part("request_overhead", "peers", &["--peers"]);
+        assert_eq!(report.document.bench, "request_overhead_peers");
+        let manifest = include_str!("../Cargo.toml");
+        assert!(manifest.contains("[[bench]]\nname = \"request_overhead\"\n"));
+        let command = report.document.command;
+        assert!(command.contains("--bench request_overhead "), "{command}");
+        let (_, arguments) = command.split_once(" -- ").unwrap();
+        assert!(arguments.ends_with("--peers"), "{command}");
     }
 
     #[test]

@@ -349,11 +349,11 @@ fn main() -> ExitCode {
     let extent = if said("--quick") { QUICK } else { WHOLE };
     let scope = (extent, blocks::Extent::counting(&arguments));
     let codecs_only = said("--codecs");
-    let mut report = Report::new(if codecs_only {
-        "clients_codecs"
+    let mut report = if codecs_only {
+        Report::of_part("clients", "codecs", &["--codecs"])
     } else {
-        "clients"
-    });
+        Report::new("clients")
+    };
     match measure(&scope, codecs_only, &mut report) {
         Ok(()) if scope.1.is_some() => ExitCode::SUCCESS,
         Ok(()) => report.finish(),

@@ -97,18 +97,18 @@ fn main() -> ExitCode {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let only = |name: &str| arguments.iter().any(|argument| argument == name);
     let chosen: Vec<_> = ALL.iter().filter(|(name, _)| only(name)).collect();
-    let (title, chosen) = match &chosen[..] {
-        [] => ("messages".to_owned(), ALL.iter().collect()),
+    let (mut report, chosen) = match &chosen[..] {
+        [] => (Report::new("messages"), ALL.iter().collect()),
         some => {
             let names: Vec<&str> = some.iter().map(|(name, _)| *name).collect();
-            (format!("messages_{}", names.join("_")), chosen)
+            let report = Report::of_part("messages", &names.join("_"), &names);
+            (report, chosen)
         }
     };
     let extent = match Extent::counting(&arguments) {
         Some(counting) => counting,
         None => Extent::Pairs(if quick { 20 } else { 150 }),
     };
-    let mut report = Report::new(&title);
     let agent = weighbridge_agent::builder()
         .service("bench")
         .sink(Arc::new(Forget))

@@ -40,7 +40,10 @@ const QUICK: Extent = Extent {
     blocks: 2,
 };
 
-type Part = (&'static str, fn(Extent, &mut Report) -> io::Result<()>);
+/// The name of this bench in `Cargo.toml`.
+const BENCH: &str = "request_overhead";
+
+type Part = (Report, fn(Extent, &mut Report) -> io::Result<()>);
 
 fn main() -> ExitCode {
     let is_asked = |wanted: &str| std::env::args().any(|argument| argument == wanted);
@@ -48,14 +51,14 @@ fn main() -> ExitCode {
     let both = is_asked("--toggled") == is_asked("--peers");
     let mut parts: Vec<Part> = Vec::new();
     if both || is_asked("--toggled") {
-        parts.push(("request_overhead", toggled::measure));
+        parts.push((Report::new(BENCH), toggled::measure));
     }
     if both || is_asked("--peers") {
-        parts.push(("request_overhead_peers", peers::measure));
+        let report = Report::of_part(BENCH, "peers", &["--peers"]);
+        parts.push((report, peers::measure));
     }
     let mut kept = true;
-    for (name, measure) in parts {
-        let mut report = Report::new(name);
+    for (mut report, measure) in parts {
         if let Err(error) = measure(extent, &mut report) {
             say::note(&format!("the bench broke off: {error}"));
             return ExitCode::FAILURE;
