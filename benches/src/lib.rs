@@ -23,7 +23,7 @@ pub mod server;
 pub mod sink;
 
 pub use delta::{delta, delta_of};
-pub use figure::Figure;
+pub use figure::{Bar, Figure};
 pub use interval::Interval;
 pub use machine::Machine;
 pub use report::{Document, Report};

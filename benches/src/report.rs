@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use comfy_table::{Cell, CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 
+use crate::figure::Bar;
 use crate::machine::{Machine, bench_dir, commit};
 use crate::{Figure, say};
 
@@ -169,9 +170,14 @@ pub(crate) fn value(figure: &Figure) -> String {
 
 /// The limit in words.
 pub(crate) fn limit(figure: &Figure) -> String {
-    figure
-        .limit
-        .map_or_else(String::new, |limit| format!("≤ {}", digits(limit)))
+    let Some(limit) = figure.limit else {
+        return String::new();
+    };
+    match figure.bar {
+        Bar::Most => format!("≤ {}", digits(limit)),
+        Bar::Least => format!("≥ {}", digits(limit)),
+        Bar::Noise => format!("holds {}", digits(limit)),
+    }
 }
 
 pub(crate) fn verdict(figure: &Figure) -> &'static str {
@@ -225,6 +231,15 @@ mod tests {
         assert!(command.contains("--bench request_overhead "), "{command}");
         let (_, arguments) = command.split_once(" -- ").unwrap();
         assert!(arguments.ends_with("--peers"), "{command}");
+    }
+
+    #[test]
+    fn limits_are_told_by_how_they_are_kept() {
+        let figure = Figure::new("a", 0.5, "µs");
+        assert_eq!(limit(&figure), "");
+        assert_eq!(limit(&figure.clone().at_most(0.6)), "≤ 0.60");
+        assert_eq!(limit(&figure.clone().at_least(1.0)), "≥ 1");
+        assert_eq!(limit(&figure.noise(0.6)), "holds 0");
     }
 
     #[test]
