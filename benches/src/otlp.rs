@@ -1,4 +1,4 @@
-//! A collector that accepts everything and keeps nothing: where a peer's exporter sends to.
+//! A collector that accepts everything and keeps nothing: where a peer's exporter sends to, and ours.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
 
-/// A running sink for OTLP over HTTP. It runs until the process ends.
+/// A running sink for what is sent over HTTP, OTLP or deltas alike. It runs until the process ends.
 #[derive(Debug)]
 pub struct Otlp {
     /// Where it listens.

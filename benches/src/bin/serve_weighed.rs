@@ -1,5 +1,6 @@
 //! The server with everything on: allocator, layer, `serve`, the runtime's hooks.
-//! `WEIGHBRIDGE_ENABLED=false` switches it off as it would a service.
+//! `WEIGHBRIDGE_ENABLED=false` switches it off as it would a service. It delivers to itself, or over HTTP where
+//! `WEIGHBRIDGE_ENDPOINT` names a collector; then it keeps no ledger.
 //!
 //! | word | answer |
 //! |---|---|
@@ -35,11 +36,14 @@ fn app() -> Router {
         .layer(weighbridge_agent::layer())
 }
 
-fn obey(word: &str, agent: &Agent, deltas: &Keep) -> Option<String> {
+fn obey(word: &str, agent: &Agent, deltas: Option<&Keep>) -> Option<String> {
     match word {
         "pause" => weighbridge_agent::bench::pause(),
         "resume" => weighbridge_agent::bench::resume(),
         "ledger" => {
+            let Some(deltas) = deltas else {
+                return Some("its deltas go to the collector of WEIGHBRIDGE_ENDPOINT".into());
+            };
             if !agent.flush(PATIENCE) {
                 return Some("the agent did not flush in time".into());
             }
@@ -52,14 +56,18 @@ fn obey(word: &str, agent: &Agent, deltas: &Keep) -> Option<String> {
 }
 
 fn main() -> ExitCode {
-    let deltas = Arc::new(Keep::default());
-    let agent = weighbridge_agent::builder()
-        .service("bench")
-        .sink(deltas.clone())
-        .init();
+    let builder = weighbridge_agent::builder().service("bench");
+    let deltas = std::env::var_os("WEIGHBRIDGE_ENDPOINT")
+        .is_none()
+        .then(|| Arc::new(Keep::default()));
+    let agent = match &deltas {
+        Some(deltas) => builder.sink(deltas.clone()),
+        None => builder,
+    }
+    .init();
     server::run_with_words(
         &mut weighbridge_agent::runtime(),
-        move |word| obey(word, &agent, &deltas),
+        move |word| obey(word, &agent, deltas.as_deref()),
         |listener| {
             weighbridge_agent::background(
                 "main",
