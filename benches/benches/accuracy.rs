@@ -1,9 +1,10 @@
 //! Whether the bill tells who worked how much: ten operations of fixed-iteration work in ratios 1 to 10, and
-//! ten equal ones, over HTTP on loopback. The reference is the number of iterations that each operation did;
+//! ten equal ones, each under all loads, over HTTP on loopback. The reference is the number of iterations that each operation did;
 //! what the agent booked to its handler, per iteration, must be the same for all. Each request also costs
 //! something that is no iteration (routing, the response); an eleventh operation does nothing, and what it
-//! costs is taken off from all alike. Under each load that misleads samplers and wall clocks: more threads than cores beside busy neighbours, requests that move
-//! between threads at every step, requests cancelled half-way, a thousand connections.
+//! costs is taken off from all alike. The loads are those that mislead samplers and wall clocks: more threads than
+//! cores beside busy neighbours, requests that move between threads at every step, requests cancelled half-way, a
+//! thousand connections.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -28,11 +29,37 @@ const OFF_MOST: f64 = 2.0;
 const ROUNDS: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Requests that must have moved between threads where they are to, in percent: a load that moves none shows nothing.
+const MOVED_LEAST: f64 = 1.0;
+
+/// How long the operations work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// All alike, one unit.
+    Equal,
+    /// Operation k works k times as long.
+    Proportional,
+}
+
+impl Work {
+    fn units(self, operation: usize) -> usize {
+        match self {
+            Self::Equal => 1,
+            Self::Proportional => operation + 1,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Proportional => "proportional",
+        }
+    }
+}
+
 /// One load.
 struct Scenario {
     name: &'static str,
-    /// Operation k works k times as long, or all alike.
-    proportional: bool,
     workers: usize,
     /// Threads beside the service that never rest.
     neighbours: usize,
@@ -42,28 +69,23 @@ struct Scenario {
     steps_per_unit: usize,
     /// One request in so many is given up by its client before the answer.
     cancelled_one_in: Option<u64>,
+    /// Requests are to move between threads.
+    moves: bool,
 }
 
 const USUAL: Scenario = Scenario {
-    name: "",
-    proportional: true,
+    name: "unstressed",
     workers: 2,
     neighbours: 0,
     connections: 16,
     requests_per_connection: 60,
     steps_per_unit: 1,
     cancelled_one_in: None,
+    moves: false,
 };
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
-        name: "equal",
-        proportional: false,
-        requests_per_connection: 120,
-        ..USUAL
-    },
-    Scenario {
-        name: "proportional",
         requests_per_connection: 120,
         ..USUAL
     },
@@ -77,6 +99,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "migrating",
         workers: 4,
         steps_per_unit: 4,
+        moves: true,
         ..USUAL
     },
     Scenario {
@@ -120,8 +143,33 @@ fn unit() -> u64 {
     PROBE * 130_000 / u64::try_from(fastest).unwrap_or(0).max(1)
 }
 
-/// What each operation did.
-type Done = Arc<[AtomicU64; OPERATIONS]>;
+/// What the handlers did, by their own count.
+#[derive(Debug, Default)]
+struct Done {
+    iterations: [AtomicU64; OPERATIONS],
+    /// Requests of all but the empty operation, and those of them that more than one thread polled.
+    begun: AtomicU64,
+    moved: AtomicU64,
+}
+
+impl Done {
+    async fn work(&self, operation: usize, steps: usize, iterations: u64, give_way: bool) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let first = std::thread::current().id();
+        let mut moved = false;
+        for _ in 0..steps {
+            iterate(iterations);
+            self.iterations[operation].fetch_add(iterations, Ordering::Relaxed);
+            if give_way {
+                tokio::task::yield_now().await;
+                if !moved && std::thread::current().id() != first {
+                    moved = true;
+                    self.moved.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
 
 /// What one round came to, by operation; the empty one is the last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -154,24 +202,17 @@ impl Round {
     }
 }
 
-fn app(scenario: &Scenario, unit: u64, done: &Done) -> Router {
+fn app(scenario: &Scenario, work: Work, unit: u64, done: &Arc<Done>) -> Router {
     let mut app = Router::new();
     for n in 0..OPERATIONS {
-        let units = if scenario.proportional { n + 1 } else { 1 };
-        let steps = units * scenario.steps_per_unit;
+        let steps = work.units(n) * scenario.steps_per_unit;
         let iterations = unit / scenario.steps_per_unit as u64;
         let give_way = scenario.steps_per_unit > 1;
         let done = done.clone();
         app = app.route(
             &format!("/operation-{n}"),
             get(async move || {
-                for _ in 0..steps {
-                    iterate(iterations);
-                    done[n].fetch_add(iterations, Ordering::Relaxed);
-                    if give_way {
-                        tokio::task::yield_now().await;
-                    }
-                }
+                done.work(n, steps, iterations, give_way).await;
                 "ok"
             }),
         );
@@ -264,17 +305,19 @@ fn booked(sink: &Keep) -> Round {
 
 fn measure(
     scenario: &Scenario,
+    work: Work,
     unit: u64,
     agent: &Agent,
     sink: &Keep,
 ) -> std::io::Result<Vec<Figure>> {
-    let done = Done::default();
+    let done = Arc::new(Done::default());
     let runtime = weighbridge_agent::runtime()
         .worker_threads(scenario.workers)
         .build()?;
     let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
     let address = listener.local_addr()?;
-    runtime.spawn(weighbridge_agent::serve(listener, app(scenario, unit, &done)).into_future());
+    let app = app(scenario, work, unit, &done);
+    runtime.spawn(weighbridge_agent::serve(listener, app).into_future());
     let stop = Arc::new(AtomicBool::new(false));
     let neighbours: Vec<_> = (0..scenario.neighbours)
         .map(|_| {
@@ -287,7 +330,7 @@ fn measure(
         })
         .collect();
     let take_done = || -> [f64; OPERATIONS] {
-        std::array::from_fn(|n| done[n].swap(0, Ordering::Relaxed) as f64)
+        std::array::from_fn(|n| done.iterations[n].swap(0, Ordering::Relaxed) as f64)
     };
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS {
@@ -309,10 +352,34 @@ fn measure(
     drop(runtime);
     agent.flush(PATIENCE);
     drop(sink.take());
-    Ok(figures(scenario, &rounds))
+    let mut figures = figures(scenario, work, &rounds);
+    if scenario.steps_per_unit > 1 {
+        figures.push(moved(scenario, work, &done));
+    }
+    Ok(figures)
 }
 
-fn figures(scenario: &Scenario, rounds: &[Round]) -> Vec<Figure> {
+/// How many requests more than one thread polled, by their handlers.
+fn moved(scenario: &Scenario, work: Work, done: &Done) -> Figure {
+    let [moved, begun] =
+        [&done.moved, &done.begun].map(|count| count.load(Ordering::Relaxed) as f64);
+    let figure = Figure::new(
+        format!(
+            "{}, {}: requests polled by more than one thread",
+            scenario.name,
+            work.name()
+        ),
+        moved * 100.0 / begun,
+        "%",
+    );
+    if scenario.moves {
+        figure.at_least(MOVED_LEAST)
+    } else {
+        figure
+    }
+}
+
+fn figures(scenario: &Scenario, work: Work, rounds: &[Round]) -> Vec<Figure> {
     let whole = rounds.iter().fold(Round::default(), Round::add);
     let empty_ns = whole.empty_ns();
     let per_round: Vec<[f64; OPERATIONS]> = rounds
@@ -330,7 +397,8 @@ fn figures(scenario: &Scenario, rounds: &[Round]) -> Vec<Figure> {
             Some((n, interval, interval.low.abs().max(interval.high.abs())))
         })
         .max_by(|a, b| a.2.total_cmp(&b.2));
-    let name = format!("{}: worst operation off by", scenario.name);
+    let case = format!("{}, {}", scenario.name, work.name());
+    let name = format!("{case}: worst operation off by");
     let Some((n, interval, far)) = worst else {
         return vec![Figure::of(name, None, "%")];
     };
@@ -339,10 +407,9 @@ fn figures(scenario: &Scenario, rounds: &[Round]) -> Vec<Figure> {
     } else {
         interval.low.abs().min(interval.high.abs())
     };
-    let of_worst = if scenario.proportional {
-        format!("the operation of {} units", n + 1)
-    } else {
-        format!("operation {n}")
+    let of_worst = match work {
+        Work::Proportional => format!("the operation of {} units", work.units(n)),
+        Work::Equal => format!("operation {n}"),
     };
     let figure = Figure::of(
         name,
@@ -366,7 +433,7 @@ fn figures(scenario: &Scenario, rounds: &[Round]) -> Vec<Figure> {
     vec![
         figure,
         Figure::new(
-            format!("{}: an empty request's handler", scenario.name),
+            format!("{case}: an empty request's handler"),
             empty_ns / 1e3,
             "µs",
         ),
@@ -384,11 +451,14 @@ fn main() -> ExitCode {
         .init();
     let unit = unit();
     report.push(Figure::new("iterations of a unit of work", unit as f64, ""));
-    for scenario in SCENARIOS {
-        match measure(scenario, unit, &agent, &sink) {
+    let cases = SCENARIOS
+        .iter()
+        .flat_map(|scenario| [(scenario, Work::Equal), (scenario, Work::Proportional)]);
+    for (scenario, work) in cases {
+        match measure(scenario, work, unit, &agent, &sink) {
             Ok(figures) => figures.into_iter().for_each(|figure| report.push(figure)),
             Err(error) => {
-                say::note(&format!("{}: {error}", scenario.name));
+                say::note(&format!("{}, {}: {error}", scenario.name, work.name()));
                 return ExitCode::FAILURE;
             }
         }
