@@ -16,6 +16,7 @@ pub mod interval;
 pub mod load;
 mod machine;
 pub mod otlp;
+pub mod pipes;
 mod report;
 pub mod results;
 pub mod say;

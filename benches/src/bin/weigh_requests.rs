@@ -7,9 +7,7 @@
 //! N and 2N requests, divided by N, is what one request takes, start and end left out. With `hop` each request
 //! carries the headers of a calling service.
 
-use std::future::Future;
 use std::io::{self, Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,65 +15,18 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
-use weighbridge_agent::{Delivery, Sink};
+use weighbridge_benches::pipes::Pipes;
+use weighbridge_benches::sink::Forget;
 
 #[global_allocator]
 static ALLOC: weighbridge_agent::Alloc = weighbridge_agent::Alloc::system();
 
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4_000);
 const PIPE_BYTES: usize = 16 * 1024;
 const REQUEST: &str = "GET /hello HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\r\n";
 const HOP_REQUEST: &str = "GET /hello HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\
     traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n\
     baggage: weighbridge.origin=store;POST%20%2Forders\r\n\
     weighbridge-hop: 1;store;POST%20%2Forders;00000000000000ab;s;1764000000000000\r\n\r\n";
-
-/// A sink that keeps nothing.
-struct Forget;
-
-impl Sink for Forget {
-    fn deliver(&self, _delta: &[u8]) -> Delivery {
-        Delivery::Accepted
-    }
-}
-
-/// Accepts in-memory pipes.
-struct Pipes(mpsc::Receiver<DuplexStream>);
-
-impl Pipes {
-    async fn next(&mut self) -> DuplexStream {
-        match self.0.recv().await {
-            Some(pipe) => pipe,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl axum::serve::Listener for Pipes {
-    type Io = DuplexStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (DuplexStream, SocketAddr) {
-        (self.next().await, PEER)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(PEER)
-    }
-}
-
-impl weighbridge_agent::Listener for Pipes {
-    type Io = DuplexStream;
-
-    fn accept(&mut self) -> impl Future<Output = io::Result<(DuplexStream, SocketAddr)>> + Send {
-        let pipe = self.next();
-        async { Ok((pipe.await, PEER)) }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(PEER)
-    }
-}
 
 fn app() -> Router {
     Router::new().route("/hello", get(async || "hello"))

@@ -117,19 +117,25 @@ impl Connection {
     }
 }
 
-/// How long the answer will be, once its head is whole.
+/// How long the answer will be, once its head is whole; it must be 200.
 fn whole_length(answer: &[u8]) -> io::Result<Option<usize>> {
+    let length = length(answer)?;
+    if length.is_some() && !answer.starts_with(b"HTTP/1.1 200 ") {
+        return Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("an answer is not 200:\n{}", String::from_utf8_lossy(answer)),
+        ));
+    }
+    Ok(length)
+}
+
+/// How long the answer will be, whatever its status, once its head is whole.
+pub(crate) fn length(answer: &[u8]) -> io::Result<Option<usize>> {
     const END: &[u8] = b"\r\n\r\n";
     let Some(head) = answer.windows(END.len()).position(|four| four == END) else {
         return Ok(None);
     };
     let text = std::str::from_utf8(&answer[..head]).unwrap_or_default();
-    if !text.starts_with("HTTP/1.1 200 ") {
-        return Err(Error::new(
-            ErrorKind::InvalidData,
-            format!("an answer is not 200:\n{text}"),
-        ));
-    }
     text.split("\r\n")
         .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())
         .map(|length| Some(head + END.len() + length))

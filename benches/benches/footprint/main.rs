@@ -2,12 +2,15 @@
 //! connections, under names that a client makes up, and per window.
 //!
 //! The first is the difference between two processes of this program that do the same work, one with the agent,
-//! which sends its deltas to a third, and one without; the second is that between our server and axum's, counted by an allocator of this program.
+//! which sends its deltas to a third, and one without; what connections and names hold is counted by an allocator of
+//! this program.
+
+mod connections;
+mod growth;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::future::Future;
-use std::io::{self, BufRead as _, Error, ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Error, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,18 +22,16 @@ use axum::http::Request;
 use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use weighbridge_agent::{Agent, Alloc, Delivery, Sink};
+use weighbridge_benches::otlp::Otlp;
+use weighbridge_benches::pipes::PEER;
 use weighbridge_benches::{Figure, Report, say};
 
 const OPERATIONS: usize = 200;
 const CALLERS: usize = 20;
 const THREADS: usize = 16;
-const CONNECTIONS: i64 = 1_000;
 const KIB: f64 = 1_024.0;
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4_000);
 const WINDOW: Duration = Duration::from_secs(1);
 /// How long a child waits until its deltas are taken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -121,6 +122,7 @@ fn agent(sink: &Arc<Kept>, window: Duration) -> Agent {
     weighbridge_agent::builder()
         .service("footprint")
         .window(window)
+        .key_secret("so that keys of entities are kept")
         .sink(sink.clone())
         .init()
 }
@@ -237,181 +239,6 @@ fn measured_child(mode: &str, collector: SocketAddr) -> io::Result<[f64; 2]> {
     }
 }
 
-/// Takes every delta, for the children; returns where.
-fn collector() -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let taken = stream.and_then(|stream| take_deltas(&stream));
-            if let Err(error) = taken {
-                say::note(&format!("a connection to the collector broke off: {error}"));
-            }
-        }
-    });
-    Ok(address)
-}
-
-/// Answers each request of a connection when it is whole.
-fn take_deltas(mut stream: &TcpStream) -> io::Result<()> {
-    let mut reader = io::BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().map_err(Error::other)?;
-            }
-        }
-        io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
-    }
-}
-
-/// Accepts in-memory pipes.
-struct Pipes(mpsc::Receiver<DuplexStream>);
-
-impl Pipes {
-    async fn next(&mut self) -> DuplexStream {
-        match self.0.recv().await {
-            Some(pipe) => pipe,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl axum::serve::Listener for Pipes {
-    type Io = DuplexStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (DuplexStream, SocketAddr) {
-        (self.next().await, PEER)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(PEER)
-    }
-}
-
-impl weighbridge_agent::Listener for Pipes {
-    type Io = DuplexStream;
-
-    fn accept(&mut self) -> impl Future<Output = io::Result<(DuplexStream, SocketAddr)>> + Send {
-        let pipe = self.next();
-        async { Ok((pipe.await, PEER)) }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(PEER)
-    }
-}
-
-/// Live bytes of each of many connections that have asked once and stay.
-fn bytes_per_connection(ours: bool) -> io::Result<f64> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let (pipes, accepted) = mpsc::channel(1);
-        let hello = Router::new().route("/hello", get(async || "hello"));
-        let server = if ours {
-            let app = hello.layer(weighbridge_agent::layer());
-            tokio::spawn(weighbridge_agent::serve(Pipes(accepted), app).into_future())
-        } else {
-            tokio::spawn(axum::serve(Pipes(accepted), hello).into_future())
-        };
-        let mut idle = Vec::new();
-        ask_once(&pipes, &mut idle).await?;
-        idle.reserve(usize::try_from(CONNECTIONS).unwrap_or(0));
-        let before = LIVE_BYTES.load(Ordering::Relaxed);
-        for _ in 0..CONNECTIONS {
-            ask_once(&pipes, &mut idle).await?;
-        }
-        let held = LIVE_BYTES.load(Ordering::Relaxed) - before;
-        server.abort();
-        #[allow(clippy::cast_precision_loss)]
-        Ok(held as f64 / CONNECTIONS as f64)
-    })
-}
-
-async fn ask_once(
-    pipes: &mpsc::Sender<DuplexStream>,
-    idle: &mut Vec<DuplexStream>,
-) -> io::Result<()> {
-    let (mut pipe, served) = tokio::io::duplex(4_096);
-    pipes
-        .send(served)
-        .await
-        .map_err(|_| ErrorKind::BrokenPipe)?;
-    pipe.write_all(b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await?;
-    let mut answer = [0; 1_024];
-    let mut filled = 0;
-    while !answer[..filled].ends_with(b"hello") {
-        match pipe.read(&mut answer[filled..]).await? {
-            0 => return Err(ErrorKind::UnexpectedEof.into()),
-            n => filled += n,
-        }
-    }
-    tokio::task::yield_now().await;
-    idle.push(pipe);
-    Ok(())
-}
-
-/// How live bytes grow from some thousands of made-up names to a million.
-fn growth_bytes(quick: bool) -> io::Result<f64> {
-    const WARM: u64 = 20_000;
-    const SLICE: u64 = 2_000;
-    let many = if quick { 100_000 } else { 1_000_000 };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let app = app(8);
-    let made_up = |n: u64| {
-        let methods = ["GET", "POST", "BREW", "QUERY", "M-SEARCH"];
-        let path = match n % 3 {
-            0 => format!("/resource-{}/{n}", n % 8),
-            _ => format!("/nothing-{n}/{n}"),
-        };
-        let headers = [
-            (
-                "weighbridge-hop",
-                format!("1;tenant-{n};GET%20%2F{n};{n:016x};s;{n}"),
-            ),
-            ("baggage", format!("weighbridge.origin=tenant-{n};{n}")),
-            ("x-tenant", format!("{n}")),
-        ];
-        request(
-            methods[usize::try_from(n % 5).unwrap_or(0)],
-            &path,
-            &headers,
-        )
-    };
-    // How much lives depends on how far the window is: the most of many instants tells.
-    let most = |range: std::ops::Range<u64>| {
-        let slices = range.step_by(usize::try_from(SLICE).unwrap_or(usize::MAX));
-        slices.fold(0, |most, begin| {
-            runtime.block_on(async {
-                for n in begin..begin + SLICE {
-                    let _ = app.clone().oneshot(made_up(n)).await;
-                }
-            });
-            most.max(LIVE_BYTES.load(Ordering::Relaxed))
-        })
-    };
-    most(0..WARM);
-    let first = most(WARM..many / 2);
-    let second = most(many / 2..many);
-    #[allow(clippy::cast_precision_loss)]
-    Ok((second - first) as f64)
-}
-
 /// Bytes of a delta of the default window, with so many operations that are called.
 fn delta_bytes(operations: usize) -> io::Result<(f64, usize)> {
     const DEFAULT: Duration = Duration::from_secs(10);
@@ -439,10 +266,10 @@ fn delta_bytes(operations: usize) -> io::Result<(f64, usize)> {
 }
 
 fn measure(report: &mut Report, quick: bool) -> io::Result<()> {
-    let collector = collector()?;
+    let collector = Otlp::start()?;
     let (off, on) = (
-        measured_child("off", collector)?,
-        measured_child("on", collector)?,
+        measured_child("off", collector.address)?,
+        measured_child("on", collector.address)?,
     );
     report.push(
         Figure::new(
@@ -462,29 +289,8 @@ fn measure(report: &mut Report, quick: bool) -> io::Result<()> {
     ));
     let sink = Arc::new(Kept::default());
     let guard = agent(&sink, WINDOW);
-    let (theirs, ours) = (bytes_per_connection(false)?, bytes_per_connection(true)?);
-    report.push(
-        Figure::new(
-            "an idle connection, beside axum::serve",
-            ours - theirs,
-            "bytes",
-        )
-        .at_most(256.0),
-    );
-    report.push(Figure::new(
-        "an idle connection of axum::serve",
-        theirs,
-        "bytes",
-    ));
-    report.push(
-        Figure::new(
-            "growth over made-up paths, methods, headers and tenants",
-            growth_bytes(quick)? / KIB,
-            "KiB",
-        )
-        .at_most(256.0)
-        .note("most live bytes while the second half of a million is asked for, less those of the first; the tables are full after 20 000"),
-    );
+    connections::measure(report)?;
+    growth::measure(quick, report)?;
     drop(guard);
     for (operations, limit) in [(50, Some(2.0 * KIB)), (200, None)] {
         let (bytes, rows) = delta_bytes(operations)?;
