@@ -200,13 +200,10 @@ fn hooks(context: &Context) -> Result<()> {
             "--features",
             "axum-0_8,async-nats-0_51,hyper-util-0_1,reqwest-0_13,tonic-0_14",
             "--lib",
-            "--test",
-            "hooks",
-            "--test",
-            "shapes",
-            "--test",
-            "conservation",
         ]);
+    for test in ["hooks", "shapes", "conservation", "http2"] {
+        cargo.args(["--test", test]);
+    }
     context.run(&mut cargo)
 }
 
