@@ -1,7 +1,7 @@
 //! HTTP/2: the connection's task is shared by its streams, and each stream has a task of its own.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -41,11 +41,13 @@ impl Driver {
         let streams = Streams {
             owner: served.owner().clone(),
         };
-        let connection = http2::Builder::new(streams)
-            .timer(TokioTimer::new())
-            // Websockets over HTTP/2 need it.
-            .enable_connect_protocol()
-            .serve_connection(TokioIo::new(io), AppService::new(app, served));
+        let connection = pin!(
+            http2::Builder::new(streams)
+                .timer(TokioTimer::new())
+                // Websockets over HTTP/2 need it.
+                .enable_connect_protocol()
+                .serve_connection(TokioIo::new(io), AppService::new(app, served))
+        );
         self.drive(connection, http2::Connection::graceful_shutdown)
             .await;
     }

@@ -72,6 +72,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for WeighedIo<T> {
             let n = self.ahead.len().min(buf.remaining());
             buf.put_slice(&self.ahead[..n]);
             self.ahead.drain(..n);
+            if self.ahead.is_empty() {
+                // The head of one request shall not stay as long as the connection.
+                self.ahead = Vec::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();

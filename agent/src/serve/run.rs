@@ -132,9 +132,11 @@ where
             None => return,
         }
     }
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(io), AppService::new(app, served))
-        .with_upgrades();
+    let connection = pin!(
+        http1::Builder::new()
+            .serve_connection(TokioIo::new(io), AppService::new(app, served))
+            .with_upgrades()
+    );
     driver
         .drive(connection, http1::UpgradeableConnection::graceful_shutdown)
         .await;
@@ -148,8 +150,12 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) async fn drive<C, E>(&mut self, connection: C, shut_down: impl Fn(Pin<&mut C>))
-    where
+    /// The connection stays where it is: a future that took it would have room for it twice, as long as it is open.
+    pub(super) async fn drive<C, E>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        shut_down: impl Fn(Pin<&mut C>),
+    ) where
         C: Future<Output = std::result::Result<(), E>>,
         E: std::fmt::Display,
     {
@@ -158,7 +164,6 @@ impl Driver {
             timer,
             served,
         } = self;
-        let mut connection = pin!(connection);
         // Looks without waiting: most polls find nothing new, and the task is waited for already.
         let news = stopping.clone();
         let mut stopped = pin!(stopping.wait_for(|stop| *stop));

@@ -1,7 +1,9 @@
 //! The app as hyper calls it.
 
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use http::{Extensions, Request, Response};
@@ -20,31 +22,34 @@ use crate::state;
 pub(super) struct AppService<S> {
     app: S,
     served: Served,
-    /// What each request begins with; and on HTTP/1 while something is measured.
-    extensions: Extensions,
-    weighed: Extensions,
 }
 
 impl<S> AppService<S> {
     pub(super) fn new(app: S, served: Served) -> Self {
-        let extensions = extensions(&served);
-        let mut weighed = extensions.clone();
-        weighed.insert(Arrived(Some(served.clone())));
-        Self {
-            app,
-            served,
-            extensions,
-            weighed,
-        }
+        Self { app, served }
     }
 }
 
-/// The peer, in a table that has room for what a router adds: growing it costs more than copying this one.
-fn extensions(served: &Served) -> Extensions {
+/// What each request begins with, and on HTTP/1 while something is measured, but for whose it is: that is put in
+/// after copying, so that no connection keeps a table while it is idle.
+struct Blank {
+    plain: Extensions,
+    weighed: Extensions,
+}
+
+static BLANK: LazyLock<Blank> = LazyLock::new(|| {
+    let plain = roomy();
+    let mut weighed = plain.clone();
+    weighed.insert(Arrived(None));
+    Blank { plain, weighed }
+});
+
+/// A peer, in a table that has room for what a router adds: growing it costs more than copying this one.
+fn roomy() -> Extensions {
     #[derive(Clone)]
     struct Room<const N: usize>;
     let mut extensions = Extensions::new();
-    extensions.insert(served.peer());
+    extensions.insert(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
     extensions.insert(Room::<0>);
     extensions.insert(Room::<1>);
     extensions.insert(Room::<2>);
@@ -52,6 +57,14 @@ fn extensions(served: &Served) -> Extensions {
     extensions.remove::<Room<1>>();
     extensions.remove::<Room<2>>();
     extensions
+}
+
+/// Says who asks, in a table that may have somebody.
+fn set_peer(extensions: &mut Extensions, peer: SocketAddr) {
+    match extensions.get_mut::<SocketAddr>() {
+        Some(there) => *there = peer,
+        None => drop(extensions.insert(peer)),
+    }
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for AppService<S>
@@ -68,17 +81,20 @@ where
         served.head_is_complete(request.body().is_end_stream());
         let extensions = request.extensions_mut();
         let measuring = state::measuring();
-        if extensions.is_empty() && measuring && !served.is_http2() {
-            extensions.clone_from(&self.weighed);
-        } else {
-            if extensions.is_empty() {
-                extensions.clone_from(&self.extensions);
+        if extensions.is_empty() {
+            extensions.clone_from(if measuring && !served.is_http2() {
+                &BLANK.weighed
             } else {
-                extensions.insert(served.peer());
-            }
-            if measuring {
-                // Only a bill that is recorded looks for its connection.
-                extensions.insert(Arrived(Some(served.clone())));
+                &BLANK.plain
+            });
+        }
+        set_peer(extensions, served.peer());
+        if measuring {
+            // Only a bill that is recorded looks for its connection.
+            let arrived = Some(served.clone());
+            match extensions.get_mut::<Arrived>() {
+                Some(there) => there.0 = arrived,
+                None => drop(extensions.insert(Arrived(arrived))),
             }
         }
         self.begin(request, served)
