@@ -11,6 +11,7 @@ mod estimate;
 mod fold;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod hash;
 mod http;
 mod ingest;
 mod join;

@@ -455,7 +455,8 @@ async fn s6_hostile_names_stay_within_the_labels_of_the_metrics() {
     delta.rows.add(key.row_key(Quality::Measured), &cost);
     ack(&post(&running, &[PROTOBUF], &delta.encode()).await);
     let metrics = get(running.http_addr, "/metrics").await.text();
-    let label = "a\\\"} 1 forged_metric 7 # EOF\u{fffd}";
+    let hash = crate::hash::hash64_hex(hostile);
+    let label = format!("a\\\"}} 1 forged_metric 7 # EOF\u{fffd}~{hash}");
     let sample = format!(
         "weighbridge_origin_cpu_seconds_per_request{{service=\"{label}\",operation=\"{label}\"}} 0.0005"
     );

@@ -166,7 +166,6 @@ pub(crate) fn target(span: &Span<'_>, service: &Arc<ServiceId>) -> Option<Target
 
 /// The agent's own formula (docs/wire.md): the first 64 bits of a SHA-256 over what names the call.
 fn call_id(service: &ServiceId, transport: &str, peer: &str, target: &str) -> String {
-    use sha2::Digest as _;
     let text = [
         &service.namespace,
         &service.service,
@@ -175,11 +174,7 @@ fn call_id(service: &ServiceId, transport: &str, peer: &str, target: &str) -> St
         target,
     ]
     .join("\0");
-    let hash = sha2::Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    crate::hash::hash64_hex(&text)
 }
 
 /// By the verb, of SQL or of the common stores; what is not known to read counts as a write.
