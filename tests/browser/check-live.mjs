@@ -239,18 +239,25 @@ try {
   running.push(locked);
   const guarded = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   const sent = [];
-  const door = await guarded.newPage();
-  door.on('request', (request) => sent.push(request.url()));
-  door.on('pageerror', (error) => fault('token', `script error: ${error.message}`));
-  await door.goto(`${locked.url}/`);
+  // What a locked collector refuses would stand among the errors of the browser: the page asks for nothing there.
+  const door = await open(guarded, `${locked.url}/`, 'token', (to) => {
+    sent.push(to);
+    return to.startsWith(`${locked.url}/`);
+  });
   await door.locator('#token').waitFor({ state: 'visible', timeout: 10000 })
     .catch(() => fault('token', 'no token is asked for'));
   if (await door.locator('#live table').count()) fault('token', 'figures are shown without a token');
+  if (await door.locator('#reports').isVisible()) fault('token', 'links that lead to a refusal are shown');
+  await door.locator('#last').selectOption('5m');
+  await door.locator('#pause').click();
+  await door.locator('#pause').click();
+  const early = sent.filter((to) => to.includes('/api/'));
+  if (early.length) fault('token', `${early[0]} is asked for without a token`);
+  await accessible(door, 'token');
   await door.locator('#token').fill(SECRET);
   await door.locator('#token-form button').click();
   await door.waitForSelector('#t-services tbody tr', { timeout: 30000 })
     .catch(() => fault('token', 'the right token shows nothing'));
-  if (sent.some((url) => !url.startsWith(`${locked.url}/`))) fault('token', 'something is asked for elsewhere');
   if (sent.some((url) => url.includes(SECRET))) fault('token', 'the token stands in an address');
   await guarded.close();
 } finally {

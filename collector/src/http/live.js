@@ -6,6 +6,8 @@
   const last = document.getElementById('last');
   const pause = document.getElementById('pause');
   const tokenForm = document.getElementById('token-form');
+  // The server knows whether a token is needed: to ask without one would only be refused, and browsers call that an error.
+  let locked = 'locked' in document.body.dataset;
   let token = '';
   let paused = false;
   let reading = null;
@@ -75,9 +77,20 @@
 
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
+  const askForToken = () => {
+    locked = true;
+    tokenForm.hidden = false;
+    document.getElementById('reports').hidden = true;
+    say(token ? 'This token is not known.' : 'A token is needed.');
+  };
+
   const read = async () => {
-    const mine = new AbortController();
     if (reading) reading.abort();
+    if (locked && !token) {
+      askForToken();
+      return;
+    }
+    const mine = new AbortController();
     reading = mine;
     while (!mine.signal.aborted && !paused) {
       try {
@@ -86,9 +99,7 @@
           headers, cache: 'no-store', signal: mine.signal,
         });
         if (response.status === 401) {
-          tokenForm.hidden = false;
-          document.getElementById('reports').hidden = true;
-          say(token ? 'This token is not known.' : 'A token is needed.');
+          askForToken();
           return;
         }
         if (!response.ok) throw new Error((await response.text()).trim());

@@ -77,11 +77,12 @@ pub(super) async fn page(
         Ok(range) => range,
         Err(refused) => return *refused,
     };
-    let shown = match tables(&app, &headers, label, length).await {
-        Ok(tables) => tables,
-        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => {
-            "<p class=\"none\">This collector asks for a token.</p>\n".to_owned()
-        }
+    let (locked, shown) = match tables(&app, &headers, label, length).await {
+        Ok(tables) => ("", tables),
+        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => (
+            " data-locked",
+            "<p class=\"none\">This collector asks for a token.</p>\n".to_owned(),
+        ),
         Err(refused) => return *refused,
     };
     let options: String = RANGES
@@ -96,7 +97,7 @@ pub(super) async fn page(
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>Weighbridge: now</title>\n<link rel=\"stylesheet\" href=\"/live.css\">\n\
-         <script src=\"/live.js\" defer></script>\n</head>\n<body>\n\
+         <script src=\"/live.js\" defer></script>\n</head>\n<body{locked}>\n\
          <header class=\"top live-top\"><p class=\"brand\">Weighbridge</p>\n<h1>What requests cost now</h1>\n\
          <form id=\"controls\" class=\"controls\"><label for=\"last\">Range</label> \
          <select id=\"last\" name=\"last\">{options}</select> \

@@ -290,6 +290,18 @@ async fn with_tokens_each_scope_opens_its_own_door_and_its_own_tenant() {
     for path in ["/metrics", "/api/v1/range"] {
         assert_eq!(get(running.http_addr, path).await.status, 401, "{path}");
     }
+    // The page says that it is locked, so that its script need not try; to whom it is open it says nothing.
+    let locked = get(running.http_addr, "/").await.text();
+    assert!(locked.contains("<body data-locked>"), "{locked}");
+    let bearer = format!("Bearer {other}");
+    let open = request(
+        running.http_addr,
+        "GET /",
+        &[("authorization", &bearer)],
+        b"",
+    )
+    .await;
+    assert!(open.text().contains("<body>"), "{}", open.text());
 }
 
 #[tokio::test]
