@@ -314,6 +314,71 @@ fn a_stamped_copy_stands_beside_the_page_and_outlives_the_next_report() {
 }
 
 #[test]
+fn no_written_file_says_where_it_was_made() {
+    let desk = Desk::new();
+    let base = desk.reported("base", &shop(CHEAP)).join("report.json");
+    let data = desk.collected("data", &shop(DEAR));
+    let written = |name: &str, text: &str| {
+        let path = desk.path(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_string_lossy().into_owned()
+    };
+    let constraints = written(
+        "constraints.toml",
+        "[prices]\ncore_hour = 0.04\ngib_hour = 0.005\ncurrency = \"EUR\"\n",
+    );
+    let ignore = written(
+        "ignore.toml",
+        "[[ignore]]\nid = \"rec:merge:nobody+noone\"\nreason = \"gone\"\n",
+    );
+    let base = base.to_string_lossy();
+    let out = desk.path("out");
+    let ended = report(
+        &data,
+        &out,
+        &[
+            "--baseline",
+            &base,
+            "--after",
+            &base,
+            "--ignore",
+            &ignore,
+            "--constraints",
+            &constraints,
+        ],
+    );
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let compared = desk.path("compared");
+    let told = run(weighbridge()
+        .args(["diff", &base])
+        .arg(out.join("report.json"))
+        .arg("--out")
+        .arg(&compared));
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    let simulated = desk.path("simulated");
+    let told = run(weighbridge()
+        .args(["simulate", "--load", "×2", "--format", "html,json,csv,md"])
+        .args(["--constraints", &constraints, "--from"])
+        .arg(&data)
+        .arg("--out")
+        .arg(&simulated));
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    // The same words stand where a path may: on standard output.
+    let here = desk.dir.path().to_string_lossy().into_owned();
+    assert!(ended.stdout.contains(&here) && told.stdout.contains(&here));
+    for folder in [out, compared, simulated] {
+        let files = files(&folder);
+        assert!(files.len() >= 3, "{}", folder.display());
+        for (name, text) in files {
+            // A document that is packed into its page stands beside it.
+            for path in [&here, env!("CARGO_MANIFEST_DIR")] {
+                assert!(!text.contains(path), "{path} in {name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn redact_leaves_no_name_in_any_output() {
     const NAMES: [&str; 9] = [
         "covert-store",
