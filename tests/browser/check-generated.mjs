@@ -136,7 +136,7 @@ try {
         await page.emulateMedia({ colorScheme: 'light' });
         for (const id of promise.tables) {
           const section = await page.locator(`#${id}`).evaluate((table) => table.closest('section').id);
-          await picture(page, `#${section}`, shot(`${where}-${section}.png`), 1280);
+          await picture(page, where, `#${section}`, shot(`${where}-${section}.png`), 1280);
         }
       }
       if (!promise.change) {

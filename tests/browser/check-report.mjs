@@ -13,8 +13,8 @@ import { pathToFileURL } from 'node:url';
 import { drilling } from './drilling.mjs';
 import { byKeyboard } from './keyboard.mjs';
 import {
-  accessible, alone, fault, finish, folder, launch, linked, open as openAny, overflow, picture, readable, saving, schemes,
-  SECTIONS, structure, touched, unfold,
+  accessible, alone, fault, finish, folder, launch, linked, open as openAny, overflow, picture, pictured, readable, saving,
+  schemes, SECTIONS, structure, touched, unfold,
 } from './lib.mjs';
 import { close, documentOf, set, shown, slidersAgree } from './sliders.mjs';
 
@@ -27,6 +27,7 @@ const shot = folder(pictures);
 const url = pathToFileURL(resolve(file)).href;
 // The document stands beside its page.
 const json = file.replace(/\.html$/, '.json');
+const began = Date.now();
 const profile = mkdtempSync(join(tmpdir(), 'weighbridge-report-'));
 const open = (context, where) => openAny(context, url, where, alone(url));
 
@@ -160,7 +161,7 @@ async function sliding(page, where) {
   const after = await shown(page, 't-what-if', 0, 'replicas');
   if (after < before) fault(where, `fewer processes at a lower target: ${before}, ${after}`);
   await set(page, 's-growth', 10);
-  await picture(page, '#what-if', shot(`${where}-sliders.png`), page.viewportSize().width);
+  await picture(page, where, '#what-if', shot(`${where}-sliders.png`), page.viewportSize().width);
 }
 
 /** On paper nothing stays folded, the page is light whatever the screen is, and nothing is cut at the right. */
@@ -182,7 +183,8 @@ async function printing(page, where) {
   await page.setViewportSize({ width: 703, height: 1000 });
   await overflow(page, where);
   await readable(page, where);
-  for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), 703);
+  for (const id of SECTIONS) await picture(page, where, `#${id}`, shot(`${where}-${id}.png`), 703);
+  pictured(where, (id) => shot(`${where}-${id}.png`), began);
   await page.pdf({ path: shot('print.pdf'), format: 'A4', printBackground: true, preferCSSPageSize: true });
 }
 
@@ -201,13 +203,14 @@ try {
       await structure(page, where);
       await overflow(page, where);
       await page.screenshot({ path: shot(`${where}-top.png`) });
-      // Each section once wide and once narrow, once light and once dark.
-      if ((width === 1280) === (colorScheme === 'light')) {
-        for (const id of SECTIONS) await picture(page, `#${id}`, shot(`${where}-${id}.png`), width);
-        await accessible(page, where);
-      }
+      if ((width === 1280) === (colorScheme === 'light')) await accessible(page, where);
       await unfold(page);
       await overflow(page, `${where} unfolded`);
+      // Each section with all that is in it, once wide and once narrow, once light and once dark.
+      if ((width === 1280) === (colorScheme === 'light')) {
+        for (const id of SECTIONS) await picture(page, where, `#${id}`, shot(`${where}-${id}.png`), width);
+        pictured(where, (id) => shot(`${where}-${id}.png`), began);
+      }
       if (await readable(page, where) < 5) fault(where, 'there are no charts');
       if ((width === 1280) === (colorScheme === 'dark')) await accessible(page, `${where} unfolded`);
       if (width === 400) {

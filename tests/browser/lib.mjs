@@ -1,6 +1,6 @@
 // What the checks of both pages share.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -344,15 +344,45 @@ export async function readable(page, where) {
   return found.charts;
 }
 
-/** A picture of a section; one very high picture helps nobody, and Chromium makes none above 16384 pixels. */
-export async function picture(page, selector, path, width) {
-  const box = await page.locator(selector).first().boundingBox();
-  if (!box || box.height === 0) return;
-  await page.screenshot({
-    path,
-    fullPage: true,
-    clip: { x: 0, y: box.y + await page.evaluate(() => scrollY), width, height: Math.min(box.height, 3600) },
-  });
+/** Where the first of some parts stands in the window; null where there is none, or nothing of it to be seen. */
+export async function boxOf(page, selector) {
+  const part = page.locator(selector).first();
+  const box = await part.count() ? await part.boundingBox() : null;
+  return box?.height > 0 ? box : null;
+}
+
+/** Highest picture: a higher one helps nobody, and Chromium makes none above 16384 pixels. */
+const PICTURE_HEIGHT = 3600;
+
+/** The height of a PNG, from its first chunk. */
+const pngHeight = (path) => readFileSync(path).readUInt32BE(20);
+
+/**
+ * Pictures of a section from its top to its end: `path`, and where one is not enough the same with `-2`, `-3`, … Nothing
+ * to be seen, or less than there is, is a fault.
+ */
+export async function picture(page, where, selector, path, width) {
+  const box = await boxOf(page, selector);
+  if (!box) return fault(where, `there is no ${selector} to take a picture of`);
+  const [scrolled, scale] = await page.evaluate(() => [scrollY, devicePixelRatio]);
+  let taken = 0;
+  for (let part = 1; taken < box.height; part += 1) {
+    const file = part === 1 ? path : path.replace(/\.png$/, `-${part}.png`);
+    const height = Math.min(box.height - taken, PICTURE_HEIGHT);
+    await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: box.y + scrolled + taken, width, height } });
+    const got = pngHeight(file) / scale;
+    if (got < height - 1) return fault(where, `the picture of ${selector} is cut: ${taken + got} of ${box.height} px`);
+    taken += height;
+  }
+  return undefined;
+}
+
+/** Each section has a picture, taken since `began` (ms): one of an earlier run says nothing of this one. */
+export function pictured(where, file, began) {
+  for (const id of SECTIONS) {
+    const path = file(id);
+    if (!existsSync(path) || statSync(path).mtimeMs < began) fault(where, `there is no picture of #${id}`);
+  }
 }
 
 export const folder = (path) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::context::Context;
 use crate::install::{self, CHROMIUM, NODE, NPM};
@@ -44,7 +44,7 @@ pub(crate) fn check(context: &Context) -> Result<Outcome> {
         present(path, test)?;
     }
     let pictures = screenshots(context);
-    std::fs::create_dir_all(&pictures)?;
+    empty(&pictures)?;
     let binary = context.binary("release");
     let script = |name: &str, args: &[&Path]| {
         let mut node = context.command("node");
@@ -73,6 +73,17 @@ pub(crate) fn check(context: &Context) -> Result<Outcome> {
 /// The scripts and what they need.
 pub(crate) fn folder(context: &Context) -> PathBuf {
     context.root.join("tests").join("browser")
+}
+
+/// Makes a folder that holds nothing: an old picture must not stand in for one that was not made.
+fn empty(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{} cannot be emptied", folder.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
 }
 
 /// Fails with what to do when a test did not leave what it should.
@@ -165,6 +176,22 @@ mod tests {
         assert!(why.as_ref().is_some_and(|why| why.contains("npm ci")));
         assert!(ends(true, why).is_err());
         assert!(ends(false, obstacle(&[], failed())).is_ok());
+    }
+
+    #[test]
+    fn pictures_of_an_earlier_run_are_gone_before_new_ones_are_made() {
+        let place =
+            std::env::temp_dir().join(format!("weighbridge-pictures-{}", std::process::id()));
+        let generated = place.join("generated");
+        std::fs::create_dir_all(&generated).unwrap();
+        std::fs::write(generated.join("old.png"), "old").unwrap();
+        empty(&place).unwrap();
+        assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+        // Where there was none, there is one.
+        std::fs::remove_dir(&place).unwrap();
+        empty(&place).unwrap();
+        assert!(place.is_dir());
+        std::fs::remove_dir(&place).unwrap();
     }
 
     #[test]
