@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { alone, fault, finish, launch, open } from './lib.mjs';
+import { alone, boxOf, fault, finish, launch, open } from './lib.mjs';
 
 const [report, picture, width, height] = process.argv.slice(2);
 if (!report || !existsSync(report) || !(width > 0) || !(height > 0)) {
@@ -21,8 +21,11 @@ try {
     viewport: { width: Number(width), height: Number(height) }, colorScheme: 'light',
   });
   const page = await open(context, url, 'picture', alone(url));
-  for (const part of ['.tiles', '.findings > li', '#origins']) {
-    if (!await page.locator(part).first().isVisible()) fault('picture', `there is no ${part} to be seen`);
+  // What the README says of the picture must be in it, whole: a page goes on below its window.
+  for (const part of ['.tiles', '.findings > li']) {
+    const box = await boxOf(page, part);
+    if (!box) fault('picture', `there is no ${part} to be seen`);
+    else if (box.y < 0 || box.y + box.height > height) fault('picture', `${part} ends at ${box.y + box.height} px, below the picture`);
   }
   await page.screenshot({ path: picture });
 } finally {

@@ -17,9 +17,15 @@ const BEGIN: &str = "<!-- begin: made by `cargo xtask regenerate picture` -->";
 const END: &str = "<!-- end -->";
 /// Origins in the excerpt, the dearest.
 const ORIGINS: usize = 5;
+/// Figures that the first change is predicted to alter, in the excerpt: rows that begin so.
+const PREDICTED: [&str; 2] = ["| cores of ", "| CPU of a request of "];
+/// Most of them.
+const PREDICTIONS: usize = 4;
+/// Units that the size of a figure chooses, so that they differ from run to run as its digits do.
+const UNITS: [&str; 8] = ["ns", "µs", "ms", "s", "B", "KiB", "MiB", "GiB"];
 
 /// Makes picture and excerpt anew; with `check` elsewhere, and compares what can be compared: figures differ from run
-/// to run, the form does not.
+/// to run, the form and the words do not.
 pub(crate) fn regenerate(context: &Context, check: bool) -> Result<Outcome> {
     if let Some(skipped) = browser::prepare(context)? {
         return Ok(skipped);
@@ -53,7 +59,14 @@ pub(crate) fn regenerate(context: &Context, check: bool) -> Result<Outcome> {
                  run `cargo xtask regenerate picture` and look at both"
             );
         }
-        say::line("the README's picture and excerpt have the form of the report");
+        let stale = stale_words(current, &fresh);
+        if let Some(stale) = stale.first() {
+            bail!(
+                "the README's excerpt has other words than the report now: `{stale}`; run `cargo xtask regenerate \
+                 picture` and look at the picture too"
+            );
+        }
+        say::line("the README's picture and excerpt have the form and the words of the report");
     } else {
         std::fs::write(&path, format!("{before}{BEGIN}\n\n{fresh}\n{END}{after}"))?;
         say::line(&format!("wrote {PICTURE} and the excerpt in README.md"));
@@ -115,7 +128,8 @@ fn parts(readme: &str) -> Result<(&str, &str, &str)> {
     split.with_context(|| format!("README.md has no part between `{BEGIN}` and `{END}`"))
 }
 
-/// Of a report as Markdown: what it says should be done or tried, and what the dearest origins cost.
+/// Of a report as Markdown: what it says should be done or tried, what the dearest origins cost, and what the first
+/// change is predicted to make of it.
 fn excerpt(markdown: &str) -> Result<String> {
     let verdicts = table(markdown, "## Verdicts")?;
     let origins = table(markdown, "## Cost per origin")?;
@@ -126,9 +140,83 @@ fn excerpt(markdown: &str) -> Result<String> {
     }
     let mut lines: Vec<&str> = verdicts[..2].to_vec();
     lines.extend(advice);
+    let title = cells(lines[2]).get(2).cloned().unwrap_or_default();
+    let card = table(markdown, &format!("### {title}"))?;
+    let is_changed_cost = |row: &&&str| {
+        PREDICTED.iter().any(|begins| row.starts_with(begins))
+            && matches!(&cells(row)[..], [_, before, after, ..] if before != after)
+    };
+    let predicted: Vec<&str> = card[2..]
+        .iter()
+        .filter(is_changed_cost)
+        .take(PREDICTIONS)
+        .copied()
+        .collect();
+    if predicted.is_empty() {
+        bail!("the card `{title}` predicts no CPU: no excerpt can be made of it");
+    }
     lines.push("");
     lines.extend(origins.iter().take(2 + ORIGINS));
+    lines.push("");
+    lines.extend(&card[..2]);
+    lines.extend(predicted);
     Ok(lines.join("\n") + "\n")
+}
+
+/// The cells of a row. One may hold an escaped bar.
+fn cells(row: &str) -> Vec<String> {
+    row.replace("\\|", "\u{0}")
+        .trim()
+        .trim_matches('|')
+        .split('|')
+        .map(|cell| cell.trim().replace('\u{0}', "\\|"))
+        .collect()
+}
+
+/// Advice in one excerpt that the other words differently. Which advice there is differs from run to run: only verdicts
+/// and kinds that both have are compared.
+fn stale_words(current: &str, fresh: &str) -> Vec<String> {
+    let fresh = advice(fresh);
+    advice(current)
+        .into_iter()
+        .filter(|(key, words)| {
+            let mut same = fresh.iter().filter(|(other, _)| other == key).peekable();
+            same.peek().is_some() && same.all(|(_, other)| other != words)
+        })
+        .map(|(_, words)| words)
+        .collect()
+}
+
+/// The advice in an excerpt: verdict and kind, and its words without figures.
+fn advice(excerpt: &str) -> Vec<([String; 2], String)> {
+    excerpt
+        .lines()
+        .filter_map(|line| match &cells(line)[..] {
+            [verdict, kind, what, why] if verdict == "do" || verdict == "try" => Some((
+                [verdict.clone(), kind.clone()],
+                masked(&format!("{what} {why}")),
+            )),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A text with `#` for each figure and its unit.
+fn masked(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut after_figure = false;
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_figure = bare.starts_with(|c: char| c.is_ascii_digit());
+        let shown = if is_figure || (after_figure && UNITS.contains(&bare)) {
+            word.replace(bare, "#")
+        } else {
+            word.to_owned()
+        };
+        words.push(shown);
+        after_figure = is_figure;
+    }
+    words.join(" ")
 }
 
 /// The rows of the table under a heading, its two head rows first.
@@ -137,6 +225,7 @@ fn table<'a>(markdown: &'a str, heading: &str) -> Result<Vec<&'a str>> {
         .lines()
         .skip_while(|line| *line != heading)
         .skip(1)
+        .take_while(|line| !line.starts_with('#'))
         .skip_while(|line| !line.starts_with('|'))
         .take_while(|line| line.starts_with('|'))
         .collect();
@@ -156,13 +245,7 @@ fn form(excerpt: &str) -> Vec<(String, Vec<usize>)> {
             within = false;
             continue;
         }
-        // A cell may hold an escaped bar.
-        let cells = line.replace("\\|", "/");
-        let count = cells
-            .trim_matches('|')
-            .split('|')
-            .filter(|cell| !cell.trim().is_empty())
-            .count();
+        let count = cells(line).iter().filter(|cell| !cell.is_empty()).count();
         match tables.last_mut() {
             Some((_, counts)) if within => {
                 if !counts.contains(&count) {
@@ -180,16 +263,26 @@ fn form(excerpt: &str) -> Vec<(String, Vec<usize>)> {
 mod tests {
     use super::*;
 
-    const REPORT: &str = "# Weighbridge report\n\n## Verdicts\n\n| verdict | what |\n|---|---|\n| do | merge a \\| b |\n\
-        | leave | c |\n\n### Merge\n\n## Cost per origin\n\n| origin | rate |\n|---|---:|\n| x | 1 |\n| y | 2 |\n\n## Edges\n";
+    const REPORT: &str = "# Weighbridge report\n\n## Verdicts\n\n| verdict | kind | what | why |\n|---|---|---|---|\n\
+        | do | merge | Merge a \\| b. | It saves 12.6 % of 2.06 ms. |\n| leave | keep | c | d |\n\n\
+        ### Merge a \\| b.\n\n- evidence\n\n| figure | before | after |\n|---|---:|---:|\n\
+        | cores of a and b together | 0.2 | 0.1 |\n| calls | 5 | 0 |\n| CPU of a request of y | 1 ms | 1 ms |\n| CPU of a request of x | 3 ms | 2 ms |\n\n\
+        ### c\n\n## Cost per origin\n\n| origin | rate |\n|---|---:|\n| x | 1 |\n| y | 2 |\n\n## Edges\n";
 
     #[test]
-    fn an_excerpt_holds_advice_and_origins() {
+    fn an_excerpt_holds_advice_origins_and_what_is_predicted_of_the_first() {
         let made = excerpt(REPORT).unwrap();
         assert_eq!(
             made,
-            "| verdict | what |\n|---|---|\n| do | merge a \\| b |\n\n| origin | rate |\n|---|---:|\n| x | 1 |\n| y | 2 |\n"
+            "| verdict | kind | what | why |\n|---|---|---|---|\n| do | merge | Merge a \\| b. | It saves 12.6 % of 2.06 ms. |\n\n\
+             | origin | rate |\n|---|---:|\n| x | 1 |\n| y | 2 |\n\n\
+             | figure | before | after |\n|---|---:|---:|\n| cores of a and b together | 0.2 | 0.1 |\n\
+             | CPU of a request of x | 3 ms | 2 ms |\n"
         );
+        let dumb = REPORT
+            .replace("cores of", "calls of")
+            .replace("CPU of", "wall of");
+        assert!(excerpt(&dumb).is_err());
         assert!(excerpt(&REPORT.replace("| do |", "| leave |")).is_err());
         assert!(excerpt("# Weighbridge report\n").is_err());
     }
@@ -205,6 +298,23 @@ mod tests {
         assert_ne!(form(&another), made);
         let empty = excerpt(REPORT).unwrap().replace("| 2 |", "|  |");
         assert_ne!(form(&empty), made);
+    }
+
+    #[test]
+    fn other_figures_are_no_other_words_and_other_words_are() {
+        let made = excerpt(REPORT).unwrap();
+        let stale = |changed: &str| stale_words(&made, changed);
+        assert_eq!(stale(&made), [""; 0]);
+        assert_eq!(
+            stale(&made.replace("12.6 % of 2.06 ms", "9 % of 870 µs")),
+            [""; 0]
+        );
+        let other = made.replace("It saves", "It spares");
+        assert_eq!(stale(&other), ["Merge a \\| b. It saves # % of # #."]);
+        // Advice that the other run has not, or has beside it.
+        assert_eq!(stale(&made.replace("| do |", "| try |")), [""; 0]);
+        let two = format!("{other}{}", made.lines().nth(2).unwrap());
+        assert_eq!(stale(&two), [""; 0]);
     }
 
     #[test]
