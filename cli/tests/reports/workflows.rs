@@ -1,7 +1,5 @@
 //! The workflow files of `docs/ci/`: they are YAML, say only what the program knows, and end as it ends.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::*;
@@ -34,10 +32,8 @@ fn commands(script: &str) -> Vec<Vec<String>> {
         .lines()
         .filter(|line| !line.trim_start().starts_with("echo "))
         .filter_map(|line| {
-            let (_, ours) = line
-                .split_once("cargo run --release --locked -- ")
-                .or_else(|| line.split_once("weighbridge "))?;
-            let ends = |word: &&str| !["||", "|", "&&", ">"].contains(word);
+            let (_, ours) = line.split_once("weighbridge ")?;
+            let ends = |word: &&str| !["||", "|", "&&", "&", ">"].contains(word);
             let words = ours.split_whitespace().take_while(ends);
             Some(
                 words
@@ -109,7 +105,9 @@ fn the_workflows_use_only_flags_that_there_are() {
         .collect();
     let ran: Vec<Vec<String>> = scripts.iter().flat_map(|script| commands(script)).collect();
     let names: Vec<&str> = ran.iter().map(|command| command[0].as_str()).collect();
-    assert_eq!(names, ["demo", "demo", "diff"]);
+    // What takes the place of the demo is told beside it.
+    let weighing = ["collect", "report", "demo"];
+    assert_eq!(names, [&weighing[..], &weighing, &["diff"]].concat());
     ran.iter().for_each(|command| known(command));
     // Those that the page about them names.
     let told = docs("README.md").replace('\n', " ");
@@ -122,7 +120,38 @@ fn the_workflows_use_only_flags_that_there_are() {
     told.iter().for_each(|command| known(command));
 }
 
-/// The step that compares, run as a runner runs it, with this program in the place of `cargo run`.
+#[test]
+fn the_workflow_installs_the_program_and_builds_nothing_else_of_ours() {
+    let weigh = workflow("weighbridge.yml");
+    let all = steps(&weigh, "weigh");
+    // `cargo install` takes the package that this test belongs to, out of the sources that were fetched for it.
+    let sources = &all[0]["with"];
+    assert_eq!(
+        sources["repository"].as_str(),
+        Some("${{ vars.WEIGHBRIDGE_REPOSITORY }}")
+    );
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .file_name()
+        .expect("a name");
+    let install = format!(
+        "cargo install --locked --path {}/{}",
+        sources["path"].as_str().expect("a folder"),
+        package.to_string_lossy()
+    );
+    assert_eq!(all[1]["run"].as_str(), Some(install.as_str()));
+    // The user's own checkouts need not know of Weighbridge.
+    for step in &all[2..] {
+        let script = step["run"].as_str().unwrap_or_default();
+        assert!(!script.contains("cargo"), "{script}");
+    }
+    for name in ["Weigh the base", "Weigh the head"] {
+        let step = all.iter().find(|step| step["name"].as_str() == Some(name));
+        let script = step.and_then(|step| step["run"].as_str()).expect(name);
+        assert!(script.starts_with("# PLACEHOLDER"), "{script}");
+    }
+}
+
+/// The step that compares, run as a runner runs it, with this program as the one that was installed.
 fn compare(desk: &Desk, name: &str, base: &Path, head: &Path) -> (Ended, PathBuf) {
     let weigh = workflow("weighbridge.yml");
     let step = steps(&weigh, "weigh")
@@ -135,24 +164,19 @@ fn compare(desk: &Desk, name: &str, base: &Path, head: &Path) -> (Ended, PathBuf
         std::fs::create_dir_all(&folder).expect("a folder");
         folder
     };
-    let (work, bin) = (
-        place(step["working-directory"].as_str().expect("a folder")),
-        place("bin"),
+    assert!(
+        step["working-directory"].is_badvalue(),
+        "it runs beside both"
     );
+    let bin = place("bin");
     for (folder, report) in [("out-base", base), ("out-head", head)] {
         let to = place(folder).join("report.json");
         if report.exists() {
             std::fs::copy(report, to).expect("copied");
         }
     }
-    // Takes the words after `--`, as `cargo run` does.
-    let cargo = bin.join("cargo");
     let program = env!("CARGO_BIN_EXE_weighbridge");
-    let script = format!(
-        "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec '{program}' \"$@\"\n"
-    );
-    std::fs::write(&cargo, script).expect("written");
-    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("may run");
+    std::os::unix::fs::symlink(program, bin.join("weighbridge")).expect("a link");
     let script = at.join("step.sh");
     std::fs::write(&script, step["run"].as_str().expect("a script")).expect("written");
     let path = std::env::var("PATH").unwrap_or_default();
@@ -160,7 +184,7 @@ fn compare(desk: &Desk, name: &str, base: &Path, head: &Path) -> (Ended, PathBuf
     let ended = run(Command::new("bash")
         .arg("-e")
         .arg(&script)
-        .current_dir(&work)
+        .current_dir(&at)
         .env("PATH", format!("{}:{path}", bin.display()))
         .env("NO_COLOR", "1")
         .env("NUMBER", "17")
