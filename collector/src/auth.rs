@@ -8,6 +8,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::quoted;
+
 /// Shortest secret that is accepted, bytes.
 const SECRET_BYTES_MIN: usize = 16;
 /// Bytes of a digest.
@@ -154,19 +156,16 @@ impl Token {
 
     /// The token as a section of the configuration file, without its secret.
     pub(crate) fn print(&self) -> String {
-        let quoted = |words: Vec<&str>| {
-            let words: Vec<_> = words
-                .into_iter()
-                .map(|word| toml::Value::from(word).to_string())
-                .collect();
+        let list = |words: Vec<&str>| {
+            let words: Vec<_> = words.into_iter().map(quoted).collect();
             words.join(", ")
         };
         format!(
             "\n[[token]]\nname = {}\nsecret = \"(not shown)\"\nscopes = [{}]\ntenant = {}\nservices = [{}]\n",
-            toml::Value::from(self.name.as_str()),
-            quoted(self.scopes.iter().map(|scope| scope.as_str()).collect()),
-            toml::Value::from(&*self.tenant),
-            quoted(self.services.0.iter().map(String::as_str).collect()),
+            quoted(&self.name),
+            list(self.scopes.iter().map(|scope| scope.as_str()).collect()),
+            quoted(&self.tenant),
+            list(self.services.0.iter().map(String::as_str).collect()),
         )
     }
 }

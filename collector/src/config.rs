@@ -14,6 +14,7 @@ use crate::ingest::Limits;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use file::apply_text;
+pub(crate) use settings::quoted;
 pub use settings::{SETTINGS, Setting};
 pub(crate) use units::parse_duration;
 

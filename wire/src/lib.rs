@@ -49,7 +49,7 @@ pub use keys::{
 pub use quality::Quality;
 pub use row::{RowKey, RowSet, RowValue};
 pub use sketch::Sketch;
-pub use visible::visible;
+pub use visible::{steers, visible};
 pub use words::{
     ALL_CLASSES, COLLECTOR_SERVICE, Class, MAIN_OWNER, OTHER, OwnerKind, access, direction, mode,
     scope, side,

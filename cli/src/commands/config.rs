@@ -31,6 +31,7 @@ pub(crate) fn check(args: &CollectArgs) -> Result<Exit, Stop> {
 
 /// Prints the configuration.
 pub(crate) fn print(args: &CollectArgs) -> Result<Exit, Stop> {
-    output::data(&load(args)?.print())?;
+    // Names in it are escaped as TOML has it, so that it can be read back; this is the door that all text goes through.
+    output::data(&output::visible(&load(args)?.print()))?;
     Ok(Exit::Ok)
 }

@@ -101,6 +101,31 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
     assert_eq!(written.code, 0, "{}", written.stderr);
     assert!(written.stdout.contains("\\u{1b}[2J") && !steers(&written.stdout));
 
+    // What `snapshot` wrote, and what the collector's configuration holds.
+    let copy = desk.path(&format!("copy{BAD}"));
+    let taken = run(weighbridge()
+        .args(["snapshot", "--from", &from, "--out"])
+        .arg(&copy));
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+    assert!(taken.stdout.contains("copy\\u{1b}[2J"), "{}", taken.stdout);
+    assert!(!steers(&taken.stdout) && !steers(&taken.stderr));
+    let printed = run(weighbridge().args(["print-config", "--data", &from]));
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    assert!(
+        printed.stdout.contains("data\\U0000001B[2J") && !steers(&printed.stdout),
+        "{}",
+        printed.stdout
+    );
+    // It is a file that says the same.
+    let file = desk.path(&format!("settings{BAD}.toml"));
+    std::fs::write(&file, &printed.stdout).expect("written");
+    let file = file.to_string_lossy();
+    let again = run(weighbridge().args(["print-config", "--config", &file]));
+    assert_eq!(again.stdout, printed.stdout, "{}", again.stderr);
+    let right = run(weighbridge().args(["check-config", "--config", &file]));
+    assert_eq!(right.code, 0, "{}", right.stderr);
+    assert!(!steers(&right.stdout) && !steers(&right.stderr));
+
     // What `doctor` says of an environment.
     let doctor = run(weighbridge()
         .arg("doctor")
@@ -123,9 +148,21 @@ fn s7_names_from_rows_and_of_files_cannot_steer_the_terminal() {
     let absent = desk.path(&format!("absent{BAD}"));
     let absent = absent.to_string_lossy();
     let data = data.to_string_lossy();
+    let below_a_file = format!("{file}/out");
+    let set = format!("lateness={BAD}");
     for args in [
         vec!["diff", &absent, &absent],
         vec!["report", "--from", &absent],
+        vec!["snapshot", "--from", &absent, "--out", &absent],
+        vec!["restore", "--from", &absent, "--to", &data],
+        vec!["check-config", "--config", &absent],
+        vec!["check-config", "--set", &set],
+        vec!["print-config", "--config", &absent],
+        vec!["print-config", "--listen-http", BAD],
+        #[cfg(feature = "demo")]
+        vec!["demo", "--placement", &absent],
+        #[cfg(feature = "demo")]
+        vec!["demo", "--out", &below_a_file],
         vec!["report", "--from", &data, "--ignore", &absent],
         vec!["report", "--from", &data, "--constraints", &absent],
         vec!["report", "--from", &data, "--baseline", &absent],

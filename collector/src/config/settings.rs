@@ -88,8 +88,18 @@ fn truth(text: &str) -> Result<bool, String> {
         .map_err(|_| format!("`{text}` is neither true nor false"))
 }
 
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+/// A text as TOML that reads back the same and steers no terminal: TOML itself lets characters stand that nobody sees.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut toml = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => toml.extend(['\\', c]),
+            c if weighbridge_wire::steers(c) => toml.push_str(&format!("\\U{:08X}", u32::from(c))),
+            c => toml.push(c),
+        }
+    }
+    toml.push('"');
+    toml
 }
 
 fn set_tls_file(

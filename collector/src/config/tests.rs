@@ -116,6 +116,18 @@ fn s14_what_is_printed_is_a_valid_file_without_secrets() {
 }
 
 #[test]
+fn s7_names_in_what_is_printed_read_back_and_cannot_steer_the_terminal() {
+    let name = "a\"b\\c'd\n\t\u{1b}[2J\u{9b}\u{202e}\u{200b}\u{e0041} größe";
+    let flags = Flags::default().with("data_dir", name);
+    let config = Config::load(&flags, &none).unwrap();
+    let printed = config.print();
+    assert_eq!(weighbridge_wire::visible(&printed, &['\n']), printed);
+    assert!(printed.contains("\\U0000001B[2J"), "{printed}");
+    let (_directory, flags) = file(&printed);
+    assert_eq!(Config::load(&flags, &none).unwrap(), config);
+}
+
+#[test]
 fn built_in_values_print_and_read_back() {
     let (_directory, flags) = file(&Config::default().print());
     assert_eq!(Config::load(&flags, &none).unwrap(), Config::default());
