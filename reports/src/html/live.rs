@@ -18,7 +18,8 @@ pub fn script() -> &'static str {
     SCRIPT
 }
 
-/// What a document says of now: the same tiles, charts and tables as the report, without what needs a longer range.
+/// What a document says of now: the same tiles, charts and tables as the report, without what needs a longer range
+/// (findings, recommendations, growth, comparisons) and without what is made for one look at it (flame graphs, sliders).
 /// No script, style or reference to anything outside is in it; the same document gives the same bytes.
 #[must_use]
 pub fn render_live(document: &Document) -> String {
@@ -29,7 +30,9 @@ pub fn render_live(document: &Document) -> String {
         section::map_figure::section(document, &anchors),
         section::edges::section(document, &anchors),
         section::entities::section(document, &anchors),
+        section::memory::section(document, &anchors),
         section::services::section(document, &anchors),
+        section::capacity::live(document, &anchors),
         section::conservation::section(document, &anchors),
     ];
     parts.map(|part| part.to_string()).concat()
@@ -47,7 +50,14 @@ mod tests {
         let us = [300_000, 40_000, 40_000, 60_000, 60_000, 90_000];
         system.root("store", "GET /<img src=x onerror=alert(1)>", 20, us);
         let html = render_live(&Document::build(&system.range(), &Options::default()));
-        for id in ["t-origins", "t-services", "id=\"edges\"", "class=\"tiles\""] {
+        for id in [
+            "t-origins",
+            "t-services",
+            "t-memory",
+            "t-capacity",
+            "id=\"edges\"",
+            "class=\"tiles\"",
+        ] {
             assert!(html.contains(id), "{id}");
         }
         for word in ["<script", "<style", "<img", "style=", "http:"] {

@@ -39,10 +39,19 @@ struct Capacity {
 
 /// The section.
 pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
+    build(document, anchors, growth(&document.capacity))
+}
+
+/// The section without growth, which takes days to be seen.
+pub(crate) fn live(document: &Document, anchors: &Anchors) -> Markup {
+    build(document, anchors, Markup::default())
+}
+
+fn build(document: &Document, anchors: &Anchors, growth: Markup) -> Markup {
     let capacity = &document.capacity;
     rendered(&Capacity {
         chart: chart(capacity),
-        growth: growth(capacity),
+        growth,
         table: table(capacity, anchors),
         terms: terms(capacity, anchors),
         limits: Markup::composed(format!(

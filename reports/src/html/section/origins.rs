@@ -86,9 +86,6 @@ fn build(document: &Document, anchors: &Anchors, whole: bool) -> Markup {
                 };
                 let mut shown = drill_down(index, origin, document, anchors);
                 shown.flames = flames;
-                if whole {
-                    shown.ways = ways(origin, document, anchors);
-                }
                 shown.open = whole && widest == Some(index);
                 shown
             })
@@ -268,7 +265,7 @@ fn drill_down(
         services: services(index, origin, document, anchors),
         operations: operations(index, origin, anchors),
         overhead: overhead(index, origin),
-        ways: Markup::default(),
+        ways: ways(origin, document, anchors),
         flames: Markup::default(),
         open: false,
     }
