@@ -35,6 +35,15 @@ pub(crate) struct Anchors {
 }
 
 impl Anchors {
+    /// The rows of the live page, which has no cards: recommendations are named there and lead nowhere.
+    pub(crate) fn live(document: &Document) -> Self {
+        let mut anchors = Self::of(document);
+        for recommendation in &document.recommendations {
+            anchors.targets.remove(&recommendation.id);
+        }
+        anchors
+    }
+
     /// Collects the rows in the document's order.
     pub(crate) fn of(document: &Document) -> Self {
         let mut anchors = Self {

@@ -23,7 +23,7 @@ pub fn script() -> &'static str {
 /// No script, style or reference to anything outside is in it; the same document gives the same bytes.
 #[must_use]
 pub fn render_live(document: &Document) -> String {
-    let anchors = Anchors::of(document);
+    let anchors = Anchors::live(document);
     let parts = [
         section::header::tiles_alone(document),
         section::origins::live(document, &anchors),
@@ -40,6 +40,9 @@ pub fn render_live(document: &Document) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::page::tests::{built, values};
     use super::*;
     use crate::testing::System;
     use crate::{Document, Options};
@@ -62,6 +65,27 @@ mod tests {
         }
         for word in ["<script", "<style", "<img", "style=", "http:"] {
             assert!(!html.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_link_leads_to_a_row_that_is_shown_and_an_origin_leads_to_the_edges_on_its_way() {
+        let document = built();
+        let html = render_live(&document);
+        let ids: BTreeSet<&str> = values(&html, " id=").into_iter().collect();
+        let links = values(&html, "href=");
+        assert!(links.len() > 40, "{}", links.len());
+        for link in links {
+            assert!(ids.contains(link.trim_start_matches(['"', '#'])), "{link}");
+        }
+        let anchors = Anchors::of(&document);
+        let (_, inside) = html
+            .split_once("<p class=small>Edges on its way: ")
+            .expect("links of an origin");
+        let (inside, _) = inside.split_once("</p>").expect("their end");
+        for edge in &document.edges {
+            let link = format!("href=#{}", anchors.slug(&edge.id));
+            assert!(inside.contains(&link), "{link} in {inside}");
         }
     }
 }

@@ -176,7 +176,7 @@ fn hash(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
@@ -184,7 +184,7 @@ mod tests {
     use crate::testing::System;
 
     /// What the builder makes of a rollup, not what a test thinks that it makes.
-    fn built() -> Document {
+    pub(in crate::html) fn built() -> Document {
         let mut system = System::new(60);
         let orders = ("store", "POST /orders");
         system.root(
@@ -208,7 +208,8 @@ mod tests {
         Document::build(&system.range(), &Options::default())
     }
 
-    fn values<'a>(html: &'a str, start: &str) -> Vec<&'a str> {
+    /// The values of an attribute, in their order.
+    pub(in crate::html) fn values<'a>(html: &'a str, start: &str) -> Vec<&'a str> {
         html.match_indices(start)
             .filter_map(|(at, _)| {
                 html[at + start.len()..]
