@@ -166,7 +166,7 @@ impl<'a> View<'a> {
                     _ => (false, "its calls are not in both reports".to_owned()),
                 }
             }
-            Kind::Split | Kind::Replicate | Kind::Move | Kind::Shard => {
+            Kind::Split | Kind::Replicate | Kind::Move => {
                 let Some(subject) = operation else {
                     return (false, "it names no operation".to_owned());
                 };
@@ -189,13 +189,48 @@ impl<'a> View<'a> {
                     .iter()
                     .find(|s| s.kind == crate::document::SubjectKind::Entity)
                     .map_or("", |s| s.name.as_str());
-                let copies = self
-                    .now
-                    .entities
-                    .iter()
-                    .any(|e| e.entity == entity && e.finding == CopyFinding::Copies);
-                let is = if copies { "still has" } else { "has no" };
-                (!copies, format!("{entity} {is} copies"))
+                let of = self.now.entities.iter().filter(|e| e.entity == entity);
+                let held = of
+                    .filter(|e| e.finding == CopyFinding::Copies)
+                    .flat_map(|e| &e.places)
+                    .filter(|place| place.copy && services.contains(&place.service.as_str()));
+                let held: BTreeSet<&str> = held.map(|place| place.service.as_str()).collect();
+                let held: Vec<&str> = held.into_iter().collect();
+                if held.is_empty() {
+                    (
+                        true,
+                        format!("{entity} has no copies in {}", list(&services)),
+                    )
+                } else {
+                    (
+                        false,
+                        format!("{entity} still has copies in {}", list(&held)),
+                    )
+                }
+            }
+            Kind::Shard => {
+                let [divided] = services[..] else {
+                    return (false, "it names no one service".to_owned());
+                };
+                let count = |of: &Document, names: &BTreeSet<&str>| -> Option<f64> {
+                    let names = names.iter();
+                    names.map(|s| service(of, s)?.instance_count.value).sum()
+                };
+                let before = count(self.then, &BTreeSet::from([divided]));
+                match before.zip(count(self.now, &self.holders(divided))) {
+                    Some((before, after)) => (
+                        libm::round(after) > libm::round(before),
+                        format!(
+                            "{divided} ran in {} processes, its operations run in {}",
+                            say::factor(libm::round(before)),
+                            say::factor(libm::round(after))
+                        ),
+                    ),
+                    None => (
+                        false,
+                        format!("how many processes answer for {divided} is not in both reports"),
+                    ),
+                }
             }
             Kind::Keep => (false, "nothing was to be changed".to_owned()),
         }

@@ -1,3 +1,5 @@
+use weighbridge_wire::{FoldedRange, ProcessKey, RowKind};
+
 use super::*;
 use crate::Options;
 use crate::testing::System;
@@ -145,4 +147,46 @@ fn another_mix_is_said_and_not_scored() {
     assert_eq!(after.score.figures, 0);
     let cores = figure(&later, "rec:merge", "cores of");
     assert!(cores.observed.is_some() && cores.not_scored_reason.is_some());
+}
+
+/// A second process of a service beside its first, in every window.
+fn in_two_processes(mut range: FoldedRange, service: &str) -> FoldedRange {
+    let windows = range.windows.iter_mut();
+    for folded in windows.filter(|folded| folded.service.service == service) {
+        let rows = folded.rows.of_kind(RowKind::Process);
+        let second: Vec<_> = rows
+            .map(|(key, value)| {
+                let process = ProcessKey::read(key).unwrap();
+                let other = ProcessKey {
+                    instance: "second".into(),
+                    ..process
+                };
+                (other.row_key(key.quality), value.clone())
+            })
+            .collect();
+        for (key, value) in second {
+            folded.rows.add(key, &value);
+        }
+    }
+    range
+}
+
+#[test]
+fn a_division_is_seen_by_more_processes() {
+    let mut s = System::new(60);
+    s.root("shop", "PUT /cart", 200, [1_000_000; 6]);
+    s.uses("shop", "PUT /cart", "cart", "write", 200).keys = Some([100, 0, 0, 1]);
+    let earlier = build(&s);
+    let outcome = |range: &FoldedRange| {
+        let mut later = Document::build(range, &Options::default());
+        later.compare_with_earlier(&earlier);
+        let outcomes = later.after.unwrap().outcomes;
+        let shard = outcomes.into_iter().find(|o| o.id == "rec:shard:shop/cart");
+        let shard = shard.unwrap();
+        (shard.applied, shard.seen)
+    };
+    let (applied, seen) = outcome(&s.range());
+    assert!(!applied && seen.contains("run in 1"), "{seen}");
+    let (applied, seen) = outcome(&in_two_processes(s.range(), "shop"));
+    assert!(applied && seen.contains("run in 2"), "{seen}");
 }

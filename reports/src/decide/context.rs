@@ -16,7 +16,8 @@ use crate::document::{
 };
 use crate::model::{DAY_NS, Edge, Estimate, Model, OperationId, ServiceFacts};
 use crate::topology::{
-    Change, EdgesOf, Figures, Load, TakenOut, Together, Weighed, apart_and_together,
+    Change, EdgesOf, Figures, Load, Moved, Sharded, TakenOut, Together, Weighed,
+    apart_and_together,
 };
 
 /// By the pair of services, the lower index first.
@@ -153,6 +154,31 @@ impl<'a> Context<'a> {
         let at = self.operation_at(service, id)?;
         self.weighed
             .taken_out(&self.edges_of, at, change, (&seen, &planned))
+    }
+
+    /// An operation moved to another service by a change, by the topology engine; `None` where that saves no more than
+    /// this share of both services' cores.
+    pub(crate) fn moved(
+        &self,
+        operation: usize,
+        to: usize,
+        change: &Change,
+        share_min: f64,
+    ) -> Option<Moved> {
+        let seen = Load::seen(self.options);
+        let planned = Load::planned(self.options, self.options.design_load());
+        let loads = (&seen, &planned);
+        self.weighed
+            .moved(&self.edges_of, (operation, to), change, loads, share_min)
+    }
+
+    /// A service divided by the key of an entity, by the topology engine; `None` where it needs no more processes than it
+    /// has at the largest load planned for.
+    pub(crate) fn sharded(&self, service: usize, entity: usize) -> Option<Sharded> {
+        let seen = Load::seen(self.options);
+        let planned = Load::planned(self.options, self.options.design_load());
+        self.weighed
+            .sharded(&self.edges_of, (service, entity), (&seen, &planned))
     }
 
     /// The memory of a pair, worked out when somebody asks first.

@@ -4,7 +4,7 @@ use weighbridge_wire::column;
 
 use super::context::Context;
 use crate::model::{OperationId, as_f64};
-use crate::topology::{DeployableFigures, Load};
+use crate::topology::{DeployableFigures, Figures, Load};
 
 /// Memory of a pair, bytes.
 #[derive(Clone, Debug)]
@@ -37,9 +37,6 @@ fn evaluated(context: &Context<'_>, a: usize, b: usize) -> Option<PairMemory> {
     let ([one, other], [merged]) = (&apart.deployables[..], &together.deployables[..]) else {
         return None;
     };
-    // Without cores of a process nobody knows how many there must be.
-    let sized =
-        |d: &DeployableFigures| Some((d.replicas_needed.map(|_| d.replicas)?, d.process_bytes?));
     let (first, second, all) = (sized(one)?, sized(other)?, sized(merged)?);
     Some(PairMemory {
         replicas: (first.0, second.0),
@@ -48,6 +45,22 @@ fn evaluated(context: &Context<'_>, a: usize, b: usize) -> Option<PairMemory> {
         before: first.0 * first.1 + second.0 * second.1,
         after: all.0 * all.1,
     })
+}
+
+/// Processes of some deployables and the memory that all of these hold, bytes. `None` when cores, limits or memory of one
+/// are not known.
+pub(crate) fn held(figures: &Figures) -> Option<(f64, f64)> {
+    let each = figures.deployables.iter().map(sized);
+    each.collect::<Option<Vec<(f64, f64)>>>().map(|all| {
+        let processes = all.iter().map(|(replicas, _)| replicas);
+        let bytes = all.iter().map(|(replicas, bytes)| replicas * bytes);
+        (processes.sum(), bytes.sum())
+    })
+}
+
+/// Processes and what one holds. Without cores of a process nobody knows how many there must be.
+fn sized(d: &DeployableFigures) -> Option<(f64, f64)> {
+    Some((d.replicas_needed.map(|_| d.replicas)?, d.process_bytes?))
 }
 
 /// The operation of a service of which one request holds most memory, and how much, bytes.

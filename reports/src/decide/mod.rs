@@ -148,9 +148,10 @@ fn judged(context: &Context<'_>, mut found: Vec<Found>) -> Vec<Recommendation> {
                 say::share(judgement.improves())
             );
         }
-        // A split may cost what it is worth; a merge that makes memory dearer than the cores it saves is none to make.
+        // A split may cost what it is worth; a merge or a move that makes memory dearer than the cores it
+        // saves is none to make.
         if r.verdict == Verdict::Do
-            && r.kind == RecommendationKind::Merge
+            && matches!(r.kind, RecommendationKind::Merge | RecommendationKind::Move)
             && judgement.cost_falls() < SURE_MIN
         {
             r.verdict = Verdict::Try;

@@ -1,13 +1,16 @@
 //! Move an operation to the service that nearly all of its requests come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::{Against, Context, against, predict, threshold};
-use super::judge::{Input, Stake};
+use super::context::{Against, Context, against, predict, predict_plain, threshold};
+use super::judge::{Function, Input, Stake};
+use super::memory::held;
 use super::{Finding, Rule, say};
-use crate::document::{Evidence, FigureUnit, Recommendation, RecommendationKind, Verdict};
+use crate::document::{
+    Evidence, FigureUnit, ObserveWhat, Prediction, Recommendation, RecommendationKind, Verdict,
+};
 use crate::model::Estimate;
-use crate::topology::{Change, Edge, End, saved_together};
+use crate::topology::{Change, End, Moved, Weights, saved_together, service_of};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -36,9 +39,8 @@ pub(crate) struct Candidate {
     to: usize,
     caller_share: f64,
     rest_share: f64,
-    /// Cores of both services, and what moving saves.
-    before: Option<Estimate>,
-    after: Option<Estimate>,
+    /// What it does to both services, by the topology engine.
+    moved: Moved,
     /// Entities that it shares with operations that stay.
     shared: Vec<String>,
 }
@@ -49,16 +51,22 @@ impl Rule for Move {
     fn candidates(&self, context: &Context<'_>) -> Vec<Candidate> {
         let inputs = context.weighed.inputs();
         let mut cores = vec![0.0; inputs.services.len()];
-        let mut asked =
-            vec![std::collections::BTreeMap::<usize, f64>::new(); inputs.operations.len()];
+        let mut asked = vec![BTreeMap::<usize, f64>::new(); inputs.operations.len()];
         for operation in &inputs.operations {
             cores[operation.service] += operation.cores;
         }
-        for edge in inputs.edges.iter().filter(|edge| edge.sync) {
+        let mut most_saved = BTreeMap::new();
+        for (edge, at) in inputs.edges.iter().zip(0..).filter(|(edge, _)| edge.sync) {
             if let (End::Operation(from), End::Operation(to)) = (edge.from, edge.to) {
                 *asked[to]
                     .entry(inputs.operations[from].service)
                     .or_insert(0.0) += edge.rate;
+            }
+            let saved = saved_together(inputs, at, 1.0);
+            for (end, other) in [(edge.from, edge.to), (edge.to, edge.from)] {
+                if let (End::Operation(end), Some(other)) = (end, service_of(inputs, other)) {
+                    *most_saved.entry((end, other)).or_insert(0.0) += saved;
+                }
             }
         }
         let mut found = Vec::new();
@@ -74,12 +82,15 @@ impl Rule for Move {
             }
             let caller_share = rate / operation.rate;
             let rest_share = 1.0 - operation.cores / cores[operation.service];
-            if caller_share >= self.caller_share_min && rest_share >= self.rest_share_min {
-                found.push(candidate(context, at, *to, caller_share, rest_share));
+            // A glance: what its messages with that service cost, whatever else becomes of it, is all that it can save.
+            let both = inputs.services[operation.service].cores + inputs.services[*to].cores;
+            let saved = most_saved.get(&(at, *to)).copied().unwrap_or(0.0);
+            if saved > self.saving_share_min * both
+                && caller_share >= self.caller_share_min
+                && rest_share >= self.rest_share_min
+            {
+                found.extend(self.candidate(context, (at, *to), caller_share, rest_share));
             }
-        }
-        if !found.is_empty() {
-            price(context, &mut found);
         }
         found
     }
@@ -87,19 +98,9 @@ impl Rule for Move {
     fn check(&self, context: &Context<'_>, candidate: &Candidate) -> Option<Finding> {
         let inputs = context.weighed.inputs();
         let operation = &inputs.operations[candidate.operation];
-        let (before, after) = candidate.before.as_ref().zip(candidate.after.as_ref())?;
-        let share = before.minus(after).over(before)?;
-        // A glance: what saves little by its middle needs no word.
-        if share.point <= self.saving_share_min {
-            return None;
-        }
-        let name = operation
-            .name
-            .split(" (")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        if let Err(missing) = context.sufficient(&BTreeSet::from([(operation.service, name)])) {
+        let share = candidate.saved().over(&candidate.moved.before)?;
+        let counted = BTreeSet::from([context.counted(candidate.operation)]);
+        if let Err(missing) = context.sufficient(&counted) {
             return Some(context.cannot_say(missing));
         }
         // Out of one service and into another.
@@ -146,41 +147,42 @@ impl Rule for Move {
     }
 
     fn stake(&self, context: &Context<'_>, candidate: &Candidate) -> Option<Stake> {
-        let inputs = context.weighed.inputs();
-        let from = inputs.operations[candidate.operation].service;
-        let saved = candidate.before.as_ref()?.minus(candidate.after.as_ref()?);
-        let calls = context
-            .edges_between(from, candidate.to)
-            .into_iter()
-            .filter(|edge| edge.is_sync() && edge.joined.to.service == Some(from))
-            .filter(|edge| {
-                let name = edge.joined.to.operation.shown();
-                name == inputs.operations[candidate.operation].name
-            })
-            .filter_map(|edge| edge.cost.rate.clone())
-            .reduce(|a, b| a.plus(&b))?;
-        let assumed = context.options.local_call_ns;
+        let (moved, assumed) = (&candidate.moved, context.options.local_call_ns);
+        // What is saved holds with a call inside a process at its assumed cost.
+        let saved = move |x: &[f64]| {
+            let calls = x.get(1)? - x.get(2)?;
+            Some(x.first()? + calls * (assumed - x.get(3)?) * 1e-9)
+        };
+        let weights = Weights::of(context.options.prices.as_ref());
+        let cost = candidate.memory().map(|((_, before), (_, after))| {
+            let bytes = weights.byte * (before - after);
+            let cost = move |x: &[f64]| Some(weights.core * saved(x)? + bytes);
+            Box::new(cost) as Function
+        });
         Some(Stake {
             objective: "cores saved".to_owned(),
             unit: FigureUnit::Cores,
             inputs: vec![
-                Input::weighed("what moving saves", FigureUnit::Cores, &saved),
-                Input::weighed("calls that come inside", FigureUnit::PerSecond, &calls),
+                Input::weighed("what moving saves", FigureUnit::Cores, &candidate.saved()),
+                Input::weighed(
+                    "calls that come inside",
+                    FigureUnit::PerSecond,
+                    &moved.inside,
+                ),
+                Input::weighed(
+                    "calls inside that become messages",
+                    FigureUnit::PerSecond,
+                    &moved.outside,
+                ),
                 Input::local_call(context.options),
             ],
-            gain: Box::new(move |x| Some(*x.first()? + x.get(1)? * (assumed - x.get(2)?) * 1e-9)),
-            cost: None,
+            gain: Box::new(saved),
+            cost,
         })
     }
 
     fn changes(&self, context: &Context<'_>, candidate: &Candidate) -> Vec<Change> {
-        let inputs = context.weighed.inputs();
-        let operation = &inputs.operations[candidate.operation];
-        vec![Change::Move {
-            service: context.label(operation.service).to_owned(),
-            operations: vec![operation.name.clone()],
-            to: context.label(candidate.to).to_owned(),
-        }]
+        vec![change(context, candidate.operation, candidate.to)]
     }
 
     fn explain(
@@ -196,15 +198,9 @@ impl Rule for Move {
             &inputs.services[candidate.to].label,
         );
         let name = &operation.name;
-        let gain = candidate
-            .before
-            .as_ref()
-            .zip(candidate.after.as_ref())
-            .map(|(before, after)| before.minus(after));
-        let share = gain
-            .as_ref()
-            .zip(candidate.before.as_ref())
-            .and_then(|(gain, before)| gain.over(before));
+        let gain = candidate.saved();
+        let share = gain.over(&candidate.moved.before);
+        let torn = candidate.moved.outside.point > 0.0;
         Recommendation {
             id: format!("rec:move:{}", operation.row),
             kind: RecommendationKind::Move,
@@ -225,7 +221,7 @@ impl Rule for Move {
                 context.service_subject(operation.service),
                 context.service_subject(candidate.to),
             ],
-            gain: crate::build::optional(gain.as_ref(), FigureUnit::Cores, "the saving is not known"),
+            gain: crate::build::optional(Some(&gain), FigureUnit::Cores, "the saving is not known"),
             evidence: vec![Evidence {
                 sentence: format!(
                     "{} of the requests of {name} come from {to}; the other operations of {from} take {} of its CPU.",
@@ -233,17 +229,18 @@ impl Rule for Move {
                     say::share(candidate.rest_share)
                 ),
                 rows: vec![operation.row.clone()],
-            }],
-            prediction: vec![predict(
-                &format!("cores of {from} and {to} together"),
-                FigureUnit::Cores,
-                candidate.before.as_ref(),
-                candidate.after.as_ref(),
-            )],
-            downsides: vec![
+            }]
+            .into_iter()
+            .chain(torn.then(|| candidate.torn(context)))
+            .collect(),
+            prediction: candidate.predictions(context),
+            downsides: [
                 format!("{to} scales and fails with what it had asked for."),
                 format!("Who else calls {name} has to find it at {to}."),
-            ],
+            ]
+            .into_iter()
+            .chain(torn.then(|| format!("Its calls to and from what stays in {from} become messages; their cost is in the figures.")))
+            .collect(),
             falsify: vec![format!(
                 "After the change, weigh again: the calls from {to} to {name} must be gone, and the cores of both services inside the interval."
             )],
@@ -259,87 +256,110 @@ impl Rule for Move {
     }
 }
 
-fn candidate(
-    context: &Context<'_>,
-    at: usize,
-    to: usize,
-    caller_share: f64,
-    rest_share: f64,
-) -> Candidate {
-    let inputs = context.weighed.inputs();
-    let operation = &inputs.operations[at];
-    let uses = |place: &crate::topology::Place, mine: bool| {
-        place
-            .reads
-            .iter()
-            .chain(&place.writes)
-            .any(|(user, _)| (*user == at) == mine)
-    };
-    let shared = inputs
-        .entities
-        .iter()
-        .filter(|entity| {
-            entity.places.iter().any(|place| {
-                place.service == operation.service && uses(place, true) && uses(place, false)
-            })
-        })
-        .map(|entity| entity.name.clone())
-        .collect();
-    Candidate {
-        operation: at,
-        to,
-        caller_share,
-        rest_share,
-        before: None,
-        after: None,
-        shared,
+/// The change in the words of the topology engine.
+fn change(context: &Context<'_>, operation: usize, to: usize) -> Change {
+    let operation = &context.weighed.inputs().operations[operation];
+    Change::Move {
+        service: context.label(operation.service).to_owned(),
+        operations: vec![operation.name.clone()],
+        to: context.label(to).to_owned(),
     }
 }
 
-/// Cores of both services before and after, in every draw: what the calls between the operation and the service that
-/// it moves to cost as messages, by the topology engine.
-fn price(context: &Context<'_>, found: &mut [Candidate]) {
-    let inputs = context.weighed.inputs();
-    let service = |end| match end {
-        End::Operation(operation) => Some(inputs.operations[operation].service),
-        End::Service(service) => Some(service),
-        End::Outside => None,
-    };
-    let edges: Vec<Vec<usize>> = found
-        .iter()
-        .map(|candidate| {
-            let (me, to) = (End::Operation(candidate.operation), Some(candidate.to));
-            let between = |edge: &Edge| {
-                (edge.to == me && service(edge.from) == to)
-                    || (edge.from == me && service(edge.to) == to)
-            };
-            (0..inputs.edges.len())
-                .filter(|at| between(&inputs.edges[*at]))
-                .collect()
-        })
-        .collect();
-    let places: Vec<(usize, usize)> = found
-        .iter()
-        .map(|candidate| (inputs.operations[candidate.operation].service, candidate.to))
-        .collect();
-    let spread = context.weighed.spread(|inputs| {
-        places
+impl Move {
+    fn candidate(
+        &self,
+        context: &Context<'_>,
+        (at, to): (usize, usize),
+        caller_share: f64,
+        rest_share: f64,
+    ) -> Option<Candidate> {
+        let change = change(context, at, to);
+        let moved = context.moved(at, to, &change, self.saving_share_min)?;
+        let inputs = context.weighed.inputs();
+        let operation = &inputs.operations[at];
+        let uses = |place: &crate::topology::Place, mine: bool| {
+            place
+                .reads
+                .iter()
+                .chain(&place.writes)
+                .any(|(user, _)| (*user == at) == mine)
+        };
+        let shared = inputs
+            .entities
             .iter()
-            .zip(&edges)
-            .flat_map(|((from, to), edges)| {
-                let before = inputs.services[*from].cores + inputs.services[*to].cores;
-                let saved: f64 = edges
-                    .iter()
-                    .map(|at| saved_together(inputs, *at, 1.0))
-                    .sum();
-                [before, before - saved]
+            .filter(|entity| {
+                entity.places.iter().any(|place| {
+                    place.service == operation.service && uses(place, true) && uses(place, false)
+                })
             })
-            .collect()
-    });
-    let mut spread = spread.into_iter();
-    for candidate in found {
-        candidate.before = spread.next();
-        candidate.after = spread.next();
+            .map(|entity| entity.name.clone())
+            .collect();
+        Some(Candidate {
+            operation: at,
+            to,
+            caller_share,
+            rest_share,
+            moved,
+            shared,
+        })
+    }
+}
+
+impl Candidate {
+    /// Cores of both services.
+    fn saved(&self) -> Estimate {
+        self.moved.before.minus(&self.moved.after)
+    }
+
+    /// Processes and memory of both services at the largest load planned for, as they are and after.
+    fn memory(&self) -> Option<((f64, f64), (f64, f64))> {
+        held(&self.moved.planned.0).zip(held(&self.moved.planned.1))
+    }
+
+    /// The calls that moving makes messages.
+    fn torn(&self, context: &Context<'_>) -> Evidence {
+        let inputs = context.weighed.inputs();
+        let me = End::Operation(self.operation);
+        let edges = inputs.edges.iter().filter(|e| e.local);
+        let operation = &inputs.operations[self.operation];
+        Evidence {
+            sentence: format!(
+                "{} and what stays in {} call each other {} inside the process: apart these calls are messages.",
+                operation.name,
+                context.label(operation.service),
+                say::rate(self.moved.outside.point)
+            ),
+            rows: edges
+                .filter(|e| e.from == me || e.to == me)
+                .map(|e| e.id.clone())
+                .collect(),
+        }
+    }
+
+    fn predictions(&self, context: &Context<'_>) -> Vec<Prediction> {
+        let from = context.weighed.inputs().operations[self.operation].service;
+        let (from, to) = (context.label(from), context.label(self.to));
+        let mut all = vec![
+            predict(
+                &format!("cores of {from} and {to} together"),
+                FigureUnit::Cores,
+                Some(&self.moved.before),
+                Some(&self.moved.after),
+            )
+            .observed_by(ObserveWhat::Cores, &[from, to], "", ""),
+        ];
+        let factor = say::factor(context.options.design_load());
+        if let Some((before, after)) = self.memory() {
+            let figure = |what: &str, unit, before, after| {
+                let name = format!("{what} of both at {factor} times the load");
+                let reason = "from gauges and whole processes";
+                predict_plain(&name, unit, Some(before), Some(after), reason)
+            };
+            all.push(figure("processes", FigureUnit::Count, before.0, after.0));
+            all.push(figure("memory", FigureUnit::Bytes, before.1, after.1));
+        }
+        all
     }
 }
 
@@ -408,6 +428,15 @@ mod tests {
             "{}",
             left.verdict_reason
         );
+    }
+
+    /// One call in its process for each of its requests would be one message more for each that is gone.
+    #[test]
+    fn what_it_calls_in_its_own_process_keeps_it_there() {
+        let mut s = asked_by_one();
+        let (from, to) = (("back", "POST /b"), ("back", "GET /rules"));
+        s.http(from, to, 240, 1, 0, 50_000).transport = "local";
+        assert_eq!(found(&s), None);
     }
 
     #[test]

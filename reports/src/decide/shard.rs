@@ -1,11 +1,14 @@
 //! Divide a service by a key, where it outgrows its processes and its writes cannot be copied.
 
-use super::context::{Context, predict_plain, threshold};
+use super::context::{Context, predict, predict_plain, threshold};
+use super::judge::{Function, Input, Stake};
+use super::memory::held;
 use super::{Finding, Rule, say};
 use crate::document::{
-    Evidence, FigureUnit, Recommendation, RecommendationKind, Subject, SubjectKind, Verdict,
+    Evidence, FigureUnit, Prediction, Recommendation, RecommendationKind, Subject, SubjectKind,
+    Verdict,
 };
-use crate::topology::{Beside, Change, DeployableFigures, Load};
+use crate::topology::{Change, DeployableFigures, Place, Sharded, Weights, shard_change};
 
 /// Thresholds of the rule.
 #[derive(Clone, Debug)]
@@ -29,18 +32,53 @@ impl Default for Shard {
 pub(crate) struct Candidate {
     service: usize,
     entity: usize,
-    shards: u32,
     /// Share of the busiest key.
     top: f64,
     multi: f64,
-    whole: Option<DeployableFigures>,
-    divided: Option<DeployableFigures>,
+    /// What dividing does, by the topology engine.
+    sharded: Sharded,
 }
 
 impl Candidate {
+    fn predictions(&self, context: &Context<'_>) -> Vec<Prediction> {
+        let label = context.label(self.service);
+        let factor = say::factor(context.options.design_load());
+        let named = |what: &str| format!("{what} of {label} at {factor} times the load");
+        let (before, after) = &self.sharded.cores;
+        let mut all = vec![predict(
+            &named("cores"),
+            FigureUnit::Cores,
+            Some(before),
+            Some(after),
+        )];
+        let (whole, divided) = &self.sharded.planned;
+        let mut plain = |what: &str, unit, of: fn(&DeployableFigures) -> Option<f64>| {
+            let (before, after) = (whole.named(label), divided.named(label));
+            let (before, after) = (before.and_then(of), after.and_then(of));
+            let reason = "from point figures and whole processes";
+            all.push(predict_plain(&named(what), unit, before, after, reason));
+        };
+        plain("processes", FigureUnit::Count, |d| Some(d.replicas));
+        plain("memory", FigureUnit::Bytes, |d| d.memory_bytes);
+        plain(
+            "utilisation of the hottest process",
+            FigureUnit::Ratio,
+            |d| d.utilisation,
+        );
+        if let Some((whole, divided)) = &self.sharded.carries {
+            all.push(predict(
+                &format!("load that {label} carries at the planned utilisation, as a share of the load seen"),
+                FigureUnit::Ratio,
+                Some(whole),
+                Some(divided),
+            ));
+        }
+        all
+    }
+
     /// Load of the hottest shard ÷ an even part.
     fn skew(&self) -> f64 {
-        let n = f64::from(self.shards);
+        let n = f64::from(self.sharded.shards);
         (self.top + (1.0 - self.top) / n) * n
     }
 }
@@ -51,60 +89,22 @@ impl Rule for Shard {
     /// Services that need more processes than they have at the largest load planned for, and write an entity whose
     /// keys are known. Without keys nobody can tell what dividing does, and nothing is said.
     fn candidates(&self, context: &Context<'_>) -> Vec<Candidate> {
-        let inputs = context.weighed.inputs();
-        let load = Load::planned(context.options, context.options.design_load());
-        let today = context.weighed.as_it_is();
-        let known =
-            |e: &crate::topology::Entity| e.multi_key_share.is_some() && e.top_key_share.is_some();
-        if !inputs.entities.iter().any(known) {
-            return Vec::new();
-        }
-        let now = Beside::today(inputs, &load);
-        let figures = now.evaluate(&today, &load);
         let mut found = Vec::new();
-        for (at, entity) in inputs.entities.iter().enumerate() {
+        for (at, entity) in context.weighed.inputs().entities.iter().enumerate() {
             let Some((multi, top)) = entity.multi_key_share.zip(entity.top_key_share) else {
                 continue;
             };
-            for place in entity
-                .places
-                .iter()
-                .filter(|place| !place.copy && !place.writes.is_empty())
-            {
-                let service = &inputs.services[place.service];
-                let whole = figures
-                    .deployables
-                    .iter()
-                    .find(|d| d.name == service.label)
-                    .cloned();
-                let Some(needed) = whole.as_ref().and_then(|whole| whole.replicas_needed) else {
+            let written = |place: &&Place| !place.copy && !place.writes.is_empty();
+            for place in entity.places.iter().filter(written) {
+                let Some(sharded) = context.sharded(place.service, at) else {
                     continue;
                 };
-                if needed <= service.instances.max(1.0) {
-                    continue;
-                }
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                let shards = needed.min(1_024.0) as u32;
-                let change = Change::Shard {
-                    service: service.label.clone(),
-                    entity: entity.name.clone(),
-                    shards,
-                };
-                let divided = change.apply(inputs, &today).ok().and_then(|topology| {
-                    let figures = now.evaluate(&topology, &load);
-                    figures
-                        .deployables
-                        .into_iter()
-                        .find(|d| d.name == service.label)
-                });
                 found.push(Candidate {
                     service: place.service,
                     entity: at,
-                    shards,
                     top,
                     multi,
-                    whole,
-                    divided,
+                    sharded,
                 });
             }
         }
@@ -123,7 +123,7 @@ impl Rule for Shard {
                 format!(
                     "The busiest key of {entity} takes {} of the touches: in {} shards the hottest would carry {} times an even part.",
                     say::share(candidate.top),
-                    candidate.shards,
+                    candidate.sharded.shards,
                     say::number(candidate.skew())
                 ),
             )
@@ -141,11 +141,53 @@ impl Rule for Shard {
                 format!(
                     "At {} times the load it needs {} processes; its keys are spread ({} times an even part in the hottest of as many shards), and {} of the requests touch more than one. How requests find their shard, and what needs all of them, is not seen.",
                     say::factor(context.options.design_load()),
-                    candidate.shards,
+                    candidate.sharded.shards,
                     say::number(candidate.skew()),
                     say::share(candidate.multi)
                 ),
             )
+        })
+    }
+
+    fn changes(&self, context: &Context<'_>, candidate: &Candidate) -> Vec<Change> {
+        let Candidate {
+            service, entity, ..
+        } = *candidate;
+        let inputs = context.weighed.inputs();
+        vec![shard_change(
+            inputs,
+            service,
+            entity,
+            candidate.sharded.shards,
+        )]
+    }
+
+    /// Room to grow: one shard with most of the load, or requests that run in several, leave less than the processes add.
+    fn stake(&self, context: &Context<'_>, candidate: &Candidate) -> Option<Stake> {
+        let sharded = &candidate.sharded;
+        let (whole, divided) = sharded.carries.as_ref()?;
+        let (before, after) = &sharded.cores;
+        let weights = Weights::of(context.options.prices.as_ref());
+        let cost = held(&sharded.planned.0).zip(held(&sharded.planned.1));
+        let cost = cost.map(|((_, before), (_, after))| {
+            let bytes = weights.byte * (before - after);
+            Box::new(move |x: &[f64]| Some(bytes - weights.core * x.get(2)?)) as Function
+        });
+        Some(Stake {
+            objective: "load carried at the planned utilisation, as a share of the load seen"
+                .to_owned(),
+            unit: FigureUnit::Ratio,
+            inputs: vec![
+                Input::weighed("the load it carries as it is", FigureUnit::Ratio, whole),
+                Input::weighed("the load it carries divided", FigureUnit::Ratio, divided),
+                Input::weighed(
+                    "cores more at the largest load planned for",
+                    FigureUnit::Cores,
+                    &after.minus(before),
+                ),
+            ],
+            gain: Box::new(|x| Some(x.get(1)? - x.first()?)),
+            cost,
         })
     }
 
@@ -158,17 +200,6 @@ impl Rule for Shard {
         let inputs = context.weighed.inputs();
         let label = &inputs.services[candidate.service].label;
         let entity = &inputs.entities[candidate.entity].name;
-        let factor = say::factor(context.options.design_load());
-        let from = |of: fn(&DeployableFigures) -> Option<f64>| {
-            (
-                candidate.whole.as_ref().and_then(of),
-                candidate.divided.as_ref().and_then(of),
-            )
-        };
-        let reason = "from point figures and whole processes";
-        let figure = |name: String, unit, (before, after): (Option<f64>, Option<f64>)| {
-            predict_plain(&name, unit, before, after, reason)
-        };
         Recommendation {
             id: format!("rec:shard:{label}/{entity}"),
             kind: RecommendationKind::Shard,
@@ -197,11 +228,7 @@ impl Rule for Shard {
                 ),
                 rows: vec![format!("entity:{entity}"), format!("capacity:{label}")],
             }],
-            prediction: vec![
-                figure(format!("cores of {label} at {factor} times the load"), FigureUnit::Cores, from(|d| Some(d.cores))),
-                figure(format!("processes of {label} at {factor} times the load"), FigureUnit::Count, from(|d| Some(d.replicas))),
-                figure(format!("utilisation of the hottest process of {label} at {factor} times the load"), FigureUnit::Ratio, from(|d| d.utilisation)),
-            ],
+            prediction: candidate.predictions(context),
             downsides: vec![
                 "Requests that touch several keys run in several shards, and no transaction holds them together.".to_owned(),
                 "Sequences, unique values and jobs over all rows need an owner of their own.".to_owned(),
@@ -262,18 +289,25 @@ mod tests {
     fn a_writer_that_outgrows_its_process_is_divided_where_its_keys_are_spread() {
         let shard = found(&writer(1, 2)).unwrap();
         assert_eq!(shard.verdict, Verdict::Try, "{}", shard.verdict_reason);
-        assert!(
-            shard
-                .prediction
-                .iter()
-                .all(|p| p.before.is_some() && p.after.is_some())
-        );
+        for p in shard.prediction.iter().take(5) {
+            assert!(p.before.is_some() && p.after.is_some(), "{}", p.figure);
+        }
+        let judgement = shard.judgement.as_ref().unwrap();
+        assert!(judgement.improves > 0.95, "{judgement:?}");
     }
 
     #[test]
     fn a_key_that_takes_half_of_the_load_is_not_divided() {
         let shard = found(&writer(50, 2)).unwrap();
         assert_eq!(shard.verdict, Verdict::Leave);
+        // Half of the load in one process, as many as there are: it carries hardly twice as much.
+        let carried = shard
+            .prediction
+            .iter()
+            .find(|p| p.figure.contains("carries"));
+        let carried = carried.unwrap();
+        let times = carried.after.unwrap() / carried.before.unwrap();
+        assert!(1.0 < times && times < 2.0, "{carried:?}");
         assert!(
             shard.verdict_reason.contains("busiest key"),
             "{}",

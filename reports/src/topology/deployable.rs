@@ -112,6 +112,20 @@ pub(crate) fn peak_processes(
     Some(needed.max(libm::ceil(running - 1e-9)).max(least))
 }
 
+/// The multiple of a load at which the processes of a deployable are used to the planned utilisation: those of the hottest
+/// part, when divided. `None` without cores, or where no load fills them.
+pub(super) fn carries(
+    inputs: &Inputs,
+    deployable: &Deployable,
+    sized: &Sized,
+    load: &Load,
+) -> Option<f64> {
+    let each = sized.replicas / parts(deployable);
+    let room = deployable.cores_limit? * load.target_utilisation - sized.fixed_each;
+    let work = sized.variable * hottest(inputs, deployable);
+    (work > 0.0).then(|| (room * each / work).max(0.0))
+}
+
 /// Share of its processes' cores that is used: of the hottest part, when divided; and with one process lost.
 pub(super) fn utilisation(
     inputs: &Inputs,

@@ -31,6 +31,13 @@ pub struct Figures {
     pub notes: Vec<String>,
 }
 
+impl Figures {
+    /// What is said of the deployable of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&DeployableFigures> {
+        self.deployables.iter().find(|d| d.name == name)
+    }
+}
+
 /// One deployable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeployableFigures {

@@ -20,6 +20,7 @@ mod figures;
 mod groups;
 mod inputs;
 mod latency;
+mod moved;
 mod notes;
 mod pair;
 mod place;
@@ -28,6 +29,7 @@ mod read;
 mod rules;
 mod search;
 mod sections;
+mod sharded;
 mod steps;
 mod tails;
 mod taken_out;
@@ -51,10 +53,12 @@ pub use inputs::{
     Branch, Component, Edge, EdgePart, End, Entity, Inputs, Operation, Origin, Part, Place,
     Service, Shape, Step,
 };
-pub(crate) use pair::{EdgesOf, Together, apart_and_together};
+pub(crate) use moved::Moved;
+pub(crate) use pair::{EdgesOf, Together, apart_and_together, service_of};
 pub use rules::Rules;
 pub(crate) use search::search_with;
 pub use search::{Found, PARETO_MAX, Proposal, SEARCH_MAX, search};
+pub(crate) use sharded::{Sharded, change as shard_change};
 pub(crate) use tails::Tails;
 pub(crate) use taken_out::{Copied, TakenOut};
 pub use value::{Deployable, Shards, Topology, Way};

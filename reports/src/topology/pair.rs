@@ -77,7 +77,8 @@ impl EdgesOf {
     }
 }
 
-fn service_of<N>(inputs: &Inputs<N>, end: End) -> Option<usize> {
+/// The service of an end of an edge; `None` outside.
+pub(crate) fn service_of<N>(inputs: &Inputs<N>, end: End) -> Option<usize> {
     match end {
         End::Operation(operation) => Some(inputs.operations[operation].service),
         End::Service(service) => Some(service),

@@ -2,10 +2,12 @@
 //!
 //! It equals what [`evaluate`](super::evaluate) says of the whole changed topology (a test holds them together).
 
-use super::deployable::CoreQueue;
+use super::deployable::{CoreQueue, carries};
 use super::evaluate::{Priced, price};
 use super::pair::part;
-use super::{Beside, Change, EdgesOf, Figures, Inputs, Load, Topology, Weighed, copies};
+use super::{
+    Beside, Change, EdgesOf, End, Entity, Figures, Inputs, Load, Topology, Weighed, copies,
+};
 use crate::model::Estimate;
 
 /// What becomes of a service when an operation leaves it, at the load seen with the processes there are.
@@ -140,8 +142,8 @@ impl Weighed {
             copied: each,
             utilisation: used.deployables[old].utilisation,
             headroom: (
-                headroom(&today, old, &was, seen),
-                headroom(&after, old, &is, seen),
+                carries(point, &today.deployables[old], &was.sized[old], seen),
+                carries(point, &after.deployables[old], &is.sized[old], seen),
             ),
             queues: queue(&was).zip(queue(&is)),
             planned: (now.evaluate(&today, planned), now.evaluate(&after, planned)),
@@ -149,23 +151,13 @@ impl Weighed {
     }
 }
 
-/// The service, and who else has a part in what the operation reads: places, owners, and who tells of changes.
+/// The service, and who else has a part in what the operation reads.
 fn involved(inputs: &Inputs, service: usize, operation: usize) -> Vec<usize> {
     let mut services = vec![service];
     for entity in &inputs.entities {
         let reads = entity.places.iter().flat_map(|place| &place.reads);
         if reads.into_iter().any(|(at, _)| *at == operation) {
-            services.extend(entity.places.iter().map(|place| place.service));
-            services.extend(entity.owner);
-            let ends = entity.links.iter().map(|at| &inputs.edges[*at]);
-            services.extend(ends.clone().filter_map(|edge| edge.broker));
-            services.extend(ends.flat_map(|edge| [edge.from, edge.to]).filter_map(
-                |end| match end {
-                    super::End::Operation(at) => Some(inputs.operations[at].service),
-                    super::End::Service(at) => Some(at),
-                    super::End::Outside => None,
-                },
-            ));
+            services.extend(who_keeps(inputs, entity));
         }
     }
     services.sort_unstable();
@@ -173,10 +165,19 @@ fn involved(inputs: &Inputs, service: usize, operation: usize) -> Vec<usize> {
     services
 }
 
-/// The load at which today's processes of a deployable are used to the planned utilisation. `None` where none is.
-fn headroom(topology: &Topology, at: usize, priced: &Priced, load: &Load) -> Option<f64> {
-    let sized = &priced.sized[at];
-    let have = topology.deployables[at].cores_limit? * sized.replicas * load.target_utilisation;
-    let free = have - sized.fixed_each * sized.replicas;
-    (sized.variable > 0.0).then(|| (free / sized.variable).max(0.0))
+/// Who has a part in an entity: places, owners, and who tells of changes. Some more than once.
+pub(super) fn who_keeps(inputs: &Inputs, entity: &Entity) -> Vec<usize> {
+    let ends = entity.links.iter().map(|at| &inputs.edges[*at]);
+    let mut services: Vec<usize> = entity.places.iter().map(|place| place.service).collect();
+    services.extend(entity.owner);
+    services.extend(ends.clone().filter_map(|edge| edge.broker));
+    services.extend(
+        ends.flat_map(|edge| [edge.from, edge.to])
+            .filter_map(|end| match end {
+                End::Operation(at) => Some(inputs.operations[at].service),
+                End::Service(at) => Some(at),
+                End::Outside => None,
+            }),
+    );
+    services
 }

@@ -222,7 +222,7 @@ fn copies_taken_away_predict_what_simulate_answers() {
 }
 
 /// Short requests beside rare long ones that ask another service; schedulers, background work.
-fn long_beside_short() -> System {
+pub(super) fn long_beside_short() -> System {
     let mut s = System::new(60);
     s.root(
         "shop",
@@ -286,8 +286,7 @@ fn a_split_predicts_what_simulate_answers() {
 }
 
 /// A hot operation that only reads what another one changes and tells of.
-#[test]
-fn a_replica_predicts_what_simulate_answers() {
+pub(super) fn hot_reader() -> System {
     let mut s = System::new(60);
     s.root(
         "shop",
@@ -303,7 +302,12 @@ fn a_replica_predicts_what_simulate_answers() {
     s.size("shop", "product", 900, 3 << 20);
     s.owner("shop", OwnerKind::Runtime, "scheduler", 6_000_000);
     s.process("shop").cores_milli = 1_000;
-    let range = s.range();
+    s
+}
+
+#[test]
+fn a_replica_predicts_what_simulate_answers() {
+    let range = hot_reader().range();
     let d = Document::build(&range, &Options::default());
     let replica = get(&d, Kind::Replicate, &["GET /search"]);
     assert!(acts(replica), "{}", replica.verdict_reason);
@@ -335,5 +339,123 @@ fn a_replica_predicts_what_simulate_answers() {
             .any(|d| d.contains("How old a change is")),
         "{:?}",
         replica.downsides
+    );
+}
+
+/// One service alone asks for an operation of another, which has much else to do.
+pub(super) fn asked_by_one() -> System {
+    let mut s = pair();
+    let cpu = [3_000_000, 10_000, 0, 10_000, 10_000, 0];
+    s.root("back", "GET /other", 100, cpu);
+    s
+}
+
+/// The operation sometimes asks what stays, inside its process.
+#[test]
+fn a_move_predicts_what_simulate_answers() {
+    let mut s = asked_by_one();
+    let (from, to) = (("back", "POST /b"), ("back", "GET /rules"));
+    s.http(from, to, 60, 1, 0, 150_000).transport = "local";
+    let range = s.range();
+    let d = Document::build(&range, &Options::default());
+    let moved = get(&d, Kind::Move, &["POST /b"]);
+    assert!(acts(moved), "{}", moved.verdict_reason);
+    let change = "[[change]]\nkind = \"move\"\nservice = \"back\"\noperations = [\"POST /b\"]\nto = \"front\"";
+    let now = asked(&range, change, 1.0);
+    let said = &now.document.recommendations[0];
+    let cores = named(moved, "cores of back and front together");
+    let both = ["cores of back", "cores of front"].map(|name| named(said, name));
+    let sum = |of: fn(&Prediction) -> Option<f64>| both.iter().map(|p| of(p)).sum();
+    same(cores.before, sum(|p| p.before), "cores before");
+    same(cores.after, sum(|p| p.after), "cores after");
+    same(moved.gain.value, said.gain.value, "gain");
+    // The calls inside that become messages have a price: without them it saves more.
+    let alone = Document::build(&asked_by_one().range(), &Options::default());
+    let more = get(&alone, Kind::Move, &["POST /b"]).gain.value.unwrap();
+    assert!(moved.gain.value.unwrap() < 0.8 * more, "{more}");
+    // Messages, their bytes, and the CPU of a request of the origin.
+    assert!(all_the_same(moved, &now, "latency") >= 4);
+    let planned = asked(&range, change, 5.0);
+    let said = &planned.document.recommendations[0];
+    for what in ["processes", "memory"] {
+        let mine = named(moved, &format!("{what} of both at 5 times the load"));
+        let both = ["back", "front"].map(|name| named(said, &format!("{what} of {name}")));
+        let sum = |of: fn(&Prediction) -> Option<f64>| both.iter().map(|p| of(p)).sum();
+        same(mine.before, sum(|p| p.before), what);
+        same(mine.after, sum(|p| p.after), what);
+    }
+}
+
+/// A writer that outgrows its process; the keys of what it writes are spread, and few requests touch several.
+#[test]
+fn a_division_predicts_what_simulate_answers() {
+    let mut s = System::new(60);
+    let cpu = [2_000_000, 100_000, 0, 10_000, 10_000, 8_000_000];
+    s.root("shop", "PUT /cart", 60, cpu);
+    s.root("shop", "GET /page", 100, [300_000; 6]);
+    s.uses("shop", "PUT /cart", "cart", "write", 60).keys = Some([90, 10, 0, 2]);
+    let (from, to) = (("shop", "GET /page"), ("books", "GET /x"));
+    s.http(from, to, 100, 2, 80_000, 60_000);
+    s.owner("shop", OwnerKind::Background, "index", 9_000_000);
+    s.process("shop").cores_milli = 2_000;
+    let range = s.range();
+    let d = Document::build(&range, &Options::default());
+    let shard = get(&d, Kind::Shard, &["shop"]);
+    assert!(acts(shard), "{}", shard.verdict_reason);
+    // As many as it needs processes undivided.
+    let shards = named(shard, "processes of shop at 5 times the load").before;
+    let shards = shards.unwrap();
+    assert!(shards > 1.0);
+    let change = format!(
+        "[[change]]\nkind = \"shard\"\nservice = \"shop\"\nentity = \"cart\"\nshards = {shards}"
+    );
+    let planned = asked(&range, &change, 5.0);
+    let said = &planned.document.recommendations[0];
+    for (mine, theirs) in [
+        ("cores of shop", "cores of shop"),
+        ("processes of shop", "processes of shop"),
+        ("memory of shop", "memory of shop"),
+        (
+            "utilisation of the hottest process of shop",
+            "utilisation of shop",
+        ),
+    ] {
+        let mine = named(shard, &format!("{mine} at 5 times the load"));
+        let theirs = named(said, theirs);
+        same(mine.before, theirs.before, theirs.figure.as_str());
+        same(mine.after, theirs.after, theirs.figure.as_str());
+    }
+    let cores = named(shard, "cores of shop at 5 times the load");
+    assert!(
+        cores.low < cores.after && cores.after < cores.high,
+        "{cores:?}"
+    );
+    // At the load that it carries it is used to the planned utilisation, by the same model.
+    let carried = named(
+        shard,
+        "load that shop carries at the planned utilisation, as a share of the load seen",
+    );
+    for (times, changes) in [
+        (carried.before, "change = []"),
+        (carried.after, change.as_str()),
+    ] {
+        let question = Question {
+            changes: parse_changes(changes).unwrap(),
+            load: times.unwrap(),
+        };
+        let answer = what_if(&range, &Options::default(), &question).unwrap();
+        let used = named(&answer.document.recommendations[0], "utilisation of shop").after;
+        let target = Options::default().target_utilisation;
+        assert!(used.unwrap() <= target * (1.0 + 1e-9), "{used:?}");
+        assert!(
+            (used.unwrap() / target - 1.0).abs() < 1e-9,
+            "{used:?} and {target}"
+        );
+    }
+    assert!(all_the_same(shard, &asked(&range, &change, 1.0), "latency") >= 2);
+    let judgement = shard.judgement.as_ref().unwrap();
+    assert!(
+        judgement.improves > 0.95 && judgement.cost_falls < 0.05,
+        "{judgement:?}"
     );
 }
