@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weighbridge_wire::{
     DistributionKey, EdgeKey, EntityKey, EntitySizeKey, FoldedRange, FoldedWindow, OperationKey,
-    OwnerKey, OwnerKind, ProcessKey, Quality, RowSet, RowValue, SeriesKey, ServiceId, Window,
-    access, column, mode, scope, side,
+    OwnerKey, OwnerKind, ProcessKey, Quality, RowKey, RowKind, RowSet, RowValue, SeriesKey,
+    ServiceId, Window, access, column, mode, scope, side,
 };
 
 /// CPU of one request by class, ns: handler, encode, decode, protocol, io, store.
@@ -520,7 +520,7 @@ fn handler(ns: i64) -> RowValue {
     RowValue::new().with(column::CPU_HANDLER_NS, ns)
 }
 
-fn owner_key(kind: OwnerKind, name: &str) -> weighbridge_wire::RowKey {
+fn owner_key(kind: OwnerKind, name: &str) -> RowKey {
     OwnerKey {
         owner_kind: kind.as_str().into(),
         name: name.into(),
@@ -604,7 +604,7 @@ fn operation_rows(rows: &mut RowSet, op: &Op, n: i64, w: u64) {
     rows.add(key.row_key(q), &value);
 }
 
-type Row = (weighbridge_wire::RowKey, RowValue);
+type Row = (RowKey, RowValue);
 
 fn call_rows(call: &Call, calls: i64) -> (Row, Row) {
     let key = |is_caller: bool| {
@@ -655,28 +655,46 @@ fn call_rows(call: &Call, calls: i64) -> (Row, Row) {
     )
 }
 
-/// The same without the CPU of a service's operations: what is known of one that has no agent.
-pub(crate) fn without_operation_cpu(mut range: FoldedRange, service: &str) -> FoldedRange {
-    for folded in range
-        .windows
-        .iter_mut()
-        .filter(|folded| folded.service.service == service)
-    {
+/// The same with every row of a service made another.
+fn rewritten(
+    mut range: FoldedRange,
+    service: &str,
+    other: impl Fn(&RowKey, &RowValue) -> (RowKey, RowValue),
+) -> FoldedRange {
+    let windows = range.windows.iter_mut();
+    for folded in windows.filter(|folded| folded.service.service == service) {
         let mut rows = RowSet::new();
         for (key, value) in folded.rows.iter() {
-            let mut kept = RowValue::new();
-            let cpu: Vec<u32> = weighbridge_wire::ALL_CLASSES
-                .iter()
-                .map(|class| class.column())
-                .collect();
-            for (column, figure) in value.columns() {
-                if !cpu.contains(&column) {
-                    kept.add(column, figure);
-                }
-            }
-            rows.add(key.clone(), &kept);
+            let (key, value) = other(key, value);
+            rows.add(key, &value);
         }
         folded.rows = rows;
     }
     range
+}
+
+/// The same without the CPU of a service's operations: what is known of one that has no agent.
+pub(crate) fn without_operation_cpu(range: FoldedRange, service: &str) -> FoldedRange {
+    let classes = weighbridge_wire::ALL_CLASSES.iter();
+    let cpu: Vec<u32> = classes.map(|class| class.column()).collect();
+    rewritten(range, service, |key, value| {
+        let mut kept = RowValue::new();
+        for (column, figure) in value.columns().filter(|(column, _)| !cpu.contains(column)) {
+            kept.add(column, figure);
+        }
+        (key.clone(), kept)
+    })
+}
+
+/// The same with the rows of a service's processes as a sender of spans and metrics makes them: no agent has a version.
+pub(crate) fn without_agent(range: FoldedRange, service: &str) -> FoldedRange {
+    rewritten(range, service, |key, value| {
+        let mut other = key.clone();
+        if RowKind::from_wire(key.kind) == Some(RowKind::Process) {
+            let mut process = ProcessKey::read(key).unwrap();
+            process.agent_version = "".into();
+            other = process.row_key(key.quality);
+        }
+        (other, value.clone())
+    })
 }

@@ -67,21 +67,6 @@ pub(crate) fn window(model: &Model, options: &Options, edges: &[EdgeReport]) -> 
     }
 }
 
-/// True when a process of the service has the agent, and not only spans or metrics that somebody else made. Rows of a
-/// process may be missing: then what was booked to a class of work tells, since spans know of no such thing.
-fn has_agent(service: &ServiceFacts) -> bool {
-    if service.processes.is_empty() {
-        return service
-            .operations
-            .values()
-            .any(|operation| operation.all.total(column::CPU_ENCODE_NS).is_some());
-    }
-    service
-        .processes
-        .keys()
-        .any(|process| !process.agent_version.is_empty())
-}
-
 /// Calls, and how many of them a process with the agent answered.
 #[derive(Default)]
 struct Traffic {
@@ -93,7 +78,7 @@ struct Traffic {
 fn outside(services: &[ServiceFacts]) -> Traffic {
     let mut sums = Traffic::default();
     for service in services {
-        let weighed = has_agent(service);
+        let weighed = service.has_agent();
         for (id, operation) in &service.operations {
             if id.operation.starts_with("JOB ") {
                 continue;
@@ -134,7 +119,7 @@ fn traffic(model: &Model) -> Traffic {
             && joined
                 .to
                 .service
-                .is_some_and(|service| has_agent(&services[service]));
+                .is_some_and(|service| services[service].has_agent());
         let answered = received.filter(|_| weighed).unwrap_or(0.0);
         match &joined.caller {
             Some(caller) if edge.is_sync() => {
@@ -171,7 +156,7 @@ fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage 
     let with_agent: BTreeSet<&str> = model
         .services()
         .iter()
-        .filter(|service| has_agent(service))
+        .filter(|service| service.has_agent())
         .map(|service| service.label.as_str())
         .collect();
     let weighed = |end: &EdgeEnd| end.instrumented && with_agent.contains(end.service.as_str());
@@ -226,10 +211,10 @@ fn coverage(model: &Model, options: &Options, edges: &[EdgeReport]) -> Coverage 
 
 #[cfg(test)]
 mod tests {
-    use weighbridge_wire::{FoldedRange, ProcessKey, RowKind, RowSet, column};
+    use weighbridge_wire::{FoldedRange, RowSet, column};
 
     use crate::html::render;
-    use crate::testing::System;
+    use crate::testing::{System, without_agent};
     use crate::{Document, Options};
 
     fn answered(range: &FoldedRange) -> Option<f64> {
@@ -253,29 +238,6 @@ mod tests {
         system
     }
 
-    /// The rows of a service's processes as a sender of spans and metrics makes them: no agent has a version.
-    fn without_agent(range: &mut FoldedRange, service: &str) {
-        for window in &mut range.windows {
-            if window.service.service != service {
-                continue;
-            }
-            let mut rows = RowSet::new();
-            for (key, value) in window.rows.iter() {
-                let mut key = key.clone();
-                if RowKind::from_wire(key.kind) == Some(RowKind::Process) {
-                    let process = ProcessKey::read(&key).unwrap();
-                    let other = ProcessKey {
-                        agent_version: "".into(),
-                        ..process
-                    };
-                    key = other.row_key(key.quality);
-                }
-                rows.add(key, value);
-            }
-            window.rows = rows;
-        }
-    }
-
     #[test]
     fn all_with_the_agent_cover_all() {
         assert_eq!(answered(&pair().range()), Some(1.0));
@@ -291,13 +253,13 @@ mod tests {
     #[test]
     fn a_service_that_only_sends_spans_is_not_covered() {
         let mut range = pair().range();
-        without_agent(&mut range, "back");
+        range = without_agent(range, "back");
         // One request from outside in six calls.
         let share = answered(&range).unwrap();
         assert!((share - 1.0 / 6.0).abs() < 1e-9, "{share}");
         let document = Document::build(&range, &Options::default());
         assert!(render(&document).contains("in 2 processes, 1 with the agent inside"));
-        without_agent(&mut range, "front");
+        range = without_agent(range, "front");
         assert_eq!(answered(&range), Some(0.0), "known to be none");
     }
 

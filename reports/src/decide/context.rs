@@ -16,7 +16,7 @@ use crate::document::{
 };
 use crate::model::{DAY_NS, Edge, Estimate, Model, OperationId, ServiceFacts};
 use crate::topology::{
-    Change, EdgesOf, Figures, Load, Moved, Sharded, TakenOut, Together, Weighed,
+    Change, EdgesOf, Figures, Load, Moved, Rules, Sharded, TakenOut, Together, Weighed,
     apart_and_together,
 };
 
@@ -35,6 +35,9 @@ pub(crate) struct Context<'a> {
     /// The same model, ready for topologies.
     pub(crate) weighed: &'a Weighed,
     edges_of: EdgesOf,
+    /// Constraints and what the data implies; none when the constraints do not fit the system, and then nothing is
+    /// searched either.
+    rules: Option<Rules>,
     /// What pairs save in one process, as far as somebody asked.
     together: RefCell<Pairs>,
     /// Their memory, likewise: several rules ask for the same pair.
@@ -78,6 +81,7 @@ impl<'a> Context<'a> {
             into_service,
             weighed,
             edges_of: EdgesOf::new(weighed.inputs()),
+            rules: Rules::of(weighed.inputs(), &options.constraints).ok(),
             together: RefCell::default(),
             memory: RefCell::default(),
             sides: RefCell::default(),
@@ -354,6 +358,27 @@ impl<'a> Context<'a> {
                 .push_str(" This holds at the load seen: the range is too short for daily peaks.");
         }
         Finding::new(verdict, reason)
+    }
+
+    /// `leave`, where two services may not share a process, as `simulate` and the search have it.
+    pub(crate) fn kept_apart(&self, a: usize, b: usize) -> Option<Finding> {
+        let constraints = &self.options.constraints;
+        if let Some(why) = constraints.apart(self.label(a), self.label(b)) {
+            return Some(self.finding(
+                Verdict::Leave,
+                format!("A constraint says that these two may not share a process ({why})."),
+            ));
+        }
+        let why = self
+            .rules
+            .as_ref()?
+            .apart_why(self.weighed.inputs(), constraints, a, b)?;
+        Some(self.finding(
+            Verdict::Leave,
+            format!(
+                "As far as the data tells these two cannot share a process: {why}. Who knows that they can says so with must_link."
+            ),
+        ))
     }
 
     /// `leave`, where a change moves more boundaries than may be moved.

@@ -69,12 +69,8 @@ impl Rule for Merge {
         if pair.edges.is_empty() {
             return None;
         }
-        let constraints = &context.options.constraints;
-        if let Some(why) = constraints.apart(context.label(a), context.label(b)) {
-            return Some(context.finding(
-                Verdict::Leave,
-                format!("A constraint says that these two may not share a process ({why})."),
-            ));
+        if let Some(finding) = context.kept_apart(a, b) {
+            return Some(finding);
         }
         if let Some(finding) = context.boundaries(1) {
             return Some(finding);

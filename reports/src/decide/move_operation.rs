@@ -111,16 +111,8 @@ impl Rule for Move {
             &inputs.services[operation.service].label,
             &inputs.services[candidate.to].label,
         );
-        if context
-            .options
-            .constraints
-            .apart(labels.0, labels.1)
-            .is_some()
-        {
-            return Some(context.finding(
-                Verdict::Leave,
-                "A constraint says that these two may not share a process.",
-            ));
+        if let Some(finding) = context.kept_apart(operation.service, candidate.to) {
+            return Some(finding);
         }
         if !candidate.shared.is_empty() {
             return Some(context.finding(

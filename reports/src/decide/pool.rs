@@ -74,11 +74,8 @@ impl Rule for Pool {
     fn check(&self, context: &Context<'_>, peaks: &Peaks) -> Option<Finding> {
         let (a, b) = (peaks.a, peaks.b);
         let (before, after) = peaks.processes;
-        let constraints = &context.options.constraints;
         if after >= before
-            || constraints
-                .apart(context.label(a), context.label(b))
-                .is_some()
+            || context.kept_apart(a, b).is_some()
             || against(&peaks.share, self.saving_share_min, "the saving") != Against::Above
             || context.model.rollup.windows < context.options.sufficiency.windows
             || Merge::default().refused_for_memory(pair_memory(context, a, b).as_ref())

@@ -84,6 +84,9 @@ impl Rule for Replicate {
             Against::Below => return None,
             Against::Unclear(why) => return Some(context.cannot_say(why)),
         }
+        if let Some(finding) = context.boundaries(1) {
+            return Some(finding);
+        }
         let Some(price) = &hot.price else {
             return Some(context.cannot_say(
                 "What it costs to apply a change to a copy is not known: nothing in this system is copied by messages yet. Try one copy.",
@@ -153,6 +156,10 @@ impl Rule for Replicate {
         let taken = &hot.taken_out;
         let gain = taken.before.minus(&taken.left.plus(&taken.new));
         let gain = hot.price.as_ref().map(|_| gain);
+        let ratio = hot.price.as_ref().and_then(|price| price.over(&hot.cores));
+        let dear = ratio
+            .as_ref()
+            .is_some_and(|ratio| ratio.point > self.copy_price_max);
         Recommendation {
             id: format!("rec:replicate:{}", hot.id.row(label)),
             kind: RecommendationKind::Replicate,
@@ -162,7 +169,8 @@ impl Rule for Replicate {
                 Verdict::Do | Verdict::Try => format!(
                     "Replicate {name} of {label} as a component of its own, each replica with its own copy of {entities}."
                 ),
-                Verdict::Leave => format!("Do not replicate {name} of {label}: {entities} changes too often."),
+                Verdict::Leave if dear => format!("Do not replicate {name} of {label}: {entities} changes too often."),
+                Verdict::Leave => format!("Do not replicate {name} of {label}."),
                 Verdict::CannotSay => format!("Replicating {name} of {label} cannot be judged yet."),
             },
             subjects,
@@ -187,7 +195,7 @@ impl Rule for Replicate {
                 threshold(
                     "CPU of one copy ÷ CPU of the operation",
                     self.copy_price_max,
-                    hot.price.as_ref().and_then(|p| p.over(&hot.cores)).map(|r| r.point),
+                    ratio.map(|ratio| ratio.point),
                     FigureUnit::Ratio,
                 ),
             ],

@@ -180,6 +180,20 @@ pub(crate) struct ServiceFacts {
 }
 
 impl ServiceFacts {
+    /// True when a process of the service has the agent, and not only spans or metrics that somebody else made. Rows of
+    /// a process may be missing: then what was booked to a class of work tells, since spans know of no such thing.
+    pub(crate) fn has_agent(&self) -> bool {
+        if self.processes.is_empty() {
+            return self
+                .operations
+                .values()
+                .any(|operation| operation.all.total(column::CPU_ENCODE_NS).is_some());
+        }
+        self.processes
+            .keys()
+            .any(|process| !process.agent_version.is_empty())
+    }
+
     pub(crate) fn new(key: ServiceKey) -> Self {
         Self {
             key,

@@ -483,7 +483,7 @@ fn service(
     };
     Service {
         label: facts.label.clone(),
-        has_agent: !facts.processes.is_empty(),
+        has_agent: facts.has_agent(),
         instances: model.instances(facts).unwrap_or(1.0),
         min_replicas: 0.0,
         cores_limit: model.cores_limit(facts),

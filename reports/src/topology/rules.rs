@@ -227,12 +227,11 @@ impl Rules {
         for members in &services {
             let members: Vec<usize> = members.iter().copied().collect();
             for (n, a) in members.iter().enumerate() {
-                for b in members[n + 1..].iter().filter(|b| !self.may(*a, **b)) {
-                    let (at_a, at_b) = (a, b);
+                for b in &members[n + 1..] {
+                    let Some(why) = self.apart_why(inputs, constraints, *a, *b) else {
+                        continue;
+                    };
                     let (a, b) = (&inputs.services[*a].label, &inputs.services[*b].label);
-                    let why = constraints
-                        .apart(a, b)
-                        .unwrap_or_else(|| self.apart_why(inputs, *at_a, *at_b));
                     broken.push(format!("{a} and {b} may not share a process ({why})"));
                 }
             }
@@ -283,15 +282,26 @@ impl Rules {
         broken
     }
 
-    /// Why two services that no constraint names may not share a process.
-    fn apart_why(&self, inputs: &Inputs, a: usize, b: usize) -> String {
-        for at in [a, b] {
-            if self.classes[at][3] > 1 {
-                let label = &inputs.services[at].label;
-                return format!("{label} {}", program(label));
-            }
+    /// Why two services may not share a process, by a constraint or by what the data implies; `None` when they may.
+    pub(crate) fn apart_why(
+        &self,
+        inputs: &Inputs,
+        constraints: &Constraints,
+        a: usize,
+        b: usize,
+    ) -> Option<String> {
+        if self.may(a, b) {
+            return None;
         }
-        "one has the agent, the other has not".to_owned()
+        let label = |at: usize| &inputs.services[at].label;
+        if let Some(why) = constraints.apart(label(a), label(b)) {
+            return Some(why);
+        }
+        let mut programs = [a, b].into_iter().filter(|at| self.classes[*at][3] > 1);
+        Some(programs.next().map_or_else(
+            || "one has the agent, the other has not".to_owned(),
+            |at| format!("{} {}", label(at), program(label(at))),
+        ))
     }
 
     /// Processes that hold more memory than a node has.

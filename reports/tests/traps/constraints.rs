@@ -3,6 +3,7 @@
 use weighbridge_reports::ConstraintFile;
 use weighbridge_reports::topology::{Question, parse_changes, what_if};
 
+use super::testing::without_agent;
 use super::*;
 
 #[test]
@@ -191,4 +192,122 @@ fn what_fits_on_no_node_is_not_merged() {
     let d = build_range(&range, &with("memory_gib = 3"));
     let merge = get(&d, Kind::Merge, &["front", "back"]);
     assert_eq!(merge.verdict, Verdict::Do, "{}", merge.verdict_reason);
+}
+
+/// No rule advises what moves more boundaries than may be moved, and each counts them as `simulate` does.
+#[test]
+fn no_rule_moves_more_boundaries_than_may_be_moved() {
+    /// Kind of the change, what of, the recommendation's kind and subjects, and the boundaries that it moves.
+    type Case<'a> = (&'a str, &'a str, System, Kind, &'a [&'a str], u32);
+    let cases: [Case<'_>; 5] = [
+        (
+            "merge",
+            "services = [\"front\", \"back\"]",
+            chatty(),
+            Kind::Merge,
+            &["front", "back"],
+            1,
+        ),
+        (
+            "merge",
+            "services = [\"day\", \"night\"]",
+            peaks::two(peaks::high_last),
+            Kind::Merge,
+            &["day", "night"],
+            1,
+        ),
+        (
+            "split",
+            "service = \"shop\"\noperations = [\"POST /long\"]",
+            simulate::long_beside_short(),
+            Kind::Split,
+            &["POST /long"],
+            1,
+        ),
+        (
+            "move",
+            "service = \"back\"\noperations = [\"POST /b\"]\nto = \"front\"",
+            simulate::asked_by_one(),
+            Kind::Move,
+            &["POST /b"],
+            2,
+        ),
+        (
+            "replicate",
+            "service = \"shop\"\noperations = [\"GET /search\"]\nreplicas = 1",
+            simulate::hot_reader(),
+            Kind::Replicate,
+            &["GET /search"],
+            1,
+        ),
+    ];
+    for (rule, of, system, kind, subjects, moves) in cases {
+        let range = system.range();
+        let question = Question {
+            changes: parse_changes(&format!("[[change]]\nkind = \"{rule}\"\n{of}")).unwrap(),
+            load: 1.0,
+        };
+        let with = |most: u32| {
+            let mut options = Options::default();
+            options.constraints.boundaries_max = Some(most);
+            let broken = what_if(&range, &options, &question).unwrap().broken;
+            let said = broken.iter().any(|why| why.contains("boundaries_max"));
+            assert_eq!(said, most < moves, "{rule}: {broken:?}");
+            let d = build_range(&range, &options);
+            get(&d, kind, subjects).clone()
+        };
+        let (refused, allowed) = (with(moves - 1), with(moves));
+        assert_eq!(refused.verdict, Verdict::Leave, "{rule}");
+        let reason = &refused.verdict_reason;
+        let want = format!("(boundaries_max), and this moves {moves}.");
+        assert!(reason.contains(&want), "{rule}: {reason}");
+        assert!(acts(&allowed), "{rule}: {}", allowed.verdict_reason);
+    }
+}
+
+/// Process metrics of somebody else make rows of processes too: no agent has a version there.
+#[test]
+fn a_service_that_only_sends_metrics_has_no_agent() {
+    let system = simulate::asked_by_one();
+    let all = |range: &FoldedRange| {
+        let d = build_range(range, &Options::default());
+        let verdict = |kind, subjects: &[&str]| {
+            let r: &Recommendation = get(&d, kind, subjects);
+            (r.verdict, r.verdict_reason.clone())
+        };
+        let both = [
+            verdict(Kind::Merge, &["front", "back"]),
+            verdict(Kind::Move, &["POST /b"]),
+        ];
+        (both, d)
+    };
+    let range = system.range();
+    assert!(
+        all(&range)
+            .0
+            .iter()
+            .all(|(verdict, _)| *verdict != Verdict::Leave)
+    );
+    let range = without_agent(range, "back");
+    let (both, d) = all(&range);
+    for (verdict, reason) in both {
+        assert_eq!(verdict, Verdict::Leave, "{reason}");
+        assert!(
+            reason.contains("one has the agent, the other has not"),
+            "{reason}"
+        );
+    }
+    kept_apart(&d, "front", "back");
+    let said = asked_to_merge(&range, &Options::default(), ["front", "back"]);
+    assert_eq!(said.verdict, Verdict::Leave, "{}", said.verdict_reason);
+    // Who says that they belong together knows that they can.
+    let mut options = Options::default();
+    options.constraints.must_link = vec![("back".to_owned(), "front".to_owned())];
+    let d = build_range(&range, &options);
+    let merge = get(&d, Kind::Merge, &["front", "back"]);
+    assert!(
+        !merge.verdict_reason.contains("the agent"),
+        "{}",
+        merge.verdict_reason
+    );
 }

@@ -1,16 +1,18 @@
 //! Peaks that coincide bring nothing when pooled; peaks that fall apart do.
 
+use weighbridge_wire::COLLECTOR_SERVICE;
+
 use super::*;
 
 fn high_first(w: u64) -> (i64, i64) {
     (if w % 20 < 10 { 180 } else { 20 }, 10_000_000)
 }
 
-fn high_last(w: u64) -> (i64, i64) {
+pub(super) fn high_last(w: u64) -> (i64, i64) {
     (if w % 20 < 10 { 20 } else { 180 }, 10_000_000)
 }
 
-fn two(other: fn(u64) -> (i64, i64)) -> System {
+pub(super) fn two(other: fn(u64) -> (i64, i64)) -> System {
     let mut s = System::new(60);
     for (service, course) in [
         ("day", high_first as fn(u64) -> (i64, i64)),
@@ -104,4 +106,23 @@ fn opposite_peaks_of_few_requests_say_nothing() {
         "{}",
         pool.verdict_reason
     );
+}
+
+/// What weighs the others is no part of the system, whenever it peaks.
+#[test]
+fn nobody_shares_processes_with_the_collector() {
+    let mut s = System::new(60);
+    for (service, course) in [
+        ("day", high_first as fn(u64) -> (i64, i64)),
+        (COLLECTOR_SERVICE, high_last as fn(u64) -> (i64, i64)),
+    ] {
+        let cpu = [3_000_000, 500_000, 500_000, 500_000, 500_000, 0];
+        s.root(service, "GET /x", 0, cpu).course = Some(course);
+        s.process(service).cores_milli = 1_000;
+    }
+    let d = build(&s);
+    assert!(find(&d, Kind::Merge, &["day", COLLECTOR_SERVICE]).is_none());
+    kept_apart(&d, "day", COLLECTOR_SERVICE);
+    let said = not_simulated(&s, ["day", COLLECTOR_SERVICE]);
+    assert!(said.contains("weighs the others"), "{said}");
 }
