@@ -67,7 +67,9 @@ impl Rule for Batch {
             saved.over(&context.pair_cores(a, b)?)
         });
         let Some(share) = share else {
-            return Some(context.cannot_say("What a message of this edge costs is not known."));
+            return Some(context.cannot_say(
+                "What a message of this edge costs is not known. Missing: the agent with its accounts at both ends.",
+            ));
         };
         Some(match against(&share, self.saving_share_min, "the saving") {
             Against::Above => context.finding(

@@ -477,7 +477,9 @@ pub(crate) fn against(estimate: &Estimate, limit: f64, what: &str) -> Against {
                 Err(Some(reason)) => reason,
                 _ => "no interval".to_owned(),
             };
-            Against::Unclear(format!("{what} has no interval: {reason}."))
+            Against::Unclear(format!(
+                "{what} has no interval: {reason}. Weigh for longer."
+            ))
         }
     }
 }

@@ -13,6 +13,8 @@ const DRAWS_MIN: usize = 1_000;
 pub(crate) const SURE_MIN: f64 = 0.95;
 /// How far the assumed cost of a call inside a process may be off, either way.
 const LOCAL_CALL_FACTOR: f64 = 4.0;
+/// The input that is an assumption.
+const LOCAL_CALL: &str = "a call inside the process";
 /// Inputs that are shown.
 const TURNS_MAX: usize = 6;
 
@@ -59,7 +61,7 @@ impl Input {
     /// What a call inside a process costs, ns.
     pub(crate) fn local_call(options: &Options) -> Self {
         Self {
-            name: "a call inside the process".to_owned(),
+            name: LOCAL_CALL.to_owned(),
             unit: FigureUnit::NsPerCall,
             value: Value::Assumed {
                 point: options.local_call_ns,
@@ -249,6 +251,20 @@ impl Judged {
 
     pub(crate) fn slo_kept(&self) -> Option<f64> {
         self.judgement.slo_kept
+    }
+
+    /// What would have to be known better: the input by which the gain moves most, and how it gets narrower.
+    pub(crate) fn missing(&self) -> String {
+        self.judgement.turns.first().map_or_else(String::new, |most| {
+            if most.input == LOCAL_CALL {
+                " Missing: what a call inside the process costs, which is assumed; time one in a build of both.".to_owned()
+            } else {
+                format!(
+                    " Missing: a narrower figure of {}, by which the answer moves most; weigh for longer.",
+                    most.input
+                )
+            }
+        })
     }
 
     /// For the verdict that was come to.

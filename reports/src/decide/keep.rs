@@ -83,7 +83,11 @@ impl Rule for Keep {
             ));
         }
         let Some(talk) = &pair.talk else {
-            return Some(context.cannot_say("Message overhead or the services' CPU is not known."));
+            return Some(context.cannot_say(format!(
+                "Message overhead or the services' CPU is not known. Missing: the agent with its accounts in {} and {}.",
+                context.label(a),
+                context.label(b)
+            )));
         };
         match against(talk, self.talk_share_max, "the share of messages") {
             Against::Above => None,

@@ -83,9 +83,11 @@ impl Rule for Merge {
         }
         let (Some(share), Some(together), Some(cores)) = (&pair.share, &pair.together, &pair.cores)
         else {
-            return Some(context.cannot_say(
-                "Overhead, work or the services' CPU is not known; both need the agent with its accounts.",
-            ));
+            return Some(context.cannot_say(format!(
+                "Overhead, work or the services' CPU is not known. Missing: the agent with its accounts in {} and {}.",
+                context.label(a),
+                context.label(b)
+            )));
         };
         if self.refused_for_memory(pair.memory.as_ref()) {
             // `keep` explains that too.
@@ -282,7 +284,8 @@ impl Merge {
     /// The calls must be worth it: the process that goes as well is no reason to couple two services.
     fn worth(&self, context: &Context<'_>, together: &Together, cores: &Estimate) -> Finding {
         let Some(share) = together.by_calls.over(cores) else {
-            return context.cannot_say("The services used no CPU.");
+            return context
+                .cannot_say("The services used no CPU. Weigh a range in which they work.");
         };
         match against(&share, self.saving_share_min, "the saving") {
             Against::Above => context.finding(

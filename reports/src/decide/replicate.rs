@@ -93,7 +93,9 @@ impl Rule for Replicate {
             ));
         };
         let Some(ratio) = price.over(&hot.cores) else {
-            return Some(context.cannot_say("The operation used no CPU."));
+            return Some(
+                context.cannot_say("The operation used no CPU. Weigh a range in which it works."),
+            );
         };
         Some(match against(&ratio, self.copy_price_max, "the price of a copy") {
             Against::Unclear(why) => context.cannot_say(why),

@@ -115,7 +115,7 @@ impl Rule for Split {
         }
         let Some(harm) = &heavy.harm else {
             return Some(context.cannot_say(
-                "Histograms of request CPU or the cores of a process are missing, so the wait cannot be computed.",
+                "The wait cannot be computed. Missing: histograms of request CPU, or the cores of a process.",
             ));
         };
         let added = heavy

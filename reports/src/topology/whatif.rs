@@ -303,7 +303,8 @@ fn verdict(asked: &Asked, options: &Options) -> (Verdict, String) {
         }
         return (
             Verdict::CannotSay,
-            "Whether it costs less cannot be told: a figure has no interval.".to_owned(),
+            "Whether it costs less cannot be told: a figure has no interval. Weigh for longer."
+                .to_owned(),
         );
     };
     let share = judged.improves();
@@ -319,7 +320,10 @@ fn verdict(asked: &Asked, options: &Options) -> (Verdict, String) {
         Some((verdict @ (Verdict::Leave | Verdict::CannotSay), why)) => {
             return (*verdict, format!("{cost} But: {why}"));
         }
-        _ if share < SURE_MIN => return (Verdict::CannotSay, cost),
+        _ if share < SURE_MIN => {
+            let more = judged.missing();
+            return (Verdict::CannotSay, format!("{cost}{more}"));
+        }
         Some((_, why)) => return (Verdict::Try, format!("{cost} But: {why}")),
         None => {}
     }

@@ -29,7 +29,9 @@ mod worked;
 
 use serde_json::Value;
 use testing::System;
-use weighbridge_reports::document::{Recommendation, RecommendationKind as Kind, Verdict};
+use weighbridge_reports::document::{
+    Recommendation, RecommendationKind as Kind, TopologyProposal, Verdict,
+};
 use weighbridge_reports::topology::{Change, Question, what_if};
 use weighbridge_reports::{Document, Options, formats, html};
 use weighbridge_wire::FoldedRange;
@@ -46,7 +48,21 @@ fn build_range(range: &FoldedRange, options: &Options) -> Document {
         no_null(&serde_json::from_str(&text).unwrap(), "");
     }
     cuts_agree(&document);
+    says_what_is_missing(&document);
     document
+}
+
+/// Who cannot say what to do says what would have to be added.
+fn says_what_is_missing(document: &Document) {
+    for r in &document.recommendations {
+        let reason = &r.verdict_reason;
+        let said = ["eigh ", "Missing: ", "Try one copy"];
+        assert!(
+            r.verdict != Verdict::CannotSay || said.iter().any(|word| reason.contains(word)),
+            "{}: {reason}",
+            r.title
+        );
+    }
 }
 
 /// The best cut that is said is the cheapest that is shown, no cut is cheaper than the bound, and today's stands among
@@ -146,14 +162,28 @@ fn pair(r: &Recommendation) -> Option<(&str, &str)> {
     }
 }
 
+/// Does a cut put these two into one process?
+fn holds(cut: &TopologyProposal, a: &str, b: &str) -> bool {
+    cut.deployables.iter().any(|deployable| {
+        let held: Vec<&str> = deployable.name.split('+').collect();
+        held.contains(&a) && held.contains(&b)
+    })
+}
+
 /// No cut puts these two into one process.
 fn kept_apart(document: &Document, a: &str, b: &str) {
     for cut in &document.topologies.as_ref().unwrap().proposals {
-        for deployable in &cut.deployables {
-            let held: Vec<&str> = deployable.name.split('+').collect();
-            assert!(!(held.contains(&a) && held.contains(&b)), "{}", cut.id);
-        }
+        assert!(!holds(cut, a, b), "{}", cut.id);
     }
+}
+
+/// What `simulate` answers, after what holds for every answer was checked.
+fn answered(range: &FoldedRange, options: &Options, question: &Question) -> Document {
+    let document = what_if(range, options, question).unwrap().document;
+    let text = formats::json(&document).unwrap();
+    no_null(&serde_json::from_str(&text).unwrap(), "");
+    says_what_is_missing(&document);
+    document
 }
 
 /// What `simulate` says of a merge.
@@ -166,8 +196,8 @@ fn asked_to_merge(range: &FoldedRange, options: &Options, services: [&str; 2]) -
         changes: vec![change],
         load: 1.0,
     };
-    let answer = what_if(range, options, &question).unwrap();
-    answer.document.recommendations[0].clone()
+    let document = answered(range, options, &question);
+    document.recommendations[0].clone()
 }
 
 /// `simulate` does not advise the merge either; why.
