@@ -13,9 +13,18 @@ fn memory_is_not_copied_into_the_processes_of_a_hot_service() {
     s.process("back").rss_peak = 1_000 << 20;
     let d = build(&s);
     no_merge(&d);
+    let keep = get(&d, Kind::Keep, &["front", "back"]);
+    // A cut that puts them together all the same says what speaks against it, and is not the cheapest.
+    let cuts = &d.topologies.as_ref().unwrap().proposals;
+    let best = d.topologies.as_ref().unwrap().best.value.unwrap();
+    for cut in cuts.iter().filter(|cut| holds(cut, "front", "back")) {
+        let said = cut.objections.iter().any(|o| o.recommendation == keep.id);
+        assert!(said, "{:?}", cut.steps);
+        assert!(cut.cost.value.unwrap() > best, "{:?}", cut.steps);
+    }
+    assert!(cuts.iter().any(|cut| !holds(cut, "front", "back")));
     let said = not_simulated(&s, ["front", "back"]);
     assert!(said.contains("memory of both"), "{said}");
-    let keep = get(&d, Kind::Keep, &["front", "back"]);
     assert_eq!(keep.verdict, Verdict::Leave);
     assert!(
         keep.verdict_reason.contains("memory of both"),

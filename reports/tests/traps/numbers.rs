@@ -1,6 +1,25 @@
 //! Rates of zero, no variance, saturation above 1: figures stay figures, or are absent.
 
+use weighbridge_reports::topology::parse_changes;
+
 use super::*;
+
+/// `simulate` answers in numbers too, at whatever load.
+fn no_nan_in_answers(system: &System, changes: &[&str]) {
+    let range = system.range();
+    for changes in changes.iter().chain(&["change = []"]) {
+        for load in [1e-6, 1.0, 1e6] {
+            let question = Question {
+                changes: parse_changes(changes).unwrap(),
+                load,
+            };
+            answered(&range, &Options::default(), &question);
+        }
+    }
+}
+
+const MERGE: &str = "[[change]]\nkind = \"merge\"\nservices = [\"front\", \"back\"]";
+const BATCH: &str = "[[change]]\nkind = \"batch\"\nedge = \"front POST /a → back POST /b\"";
 
 #[test]
 fn nothing_happens() {
@@ -12,6 +31,16 @@ fn nothing_happens() {
     let d = build(&s);
     no_merge(&d);
     not_simulated(&s, ["idle", "sleeper"]);
+    no_nan_in_answers(
+        &s,
+        &[
+            "[[change]]\nkind = \"merge\"\nservices = [\"idle\", \"sleeper\"]",
+            "[[change]]\nkind = \"split\"\nservice = \"idle\"\noperations = [\"GET /x\"]",
+            "[[change]]\nkind = \"move\"\nservice = \"idle\"\noperations = [\"GET /x\"]\nto = \"sleeper\"",
+            "[[change]]\nkind = \"replicate\"\nservice = \"idle\"\noperations = [\"GET /x\"]\nreplicas = 2",
+            "[[change]]\nkind = \"shard\"\nservice = \"idle\"\nentity = \"thing\"\nshards = 4",
+        ],
+    );
     for r in &d.recommendations {
         assert!(!acts(r), "{}", r.title);
     }
@@ -37,6 +66,7 @@ fn nothing_varies() {
     let judgement = merge.judgement.as_ref().unwrap();
     // Only the price of a local call is not known exactly.
     assert!(judgement.improves > 0.99, "{judgement:?}");
+    no_nan_in_answers(&s, &[MERGE, BATCH]);
 }
 
 #[test]
@@ -54,6 +84,7 @@ fn more_load_than_cores() {
         "{}",
         merge.verdict_reason
     );
+    no_nan_in_answers(&s, &[MERGE, BATCH]);
     assert!(
         d.capacity
             .services
