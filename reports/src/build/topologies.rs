@@ -142,7 +142,10 @@ fn objections(inputs: &Inputs, topology: &Topology, said: &[Recommendation]) -> 
             RecommendationKind::PlaceEntity => {
                 let name = &named(SubjectKind::Entity)?.name;
                 let mut gone = topology.read_remotely.iter();
-                gone.any(|(entity, _)| inputs.entities[*entity].name == *name)
+                // Other copies of it may be advised to go.
+                gone.any(|(entity, holder)| {
+                    inputs.entities[*entity].name == *name && services.contains(holder)
+                })
             }
             RecommendationKind::Split | RecommendationKind::Move => {
                 let row = &named(SubjectKind::Operation)?.row;

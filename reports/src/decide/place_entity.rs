@@ -9,7 +9,7 @@ use super::judge::{Input, Stake};
 use super::{Finding, Rule, say};
 use crate::build::{copy_links, optional};
 use crate::document::{
-    CopyFinding, EntityReport, Evidence, FigureUnit, ObserveWhat, Recommendation,
+    CopyFinding, EntityPlace, EntityReport, Evidence, FigureUnit, ObserveWhat, Recommendation,
     RecommendationKind, Subject, SubjectKind, Verdict,
 };
 use crate::model::{Edge, Estimate};
@@ -30,17 +30,21 @@ impl Default for PlaceEntity {
     }
 }
 
-/// An entity with copies and what they cost, by the topology engine.
+/// Copies of an entity that are judged together, and what they cost, by the topology engine.
 pub(crate) struct Placed {
     /// Its index.
     at: usize,
+    /// The services that hold these copies.
+    holders: BTreeSet<usize>,
+    /// The services that hold others; none where these are all.
+    others: BTreeSet<usize>,
     /// Cores that keep the copies in step: carrying and applying.
     keep: Option<Estimate>,
     /// Cores that reading from the owner would take.
     remote: Option<Estimate>,
 }
 
-/// The services that hold copies.
+/// The services that hold copies of it.
 fn holders(context: &Context<'_>, report: &EntityReport) -> BTreeSet<usize> {
     let copies: BTreeSet<&str> = report
         .places
@@ -53,7 +57,85 @@ fn holders(context: &Context<'_>, report: &EntityReport) -> BTreeSet<usize> {
         .collect()
 }
 
-/// Prices the copies of all of them in the same draws.
+/// Up to so many holders every set of them is looked at; beyond it one is taken in or out at a time.
+const ALL_SETS_MAX: usize = 5;
+
+/// The copies of an entity that are judged together: all of them, or those that save most when they are taken away, and
+/// the rest.
+fn sets(context: &Context<'_>, at: usize) -> Vec<BTreeSet<usize>> {
+    let report = &context.entities[at];
+    let all = holders(context, report);
+    let inputs = context.weighed.inputs();
+    let entity = inputs.entities.iter().position(|e| e.name == report.entity);
+    let (Some(entity), true) = (entity, all.len() > 1) else {
+        return vec![all];
+    };
+    let mut gone = CopiesGone::of(inputs, entity, &[]);
+    let taken = dearest(&all, |set| {
+        let holders: Vec<usize> = set.iter().copied().collect();
+        gone.take(entity, &holders);
+        let (keep, remote) = gone.cores(inputs);
+        // No number where a read has no price: then nothing is chosen.
+        keep - remote
+    });
+    let rest: BTreeSet<usize> = all.difference(&taken).copied().collect();
+    if taken.is_empty() || rest.is_empty() {
+        return vec![all];
+    }
+    vec![taken, rest]
+}
+
+/// The set whose removal saves most; none where nothing is saved.
+fn dearest(
+    all: &BTreeSet<usize>,
+    mut saving: impl FnMut(&BTreeSet<usize>) -> f64,
+) -> BTreeSet<usize> {
+    let mut best = (0.0, BTreeSet::new());
+    if all.len() <= ALL_SETS_MAX {
+        for mask in 1_u32..1 << all.len() {
+            let chosen = all.iter().enumerate();
+            let chosen = chosen.filter(|(n, _)| (mask >> n) & 1 == 1);
+            let set = chosen.map(|(_, holder)| *holder).collect();
+            let saved = saving(&set);
+            if saved > best.0 {
+                best = (saved, set);
+            }
+        }
+        return best.1;
+    }
+    // What is paid once for all of them is saved with the last one only: so from all of them as well as from none.
+    for start in [BTreeSet::new(), all.clone()] {
+        let saved = if start.is_empty() {
+            0.0
+        } else {
+            saving(&start)
+        };
+        let mut at = (saved, start);
+        loop {
+            if at.0 > best.0 {
+                best = at.clone();
+            }
+            let mut next = None;
+            let mut most = at.0;
+            for holder in all {
+                let mut set = at.1.clone();
+                if !set.remove(holder) {
+                    set.insert(*holder);
+                }
+                let saved = saving(&set);
+                if saved > most && !set.is_empty() {
+                    most = saved;
+                    next = Some((saved, set));
+                }
+            }
+            let Some(better) = next else { break };
+            at = better;
+        }
+    }
+    best.1
+}
+
+/// Prices all of them in the same draws.
 fn price(context: &Context<'_>, found: &mut [Placed]) {
     let inputs = context.weighed.inputs();
     let gone: Vec<Option<CopiesGone>> = found
@@ -64,7 +146,7 @@ fn price(context: &Context<'_>, found: &mut [Placed]) {
                 .entities
                 .iter()
                 .position(|e| e.name == report.entity)?;
-            let holders: Vec<usize> = holders(context, report).into_iter().collect();
+            let holders: Vec<usize> = placed.holders.iter().copied().collect();
             Some(CopiesGone::of(inputs, entity, &holders))
         })
         .collect();
@@ -84,17 +166,19 @@ fn price(context: &Context<'_>, found: &mut [Placed]) {
     }
 }
 
-/// An entity with copies.
+/// Copies of an entity.
 pub(crate) struct Copied<'a> {
     report: &'a EntityReport,
-    /// Services that hold copies.
-    holders: BTreeSet<usize>,
+    /// Labels of the services that hold them, and of those that hold others.
+    holders: Vec<String>,
+    others: Vec<String>,
     /// Edges that keep them in step.
     links: Vec<&'a Edge>,
     /// Reads of the copies in a second.
     reads: Option<Estimate>,
-    /// Messages in a second.
+    /// Messages in a second, and those of all copies.
     changes: Option<Estimate>,
+    all_changes: Option<Estimate>,
     /// Cores that keep the copies in step: carrying and applying.
     keep: Option<Estimate>,
     /// Cores that reading from the owner would take.
@@ -109,10 +193,16 @@ impl Rule for PlaceEntity {
     fn candidates(&self, context: &Context<'_>) -> Vec<Placed> {
         let mut found: Vec<Placed> = (0..context.entities.len())
             .filter(|at| context.entities[*at].finding == CopyFinding::Copies)
-            .map(|at| Placed {
-                at,
-                keep: None,
-                remote: None,
+            .flat_map(|at| {
+                let sets = sets(context, at);
+                let all: BTreeSet<usize> = sets.iter().flatten().copied().collect();
+                sets.into_iter().map(move |holders| Placed {
+                    at,
+                    others: all.difference(&holders).copied().collect(),
+                    holders,
+                    keep: None,
+                    remote: None,
+                })
             })
             .collect();
         if !found.is_empty() {
@@ -138,11 +228,14 @@ impl Rule for PlaceEntity {
         }
         let (Some(keep), Some(remote)) = (&copied.keep, &copied.remote) else {
             return Some(context.cannot_say(
-                "What a read from the owner would cost is not known: no synchronous call between services was seen to price it by. What the copies cost stands in the evidence.",
+                "What a read from the owner would cost is not known: no synchronous call between services was seen to price it by. Missing: a range with one, or one read from the owner made for a try. What the copies cost stands in the evidence.",
             ));
         };
         let Some(ratio) = remote.over(keep) else {
-            return Some(context.cannot_say("The copies were not changed in this range."));
+            return Some(context.cannot_say(format!(
+                "The copies were not changed in this range. Weigh one in which {} changes.",
+                copied.report.entity
+            )));
         };
         let figures = format!(
             "keeping the copies in step takes {}, reading from the owner would take {}",
@@ -157,7 +250,17 @@ impl Rule for PlaceEntity {
                 ),
                 Against::Below => context.finding(
                     Verdict::Try,
-                    format!("The copies are dearer than what they replace: {figures}."),
+                    format!(
+                        "The copies are dearer than what they replace: {figures}.{}",
+                        if copied.others.is_empty() {
+                            String::new()
+                        } else {
+                            format!(
+                                " Of all sets of copies this one saves most: those in {} stay.",
+                                say::list(&copied.others)
+                            )
+                        }
+                    ),
                 ),
                 Against::Unclear(why) => context.cannot_say(why),
             },
@@ -165,12 +268,12 @@ impl Rule for PlaceEntity {
     }
 
     fn changes(&self, context: &Context<'_>, placed: &Placed) -> Vec<Change> {
-        let copied = Copied::new(context, placed);
-        copied
+        let entity = &context.entities[placed.at].entity;
+        placed
             .holders
             .iter()
             .map(|holder| Change::PlaceEntity {
-                entity: copied.report.entity.clone(),
+                entity: entity.clone(),
                 service: context.label(*holder).to_owned(),
                 access: Access::Remote,
             })
@@ -211,11 +314,8 @@ impl Rule for PlaceEntity {
         let copied = Copied::new(context, placed);
         let entity = &report.entity;
         let owner = report.owner.clone().unwrap_or_default();
-        let holders: Vec<String> = copied
-            .holders
-            .iter()
-            .map(|index| context.label(*index).to_owned())
-            .collect();
+        let holders = say::list(&copied.holders);
+        let all = copied.others.is_empty();
         let saving = copied
             .keep
             .as_ref()
@@ -228,27 +328,33 @@ impl Rule for PlaceEntity {
             row: report.id.clone(),
         }];
         subjects.extend(
-            copied
+            placed
                 .holders
                 .iter()
                 .map(|index| context.service_subject(*index)),
         );
         Recommendation {
-            id: format!("rec:place_entity:{entity}"),
+            id: if all {
+                format!("rec:place_entity:{entity}")
+            } else {
+                format!("rec:place_entity:{entity}:{}", copied.holders.join("+"))
+            },
             kind: RecommendationKind::PlaceEntity,
             verdict: finding.verdict,
             verdict_reason: finding.reason,
             title: match finding.verdict {
                 Verdict::Do | Verdict::Try => format!(
-                    "Read {entity} from its owner {owner} in place of the copies in {}.",
-                    say::list(&holders)
+                    "Read {entity} from its owner {owner} in place of the copies in {holders}."
                 ),
-                Verdict::Leave => format!(
-                    "Leave {entity} where it is: owned by {owner}, copied to {}.",
-                    say::list(&holders)
+                Verdict::Leave if all => format!(
+                    "Leave {entity} where it is: owned by {owner}, copied to {holders}."
                 ),
-                Verdict::CannotSay => {
+                Verdict::Leave => format!("Leave the copies of {entity} in {holders}."),
+                Verdict::CannotSay if all => {
                     format!("Where {entity} should live cannot be judged yet.")
+                }
+                Verdict::CannotSay => {
+                    format!("Whether {entity} should be copied to {holders} cannot be judged yet.")
                 }
             },
             subjects,
@@ -264,9 +370,13 @@ impl Rule for PlaceEntity {
                 "After a change, weigh again: storage, messages and the cores of the applying operations must be gone, and the calls to the owner cost no more than predicted.".to_owned(),
             ],
             first_step: format!(
-                "In the holder with the fewest reads, read {entity} from {owner} behind a switch, for one operation."
+                "In {}, read {entity} from {owner} behind a switch, for one operation.",
+                match copied.holders.as_slice() {
+                    [only] => only.as_str(),
+                    _ => "the holder with the fewest reads",
+                }
             ),
-            rule: "Compare what copies cost (changes · (carrying + applying)) with what reading from the owner would cost (reads · a synchronous call).".to_owned(),
+            rule: "Compare what copies cost (changes · (carrying + applying)) with what reading from the owner would cost (reads · a synchronous call); of several copies those together that save most when they are taken away, and the rest by themselves.".to_owned(),
             thresholds: vec![threshold(
                 "remote reads ÷ copies, in cores",
                 self.remote_ratio_min,
@@ -287,14 +397,22 @@ impl<'a> Copied<'a> {
     fn new(context: &Context<'a>, placed: &Placed) -> Self {
         let model = context.model;
         let report = &context.entities[placed.at];
-        let links = copy_links(model, &report.entity);
-        let holders = holders(context, report);
-        let links: Vec<&Edge> = links.into_iter().map(|link| link.edge).collect();
-        let add = |f: &dyn Fn(&Edge) -> Option<Estimate>| {
-            links
-                .iter()
-                .filter_map(|edge| f(edge))
-                .reduce(|a, b| a.plus(&b))
+        let rates = |links: &[&Edge]| {
+            let rates = links.iter().filter_map(|edge| edge.cost.rate.clone());
+            rates.reduce(|a, b| a.plus(&b))
+        };
+        let all = copy_links(model, &report.entity);
+        let mut links: Vec<&Edge> = all.into_iter().map(|link| link.edge).collect();
+        let all_changes = rates(&links);
+        let is_other = |edge: &&Edge| {
+            let to = edge.joined.to.service;
+            to.is_some_and(|to| placed.others.contains(&to))
+        };
+        links.retain(|edge| !is_other(edge));
+        let holders = &placed.holders;
+        let labels = |of: &BTreeSet<usize>| {
+            let of = of.iter().map(|index| context.label(*index).to_owned());
+            of.collect()
         };
         let reads = holders
             .iter()
@@ -315,9 +433,11 @@ impl<'a> Copied<'a> {
         let call = synchronous_call(context);
         Self {
             report,
-            holders,
+            holders: labels(holders),
+            others: labels(&placed.others),
             reads,
-            changes: add(&|edge| edge.cost.rate.clone()),
+            changes: rates(&links),
+            all_changes,
             keep: placed.keep.clone(),
             remote: placed.remote.clone(),
             call,
@@ -325,17 +445,23 @@ impl<'a> Copied<'a> {
         }
     }
 
+    /// Is this place one of the copies?
+    fn is_judged(&self, place: &EntityPlace) -> bool {
+        place.copy && !self.others.contains(&place.service)
+    }
+
     fn evidence(&self) -> Vec<Evidence> {
         let report = self.report;
         let mut evidence: Vec<Evidence> = report
             .evidence
             .iter()
+            .filter(|e| !self.others.contains(&e.to_service))
             .map(|e| Evidence {
                 sentence: e.sentence.clone(),
                 rows: vec![e.edge.clone()],
             })
             .collect();
-        if let Some(cost) = &report.cost {
+        if let Some(cost) = report.cost.as_ref().filter(|_| self.others.is_empty()) {
             let value = |figure: &crate::document::Figure, say: fn(f64) -> String| {
                 figure.value.map_or_else(|| "not known".to_owned(), say)
             };
@@ -364,7 +490,7 @@ impl<'a> Copied<'a> {
                 rows: report
                     .places
                     .iter()
-                    .filter(|p| p.copy)
+                    .filter(|p| self.is_judged(p))
                     .map(|p| p.id.clone())
                     .collect(),
             });
@@ -375,6 +501,18 @@ impl<'a> Copied<'a> {
     fn predictions(&self) -> Vec<crate::document::Prediction> {
         let report = self.report;
         let cost = report.cost.as_ref();
+        let bytes = cost.and_then(|cost| cost.storage.value);
+        let copies = report.places.iter().filter(|place| self.is_judged(place));
+        let gone: Option<f64> = copies.map(|place| place.size.value).sum();
+        let (bytes_left, changes_left) = if self.others.is_empty() {
+            (Some(0.0), Some(Estimate::zero()))
+        } else {
+            let changes = self.all_changes.as_ref().zip(self.changes.as_ref());
+            (
+                bytes.zip(gone).map(|(all, gone)| all - gone),
+                changes.map(|(all, gone)| all.minus(gone)),
+            )
+        };
         let mut figures = vec![
             predict(
                 "cores: copies in step (before), reads from the owner (after)",
@@ -385,26 +523,28 @@ impl<'a> Copied<'a> {
             predict_plain(
                 "bytes of copies",
                 FigureUnit::Bytes,
-                cost.and_then(|cost| cost.storage.value),
-                Some(0.0),
+                bytes,
+                bytes_left,
                 "from gauges of table sizes",
             )
             .observed_by(ObserveWhat::CopyBytes, &[], "", &report.entity),
             predict(
                 "messages that keep copies in step",
                 FigureUnit::PerSecond,
-                self.changes.as_ref(),
-                Some(&Estimate::zero()),
+                self.all_changes.as_ref(),
+                changes_left.as_ref(),
             )
             .observed_by(ObserveWhat::CopyMessages, &[], "", &report.entity),
-            predict_plain(
+        ];
+        if self.others.is_empty() {
+            figures.push(predict_plain(
                 "mean age of a change when it is applied",
                 FigureUnit::Ns,
                 cost.and_then(|cost| cost.staleness.value),
                 Some(0.0),
                 "without copies there is nothing to be late",
-            ),
-        ];
+            ));
+        }
         let each = self
             .keep
             .as_ref()
@@ -451,4 +591,37 @@ fn synchronous_call(context: &Context<'_>) -> Option<Estimate> {
         }
     }
     Some(cores?.over(&rate?)?.scaled(1e9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each holder's copy saves, and what the last one that goes saves for all.
+    fn saving(each: &[f64], publication: f64) -> impl FnMut(&BTreeSet<usize>) -> f64 {
+        move |set| {
+            let sum: f64 = set.iter().map(|holder| each[*holder]).sum();
+            let last = set.len() == each.len();
+            sum + if last { publication } else { 0.0 }
+        }
+    }
+
+    fn found(each: &[f64], publication: f64) -> Vec<usize> {
+        let all = (0..each.len()).collect();
+        let found = dearest(&all, saving(each, publication));
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn the_dearest_set_is_found_among_few_and_among_many() {
+        assert_eq!(found(&[3.0, -1.0, 2.0], 0.0), [0, 2]);
+        assert_eq!(found(&[-3.0, -1.0], 0.0), [0; 0]);
+        assert_eq!(found(&[-3.0, -1.0], 5.0), [0, 1]);
+        let many = [1.0, -2.0, 3.0, -1.0, 2.0, -4.0, 1.0];
+        assert_eq!(found(&many, 0.0), [0, 2, 4, 6]);
+        // What is paid once outweighs those that lose.
+        assert_eq!(found(&many, 10.0), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(found(&[f64::NAN; 3], 1.0), [0; 0]);
+        assert_eq!(found(&[f64::NAN; 7], 1.0), [0; 0]);
+    }
 }

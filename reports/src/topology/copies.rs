@@ -207,8 +207,6 @@ pub(crate) struct CopiesGone {
 impl CopiesGone {
     pub(crate) fn of<N>(inputs: &Inputs<N>, entity: usize, holders: &[usize]) -> Self {
         let before = Topology::as_it_is(inputs);
-        let mut after = before.clone();
-        after.read_remotely = holders.iter().map(|holder| (entity, *holder)).collect();
         let mut edges: Vec<usize> = inputs.entities[entity]
             .links
             .iter()
@@ -216,11 +214,18 @@ impl CopiesGone {
             .collect();
         edges.sort_unstable();
         edges.dedup();
-        Self {
+        let mut gone = Self {
+            after: before.clone(),
             before,
-            after,
             edges,
-        }
+        };
+        gone.take(entity, holders);
+        gone
+    }
+
+    /// The copies of these services in place of those that were taken away.
+    pub(crate) fn take(&mut self, entity: usize, holders: &[usize]) {
+        self.after.read_remotely = holders.iter().map(|holder| (entity, *holder)).collect();
     }
 
     /// Cores that keep the copies in step, and cores that reading from the owner would take; the latter not a number
