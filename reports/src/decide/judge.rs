@@ -444,6 +444,39 @@ mod tests {
         assert!(seen >= 95, "{seen} of 100");
     }
 
+    /// Common random numbers: what two candidates have in common is the same in every draw of both, in whatever order
+    /// they name it, so their difference is free of it.
+    #[test]
+    fn candidates_that_differ_by_a_constant_differ_by_it_in_every_draw() {
+        let mut rng = SplitMix64::new(5);
+        let saved: Vec<f64> = (0..RANGES).map(|_| 3.0 + rng.normal()).collect();
+        let saved = Estimate::of_draws(3.0, saved);
+        let with = |more: f64, assumed_first: bool| {
+            let mut inputs = vec![
+                Input::weighed("saved", FigureUnit::Cores, &saved),
+                Input::local_call(&Options::default()),
+            ];
+            let at = usize::from(!assumed_first);
+            if assumed_first {
+                inputs.reverse();
+            }
+            Stake {
+                inputs,
+                gain: Box::new(move |x| Some(x.get(1 - at)? - x.get(at)? * 1e-3 + more)),
+                ..stake(&saved)
+            }
+        };
+        let (one, other) = (with(0.0, false), with(2.5, true));
+        let [one, other] = [&one, &other].map(|stake| draw(stake, RANGES, 7).unwrap());
+        assert_eq!(one.gains.len(), DRAWS_MIN);
+        assert!(deviation(&one.gains) > 1.0);
+        for (gain, more) in one.gains.iter().zip(&other.gains) {
+            assert!((more - gain - 2.5).abs() < 1e-9, "{gain} and {more}");
+        }
+        // The assumption varies from draw to draw too: the same range gives other gains in other rounds.
+        assert!((one.gains[0] - one.gains[RANGES]).abs() > 1e-6);
+    }
+
     #[test]
     fn gain_and_regret_are_those_of_the_draws() {
         let draws: Vec<f64> = (0..RANGES)
