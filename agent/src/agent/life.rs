@@ -119,11 +119,15 @@ extern "C" fn after_fork_in_parent() {
     let _ = HELD.try_with(RefCell::take);
 }
 
+#[allow(
+    clippy::mem_forget,
+    reason = "dropped here, a channel might want a lock that nobody in the child gives back"
+)]
 extern "C" fn after_fork_in_child() {
     state::stop_measuring();
     let _ = HELD.try_with(|cell| {
         if let Some(mut held) = cell.take() {
-            // Nobody would answer. What belongs to the parent is not taken apart here.
+            // Nobody would answer at the child's end.
             std::mem::forget(held.running.take());
             held.threads.forget_other_threads();
             held.ledger.forget_requests();
