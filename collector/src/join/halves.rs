@@ -95,12 +95,14 @@ pub(crate) struct Want {
     /// `NONE`: not known.
     pub(crate) request_bytes: u32,
     pub(crate) response_bytes: u32,
+    /// How often it counts: the messages of a batch, else 1.
+    pub(crate) count: u32,
     pub(crate) flags: u8,
     pub(crate) retries: u8,
 }
 
 impl Want {
-    /// Bytes on disk.
+    /// Bytes on disk; a batch takes four more.
     pub(crate) const BYTES: usize = 58;
 
     const ERROR: u8 = 1;
@@ -112,6 +114,8 @@ impl Want {
     const AT_ROOT: u8 = 16;
     /// The message before was taken later than it was sent by another clock.
     const SKEWED: u8 = 32;
+    /// On disk: how often it counts follows. Else it counts once.
+    const BATCH: u8 = 64;
 
     pub(crate) fn with_outcome(mut self, is_error: bool, is_client_error: bool) -> Self {
         if is_error {
@@ -157,7 +161,7 @@ impl Want {
         self.flags & Self::SKEWED != 0
     }
 
-    /// What it counts, once.
+    /// What it counts.
     pub(crate) fn figures(&self) -> Figures {
         let bytes = |size: u32| {
             if size == NONE {
@@ -167,7 +171,7 @@ impl Want {
             }
         };
         Figures {
-            count: 1,
+            count: i64::from(self.count),
             errors: i64::from(self.flags & Self::ERROR != 0),
             client_errors: i64::from(self.flags & Self::CLIENT_ERROR != 0),
             wall_ns: i64::try_from(self.wall_ns).unwrap_or(i64::MAX),
@@ -193,12 +197,16 @@ impl Want {
         ]
         .into_iter()
         .for_each(|word| out.u32(word));
-        out.u8(self.flags);
+        let is_batch = self.count != 1;
+        out.u8(self.flags | if is_batch { Self::BATCH } else { 0 });
         out.u8(self.retries);
+        if is_batch {
+            out.u32(self.count);
+        }
     }
 
     pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
+        let mut want = Self {
             key: from.u64()?,
             root: from.u64()?,
             wall_ns: from.u64()?,
@@ -209,8 +217,14 @@ impl Want {
             window_s: from.u32()?,
             request_bytes: from.u32()?,
             response_bytes: from.u32()?,
+            count: 1,
             flags: from.u8()?,
             retries: from.u8()?,
-        })
+        };
+        if want.flags & Self::BATCH != 0 {
+            want.flags &= !Self::BATCH;
+            want.count = from.u32()?;
+        }
+        Some(want)
     }
 }

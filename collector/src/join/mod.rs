@@ -130,6 +130,8 @@ pub(crate) struct Failed {
     pub(crate) unjoined: u64,
     /// Halves that had to go because too many waited on disk.
     pub(crate) given_up: u64,
+    /// Halves whose names found no place.
+    pub(crate) unnamed: u64,
     /// Ends of calls that contradict each other's clocks.
     pub(crate) skewed: u64,
 }
@@ -290,14 +292,25 @@ impl Joiner {
                 &targets
             };
             let subject = at(names, want.subject);
-            if subject != NONE {
-                woken.push(Want {
-                    subject,
-                    op: at(&parties, want.op),
-                    call: at(&targets, want.call),
-                    ..*want
-                });
+            if subject == NONE {
+                let service = if want.is_request() {
+                    let party = derived.parties.get(want.subject as usize);
+                    party.map(|party| &party.service)
+                } else {
+                    let target = derived.targets.get(want.subject as usize);
+                    target.map(rows::service_of)
+                };
+                let tenant = service.map_or("", |service| &*service.tenant);
+                let failed = self.counts.failed.entry(tenant.into()).or_default();
+                failed.unnamed += 1;
+                continue;
             }
+            woken.push(Want {
+                subject,
+                op: at(&parties, want.op),
+                call: at(&targets, want.call),
+                ..*want
+            });
         }
         while let Some(want) = woken.pop() {
             self.advance(want, now, out, &mut woken);

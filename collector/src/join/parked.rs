@@ -165,6 +165,7 @@ mod tests {
             start_unix_ns: 0,
             request_bytes: NONE,
             response_bytes: NONE,
+            count: 1,
             flags: 0,
             retries: 0,
         };

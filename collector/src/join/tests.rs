@@ -52,7 +52,8 @@ fn system() -> Vec<(&'static str, Vec<SpanSpec>)> {
                 SpanSpec::producer(5)
                     .child_of(1)
                     .with("messaging.system", "nats")
-                    .with("messaging.destination.name", "orders.created"),
+                    .with("messaging.destination.name", "orders.created")
+                    .with_number("messaging.batch.message_count", 3),
             ],
         ),
         (
@@ -160,7 +161,7 @@ const REQUESTS: [&str; 3] = [
 const EDGES: [&str; 4] = [
     "mail CONSUME orders.created <- nats shopPOST /orders orders.created POST /orders: 1",
     "shop POST /orders -> http  GET /stock/{sku} POST /orders: 1",
-    "shop POST /orders -> nats  orders.created POST /orders: 1",
+    "shop POST /orders -> nats  orders.created POST /orders: 3",
     "stock GET /stock/:sku <- http shopPOST /orders GET /stock/{sku} POST /orders: 1",
 ];
 

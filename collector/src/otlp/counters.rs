@@ -39,6 +39,7 @@ pub(crate) struct Counters {
     joined: Counter,
     unjoined: Counter,
     given_up: Counter,
+    unnamed: Counter,
     skewed: Counter,
     waiting: Gauge,
     losses: Losses,
@@ -99,6 +100,11 @@ impl Counters {
                 "given_up_halves",
                 "Halves of calls that had to go because too many waited",
                 &it.given_up,
+            ),
+            (
+                "unnamed_halves",
+                "Halves of calls that are not joined because there are too many names",
+                &it.unnamed,
             ),
             (
                 "skewed_calls",
@@ -181,6 +187,7 @@ impl Counters {
         for (tenant, failed) in &counts.failed {
             self.unjoined.inc_by(failed.unjoined);
             self.given_up.inc_by(failed.given_up);
+            self.unnamed.inc_by(failed.unnamed);
             self.skewed.inc_by(failed.skewed);
             for (reason, count) in [
                 (
@@ -190,6 +197,10 @@ impl Counters {
                 (
                     "halves of calls given up because too many waited",
                     failed.given_up,
+                ),
+                (
+                    "halves of calls not joined because there are too many names",
+                    failed.unnamed,
                 ),
                 (
                     "calls whose ends contradict each other's clocks",

@@ -263,6 +263,7 @@ impl<'s> Derive<'s> {
             start_unix_ns: span.start_unix_ns,
             request_bytes: known_bytes(span.figures.request_bytes),
             response_bytes: known_bytes(span.figures.response_bytes),
+            count: u32::try_from(span.figures.count).unwrap_or(u32::MAX),
             flags: 0,
             retries: u8::try_from(span.figures.retries).unwrap_or(u8::MAX),
         }

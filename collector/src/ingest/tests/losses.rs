@@ -27,6 +27,7 @@ async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
     let failed = Failed {
         unjoined: 4,
         given_up: 5,
+        unnamed: 8,
         skewed: 6,
     };
     let counts = Counts {
@@ -57,6 +58,10 @@ async fn whatever_is_lost_is_told_by_kind_to_whose_it_was() {
             (
                 "collector.otlp: halves of calls given up because too many waited",
                 5
+            ),
+            (
+                "collector.otlp: halves of calls not joined because there are too many names",
+                8
             ),
             (
                 "collector.otlp: halves of calls whose other half did not come",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::disk::{RULES_WINDOW_NS, derive, derive_of, fold, search};
 use super::*;
 use crate::join::parked::WAITING_MAX;
-use crate::join::{Failed, Joiner};
+use crate::join::{Failed, Joiner, NAMES_MAX};
+use crate::otlp::derived::{Derived, Target};
 use crate::store::FoldBatch;
 
 /// A joiner with its store and a clock; counts what became of every half that came.
@@ -71,12 +72,16 @@ impl Bench {
             *self.unjoined_of.entry(tenant.to_string()).or_default() += failed.unjoined;
             self.sums.unjoined += failed.unjoined;
             self.sums.given_up += failed.given_up;
+            self.sums.unnamed += failed.unnamed;
         }
         let Failed {
-            unjoined, given_up, ..
+            unjoined,
+            given_up,
+            unnamed,
+            ..
         } = self.sums;
         assert_eq!(
-            self.joined + unjoined + given_up + self.joiner.waiting(),
+            self.joined + unjoined + given_up + unnamed + self.joiner.waiting(),
             self.came,
             "{:?}",
             self.sums
@@ -234,4 +239,53 @@ fn halves_that_wait_in_vain_are_counted_for_whose_they_are_in_memory_and_on_disk
     let in_vain = [("a", many.next_multiple_of(100) + 500), ("b", 700)];
     let in_vain = in_vain.map(|(tenant, halves)| (tenant.to_owned(), halves));
     assert_eq!(bench.unjoined_of, BTreeMap::from(in_vain));
+}
+
+#[test]
+fn halves_whose_names_find_no_place_are_counted() {
+    let mut bench = Bench::new();
+    let call = |path: &str| {
+        let call = SpanSpec::client(2)
+            .child_of(1)
+            .with("http.request.method", "GET")
+            .with("server.address", "stock.local");
+        vec![call.with("url.template", path)]
+    };
+    let one = derive_of("a", "shop", call("/stock"));
+    let Some(Target::Call {
+        service,
+        transport,
+        is_async,
+        peer,
+        target,
+        ..
+    }) = one.targets.first()
+    else {
+        panic!("{:?}", one.targets)
+    };
+    let others = Derived {
+        targets: (1..NAMES_MAX)
+            .map(|n| Target::Call {
+                service: service.clone(),
+                transport: transport.clone(),
+                is_async: *is_async,
+                peer: peer.clone(),
+                target: target.clone(),
+                call_id: n.to_string().into(),
+            })
+            .collect(),
+        ..Derived::default()
+    };
+    let (joiner, pending) = (&mut bench.joiner, &mut bench.pending);
+    joiner.take(&others, Duration::from_secs(1), pending, 1_000);
+    bench.take_of("a", "shop", call("/stock"));
+    bench.fold();
+    assert_eq!((bench.joiner.waiting(), bench.sums.unnamed), (1, 0));
+    bench.take_of("a", "shop", call("/price"));
+    bench.fold();
+    assert_eq!((bench.joiner.waiting(), bench.sums.unnamed), (1, 1));
+    // Its row is there all the same.
+    bench.write();
+    let calls = stored(&bench.store)["shop"].of_kind(RowKind::Edge).count();
+    assert_eq!(calls, 2);
 }
