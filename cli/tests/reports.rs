@@ -496,7 +496,7 @@ fn the_ignore_file_counts_what_it_leaves_and_says_which_entry_has_ended() {
     let page = read(&out.join("report.html"));
     let markdown = read(&out.join("report.md"));
     assert!(
-        page.contains("<h3>Left on purpose: 1</h3>")
+        page.contains("<h3>Left on purpose: <data value=1 data-as=count>1</data></h3>")
             && page.contains("two teams; until 2027-01-31")
     );
     assert!(

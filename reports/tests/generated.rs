@@ -154,7 +154,7 @@ fn a_report_with_prices_a_baseline_an_earlier_report_and_an_ignore_file() {
         ..Page::default()
     };
     let html = leave("filled", &document, told);
-    assert!(html.contains("<h3>Left on purpose: 1</h3>"));
+    assert!(html.contains("<h3>Left on purpose: <data value=1 data-as=count>1</data></h3>"));
     let body = html.split("id=\"report\"").next().expect("a body");
     assert!(body.contains("two teams, ") && !body.contains("<b>one</b>"));
     let money = document.origins[0].money.as_ref().and_then(|m| m.value);
@@ -298,7 +298,9 @@ fn a_service_whose_cpu_is_not_known_is_left_out_of_the_sums_and_that_is_said() {
         notes.contains("are without accounting, whose CPU"),
         "{notes}"
     );
-    assert!(html.contains("All services<small>without 1 service</small>"));
+    assert!(html.contains(
+        "All services<small>without <data value=1 data-as=count>1</data> service</small>"
+    ));
 }
 
 #[test]

@@ -258,7 +258,12 @@ mod tests {
         let share = answered(&range).unwrap();
         assert!((share - 1.0 / 6.0).abs() < 1e-9, "{share}");
         let document = Document::build(&range, &Options::default());
-        assert!(render(&document).contains("in 2 processes, 1 with the agent inside"));
+        let count = |n| format!("<data value={n} data-as=count>{n}</data>");
+        assert!(render(&document).contains(&format!(
+            "in {} processes, {} with the agent inside",
+            count(2),
+            count(1)
+        )));
         range = without_agent(range, "front");
         assert_eq!(answered(&range), Some(0.0), "known to be none");
     }

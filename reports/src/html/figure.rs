@@ -94,18 +94,90 @@ pub(crate) fn prose(figure: &Figure) -> String {
 /// A figure that is read from afar as markup: the unit, in an element of its own, is set smaller.
 pub(crate) fn large(figure: &Figure) -> String {
     match figure.value {
-        Some(value) => format!(
-            "<data value={}>{}</data>",
-            exact(value),
-            shown_markup(&quantity(value, figure.unit, Show::Plain))
-        ),
+        Some(value) => said_apart(value, figure.unit, Show::Plain),
         None => "not known".to_owned(),
     }
+}
+
+/// A value of the document, its unit in an element of its own, with the exact value beside it.
+pub(crate) fn said_apart(value: f64, unit: FigureUnit, show: Show) -> String {
+    format!(
+        "<data value={}>{}</data>",
+        exact(value),
+        shown_markup(&quantity(value, unit, show))
+    )
 }
 
 /// Words that are made of one value of the document, as markup with the exact value beside them.
 pub(crate) fn said(value: f64, words: &str) -> String {
     format!("<data value={}>{}</data>", exact(value), escape_text(words))
+}
+
+/// A value of the document in its unit, as [`said`] writes it.
+pub(crate) fn said_in(value: f64, unit: FigureUnit) -> String {
+    said(value, &quantity(value, unit, Show::Plain).to_string())
+}
+
+/// How what is shown comes from the value of the document that stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum As {
+    /// It is shown itself.
+    Itself,
+    /// What is left of one is shown: of the share without a name, the share that has one.
+    Rest,
+    /// It is shown with the other sign: of what is gained, what it costs.
+    Minus,
+}
+
+impl As {
+    fn shown(self, value: f64) -> f64 {
+        match self {
+            Self::Itself => value,
+            Self::Rest => 1.0 - value,
+            Self::Minus => -value,
+        }
+    }
+
+    fn attribute(self) -> &'static str {
+        match self {
+            Self::Itself => "",
+            Self::Rest => " data-as=rest",
+            Self::Minus => " data-as=minus",
+        }
+    }
+}
+
+/// What a value of the document comes to, with the value itself beside it.
+pub(crate) fn said_as(value: f64, unit: FigureUnit, how: As) -> String {
+    format!(
+        "<data value={}{}>{}</data>",
+        exact(value),
+        how.attribute(),
+        escape_text(&quantity(how.shown(value), unit, Show::Plain).to_string())
+    )
+}
+
+/// A [`range`] in words, with both exact ends beside it.
+pub(crate) fn said_range(low: f64, high: f64, unit: FigureUnit, how: As) -> String {
+    let (from, to) = match how {
+        As::Itself => (low, high),
+        As::Rest | As::Minus => (how.shown(high), how.shown(low)),
+    };
+    format!(
+        "<data value={}/{}{}>{}</data>",
+        exact(low),
+        exact(high),
+        how.attribute(),
+        escape_text(&range(from, to, unit, Show::Plain))
+    )
+}
+
+/// How many rows of the document something is said of: counted by the page.
+pub(crate) fn counted(count: usize) -> String {
+    format!(
+        "<data value={count} data-as=count>{}</data>",
+        format::integer(i64::try_from(count).unwrap_or(i64::MAX))
+    )
 }
 
 /// A cell of a table with a figure.
@@ -164,12 +236,12 @@ pub(crate) fn number_cell(value: f64, inner: &str) -> Markup {
     }
 }
 
-/// Whole numbers to the last digit; others to twelve significant ones, which is more than any clock has.
-fn exact(value: f64) -> String {
+/// Whole numbers to the last digit; others to eleven significant ones, which is more than any clock has.
+pub(crate) fn exact(value: f64) -> String {
     let rounded: f64 = if value == libm::trunc(value) {
         value
     } else {
-        format!("{value:.11e}").parse().unwrap_or(value)
+        format!("{value:.10e}").parse().unwrap_or(value)
     };
     if rounded == libm::trunc(rounded) && rounded.abs() < 1e15 {
         format!("{rounded:.0}")

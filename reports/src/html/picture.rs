@@ -1,5 +1,6 @@
 //! Charts in the page: both drawings, a caption and the legend.
 
+use super::figure::exact;
 use super::markup::Markup;
 use super::text::escape_text;
 use crate::chart::{Caption, Ink, Layout, Segment};
@@ -15,8 +16,34 @@ pub(crate) fn figure(
     legend: &str,
     draw: impl Fn(Layout) -> String,
 ) -> Markup {
+    drawn(caption, table, legend, "", draw)
+}
+
+/// The same as [`figure`] of bars, with the exact values of what stands beside them, from top to bottom; `-` where one is
+/// not known.
+pub(crate) fn of_bars<'f>(
+    caption: &Caption<'_>,
+    table: &str,
+    legend: &str,
+    values: impl Iterator<Item = &'f Figure>,
+    draw: impl Fn(Layout) -> String,
+) -> Markup {
+    let values: Vec<String> = values
+        .map(|figure| figure.value.map_or_else(|| "-".to_owned(), exact))
+        .collect();
+    let values = format!(" data-values=\"{}\"", values.join(" "));
+    drawn(caption, table, legend, &values, draw)
+}
+
+fn drawn(
+    caption: &Caption<'_>,
+    table: &str,
+    legend: &str,
+    attribute: &str,
+    draw: impl Fn(Layout) -> String,
+) -> Markup {
     Markup::composed(format!(
-        "<figure id=\"{}\" aria-details=\"{}\"><figcaption>{}</figcaption>{legend}{}{}</figure>",
+        "<figure id=\"{}\" aria-details=\"{}\"{attribute}><figcaption>{}</figcaption>{legend}{}{}</figure>",
         escape_text(caption.id),
         escape_text(table),
         escape_text(caption.title),

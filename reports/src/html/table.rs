@@ -82,8 +82,7 @@ impl Row {
 
     /// The cell that names the row. The page's script adds the link to the row itself.
     pub(crate) fn head(mut self, content: &Markup) -> Self {
-        self.cells
-            .push(Markup::composed(format!("<th scope=row>{content}")));
+        self.cells.push(Markup::composed(format!("<th>{content}")));
         self
     }
 
@@ -306,7 +305,7 @@ mod tests {
         );
         let html = table.markup().to_string();
         assert!(
-            html.contains("<tr id=row-1><th scope=row>&lt;b&gt;<td>1,234"),
+            html.contains("<tr id=row-1><th>&lt;b&gt;<td>1,234"),
             "{html}"
         );
         assert!(html.contains("What &lt;it&gt; is</caption>"), "{html}");

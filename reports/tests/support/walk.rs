@@ -1,8 +1,12 @@
-//! Walks the tables of a page and finds the figures that they show in the document.
+//! Walks a page and finds the figures that it shows in the document: in the cells of its tables and in its sentences.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+use crate::prose::said;
+use crate::reading::{read, read_range, read_times};
+use crate::visible::without;
 
 /// Makes every figure known that the sample leaves unknown: a column of unknown cells shows nothing.
 pub(crate) fn fill(value: &mut Value) {
@@ -55,9 +59,10 @@ pub(crate) struct Shown {
 fn number(value: &mut Value, path: &str, known: &mut BTreeMap<String, String>) {
     match value {
         Value::Number(old) => {
-            let n = i64::try_from(known.len()).expect("few");
+            let n = i32::try_from(known.len()).expect("few");
+            // Three digits tell one from the next: what is shown of another figure is seen to be of another.
             *value = if old.is_f64() {
-                Value::from(1_000.0 + n as f64 + 0.5)
+                Value::from(f64::from(100 + n % 900) * 10_f64.powi(n / 900) + 0.25)
             } else {
                 Value::from(5_000_000 + n)
             };
@@ -72,7 +77,11 @@ fn number(value: &mut Value, path: &str, known: &mut BTreeMap<String, String>) {
             for (key, field) in fields {
                 // The loads of the table of responses are its heads: one for all rows.
                 let is_head = key == "load_factor" && path.starts_with("capacity.latency");
-                if key == "schema_version" || is_head {
+                // Of a figure's quality the page shows the largest share below one.
+                let is_share = key == "quality" && !path.is_empty();
+                // Which places an arrow of the map joins.
+                let is_end = matches!(key.as_str(), "from" | "to") && path.starts_with("map.");
+                if key == "schema_version" || is_head || is_share || is_end {
                     continue;
                 }
                 let path = if path.is_empty() {
@@ -88,11 +97,11 @@ fn number(value: &mut Value, path: &str, known: &mut BTreeMap<String, String>) {
 }
 
 /// The numbers of the rows in a path: those of the document that it goes through. In the table of responses a row holds
-/// all points of an origin, one in each column.
+/// all points of an origin, one in each column, and that of an operation's load its callers in one cell.
 pub(crate) fn indices(path: &str) -> Vec<usize> {
     let row = match path.split_once(".points[") {
         Some((row, _)) if row.starts_with("capacity.latency") => row,
-        _ => path,
+        _ => path.split(".callers[").next().unwrap_or_default(),
     };
     row.split('[')
         .skip(1)
@@ -125,14 +134,14 @@ fn slug(id: &str) -> String {
 }
 
 /// True when the page calls this id of the document so: whole, or cut with a hash behind it.
-fn is_slug_of(found: &str, id: &str) -> bool {
+pub(crate) fn is_slug_of(found: &str, id: &str) -> bool {
     let whole = slug(id);
     let cut = found.rsplit_once('-').map_or("", |(cut, _)| cut);
     found == whole || (whole.len() > 40 && cut.len() >= 40 && whole.starts_with(cut))
 }
 
 /// What people call a row of the document: its words are on the page.
-fn names(row: &Value) -> Vec<String> {
+pub(crate) fn names(row: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
     if let (Some(from), Some(to)) = (row.get("from"), row.get("to")) {
         let ends = [
@@ -176,7 +185,7 @@ impl Numbered {
     }
 
     /// The rows of the document that a path goes through, the nearest first.
-    fn rows(&self, path: &str) -> Vec<&Value> {
+    pub(crate) fn rows(&self, path: &str) -> Vec<&Value> {
         let mut found = Vec::new();
         let mut at = &self.value;
         for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
@@ -204,28 +213,117 @@ impl Numbered {
         let mut found = Vec::new();
         for (index, row) in table.rows.iter().enumerate() {
             for (column, cell) in &row.cells {
-                let Some(value) = figure_of(cell) else {
-                    continue;
-                };
                 let head = table.heads.get(*column).cloned().unwrap_or_default();
-                let path = self.known.get(&value).unwrap_or_else(|| {
-                    let caption = &table.caption;
-                    panic!("{caption} | {head}: {value} stands nowhere in report.json: {cell}")
-                });
-                found.push(Shown {
-                    caption: table.caption.clone(),
-                    head: format!("{column:02} {head}"),
-                    row: row.id.clone(),
-                    at: (table.at, index),
-                    words: row.words.clone(),
-                    inside: table.inside.clone(),
-                    value,
-                    path: path.clone(),
-                    with_interval: cell.contains("<small>") && !cell.contains("on average"),
-                });
+                let mut values = Vec::new();
+                for it in said(cell) {
+                    self.check_ends(&it.values, &table.caption);
+                    values.extend(it.values);
+                }
+                if cell.starts_with("<td data-as=change") {
+                    let value = |back: usize| {
+                        let (_, cell) = row.cells.iter().find(|(at, _)| at + back == *column)?;
+                        figure_of(cell)?.parse::<f64>().ok()
+                    };
+                    let change = value(3).zip(value(2));
+                    assert!(
+                        is_change(&text_of(cell), change),
+                        "{cell} is not of {change:?}"
+                    );
+                }
+                if let Some(value) = figure_of(cell) {
+                    let at = format!("{} | {head}", table.caption);
+                    self.check_cell(cell, &value, &at);
+                    values.push(value);
+                }
+                for value in values {
+                    found.push(Shown {
+                        caption: table.caption.clone(),
+                        head: format!("{column:02} {head}"),
+                        row: row.id.clone(),
+                        at: (table.at, index),
+                        words: row.words.clone(),
+                        inside: table.inside.clone(),
+                        path: self.path(&value, &table.caption, cell).to_owned(),
+                        with_interval: cell.contains("<small>") && !cell.contains("on average"),
+                        value,
+                    });
+                }
             }
         }
         found
+    }
+
+    /// Where a value stands in the document.
+    pub(crate) fn path(&self, value: &str, place: &str, around: &str) -> &str {
+        self.known
+            .get(value)
+            .unwrap_or_else(|| panic!("{place}: {value} stands nowhere in report.json: {around}"))
+    }
+
+    /// That the two ends of a range are those of one figure.
+    pub(crate) fn check_ends(&self, values: &[String], place: &str) {
+        let [low, high] = values else { return };
+        let (low, high) = (self.path(low, place, low), self.path(high, place, high));
+        let is_one = low
+            .strip_suffix("low")
+            .is_some_and(|of| high.strip_suffix("high") == Some(of));
+        assert!(is_one, "{place}: from {low} to {high}");
+    }
+
+    /// That a cell shows the very figure that its attribute holds: as rounded, with its own interval, and with the
+    /// share of its own quality.
+    fn check_cell(&self, cell: &str, value: &str, at: &str) {
+        let exact: f64 = value.parse().expect("a number");
+        let inner = cell.split_once('>').map_or("", |(_, inner)| inner);
+        let end = ["<small", "<abbr", "<sup", "<tr", "</t"]
+            .iter()
+            .filter_map(|tag| inner.find(tag))
+            .min()
+            .unwrap_or(inner.len());
+        let (shown, rest) = inner.split_at(end);
+        let shown = text_of(shown);
+        let below = rest
+            .split_once("<small>")
+            .map(|(_, below)| text_of(below.split("</small>").next().unwrap_or_default()));
+        let mean = below.as_deref().and_then(|b| b.strip_suffix(" on average"));
+        let holds = |text: &str| read(text).is_some_and(|read| read.holds(exact));
+        // A number of processes is a mean, which stands below the whole number.
+        let is_whole = mean.is_some_and(|mean| {
+            let whole: f64 = shown.replace(',', "").parse().expect("a number");
+            holds(mean) && (whole - exact).abs() < 0.5
+        });
+        assert!(
+            holds(&shown) || is_whole,
+            "{at}: {shown} is not {value}: {cell}"
+        );
+        if let Some(range) = below.filter(|below| !below.ends_with(" on average")) {
+            let path = self.path(value, at, cell);
+            let (figure, _) = path.rsplit_once('.').expect("a part of a figure");
+            let end = |name: &str| self.rows(path)[0].get(name).and_then(Value::as_f64);
+            let ends = end("low").zip(end("high"));
+            let ends = ends.unwrap_or_else(|| panic!("{at}: {figure} has no interval: {cell}"));
+            assert!(
+                is_range(&range, ends),
+                "{at}: {range} is not {ends:?}: {cell}"
+            );
+        }
+        if let Some((_, mark)) = rest.split_once("<abbr") {
+            let mark = mark.split("</abbr>").next().unwrap_or_default();
+            let mark = text_of(mark.split_once('>').map_or("", |(_, mark)| mark));
+            let mut words = mark.splitn(2, ' ');
+            let short = words.next().unwrap_or_default();
+            let part = words.next().map(|share| read(share).expect("a share"));
+            let path = self.path(value, at, cell);
+            let qualities = self.rows(path)[0]["quality"].as_array().expect("qualities");
+            let is_its = qualities.iter().any(|quality| {
+                let share = quality["share"].as_f64().expect("a share");
+                quality["quality"]
+                    .as_str()
+                    .is_some_and(|word| is_short(short, word))
+                    && part.map_or(share > 0.995, |part| part.holds(share))
+            });
+            assert!(is_its, "{at}: {mark} is not of {qualities:?}: {cell}");
+        }
     }
 
     /// What the snapshot says of a figure: its table and column, how its row is called, and its path. The words of the row
@@ -285,97 +383,45 @@ impl Numbered {
     }
 }
 
-/// The figures of a page that stand in sentences: where, the markup around them, and the value. A place is a tile by
-/// its label, a finding, or a card by its identifier.
-pub(crate) fn prose(html: &str) -> Vec<(String, String, String)> {
-    let mut found = Vec::new();
-    for (at, _) in html.match_indices("<data ") {
-        let value = attribute(&html[at..], "value").expect("a value");
-        let starts = ["<dt>", "<ol class=\"findings\">", "<article"];
-        let (start, kind) = starts
-            .iter()
-            .filter_map(|start| Some((html[..at].rfind(start)?, *start)))
-            .max()
-            .expect("it stands somewhere");
-        let rest = &html[start..];
-        let (place, around) = match kind {
-            "<dt>" => {
-                let label = rest[4..].split('<').next().unwrap_or_default();
-                (format!("tile {label}"), String::new())
-            }
-            "<article" => (
-                "card".to_owned(),
-                attribute(rest, "id").unwrap_or_default().to_owned(),
-            ),
-            _ => {
-                let item = html[..at].rfind("<li>").expect("an item");
-                let item = html[item + 4..].split("<li>").next().unwrap_or_default();
-                (
-                    "finding".to_owned(),
-                    item.split("</ol>").next().unwrap_or_default().to_owned(),
-                )
-            }
-        };
-        let exact: f64 = value.parse().expect("a number");
-        let exact = if exact == exact.trunc() {
-            format!("{exact:.0}")
-        } else {
-            format!("{exact}")
-        };
-        found.push((place, around, exact));
-    }
-    found
+/// True when these words are the range between two values.
+pub(crate) fn is_range(text: &str, (low, high): (f64, f64)) -> bool {
+    read_range(text).is_some_and(|(from, to)| from.holds(low) && to.holds(high))
 }
 
-impl Numbered {
-    /// What the snapshot says of a figure in a sentence. A finding has a link to the row of the document that it is of, a
-    /// card is of its recommendation.
-    pub(crate) fn prose_line(&self, place: &str, around: &str, value: &str) -> String {
-        let path = self
-            .known
-            .get(value)
-            .unwrap_or_else(|| panic!("{place}: {value} stands nowhere in report.json: {around}"));
-        let rows = self.rows(path);
-        let ids: Vec<&str> = rows
-            .iter()
-            .filter_map(|row| row.get("id")?.as_str())
-            .collect();
-        let is_of = |slug: &str| ids.iter().any(|id| is_slug_of(slug, id));
-        match place {
-            "card" => assert!(is_of(around), "#{around} shows {path} of {ids:?}"),
-            "finding" if !ids.is_empty() => {
-                let links = around.split("href=").skip(1).map(|link| {
-                    let link = link.trim_start_matches(['"', '#']);
-                    link.split(['"', '>', ' ']).next().unwrap_or_default()
-                });
-                assert!(
-                    links.into_iter().any(is_of),
-                    "{around} shows {path} of {ids:?}"
-                );
-            }
-            _ => {}
+/// True when these words say what became of a figure, from before to after.
+fn is_change(text: &str, change: Option<(f64, f64)>) -> bool {
+    let Some((before, after)) = change else {
+        return text.is_empty();
+    };
+    match text {
+        "none" => before == after,
+        "new" => before == 0.0 && after != 0.0,
+        "" => before < 0.0,
+        text if text.ends_with('×') => {
+            read_times(text).is_some_and(|read| read.holds(after / before))
         }
-        // The name of what a share is of stands before it.
-        if let Some(name) = rows
-            .iter()
-            .map(|row| names(row))
-            .find(|names| !names.is_empty())
-            && place == "finding"
-            && path.contains(".services[")
-        {
-            let before = around
-                .split(&format!("value={value}"))
-                .next()
-                .unwrap_or_default();
-            assert!(
-                before
-                    .trim_end_matches("<data ")
-                    .trim_end()
-                    .ends_with(&name[0]),
-                "{name:?} in {before}"
-            );
+        text => {
+            read(text).is_some_and(|read| read.holds(after / before - 1.0))
+                && text.starts_with('+') == (after > before)
         }
-        format!("{place} | {}", pattern(path))
+    }
+}
+
+/// The mark of a quality, told here once more.
+fn is_short(short: &str, quality: &str) -> bool {
+    match short {
+        "smp" => quality == "sampled",
+        short => short.len() == 3 && quality.starts_with(short),
+    }
+}
+
+/// A number as JSON writes it.
+pub(crate) fn as_json(value: &str) -> String {
+    let exact: f64 = value.parse().expect("a number");
+    if exact == exact.trunc() {
+        format!("{exact:.0}")
+    } else {
+        format!("{exact}")
     }
 }
 
@@ -450,7 +496,7 @@ pub(crate) fn tables(html: &str) -> Vec<Table> {
                 .collect();
             for (_, cell) in &cells {
                 if cell.starts_with("<th") || cell.contains("class=w>") {
-                    words.push(text_of(cell));
+                    words.push(text_of(&without(cell, "<data", "</data>")));
                 }
             }
             spanned = match span {
@@ -492,7 +538,7 @@ fn inside(before: &str) -> String {
         .unwrap_or_default()
 }
 
-fn text_of(html: &str) -> String {
+pub(crate) fn text_of(html: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for c in html.chars() {
@@ -515,7 +561,7 @@ fn text_of(html: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let tag = tag.split('>').next()?;
     let (_, rest) = tag.split_once(&format!(" {name}="))?;
     let rest = rest.trim_start_matches('"');
@@ -536,19 +582,18 @@ fn cells(row: &str) -> Vec<(usize, String)> {
     out
 }
 
-/// The exact value of a cell, as JSON writes it; none for words, for what the script computes, and for changes that
-/// are written beside their two figures.
-fn figure_of(cell: &str) -> Option<String> {
-    if cell.starts_with("<th") || cell.contains("class=\"w-") || cell.contains("class=w>") {
+/// The exact value of a cell, as JSON writes it; none for words, and for changes that are written beside their two
+/// figures.
+pub(crate) fn figure_of(cell: &str) -> Option<String> {
+    if cell.starts_with("<th") || cell.starts_with("<td class=w>") {
         return None;
     }
     if let Some(exact) = attribute(cell, "data-v") {
-        let exact: f64 = exact.parse().expect("a number");
-        return Some(if exact == exact.trunc() {
-            format!("{exact:.0}")
-        } else {
-            format!("{exact}")
-        });
+        return Some(as_json(exact));
+    }
+    // What stands in an element of its own has its value there.
+    if cell.contains("<data ") {
+        return None;
     }
     let text = text_of(cell);
     let digits = text.replace(',', "");

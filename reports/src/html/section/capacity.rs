@@ -2,10 +2,10 @@
 
 use askama::Template;
 
-use super::header::plural;
+use super::header::{counted, plural};
 use super::rendered;
 use crate::chart::{Caption, Ink, Line, LineChart, LinePoint, Scale, lines};
-use crate::document::{CapacityReport, Document, Figure, ServiceCapacity};
+use crate::document::{CapacityReport, Document, Figure, FigureUnit, ServiceCapacity};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
@@ -31,7 +31,7 @@ struct Capacity {
     limits: Markup,
     latency: Markup,
     responses: Markup,
-    target: String,
+    target: Markup,
     has_services: bool,
     few: bool,
     notes: Vec<String>,
@@ -62,7 +62,10 @@ fn build(document: &Document, anchors: &Anchors, growth: Markup) -> Markup {
         )),
         latency: latency_chart(capacity),
         responses: responses(capacity, anchors),
-        target: format::percent(capacity.target_utilisation),
+        target: Markup::composed(figure::said_in(
+            capacity.target_utilisation,
+            FigureUnit::Ratio,
+        )),
         has_services: !capacity.services.is_empty(),
         few: capacity.services.len() > ROWS_SHOWN || capacity.latency.len() > ROWS_SHOWN / 2,
         notes: capacity
@@ -187,12 +190,12 @@ fn growth(capacity: &CapacityReport) -> Markup {
         .iter()
         .map(|p| {
             let day = if p.days > 0.0 {
-                format!("in {} days", format::count(p.days))
+                format!("in {} days", figure::said(p.days, &format::count(p.days)))
             } else {
                 "at its end".to_owned()
             };
             Row::new("")
-                .head(&Markup::text(&day))
+                .head(&Markup::composed(day))
                 .interval(&p.load_factor, Show::Number, &mut notes)
                 .interval(&p.cores, Show::Bare, &mut notes)
                 .figure(&p.replicas, Show::Number, &mut notes)
@@ -213,7 +216,7 @@ fn growth(capacity: &CapacityReport) -> Markup {
     });
     Markup::composed(format!(
         "{line}<p class=small>Growth in a day: {}.</p>{}{table}",
-        escape_text(&figure::sentence(&growth.per_day)),
+        figure::prose(&growth.per_day),
         planned(&growth.said)
     ))
 }
@@ -333,7 +336,7 @@ fn all_services(unknown: usize) -> Markup {
         0 => String::new(),
         more => format!(
             "<small>without {}</small>",
-            plural(more as u64, "service", "services")
+            counted(more, "service", "services")
         ),
     };
     Markup::composed(format!("All services{without}"))

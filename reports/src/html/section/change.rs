@@ -10,7 +10,7 @@ use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::left_out_of;
 use crate::html::table::{Row, Table, figures, words};
-use crate::html::text::{self, name};
+use crate::html::text::{self, escape_text, name};
 
 /// Rows of a table of changes.
 const ROWS_SHOWN: usize = 100;
@@ -19,7 +19,7 @@ const ROWS_SHOWN: usize = 100;
 #[template(path = "change.html")]
 struct Change {
     known: bool,
-    base: String,
+    base: Markup,
     origins: Markup,
     operations: Markup,
     notes: Vec<String>,
@@ -35,7 +35,7 @@ pub(crate) fn of(change: Option<&ChangeReport>, file: &str, anchors: &Anchors) -
     let Some(change) = change else {
         return rendered(&Change {
             known: false,
-            base: String::new(),
+            base: Markup::default(),
             origins: Markup::default(),
             operations: Markup::default(),
             notes: Vec::new(),
@@ -43,12 +43,12 @@ pub(crate) fn of(change: Option<&ChangeReport>, file: &str, anchors: &Anchors) -
     };
     rendered(&Change {
         known: true,
-        base: format!(
+        base: Markup::composed(format!(
             "{} to {} ({})",
-            name(&format::instant(&change.base.start)),
-            name(&format::instant(&change.base.end)),
-            super::header::plural(change.base.windows, "window", "windows")
-        ),
+            escape_text(&name(&format::instant(&change.base.start))),
+            escape_text(&name(&format::instant(&change.base.end))),
+            super::header::windows(change.base.windows)
+        )),
         origins: table(
             "t-change-origins",
             "By origin, over all services: the largest change first",

@@ -4,9 +4,9 @@ use askama::Template;
 
 use super::rendered;
 use crate::decide::say::and_more;
-use crate::document::{AccountRow, Document, EdgeConservation, ServiceConservation};
+use crate::document::{AccountRow, Document, EdgeConservation, FigureUnit, ServiceConservation};
 use crate::html::anchors::Anchors;
-use crate::html::figure::{self, Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::{self, ROWS_SHOWN, left_out};
@@ -17,10 +17,10 @@ struct Service {
     slug: String,
     name: String,
     exact: bool,
-    verdict: String,
-    unexplained: String,
+    verdict: Markup,
+    unexplained: Markup,
     over_limit: bool,
-    limit: String,
+    limit: Markup,
     open: bool,
     accounts: Markup,
     processes: Markup,
@@ -65,9 +65,12 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                     name: name(&service.service),
                     exact: service.difference_ns == Some(0),
                     verdict: verdict(service),
-                    unexplained: sentence(&service.unexplained_share),
+                    unexplained: Markup::composed(figure::prose(&service.unexplained_share)),
                     over_limit: share.is_some_and(|share| share > service.unexplained_limit),
-                    limit: format::percent(service.unexplained_limit),
+                    limit: Markup::composed(figure::said_in(
+                        service.unexplained_limit,
+                        FigureUnit::Ratio,
+                    )),
                     open: report.services.len() == 1
                         || service.difference_ns.is_some_and(|d| d != 0),
                     accounts: accounts(index, service, anchors),
@@ -80,11 +83,14 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     })
 }
 
-fn verdict(service: &ServiceConservation) -> String {
+fn verdict(service: &ServiceConservation) -> Markup {
     match service.difference_ns {
-        Some(0) => "adds up to the nanosecond".to_owned(),
-        Some(difference) => format!("differs by {} ns", format::integer(difference)),
-        None => "cannot be checked: no process row came".to_owned(),
+        Some(0) => Markup::text("adds up to the nanosecond"),
+        Some(difference) => Markup::composed(format!(
+            "differs by {} ns",
+            figure::said(difference as f64, &format::integer(difference))
+        )),
+        None => Markup::text("cannot be checked: no process row came"),
     }
 }
 

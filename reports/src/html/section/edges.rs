@@ -178,9 +178,13 @@ fn chart(edges: &[EdgeReport]) -> Markup {
         (Ink::Io, "io"),
         (Ink::Other, "pools and broker"),
     ]);
-    picture::figure(&chart.caption, "t-edges", &legend, |layout| {
-        stacked_bars(&chart, layout)
-    })
+    picture::of_bars(
+        &chart.caption,
+        "t-edges",
+        &legend,
+        shown.iter().map(|edge| &edge.overhead_share),
+        |layout| stacked_bars(&chart, layout),
+    )
 }
 
 fn edge_segments(edge: &EdgeReport) -> Vec<Segment> {

@@ -100,15 +100,11 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     let interval = match (cost.low, cost.high) {
         (Some(low), Some(high)) => format!(
             " ({})",
-            figure::range(low, high, cost.unit, figure::Show::Plain)
+            figure::said_range(low, high, cost.unit, figure::As::Itself)
         ),
         _ => String::new(),
     };
-    let mut text = format!(
-        " costs {}{} of CPU",
-        figure::prose(cost),
-        escape_text(&interval)
-    );
+    let mut text = format!(" costs {}{interval} of CPU", figure::prose(cost));
     let parts: Vec<String> = origin
         .services
         .iter()
@@ -128,7 +124,7 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
         if more > 0 {
             text.push_str(&format!(
                 " and {}",
-                super::header::plural(more as u64, "other", "others")
+                super::header::counted(more, "other", "others")
             ));
         }
     }
@@ -182,13 +178,13 @@ fn obstacles_of(service: &ServiceReport, anchors: &Anchors) -> String {
         .take(OBSTACLES_SAID)
         .map(|o| {
             let figure = match o.figure.value {
-                Some(_) => format!(", {}", figure::sentence(&o.figure)),
+                Some(_) => format!(", {}", figure::prose(&o.figure)),
                 None => String::new(),
             };
             format!(
                 "{} ({}{figure})",
-                super::entities::obstacle_name(o),
-                super::entities::obstacle_words(o.kind)
+                escape_text(&super::entities::obstacle_name(o)),
+                escape_text(super::entities::obstacle_words(o.kind))
             )
         })
         .collect();
@@ -196,7 +192,7 @@ fn obstacles_of(service: &ServiceReport, anchors: &Anchors) -> String {
     format!(
         "<li class=of>service <b>{}</b>: {}{more}.",
         anchors.link_as(&service.id, &service.service),
-        escape_text(&said.join("; "))
+        said.join("; ")
     )
 }
 
@@ -226,7 +222,7 @@ fn advice(change: &Recommendation, instead: &[&Recommendation], anchors: &Anchor
         (!instead.is_empty())
             .then(|| latency(change))
             .flatten()
-            .map_or_else(String::new, |said| escape_text(&said))
+            .unwrap_or_default()
     };
     let others: String = instead
         .iter()
@@ -258,10 +254,7 @@ fn first_prediction(change: &Recommendation) -> String {
         .first()
         .and_then(|p| Some((p, p.before?, p.after?)));
     said.map_or_else(String::new, |(p, before, after)| {
-        let shown = |value| {
-            let words = figure::quantity(value, p.unit, figure::Show::Plain);
-            figure::said(value, &words.to_string())
-        };
+        let shown = |value| figure::said_in(value, p.unit);
         format!(
             " By the model, the {} goes from {} to {}.",
             escape_text(&text::sentence(&p.figure)),
@@ -276,7 +269,7 @@ const LATENCY: &str = "mean latency of ";
 /// Change of a latency that is not said: the model does not know it better.
 const LATENCY_SAID_MIN: f64 = 0.02;
 
-/// Which origin's latency gains and which loses most.
+/// Which origin's latency gains and which loses most, as markup.
 fn latency(change: &Recommendation) -> Option<String> {
     let of: Vec<_> = change
         .prediction
@@ -291,7 +284,7 @@ fn latency(change: &Recommendation) -> Option<String> {
         of.iter().min_by(|a, b| a.3.total_cmp(&b.3)),
         of.iter().max_by(|a, b| a.3.total_cmp(&b.3)),
     ];
-    let ns = |ns| figure::quantity(ns, FigureUnit::Ns, figure::Show::Plain);
+    let ns = |ns| figure::said_in(ns, FigureUnit::Ns);
     let said: Vec<String> = ends
         .into_iter()
         .zip([-1.0, 1.0])
@@ -300,7 +293,7 @@ fn latency(change: &Recommendation) -> Option<String> {
             ((ratio - 1.0) * way >= LATENCY_SAID_MIN).then(|| {
                 format!(
                     "{} takes {} in place of {}",
-                    text::clip(name, NAME_CHARACTERS),
+                    escape_text(&text::clip(name, NAME_CHARACTERS)),
                     ns(after),
                     ns(before)
                 )
@@ -327,12 +320,12 @@ fn nothing_to_change(document: &Document) -> Markup {
     let text = if unsure > 0 {
         format!(
             "No change is clearly worth doing; for {} the data does not suffice, and the cards below say what is missing.",
-            super::header::plural(unsure as u64, "question", "questions"),
+            super::header::counted(unsure, "question", "questions"),
         )
     } else {
         "No change is clearly worth doing at the load seen.".to_owned()
     };
-    Markup::text(&text)
+    Markup::composed(text)
 }
 
 /// Whether the figures add up, said even when they do.

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use askama::Template;
 
 use super::rendered;
-use crate::document::{Coverage, Document, Figure, InstanceReport, ServiceReport};
-use crate::html::figure;
+use crate::document::{Coverage, Document, Figure, FigureUnit, InstanceReport, ServiceReport};
+use crate::html::figure::{self, As};
 use crate::html::format;
 use crate::html::markup::Markup;
-use crate::html::text;
+use crate::html::text::{self, escape_text};
 
 struct Tile {
     label: &'static str,
     value: Markup,
-    note: String,
+    note: Markup,
 }
 
 #[derive(Template)]
@@ -24,7 +24,7 @@ struct Header {
     end: String,
     start_words: String,
     end_words: String,
-    windows: String,
+    windows: Markup,
     tiles: Vec<Tile>,
     notes: Vec<String>,
 }
@@ -32,11 +32,11 @@ struct Header {
 /// The header.
 pub(crate) fn section(document: &Document) -> Markup {
     let window = &document.window;
-    let windows = match window.window_ns {
+    let looked_at = match window.window_ns {
         Some(length) if window.windows > 0 => format!(
             "{} of {}",
-            plural(window.windows, "window", "windows"),
-            format::duration(length as f64)
+            windows(window.windows),
+            figure::said_in(length as f64, FigureUnit::Ns)
         ),
         _ => "no window holds data".to_owned(),
     };
@@ -56,7 +56,7 @@ pub(crate) fn section(document: &Document) -> Markup {
         end: text::name(&window.end),
         start_words: text::name(&format::instant(&window.start)),
         end_words: text::name(&format::instant(&window.end)),
-        windows,
+        windows: Markup::composed(looked_at),
         tiles: tiles(document),
         notes,
     })
@@ -84,6 +84,17 @@ pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
     )
 }
 
+/// A number of rows, counted by the page, with its noun, as markup.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    let noun = if count == 1 { one } else { many };
+    format!("{} {noun}", figure::counted(count))
+}
+
+/// A number of windows of the document with its noun, as markup.
+pub(crate) fn windows(count: u64) -> String {
+    figure::said(count as f64, &plural(count, "window", "windows"))
+}
+
 /// Of so many processes there are rows; one whose clock or agent changed has several.
 fn processes(document: &Document, counts: impl Fn(&InstanceReport) -> bool) -> usize {
     let of = |service: &ServiceReport| {
@@ -105,37 +116,37 @@ fn tiles(document: &Document) -> Vec<Tile> {
             label: "Agent’s own cost",
             value: known(&document.quality.agent_share),
             note: match document.quality.agent_share.value {
-                Some(_) => {
-                    "of the CPU time: its own thread, and what it does inside requests".to_owned()
-                }
+                Some(_) => Markup::text(
+                    "of the CPU time: its own thread, and what it does inside requests",
+                ),
                 None => why(&document.quality.agent_share),
             },
         },
         Tile {
             label: "Services",
-            value: Markup::text(&format::integer(
-                i64::try_from(document.services.len()).unwrap_or(i64::MAX),
+            value: Markup::composed(figure::counted(document.services.len())),
+            note: Markup::composed(format!(
+                "in {}, {} with the agent inside",
+                counted(processes, "process", "processes"),
+                figure::counted(with_agent)
             )),
-            note: format!(
-                "in {}, {with_agent} with the agent inside",
-                plural(processes as u64, "process", "processes")
-            ),
         },
         total_cpu(document, coverage),
         Tile {
             label: "Carrying messages",
             value: of_coverage(coverage, |c| &c.message_share),
-            note: "of all CPU time, requests from outside included: encode, decode, protocol, io"
-                .to_owned(),
+            note: Markup::text(
+                "of all CPU time, requests from outside included: encode, decode, protocol, io",
+            ),
         },
         Tile {
             label: "Explained",
             // Beside it stands the document's figure: the share that is not explained.
             value: Markup::composed(unexplained.value.map_or_else(
                 || "not known".to_owned(),
-                |share| figure::said(share, &format::percent(1.0 - share)),
+                |share| figure::said_as(share, FigureUnit::Ratio, As::Rest),
             )),
-            note: "of the CPU time belongs to a named account".to_owned(),
+            note: Markup::text("of the CPU time belongs to a named account"),
         },
     ];
     out
@@ -156,23 +167,25 @@ fn of_coverage(coverage: Option<&Coverage>, pick: fn(&Coverage) -> &Figure) -> M
     ))
 }
 
-fn why(figure: &Figure) -> String {
+fn why(figure: &Figure) -> Markup {
     let reason = figure.unknown_reason.as_deref().unwrap_or("no data for it");
-    text::sentence(reason)
+    Markup::text(&text::sentence(reason))
 }
 
 /// Which part of the traffic came from instances with the agent.
 fn covered(coverage: Option<&Coverage>) -> Tile {
     let note = match coverage {
-        None => "this document is of before coverage was counted".to_owned(),
+        None => Markup::text("this document is of before coverage was counted"),
         Some(coverage) => match (coverage.answered.value, coverage.both_ends.value) {
             (None, _) => why(&coverage.answered),
-            (Some(_), Some(both)) => format!(
+            (Some(_), Some(both)) => Markup::composed(format!(
                 "of the traffic was answered by processes with the agent; of the calls between services {} are seen from \
                  both ends",
-                format::percent(both)
-            ),
-            (Some(_), None) => "of the traffic was answered by processes with the agent".to_owned(),
+                figure::said(both, &format::percent(both))
+            )),
+            (Some(_), None) => {
+                Markup::text("of the traffic was answered by processes with the agent")
+            }
         },
     };
     Tile {
@@ -193,7 +206,7 @@ fn total_cpu(document: &Document, coverage: Option<&Coverage>) -> Tile {
     } else {
         format!(
             "as the kernel counts; not known for {}",
-            plural(missing as u64, "service", "services")
+            counted(missing, "service", "services")
         )
     };
     if let Some((money, prices)) = coverage
@@ -203,13 +216,13 @@ fn total_cpu(document: &Document, coverage: Option<&Coverage>) -> Tile {
     {
         note.push_str(&format!(
             "; {} {} an hour",
-            format::significant(money, 3),
-            text::name(&prices.currency)
+            figure::said(money, &format::significant(money, 3)),
+            escape_text(&text::name(&prices.currency))
         ));
     }
     Tile {
         label: "CPU used",
         value: of_coverage(coverage, |c| &c.cpu_cores),
-        note,
+        note: Markup::composed(note),
     }
 }

@@ -11,7 +11,7 @@ use crate::document::{
     RecommendationKind, Verdict,
 };
 use crate::html::anchors::Anchors;
-use crate::html::figure::{Notes, Show, sentence};
+use crate::html::figure::{self, Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
@@ -31,7 +31,7 @@ const ROWS_SHOWN: usize = 200;
 #[template(path = "map.html")]
 struct Map {
     map: Markup,
-    note: String,
+    note: Markup,
     table: Markup,
     proposed: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     let few = left_out(proposals.len(), PROPOSALS_SHOWN, "proposed boundaries");
     rendered(&Map {
         map,
-        note: [note, few].join(" ").trim().to_owned(),
+        note: Markup::composed([note, few].join(" ").trim().to_owned()),
         table: table(&document.edges, anchors),
         proposed: !proposals.is_empty(),
     })
@@ -220,8 +220,11 @@ fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
     let note = if drawn.edges_left_out > 0 || missing > 0 {
         format!(
             "The map shows the services with the dearest edges; {} and {} stand in the tables only.",
-            super::header::plural(missing as u64, "service", "services"),
-            super::header::plural(drawn.edges_left_out, "edge", "edges"),
+            super::header::counted(missing, "service", "services"),
+            figure::said(
+                drawn.edges_left_out as f64,
+                &super::header::plural(drawn.edges_left_out, "edge", "edges")
+            ),
         )
     } else {
         String::new()

@@ -106,9 +106,16 @@ fn chart(operations: &[(&ServiceReport, &OperationReport)]) -> Markup {
         scale: Scale::bytes(largest),
         axis_label: "Bytes held at the peak",
     };
-    picture::figure(&chart.caption, "t-memory", "", |layout| {
-        bars(&chart, layout)
-    })
+    picture::of_bars(
+        &chart.caption,
+        "t-memory",
+        "",
+        known
+            .iter()
+            .take(BARS_SHOWN)
+            .map(|(_, operation)| &operation.peak_live_max),
+        |layout| bars(&chart, layout),
+    )
 }
 
 fn table(operations: &[(&ServiceReport, &OperationReport)], anchors: &Anchors) -> Markup {

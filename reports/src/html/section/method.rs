@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::rendered;
 use crate::document::Document;
-use crate::html::figure::{Notes, Show, sentence, short_quality};
+use crate::html::figure::{self, Notes, Show, short_quality};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::ROWS_SHOWN;
@@ -21,12 +21,12 @@ struct FormulaView {
 #[derive(Template)]
 #[template(path = "method.html")]
 struct Method {
-    shares: Vec<(String, &'static str, &'static str)>,
-    unexplained: String,
-    agent: String,
-    lost: String,
+    shares: Vec<(Markup, &'static str, &'static str)>,
+    unexplained: Markup,
+    agent: Markup,
+    lost: Markup,
     clocks: Markup,
-    unknown_kinds: Vec<String>,
+    unknown_kinds: Vec<Markup>,
     seed: String,
     schema_version: u32,
     method: Vec<String>,
@@ -43,25 +43,29 @@ pub(crate) fn section(document: &Document) -> Markup {
             .iter()
             .map(|part| {
                 (
-                    format::percent(part.share),
+                    Markup::composed(figure::said(part.share, &format::percent(part.share))),
                     part.quality.as_str(),
                     short_quality(part.quality),
                 )
             })
             .collect(),
-        unexplained: sentence(&quality.unexplained_share),
-        agent: sentence(&quality.agent_share),
-        lost: sentence(&quality.lost),
+        unexplained: Markup::composed(figure::prose(&quality.unexplained_share)),
+        agent: Markup::composed(figure::prose(&quality.agent_share)),
+        lost: Markup::composed(figure::prose(&quality.lost)),
         clocks: clocks(document),
         unknown_kinds: quality
             .unknown_kinds
             .iter()
             .map(|unknown| {
-                format!(
+                let kind = f64::from(unknown.kind);
+                Markup::composed(format!(
                     "kind {}: {}",
-                    unknown.kind,
-                    super::header::plural(unknown.rows, "row", "rows")
-                )
+                    figure::said(kind, &format::count(kind)),
+                    figure::said(
+                        unknown.rows as f64,
+                        &super::header::plural(unknown.rows, "row", "rows")
+                    )
+                ))
             })
             .collect(),
         seed: name(&quality.seed),

@@ -24,8 +24,8 @@ struct Origin {
     slug: String,
     operation: String,
     service: String,
-    cost: String,
-    messages: String,
+    cost: Markup,
+    messages: Markup,
     services: Markup,
     operations: Markup,
     overhead: Markup,
@@ -131,10 +131,11 @@ fn chart(origins: &[OriginReport]) -> Markup {
         scale: Scale::plain("cores"),
         axis_label: "CPU of all its requests",
     };
-    picture::figure(
+    picture::of_bars(
         &chart.caption,
         "t-origins",
         &picture::class_legend(),
+        dearest.iter().map(|origin| &origin.cores),
         |layout| stacked_bars(&chart, layout),
     )
 }
@@ -257,11 +258,14 @@ fn drill_down(
         slug: anchors.slug(&origin.id).to_owned(),
         operation: name(&origin.operation),
         service: name(&origin.service),
-        cost: sentence(&origin.unit_cost.total),
-        messages: match origin.message_overhead.share.value {
-            Some(share) => format!("{} of it messages", format::percent(share)),
+        cost: Markup::composed(figure::prose(&origin.unit_cost.total)),
+        messages: Markup::composed(match origin.message_overhead.share.value {
+            Some(share) => format!(
+                "{} of it messages",
+                figure::said(share, &format::percent(share))
+            ),
             None => "messages not known".to_owned(),
-        },
+        }),
         services: services(index, origin, document, anchors),
         operations: operations(index, origin, anchors),
         overhead: overhead(index, origin),

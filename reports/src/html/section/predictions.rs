@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::rendered;
 use crate::document::{AfterReport, Document, FigureUnit, Score};
-use crate::html::figure::{self, Notes, Show};
+use crate::html::figure::{self, As, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::left_out;
@@ -19,7 +19,7 @@ const ROWS_SHOWN: usize = 100;
 struct Predictions {
     known: bool,
     earlier: String,
-    load: String,
+    load: Markup,
     outcomes: Markup,
     score: Markup,
     notes: Vec<String>,
@@ -31,7 +31,7 @@ pub(crate) fn section(document: &Document) -> Markup {
         return rendered(&Predictions {
             known: false,
             earlier: String::new(),
-            load: String::new(),
+            load: Markup::default(),
             outcomes: Markup::default(),
             score: Markup::default(),
             notes: Vec::new(),
@@ -44,13 +44,13 @@ pub(crate) fn section(document: &Document) -> Markup {
             name(&format::instant(&after.earlier_start)),
             name(&format::instant(&after.earlier_end))
         ),
-        load: match after.load_factor {
+        load: Markup::composed(match after.load_factor {
             Some(factor) => format!(
                 "requests come at {} times the rate of then",
-                format::significant(factor, 3)
+                figure::said(factor, &format::significant(factor, 3))
             ),
             None => "how the load differs from then is not known".to_owned(),
-        },
+        }),
         outcomes: outcomes(after),
         score: score(after),
         notes: after
@@ -100,10 +100,9 @@ fn outcomes(after: &AfterReport) -> Markup {
             let predicted = value(it.predicted, "nothing was predicted");
             let observed = value(it.observed, "this report has no such figure");
             let interval = match (it.low, it.high) {
-                (Some(low), Some(high)) => format!(
-                    "<td>{}",
-                    escape_text(&figure::range(low, high, it.unit, Show::Plain))
-                ),
+                (Some(low), Some(high)) => {
+                    format!("<td>{}", figure::said_range(low, high, it.unit, As::Itself))
+                }
                 _ => "<td class=k>none".to_owned(),
             };
             let error = match it.error {

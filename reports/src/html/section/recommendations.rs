@@ -8,7 +8,7 @@ use crate::document::{
     RecommendationKind, Threshold, Verdict,
 };
 use crate::html::anchors::Anchors;
-use crate::html::figure::{self, Notes, Show};
+use crate::html::figure::{self, As, Notes, Show};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::shown::{CARDS_SHOWN, ROWS_SHOWN, left_out};
@@ -28,8 +28,8 @@ struct Card {
     evidence: Vec<Markup>,
     prediction: Markup,
     more: Markup,
-    more_label: String,
-    sure: String,
+    more_label: Markup,
+    sure: Markup,
     worth: bool,
     instead: Vec<Markup>,
     downsides: Vec<String>,
@@ -46,7 +46,7 @@ struct Recommendations {
     cards: Vec<Card>,
     others: Markup,
     few: String,
-    counts: Vec<(&'static str, &'static str, usize)>,
+    counts: Vec<(&'static str, &'static str, Markup)>,
     /// How many of what is worth doing exclude another of it.
     either_or: usize,
     suppressed: Vec<Left>,
@@ -74,9 +74,13 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
     .into_iter()
     .map(|verdict| {
         let count = all.iter().filter(|r| r.verdict == verdict).count();
+        (verdict, count)
+    })
+    .filter(|(_, count)| *count > 0)
+    .map(|(verdict, count)| {
+        let count = Markup::composed(figure::counted(count));
         (verdict.as_str(), verdict_words(verdict), count)
     })
-    .filter(|(_, _, count)| *count > 0)
     .collect();
     rendered(&Recommendations {
         others: others(all.get(CARDS_SHOWN..).unwrap_or_default(), anchors),
@@ -212,10 +216,10 @@ fn card(
             .collect(),
         prediction: prediction(index, "", "Before and after, as predicted", first),
         more: prediction(index, "m", "The other figures, as predicted", more),
-        more_label: format!(
+        more_label: Markup::composed(format!(
             "{} more predicted, request by request: CPU and latency",
-            super::header::plural(more.len() as u64, "figure", "figures")
-        ),
+            super::header::counted(more.len(), "figure", "figures")
+        )),
         sure: sure::paragraph(document, recommendation),
         worth: matches!(recommendation.verdict, Verdict::Do | Verdict::Try),
         instead: sure::instead_of(document, recommendation)
@@ -247,18 +251,12 @@ pub(super) fn gain(recommendation: &Recommendation) -> Markup {
     let Some(value) = recommendation.gain.value else {
         return Markup::default();
     };
-    let size = figure::quantity(value.abs(), recommendation.gain.unit, Show::Plain);
+    let unit = recommendation.gain.unit;
     // A loss is written as what it costs, so its interval changes sides.
-    let (low, high) = match (recommendation.gain.low, recommendation.gain.high) {
-        (Some(low), Some(high)) if value < 0.0 => (Some(-high), Some(-low)),
-        ends => ends,
-    };
-    let range = match (low, high) {
+    let how = if value < 0.0 { As::Minus } else { As::Itself };
+    let range = match (recommendation.gain.low, recommendation.gain.high) {
         (Some(low), Some(high)) if low != high => {
-            format!(
-                " ({})",
-                figure::range(low, high, recommendation.gain.unit, Show::Plain)
-            )
+            format!(" ({})", figure::said_range(low, high, unit, how))
         }
         _ => String::new(),
     };
@@ -269,9 +267,8 @@ pub(super) fn gain(recommendation: &Recommendation) -> Markup {
         (_, false) => "the change would save",
     };
     Markup::composed(format!(
-        "{verb} {}{}",
-        figure::said(value, &size.to_string()),
-        escape_text(&range)
+        "{verb} {}{range}",
+        figure::said_as(value, unit, how)
     ))
 }
 
@@ -326,7 +323,7 @@ fn prediction(index: usize, part: &str, caption: &str, predictions: &[Prediction
             let row = match (p.low, p.high) {
                 (Some(low), Some(high)) => row.cell(Markup::composed(format!(
                     "<td>{}",
-                    escape_text(&figure::range(low, high, p.unit, Show::Plain))
+                    figure::said_range(low, high, p.unit, As::Itself)
                 ))),
                 _ => {
                     let reason = p
@@ -360,7 +357,8 @@ fn change(prediction: &Prediction) -> Markup {
         (Some(0.0), Some(_)) => "new".to_owned(),
         _ => String::new(),
     };
-    Markup::composed(format!("<td>{}", escape_text(&text)))
+    // Of the two figures before it: no figure of the document's own.
+    Markup::composed(format!("<td data-as=change>{}", escape_text(&text)))
 }
 
 /// What would turn the gain, input by input.

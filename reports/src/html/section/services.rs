@@ -10,11 +10,12 @@ use crate::decide::say::and_more;
 use crate::document::{Document, OperationReport, ServiceReport};
 use crate::html::anchors::{Anchors, operation_name};
 use crate::html::figure::{self, Notes, Show, sentence};
+use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
 use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, REGIONS_SHOWN, ROWS_SHOWN, left_out};
 use crate::html::table::{CLASS_COLUMNS, Row, Table, figures, words};
-use crate::html::text::{self, name};
+use crate::html::text::{self, escape_text, name};
 
 /// Callers of an operation that are named.
 const CALLERS_SAID: usize = 3;
@@ -22,8 +23,8 @@ const CALLERS_SAID: usize = 3;
 struct Service {
     slug: String,
     name: String,
-    facts: String,
-    cores: String,
+    facts: Markup,
+    cores: Markup,
     operations: Markup,
     regions: Markup,
     times: Markup,
@@ -71,7 +72,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
                     slug: anchors.slug(&service.id).to_owned(),
                     name: name(&service.service),
                     facts: facts(service, document.window.windows),
-                    cores: sentence(&service.cpu_cores),
+                    cores: Markup::composed(figure::prose(&service.cpu_cores)),
                     operations,
                     times,
                     regions: regions(index, service, anchors),
@@ -111,13 +112,19 @@ fn notes(document: &Document) -> Vec<String> {
 }
 
 /// What tells the service apart; its windows only where it did not report in all of them.
-fn facts(service: &ServiceReport, windows: u64) -> String {
+fn facts(service: &ServiceReport, windows: u64) -> Markup {
     let mut parts = Vec::new();
     if !service.namespace.is_empty() {
-        parts.push(format!("namespace {}", name(&service.namespace)));
+        parts.push(escape_text(&format!(
+            "namespace {}",
+            name(&service.namespace)
+        )));
     }
     if !service.environment.is_empty() {
-        parts.push(format!("environment {}", name(&service.environment)));
+        parts.push(escape_text(&format!(
+            "environment {}",
+            name(&service.environment)
+        )));
     }
     let versions: Vec<String> = service
         .versions
@@ -127,17 +134,20 @@ fn facts(service: &ServiceReport, windows: u64) -> String {
         .collect();
     match versions.len() {
         0 => {}
-        1 => parts.push(format!("version {}", versions[0])),
-        _ => parts.push(format!("versions {}", versions.join(", "))),
+        1 => parts.push(escape_text(&format!("version {}", versions[0]))),
+        _ => parts.push(escape_text(&format!("versions {}", versions.join(", ")))),
     }
     if service.windows != windows {
         parts.push(format!(
             "{} of {}",
-            service.windows,
-            super::header::plural(windows, "window", "windows")
+            figure::said(
+                service.windows as f64,
+                &format::count(service.windows as f64)
+            ),
+            super::header::windows(windows)
         ));
     }
-    parts.join(" · ")
+    Markup::composed(parts.join(" · "))
 }
 
 /// Versions that ran, or that none was said.
@@ -185,9 +195,13 @@ fn chart(document: &Document) -> Markup {
     };
     let legend =
         picture::class_legend_and(&[(Ink::Other, "no request’s: runtime, agent, background")]);
-    picture::figure(&chart.caption, "t-services", &legend, |layout| {
-        stacked_bars(&chart, layout)
-    })
+    picture::of_bars(
+        &chart.caption,
+        "t-services",
+        &legend,
+        shown.iter().map(|service| &service.cpu_cores),
+        |layout| stacked_bars(&chart, layout),
+    )
 }
 
 /// The classes of a service, in cores. What its runtime, the agent and background work do is in class handler too, and
@@ -505,7 +519,7 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
                             format!("{} {}", name(&caller.service), name(&caller.operation))
                         }
                     };
-                    format!("{who} {}", sentence(&caller.share))
+                    format!("{} {}", escape_text(&who), figure::prose(&caller.share))
                 })
                 .collect();
             Row::new("")
@@ -518,11 +532,11 @@ fn load(index: usize, service: &ServiceReport) -> Markup {
                 .figure(&operation.service_time_cs2, Show::Number, &mut notes)
                 .figure(&operation.arrival_dispersion, Show::Number, &mut notes)
                 .figure(&operation.edge_error, Show::Plain, &mut notes)
-                .words(&format!(
+                .markup(&Markup::composed(format!(
                     "{}{}",
                     callers.join("; "),
                     and_more(operation.callers.len() - callers.len())
-                ))
+                )))
         })
         .collect();
     Table::new(
@@ -550,7 +564,7 @@ fn accounts_link(document: &Document, service: &ServiceReport, anchors: &Anchors
     Markup::composed(format!(
         "<p class=small><a href=#{}>CPU that no request caused</a>: {}</p>",
         anchors.slug(&checked.id),
-        super::header::plural(owners as u64, "owner", "owners"),
+        super::header::counted(owners, "owner", "owners"),
     ))
 }
 

@@ -4,17 +4,18 @@
 use std::collections::BTreeSet;
 
 use crate::document::{
-    Document, Judgement, Recommendation, RecommendationKind, Threshold, Turn, Verdict,
+    Document, FigureUnit, Judgement, Recommendation, RecommendationKind, Threshold, Turn, Verdict,
 };
-use crate::html::figure::{self, Show};
+use crate::html::figure::{self, As};
 use crate::html::format;
-use crate::html::text;
+use crate::html::markup::Markup;
+use crate::html::text::{self, escape_text};
 
 /// Inputs that are named.
 const INPUTS_SAID: usize = 2;
 
-/// The paragraph, as plain text.
-pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) -> String {
+/// The paragraph.
+pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) -> Markup {
     let mut said = Vec::new();
     match &recommendation.judgement {
         Some(judged) => {
@@ -48,15 +49,15 @@ pub(super) fn paragraph(document: &Document, recommendation: &Recommendation) ->
         );
     }
     said.retain(|sentence| !sentence.is_empty());
-    said.join(" ")
+    Markup::composed(said.join(" "))
 }
 
 /// How much was looked at.
 fn seen(document: &Document) -> String {
-    let length = format::duration(document.window.duration_ns as f64);
+    let length = figure::said_in(document.window.duration_ns as f64, FigureUnit::Ns);
     format!(
         "{} over {length}",
-        super::header::plural(document.window.windows, "window", "windows")
+        super::header::windows(document.window.windows)
     )
 }
 
@@ -71,40 +72,49 @@ fn likely(judged: &Judgement, verdict: Verdict) -> String {
         share if share > 0.2 => "Open",
         _ => "Unlikely",
     };
-    let gain = figure::quantity(
+    let gain = figure::said_in(
         judged.gain.value.unwrap_or(judged.gain_found),
         judged.gain.unit,
-        Show::Plain,
     );
     let range = match (judged.gain.low, judged.gain.high) {
         (Some(low), Some(high)) if low != high => {
             format!(
                 ", {} in 90 of 100",
-                figure::range(low, high, judged.gain.unit, Show::Plain)
+                figure::said_range(low, high, judged.gain.unit, As::Itself)
             )
         }
         _ => String::new(),
     };
     let slo = match judged.slo_kept {
-        Some(share) => format!("; objectives are kept in {}", format::percent(share)),
+        Some(share) => format!(
+            "; objectives are kept in {}",
+            figure::said_in(share, FigureUnit::Ratio)
+        ),
         None => String::new(),
     };
     let price = if judged.cost_falls < 0.5 {
         format!(
             "; it has its price: cores and memory together cost more in {}",
-            format::percent(1.0 - judged.cost_falls)
+            figure::said_as(judged.cost_falls, FigureUnit::Ratio, As::Rest)
         )
     } else {
-        format!(", and cost falls in {}", format::percent(judged.cost_falls))
+        format!(
+            ", and cost falls in {}",
+            figure::said_in(judged.cost_falls, FigureUnit::Ratio)
+        )
     };
     format!(
         "{word}: in {} of {} resamplings of the windows there is a gain, of {gain} ({}{range}) when what the best of the {} \
          changes that were looked at shows by luck alone is taken off{price}{slo}.",
-        format::percent(judged.improves),
-        format::integer(i64::from(judged.draws)),
-        text::sentence(&judged.objective),
-        format::integer(i64::from(judged.candidates)),
+        figure::said_in(judged.improves, FigureUnit::Ratio),
+        count(judged.draws),
+        escape_text(&text::sentence(&judged.objective)),
+        count(judged.candidates),
     )
+}
+
+fn count(value: u32) -> String {
+    figure::said(f64::from(value), &format::integer(i64::from(value)))
 }
 
 /// The same of a change that loses: how sure the advice is, not the change.
@@ -116,22 +126,22 @@ fn advised_against(judged: &Judgement) -> String {
         _ => "More likely right to leave it than not",
     };
     let unit = judged.gain.unit;
-    let loss = -judged.gain.value.unwrap_or(judged.gain_found);
+    let gain = judged.gain.value.unwrap_or(judged.gain_found);
     let range = match (judged.gain.low, judged.gain.high) {
         (Some(low), Some(high)) if low != high => {
             format!(
                 ", {} in 90 of 100",
-                figure::range(-high, -low, unit, Show::Plain)
+                figure::said_range(low, high, unit, As::Minus)
             )
         }
         _ => String::new(),
     };
     format!(
         "{word}: in {} of {} resamplings of the windows the change gains nothing; it loses {} ({} turned round{range}).",
-        format::percent(loses),
-        format::integer(i64::from(judged.draws)),
-        figure::quantity(loss, unit, Show::Plain),
-        text::sentence(&judged.objective),
+        figure::said_as(judged.improves, FigureUnit::Ratio, As::Rest),
+        count(judged.draws),
+        figure::said_as(gain, unit, As::Minus),
+        escape_text(&text::sentence(&judged.objective)),
     )
 }
 
@@ -143,8 +153,8 @@ fn rests_on(judged: &Judgement, seen: &str) -> String {
         .map(|turn| {
             format!(
                 "{} ({})",
-                text::sentence(&turn.input),
-                figure::quantity(turn.point, turn.unit, Show::Plain)
+                escape_text(&text::sentence(&turn.input)),
+                figure::said_in(turn.point, turn.unit)
             )
         })
         .collect();
@@ -172,9 +182,9 @@ fn flips(judged: &Judgement) -> String {
             let side = if at < turn.point { "below" } else { "above" };
             format!(
                 "It would flip with {} {side} {} (found or assumed: {}).",
-                text::sentence(&turn.input),
-                figure::quantity(at, turn.unit, Show::Plain),
-                figure::quantity(turn.point, turn.unit, Show::Plain),
+                escape_text(&text::sentence(&turn.input)),
+                figure::said_in(at, turn.unit),
+                figure::said_in(turn.point, turn.unit),
             )
         }
         None if judged.turns.is_empty() => String::new(),
@@ -194,9 +204,9 @@ fn nearest(thresholds: &[Threshold]) -> Option<String> {
         .min_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(format!(
         "Of the rule’s thresholds the nearest is {}: {} found, the limit is {}.",
-        text::sentence(&t.name),
-        figure::quantity(t.found?, t.unit, Show::Plain),
-        figure::quantity(t.limit, t.unit, Show::Plain),
+        escape_text(&text::sentence(&t.name)),
+        figure::said_in(t.found?, t.unit),
+        figure::said_in(t.limit, t.unit),
     ))
 }
 
@@ -237,7 +247,7 @@ fn excludes(merge: &Recommendation, other: &Recommendation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Figure, FigureUnit, QualityWord};
+    use crate::document::{Figure, QualityWord};
 
     fn judged(improves: f64, turns_at: Option<f64>) -> Judgement {
         Judgement {
@@ -273,13 +283,15 @@ mod tests {
     fn it_says_how_likely_and_what_would_flip_it() {
         let sure = likely(&judged(0.99, None), Verdict::Do);
         assert!(
-            sure.starts_with("Very likely: in 99\u{a0}% of 1,000 resamplings"),
+            sure.starts_with(
+                "Very likely: in <data value=0.99>99\u{a0}%</data> of <data value=1000>1,000</data> resamplings"
+            ),
             "{sure}"
         );
         assert!(likely(&judged(0.4, None), Verdict::Try).starts_with("Open"));
         let flips_at = flips(&judged(0.9, Some(120_000.0)));
         assert!(
-            flips_at.contains("messages of a call below 120\u{a0}µs"),
+            flips_at.contains("messages of a call below <data value=120000>120\u{a0}µs</data>"),
             "{flips_at}"
         );
         assert!(flips(&judged(0.9, None)).starts_with("No single input flips it"));

@@ -19,7 +19,7 @@ const STEPS_SHOWN: usize = 12;
 #[derive(Template)]
 #[template(path = "topologies.html")]
 struct Topologies {
-    lead: String,
+    lead: Markup,
     infeasible: String,
     search: Markup,
     table: Markup,
@@ -57,21 +57,24 @@ pub(crate) fn part(document: &Document, anchors: &Anchors) -> Markup {
     })
 }
 
-fn lead(found: &TopologiesReport) -> String {
+fn lead(found: &TopologiesReport) -> Markup {
     let looked = if found.exact {
         "Every way to cut the system along its components was looked at"
     } else {
         "Not every way to cut the system was looked at"
     };
-    format!(
+    Markup::composed(format!(
         "{looked}, at {} times the load seen. Cost counts {}. In the table stand the cuts that no other beats in cost, \
          latency and blast radius at once, and the system as it is; which of them is best is a matter of what you value. \
          A cut is priced by the middle of its figures, and copies of data go where reading from the owner costs less. \
          The recommendations above weigh more: how sure a figure is, locks, waits in the windows, who owns what. Where \
          one of them says otherwise, it stands beside the cut.",
-        format::significant(found.load_factor, 3),
-        text::sentence(&found.cost_is),
-    )
+        figure::said(
+            found.load_factor,
+            &format::significant(found.load_factor, 3)
+        ),
+        escape_text(&text::sentence(&found.cost_is)),
+    ))
 }
 
 /// Notes of the cuts and constraints that the data implies, each once.

@@ -53,7 +53,7 @@ pub(crate) fn section(document: &Document, anchors: &Anchors) -> Markup {
 fn cell(what: &str, value: Option<f64>, unit: FigureUnit, show: Show) -> Markup {
     let shown = value.map_or_else(
         || "not known".to_owned(),
-        |value| figure::shown_markup(&figure::quantity(value, unit, show)),
+        |value| figure::said_apart(value, unit, show),
     );
     Markup::composed(format!("<td class=\"w-{what}\">{shown}"))
 }
