@@ -21,6 +21,8 @@ pub struct Rules {
     /// Components that must share a process.
     must: Vec<(usize, usize)>,
     must_services: Vec<(usize, usize)>,
+    /// By service the component that its background work stays with; none where it has no component.
+    home: Vec<Option<usize>>,
     floors: Vec<f64>,
     pub(super) node: Node,
     /// Limits of the 95th percentile, by origin, ns.
@@ -54,6 +56,7 @@ impl Rules {
         let mut rules = Self {
             node: constraints.node,
             boundaries_max: constraints.boundaries_max,
+            home: homes(inputs),
             ..Self::default()
         };
         let mixed = inputs.services.iter().any(|s| s.has_agent)
@@ -353,22 +356,8 @@ impl Rules {
         let count = inputs.components.len();
         // Services without components come after.
         let mut parent: Vec<usize> = (0..count + inputs.services.len()).collect();
-        let mut largest: Vec<Option<(f64, usize)>> = vec![None; inputs.services.len()];
-        let mut cores = vec![0.0; count];
-        for operation in &inputs.operations {
-            cores[operation.component] += operation.cores;
-        }
-        for (at, component) in inputs.components.iter().enumerate() {
-            let slot = &mut largest[component.service];
-            if slot.is_none_or(|(most, _)| cores[at] > most) {
-                *slot = Some((cores[at], at));
-            }
-        }
-        // Background work stays with the largest component.
-        let home: Vec<usize> = largest
-            .iter()
-            .enumerate()
-            .map(|(s, of)| of.map_or(count + s, |(_, c)| c))
+        let home: Vec<usize> = (self.home.iter().enumerate())
+            .map(|(service, home)| home.unwrap_or(count + service))
             .collect();
         for (a, b) in &self.must {
             join(&mut parent, *a, *b);
@@ -401,6 +390,23 @@ impl Rules {
             })
             .collect()
     }
+}
+
+/// By service its component of most CPU, the first of equal ones. It is that of the system as it is: in a system without
+/// some copies, in which bounds are looked for, it must not be another one.
+fn homes(inputs: &Inputs) -> Vec<Option<usize>> {
+    let mut cores = vec![0.0; inputs.components.len()];
+    for operation in &inputs.operations {
+        cores[operation.component] += operation.cores;
+    }
+    let mut largest: Vec<Option<usize>> = vec![None; inputs.services.len()];
+    for (at, component) in inputs.components.iter().enumerate() {
+        let home = &mut largest[component.service];
+        if home.is_none_or(|most| cores[at] > cores[most]) {
+            *home = Some(at);
+        }
+    }
+    largest
 }
 
 /// What a program that is no part of the system does for it.

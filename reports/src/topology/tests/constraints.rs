@@ -253,7 +253,7 @@ fn equals_brute_force_under_random_constraints() {
                     of[a] != of[b] || owner(a).zip(owner(b)).is_none_or(|(x, y)| x == y)
                 })
             });
-            if !(few && linked && owned && allowed(of, &constraints)) {
+            if !(few && linked && owned && allowed(&inputs, of, &constraints)) {
                 return;
             }
             let figures = evaluate(&inputs, &by_changes(&inputs, of), &load());

@@ -58,7 +58,8 @@ pub(crate) fn call(
     for at in [from, to] {
         let more = rate * message_ns / 2.0 * 1e-9;
         inputs.operations[at].cores += more;
-        inputs.services[at].cores += more;
+        let service = inputs.operations[at].service;
+        inputs.services[service].cores += more;
     }
     inputs.edges.push(Edge {
         id: format!("edge:{from}>{to}"),
