@@ -169,6 +169,33 @@ impl<T: Clone + Eq + std::hash::Hash> Names<T> {
     }
 }
 
+/// An index among other names.
+fn at(names: &[u32], index: u32) -> u32 {
+    names.get(index as usize).copied().unwrap_or(NONE)
+}
+
+/// The same half with other indices of its names.
+fn renamed(want: &Want, parties: &[u32], targets: &[u32]) -> Want {
+    let subjects = if want.is_request() { parties } else { targets };
+    Want {
+        subject: at(subjects, want.subject),
+        op: at(parties, want.op),
+        call: at(targets, want.call),
+        ..*want
+    }
+}
+
+/// Whose a half is, by its names.
+fn tenant_of<'a>(want: &Want, parties: &'a [Party], targets: &'a [Target]) -> &'a str {
+    let subject = want.subject as usize;
+    let service = if want.is_request() {
+        parties.get(subject).map(|party| &party.service)
+    } else {
+        targets.get(subject).map(rows::service_of)
+    };
+    service.map_or("", |service| &service.tenant)
+}
+
 /// See the module.
 pub(crate) struct Joiner {
     window_ns: u64,
@@ -274,7 +301,6 @@ impl Joiner {
 
     fn take_halves(&mut self, derived: &Derived, now: Duration, out: &mut Corrections) {
         let (parties, targets) = self.names_of(derived);
-        let at = |names: &[u32], index: u32| names.get(index as usize).copied().unwrap_or(NONE);
         let mut woken = Vec::new();
         for offer in &derived.offers {
             let offer = Offer {
@@ -286,31 +312,14 @@ impl Joiner {
             self.parked.take(offer.key, &mut woken);
         }
         for want in &derived.wants {
-            let names = if want.is_request() {
-                &parties
-            } else {
-                &targets
-            };
-            let subject = at(names, want.subject);
-            if subject == NONE {
-                let service = if want.is_request() {
-                    let party = derived.parties.get(want.subject as usize);
-                    party.map(|party| &party.service)
-                } else {
-                    let target = derived.targets.get(want.subject as usize);
-                    target.map(rows::service_of)
-                };
-                let tenant = service.map_or("", |service| &*service.tenant);
+            let ours = renamed(want, &parties, &targets);
+            if ours.subject == NONE {
+                let tenant = tenant_of(want, &derived.parties, &derived.targets);
                 let failed = self.counts.failed.entry(tenant.into()).or_default();
                 failed.unnamed += 1;
-                continue;
+            } else {
+                woken.push(ours);
             }
-            woken.push(Want {
-                subject,
-                op: at(&parties, want.op),
-                call: at(&targets, want.call),
-                ..*want
-            });
         }
         while let Some(want) = woken.pop() {
             self.advance(want, now, out, &mut woken);
@@ -321,20 +330,7 @@ impl Joiner {
     /// What waits, with our indices of its names.
     fn wants_of(&mut self, halves: &Derived) -> Vec<Want> {
         let (parties, targets) = self.names_of(halves);
-        let at = |names: &[u32], index: u32| names.get(index as usize).copied().unwrap_or(NONE);
-        let ours = |want: &Want| Want {
-            subject: at(
-                if want.is_request() {
-                    &parties
-                } else {
-                    &targets
-                },
-                want.subject,
-            ),
-            op: at(&parties, want.op),
-            call: at(&targets, want.call),
-            ..*want
-        };
+        let ours = |want| renamed(want, &parties, &targets);
         halves.wants.iter().map(ours).collect()
     }
 
@@ -407,14 +403,9 @@ impl Joiner {
         self.failed(&want).unjoined += 1;
     }
 
-    /// Whose a half is.
+    /// Whose a half with our indices is.
     fn tenant_of(&self, want: &Want) -> &str {
-        let service = if want.is_request() {
-            self.parties.get(want.subject).map(|party| &party.service)
-        } else {
-            self.targets.get(want.subject).map(rows::service_of)
-        };
-        service.map_or("", |service| &service.tenant)
+        tenant_of(want, &self.parties.list, &self.targets.list)
     }
 
     /// Where it is counted that a half comes to nothing.

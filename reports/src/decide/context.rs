@@ -146,6 +146,14 @@ impl<'a> Context<'a> {
         inputs.operations.iter().position(of)
     }
 
+    /// The load that was seen, and the largest one planned for.
+    fn loads(&self) -> (Load, Load) {
+        (
+            Load::seen(self.options),
+            Load::planned(self.options, self.options.design_load()),
+        )
+    }
+
     /// An operation taken out of its service by a change, by the topology engine.
     pub(crate) fn taken_out(
         &self,
@@ -153,8 +161,7 @@ impl<'a> Context<'a> {
         id: &OperationId,
         change: &Change,
     ) -> Option<TakenOut> {
-        let seen = Load::seen(self.options);
-        let planned = Load::planned(self.options, self.options.design_load());
+        let (seen, planned) = self.loads();
         let at = self.operation_at(service, id)?;
         self.weighed
             .taken_out(&self.edges_of, at, change, (&seen, &planned))
@@ -169,8 +176,7 @@ impl<'a> Context<'a> {
         change: &Change,
         share_min: f64,
     ) -> Option<Moved> {
-        let seen = Load::seen(self.options);
-        let planned = Load::planned(self.options, self.options.design_load());
+        let (seen, planned) = self.loads();
         let loads = (&seen, &planned);
         self.weighed
             .moved(&self.edges_of, (operation, to), change, loads, share_min)
@@ -179,8 +185,7 @@ impl<'a> Context<'a> {
     /// A service divided by the key of an entity, by the topology engine; `None` where it needs no more processes than it
     /// has at the largest load planned for.
     pub(crate) fn sharded(&self, service: usize, entity: usize) -> Option<Sharded> {
-        let seen = Load::seen(self.options);
-        let planned = Load::planned(self.options, self.options.design_load());
+        let (seen, planned) = self.loads();
         self.weighed
             .sharded(&self.edges_of, (service, entity), (&seen, &planned))
     }

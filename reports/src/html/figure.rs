@@ -115,7 +115,7 @@ pub(crate) fn said(value: f64, words: &str) -> String {
 
 /// A value of the document in its unit, as [`said`] writes it.
 pub(crate) fn said_in(value: f64, unit: FigureUnit) -> String {
-    said(value, &quantity(value, unit, Show::Plain).to_string())
+    said_as(value, unit, As::Itself)
 }
 
 /// How what is shown comes from the value of the document that stands beside it.

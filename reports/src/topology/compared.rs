@@ -190,33 +190,36 @@ impl Compared {
                 of(f.origins.get(at)?)
             })
         };
-        let seen = |prediction: Prediction, what| {
-            prediction.observed_by(what, &[&origin.service], &origin.operation, "")
+        // What a later report shows of it too.
+        let seen = |what: &str, unit, of: fn(&OriginFigures) -> Option<f64>, observe| {
+            figure(what, unit, of).observed_by(observe, &[&origin.service], &origin.operation, "")
         };
+        let latency = |what: &str, of: fn(&OriginFigures) -> Option<f64>, observe| {
+            seen(what, FigureUnit::Ns, of, observe)
+        };
+        let cpu = FigureUnit::NsPerRequest;
         [
             seen(
-                figure("CPU of a request", FigureUnit::NsPerRequest, |o| o.cpu_ns),
+                "CPU of a request",
+                cpu,
+                |o| o.cpu_ns,
                 ObserveWhat::OriginCpu,
             ),
             figure(
                 "CPU of a request, with its part of schedulers and of what has no name,",
-                FigureUnit::NsPerRequest,
+                cpu,
                 |o| o.kernel_cpu_ns,
             ),
-            seen(
-                figure("mean latency", FigureUnit::Ns, |o| o.mean_ns),
-                ObserveWhat::Wall,
-            ),
-            seen(
-                figure("median latency", FigureUnit::Ns, |o| o.p50_ns),
-                ObserveWhat::WallP50,
-            ),
-            seen(
-                figure("95th percentile of latency", FigureUnit::Ns, |o| o.p95_ns),
+            latency("mean latency", |o| o.mean_ns, ObserveWhat::Wall),
+            latency("median latency", |o| o.p50_ns, ObserveWhat::WallP50),
+            latency(
+                "95th percentile of latency",
+                |o| o.p95_ns,
                 ObserveWhat::WallP95,
             ),
-            seen(
-                figure("99th percentile of latency", FigureUnit::Ns, |o| o.p99_ns),
+            latency(
+                "99th percentile of latency",
+                |o| o.p99_ns,
                 ObserveWhat::WallP99,
             ),
         ]

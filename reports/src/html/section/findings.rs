@@ -9,7 +9,6 @@ use crate::document::{
 };
 use crate::html::anchors::Anchors;
 use crate::html::figure;
-use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::text::{self, escape_text, name};
 
@@ -114,7 +113,7 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
             format!(
                 "{} {}",
                 escape_text(&name(&s.service)),
-                figure::said(share, &format::percent(share))
+                figure::said_in(share, FigureUnit::Ratio)
             )
         })
         .collect();
@@ -131,14 +130,14 @@ fn costliest(document: &Document, anchors: &Anchors) -> Option<Markup> {
     if let Some(share) = origin.message_overhead.share.value {
         text.push_str(&format!(
             ". {} of it carries messages, the request itself and its answer included",
-            figure::said(share, &format::percent(share))
+            figure::said_in(share, FigureUnit::Ratio)
         ));
     }
     if let Some(share) = origin.share.value {
         text.push_str(&format!(
             ". All {} together take {} of the CPU that requests cost",
             escape_text(&name(&origin.operation)),
-            figure::said(share, &format::percent(share))
+            figure::said_in(share, FigureUnit::Ratio)
         ));
     }
     text.push('.');
@@ -364,7 +363,7 @@ fn trust(document: &Document) -> Option<Markup> {
     if let Some(share) = document.quality.unexplained_share.value {
         parts.push(format!(
             "{} of the CPU time has no named account",
-            figure::said(share, &format::percent(share))
+            figure::said_in(share, FigureUnit::Ratio)
         ));
     }
     parts.extend(super::conservation::lost(document));

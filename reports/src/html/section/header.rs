@@ -90,9 +90,14 @@ pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {noun}", figure::counted(count))
 }
 
-/// A number of windows of the document with its noun, as markup.
+/// A number of the document with its noun, as markup.
+pub(crate) fn told(count: u64, one: &str, many: &str) -> String {
+    figure::said(count as f64, &plural(count, one, many))
+}
+
+/// A number of windows of the document, as markup.
 pub(crate) fn windows(count: u64) -> String {
-    figure::said(count as f64, &plural(count, "window", "windows"))
+    told(count, "window", "windows")
 }
 
 /// Of so many processes there are rows; one whose clock or agent changed has several.
@@ -181,7 +186,7 @@ fn covered(coverage: Option<&Coverage>) -> Tile {
             (Some(_), Some(both)) => Markup::composed(format!(
                 "of the traffic was answered by processes with the agent; of the calls between services {} are seen from \
                  both ends",
-                figure::said(both, &format::percent(both))
+                figure::said_in(both, FigureUnit::Ratio)
             )),
             (Some(_), None) => {
                 Markup::text("of the traffic was answered by processes with the agent")

@@ -11,7 +11,7 @@ use crate::document::{
     RecommendationKind, Verdict,
 };
 use crate::html::anchors::Anchors;
-use crate::html::figure::{self, Notes, Show, sentence};
+use crate::html::figure::{Notes, Show, sentence};
 use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture;
@@ -221,10 +221,7 @@ fn map(document: &Document, anchors: &Anchors) -> (Markup, String) {
         format!(
             "The map shows the services with the dearest edges; {} and {} stand in the tables only.",
             super::header::counted(missing, "service", "services"),
-            figure::said(
-                drawn.edges_left_out as f64,
-                &super::header::plural(drawn.edges_left_out, "edge", "edges")
-            ),
+            super::header::told(drawn.edges_left_out, "edge", "edges"),
         )
     } else {
         String::new()

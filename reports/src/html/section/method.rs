@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::rendered;
-use crate::document::Document;
+use crate::document::{Document, FigureUnit};
 use crate::html::figure::{self, Notes, Show, short_quality};
 use crate::html::format;
 use crate::html::markup::Markup;
@@ -43,7 +43,7 @@ pub(crate) fn section(document: &Document) -> Markup {
             .iter()
             .map(|part| {
                 (
-                    Markup::composed(figure::said(part.share, &format::percent(part.share))),
+                    Markup::composed(figure::said_in(part.share, FigureUnit::Ratio)),
                     part.quality.as_str(),
                     short_quality(part.quality),
                 )
@@ -61,10 +61,7 @@ pub(crate) fn section(document: &Document) -> Markup {
                 Markup::composed(format!(
                     "kind {}: {}",
                     figure::said(kind, &format::count(kind)),
-                    figure::said(
-                        unknown.rows as f64,
-                        &super::header::plural(unknown.rows, "row", "rows")
-                    )
+                    super::header::told(unknown.rows, "row", "rows")
                 ))
             })
             .collect(),

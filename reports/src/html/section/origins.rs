@@ -7,10 +7,9 @@ use askama::Template;
 use super::flames::{Labels, flames};
 use super::rendered;
 use crate::chart::{Bar, BarChart, Caption, Scale, Segment, stacked_bars};
-use crate::document::{Document, OriginReport};
+use crate::document::{Document, FigureUnit, OriginReport};
 use crate::html::anchors::Anchors;
 use crate::html::figure::{self, Notes, Show, sentence};
-use crate::html::format;
 use crate::html::markup::Markup;
 use crate::html::picture::{self, BARS_SHOWN};
 use crate::html::shown::{CLASS_ROWS_SHOWN, PARTS_SHOWN, ROWS_SHOWN, left_out};
@@ -262,7 +261,7 @@ fn drill_down(
         messages: Markup::composed(match origin.message_overhead.share.value {
             Some(share) => format!(
                 "{} of it messages",
-                figure::said(share, &format::percent(share))
+                figure::said_in(share, FigureUnit::Ratio)
             ),
             None => "messages not known".to_owned(),
         }),
