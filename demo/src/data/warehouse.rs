@@ -2,7 +2,6 @@
 
 use rusqlite::params;
 use weighbridge_agent::entity;
-use weighbridge_agent::sqlite::Transaction;
 
 use super::database::Database;
 use crate::domain::DomainError;
@@ -49,7 +48,7 @@ impl WarehouseData {
         })
     }
 
-    /// Reserves what is there and leaves the rest on back order, in one transaction.
+    /// Reserves what is there and leaves the rest on back order. One statement: the table's trigger adds to `stock`.
     pub(crate) fn reserve(&self, wanted: Reservation) -> Result<Reserved, DomainError> {
         entity!(
             "stock",
@@ -58,27 +57,16 @@ impl WarehouseData {
             database = "warehouse"
         );
         self.database.write_here(move |c| {
-            let reserved = c.transaction::<_, rusqlite::Error>(|tx| {
-                let all = tx.query_map(
-                    "UPDATE stock SET reserved = reserved + ?2 \
-                     WHERE sku = ?1 AND on_hand - reserved >= ?2 RETURNING bin",
-                    params![wanted.sku, wanted.quantity],
-                    |row| row.get::<_, String>(0),
-                )?;
-                let taken = match all.into_iter().next() {
-                    Some(bin) => Some((wanted.quantity, bin)),
-                    None => take_what_is_left(tx, &wanted.sku)?,
-                };
-                if let Some((quantity, _)) = &taken {
-                    tx.execute(
-                        "INSERT INTO reservation (order_ref, line, sku, quantity) \
-                         VALUES (?1, ?2, ?3, ?4)",
-                        params![wanted.order_ref, wanted.line, wanted.sku, quantity],
-                    )?;
-                }
-                Ok(taken)
-            })?;
-            let Some((quantity, bin)) = reserved else {
+            let taken = c.query_map(
+                "INSERT INTO reservation (order_ref, line, sku, quantity) \
+                     SELECT ?1, ?2, sku, min(?4, max(on_hand - reserved, 0)) \
+                     FROM stock WHERE sku = ?3 \
+                     RETURNING quantity, \
+                     (SELECT bin FROM stock WHERE stock.sku = reservation.sku)",
+                params![wanted.order_ref, wanted.line, wanted.sku, wanted.quantity],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
+            )?;
+            let Some((quantity, bin)) = taken.into_iter().next() else {
                 return Err(DomainError::NotFound {
                     what: "stock",
                     id: wanted.sku,
@@ -147,18 +135,4 @@ impl WarehouseData {
             })
             .await
     }
-}
-
-/// Reserves the rest of a product that is short. `None` when the warehouse does not know it.
-fn take_what_is_left(tx: &Transaction<'_>, sku: &str) -> rusqlite::Result<Option<(i64, String)>> {
-    let left = tx.query_map(
-        "SELECT max(on_hand - reserved, 0), bin FROM stock WHERE sku = ?1",
-        params![sku],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
-    )?;
-    tx.execute(
-        "UPDATE stock SET reserved = max(on_hand, reserved) WHERE sku = ?1",
-        params![sku],
-    )?;
-    Ok(left.into_iter().next())
 }
