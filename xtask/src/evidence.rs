@@ -251,7 +251,7 @@ fn clients(context: &Context) -> Result<()> {
 
 fn demo(context: &Context) -> Result<()> {
     release::build(context)?;
-    integration(context, "demo::", &[("WEIGHBRIDGE_TEST_LONG", "1")])
+    integration(context, "demo", "", &[("WEIGHBRIDGE_TEST_LONG", "1")])
 }
 
 fn kills(context: &Context) -> Result<()> {
@@ -269,6 +269,7 @@ fn kills(context: &Context) -> Result<()> {
     context.run(&mut cargo)?;
     integration(
         context,
+        "it",
         "collector_kill::",
         &[("WEIGHBRIDGE_TEST_KILLS", "100")],
     )
@@ -276,7 +277,7 @@ fn kills(context: &Context) -> Result<()> {
 
 fn soak(context: &Context) -> Result<()> {
     release::build(context)?;
-    integration(context, "soak::", &[("WEIGHBRIDGE_TEST_SOAK", "600")])
+    integration(context, "it", "soak::", &[("WEIGHBRIDGE_TEST_SOAK", "600")])
 }
 
 fn month(context: &Context) -> Result<()> {
@@ -499,7 +500,12 @@ fn demo_report(context: &Context) -> Result<PathBuf> {
     Ok(out.join("report.json"))
 }
 
-fn integration(context: &Context, filter: &str, settings: &[(&str, &str)]) -> Result<()> {
+fn integration(
+    context: &Context,
+    binary: &str,
+    filter: &str,
+    settings: &[(&str, &str)],
+) -> Result<()> {
     let mut cargo = context.cargo();
     cargo
         .envs(settings.iter().copied())
@@ -510,7 +516,7 @@ fn integration(context: &Context, filter: &str, settings: &[(&str, &str)]) -> Re
             "--package",
             "weighbridge-tests",
             "--test",
-            "it",
+            binary,
             "--",
             "--nocapture",
             filter,

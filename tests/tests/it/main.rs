@@ -1,9 +1,9 @@
-//! Integration tests: what needs several parts at once. One binary, for the time that linking takes.
+//! Integration tests: what needs several parts at once. One binary, for the time that linking takes; the demo, which
+//! needs both cores, has another.
 
 mod advisories;
 mod bad_input;
 mod collector_kill;
-mod demo;
 mod full_disk;
 mod harness;
 mod operation;

@@ -1,6 +1,6 @@
 //! The demo is the largest test: real processes, a real broker, and truths that were planted.
 //!
-//! Its processes need both cores, so the parts run one after the other.
+//! Its processes need both cores, so it is a binary of its own, and the parts run one after the other.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
