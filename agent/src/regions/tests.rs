@@ -173,7 +173,7 @@ fn work_handed_to_another_thread_stays_below_its_span() {
 #[test]
 fn a_request_inside_a_span_of_another_is_not_its_cost() {
     // Far apart, so that what a host takes away in the middle of a piece, and gives back later, decides nothing.
-    const MS: u64 = 1_000 * US;
+    const MS: i64 = 1_000 * US;
     let mut books = Books::open();
     with_regions(|| {
         request("AROUND", || {
