@@ -158,30 +158,39 @@ impl Refusal {
 }
 
 #[cfg(test)]
+impl Refusal {
+    /// One of each kind.
+    pub(crate) fn each() -> Vec<Self> {
+        vec![
+            Self::Malformed(String::new()),
+            Self::NotOtlp(String::new()),
+            Self::ContentType,
+            Self::ContentEncoding,
+            Self::Service,
+            Self::TooLarge { limit_bytes: 1 },
+            Self::Window { limit_bytes: 1 },
+            Self::Interrupted,
+            Self::TooOld,
+            Self::Ahead,
+            Self::TooManyGaps,
+            Self::TooManyEpochs,
+            Self::Busy { limit_bytes: 1 },
+            Self::QueueFull,
+            Self::StoreFailed,
+            Self::Stopping,
+            Self::TimedOut,
+        ]
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_manual_lists_every_refusal() {
         let manual = include_str!("../../../docs/operating.md");
-        for refusal in [
-            Refusal::Malformed(String::new()),
-            Refusal::ContentType,
-            Refusal::ContentEncoding,
-            Refusal::Service,
-            Refusal::TooLarge { limit_bytes: 1 },
-            Refusal::Window { limit_bytes: 1 },
-            Refusal::Interrupted,
-            Refusal::TooOld,
-            Refusal::Ahead,
-            Refusal::TooManyGaps,
-            Refusal::TooManyEpochs,
-            Refusal::Busy { limit_bytes: 1 },
-            Refusal::QueueFull,
-            Refusal::StoreFailed,
-            Refusal::Stopping,
-            Refusal::TimedOut,
-        ] {
+        for refusal in Refusal::each() {
             let (status, reason) = (refusal.status().as_u16(), refusal.reason());
             let listed = manual
                 .lines()

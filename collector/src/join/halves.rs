@@ -116,6 +116,8 @@ impl Want {
     const SKEWED: u8 = 32;
     /// On disk: how often it counts follows. Else it counts once.
     const BATCH: u8 = 64;
+    /// A message of a batch behind the first: it came over an edge, and its request is counted with the first.
+    const FURTHER: u8 = 128;
 
     pub(crate) fn with_outcome(mut self, is_error: bool, is_client_error: bool) -> Self {
         if is_error {
@@ -138,6 +140,16 @@ impl Want {
         self.key = self.root;
         self.flags |= Self::AT_ROOT;
         self
+    }
+
+    /// The same as a message of the batch behind the first.
+    pub(crate) fn further(mut self) -> Self {
+        self.flags |= Self::FURTHER;
+        self
+    }
+
+    pub(crate) fn is_further(&self) -> bool {
+        self.flags & Self::FURTHER != 0
     }
 
     pub(crate) fn is_at_root(&self) -> bool {

@@ -445,8 +445,10 @@ impl Joiner {
                     caller: op,
                     origin,
                 };
-                correct(request(subject), &figures.minus());
-                correct(request(origin), &figures);
+                if !want.is_further() {
+                    correct(request(subject), &figures.minus());
+                    correct(request(origin), &figures);
+                }
                 if call != NONE {
                     let answered = |origin| Row::Answered {
                         own: subject,
@@ -498,8 +500,10 @@ impl Joiner {
             caller,
             origin: own,
         };
-        correct(request(NONE), &figures.minus());
-        correct(request(caller), &figures);
+        if !want.is_further() {
+            correct(request(NONE), &figures.minus());
+            correct(request(caller), &figures);
+        }
         if want.call != NONE {
             correct(
                 Row::Answered {

@@ -1,5 +1,6 @@
 //! Halves in any order, late, and over restarts.
 
+mod batches;
 mod clocks;
 mod disk;
 mod late;

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::hash::{Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
@@ -15,7 +16,7 @@ use super::counters::PLACE;
 use super::derived::{Derived, NONE, Party, Target};
 use super::name;
 use super::rows::{self, Figures};
-use super::spans::{Kind, Span, TakeSpans};
+use super::spans::{Kind, LinkIds, Span, TakeSpans};
 use crate::join::{Offer, Want, key_of, root_key_of};
 
 /// Most operations and targets that one request may name; the rest becomes `__other__`.
@@ -24,6 +25,13 @@ const NAMES_MAX: usize = 4_096;
 const STEPS_MAX: usize = 64;
 /// Longest time that a span may say it took, ns: a day.
 const WALL_NS_MAX: u64 = 86_400_000_000_000;
+
+/// What is not as it came, by the reason of its loss row.
+const CLAMPED: &str = "ended before it started; its time is taken as 0";
+const FOLDED: &str =
+    "spans of more operations and calls than one request may name, folded into __other__";
+const UNLINKED: &str = "links beyond the 128 of a consumer that are read";
+
 /// What is allowed, and for whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -74,9 +82,26 @@ struct Local {
     kind: Kind,
     is_request: bool,
     figures: Figures,
-    /// What a consumer says that it consumed: the span, and the beginning of its trace.
-    link: u64,
-    link_root: u64,
+    /// Where in [`Derive::links`] stands what a consumer says that it consumed.
+    links: Range<usize>,
+}
+
+/// A span that a consumer names, and the beginning of its trace.
+#[derive(Clone, Copy)]
+struct Linked {
+    key: u64,
+    root: u64,
+}
+
+/// What the words of a span come to.
+#[derive(Clone, Copy)]
+struct Named {
+    /// The request that it is, or `NONE`.
+    op: u32,
+    /// The call or statement that it is, or `NONE`.
+    target: u32,
+    /// It has no name of its own, for there are too many.
+    is_folded: bool,
 }
 
 /// Where a span stands.
@@ -98,19 +123,21 @@ pub(crate) struct Derive<'s> {
     tenant_hash: u64,
     service: Arc<ServiceId>,
     spans: Vec<Local>,
+    links: Vec<Linked>,
     /// Spans by key.
     places: FxHashMap<u64, Place>,
     /// How many resources ended.
     resource: u32,
     parties: FxHashMap<Party, u32>,
     targets: FxHashMap<Target, u32>,
-    /// What the naming words of a span come to.
-    known: FxHashMap<u64, (u32, u32)>,
+    /// By the hash of what names a span.
+    known: FxHashMap<u64, Named>,
     requests: FxHashMap<(u32, u32), Figures>,
     called: FxHashMap<(u32, u32, u32), Figures>,
     walls: FxHashMap<(u32, u32, bool), Histogram>,
-    clamped: FxHashMap<u32, i64>,
-    lost: Vec<(Arc<ServiceId>, u32, i64)>,
+    /// What is lost of the spans of this resource, by window and reason.
+    losing: FxHashMap<(u32, &'static str), i64>,
+    lost: Vec<(Arc<ServiceId>, u32, &'static str, i64)>,
 }
 
 impl<'s> Derive<'s> {
@@ -125,6 +152,7 @@ impl<'s> Derive<'s> {
             tenant_hash: hasher.finish(),
             service: Arc::default(),
             spans: Vec::new(),
+            links: Vec::new(),
             places: FxHashMap::default(),
             resource: 0,
             parties: FxHashMap::default(),
@@ -133,57 +161,59 @@ impl<'s> Derive<'s> {
             requests: FxHashMap::default(),
             called: FxHashMap::default(),
             walls: FxHashMap::default(),
-            clamped: FxHashMap::default(),
+            losing: FxHashMap::default(),
             lost: Vec::new(),
         }
     }
 
-    fn party(&mut self, operation: &str) -> u32 {
-        let full = self.parties.len() >= NAMES_MAX;
-        let party = Party {
+    fn party(&mut self, operation: &str) -> Named {
+        let mut party = Party {
             service: self.service.clone(),
             operation: operation.into(),
         };
-        if full && !self.parties.contains_key(&party) {
-            return self.other_party();
+        let is_folded = self.parties.len() >= NAMES_MAX && !self.parties.contains_key(&party);
+        if is_folded {
+            party.operation = OTHER.into();
         }
-        intern(&mut self.parties, &mut self.derived.parties, party)
+        Named {
+            op: intern(&mut self.parties, &mut self.derived.parties, party),
+            target: NONE,
+            is_folded,
+        }
     }
 
-    fn other_party(&mut self) -> u32 {
-        let party = Party {
-            service: self.service.clone(),
-            operation: OTHER.into(),
-        };
-        intern(&mut self.parties, &mut self.derived.parties, party)
-    }
-
-    fn target(&mut self, target: Target) -> u32 {
-        if self.targets.len() >= NAMES_MAX && !self.targets.contains_key(&target) {
-            return NONE;
+    fn target(&mut self, mut target: Target) -> Named {
+        let is_folded = self.targets.len() >= NAMES_MAX && !self.targets.contains_key(&target);
+        if is_folded {
+            target = name::other(target);
         }
-        intern(&mut self.targets, &mut self.derived.targets, target)
+        Named {
+            op: NONE,
+            target: intern(&mut self.targets, &mut self.derived.targets, target),
+            is_folded,
+        }
     }
 
     /// The operation and the target of a span, by its words alone.
-    fn names(&mut self, span: &Span<'_>) -> (u32, u32) {
+    fn names(&mut self, span: &Span<'_>) -> Named {
         let hash = name::hash(span);
         if let Some(&known) = self.known.get(&hash) {
             return known;
         }
+        let nothing = Named {
+            op: NONE,
+            target: NONE,
+            is_folded: false,
+        };
         let named = match span.kind {
-            Kind::Server | Kind::Consumer => {
-                let operation = name::operation(span);
-                (self.party(&operation), NONE)
-            }
+            Kind::Server | Kind::Consumer => self.party(&name::operation(span)),
             Kind::Internal if span.parent.iter().all(|byte| *byte == 0) => {
-                let operation = name::job(span);
-                (self.party(&operation), NONE)
+                self.party(&name::job(span))
             }
-            Kind::Internal => (NONE, NONE),
+            Kind::Internal => nothing,
             Kind::Client | Kind::Producer => match name::target(span, &self.service) {
-                Some(target) => (NONE, self.target(target)),
-                None => (NONE, NONE),
+                Some(target) => self.target(target),
+                None => nothing,
             },
         };
         self.known.insert(hash, named);
@@ -209,6 +239,20 @@ impl<'s> Derive<'s> {
             }
         }
         (NONE, 0)
+    }
+
+    /// Keeps what a consumer names; where it stands.
+    fn take_links(&mut self, links: &[LinkIds<'_>]) -> Range<usize> {
+        let (begin, seed) = (self.links.len(), self.tenant_hash);
+        self.links.extend(links.iter().filter_map(|(trace, id)| {
+            let trace = <&[u8; 16]>::try_from(*trace).ok()?;
+            let id = <&[u8; 8]>::try_from(*id).ok()?;
+            Some(Linked {
+                key: key_of(seed, trace, id),
+                root: root_key_of(seed, trace),
+            })
+        }));
+        begin..self.links.len()
     }
 
     /// Gives the next span its place; false when it came before in this request.
@@ -270,36 +314,48 @@ impl<'s> Derive<'s> {
         .with_outcome(span.figures.errors > 0, span.figures.client_errors > 0);
         if span.is_request {
             let op = span.op;
-            let is_root = span.parent == 0 && span.link == 0;
+            let links = self.links.get(span.links.clone()).unwrap_or_default();
+            let first = links.first();
+            let is_root = span.parent == 0 && first.is_none();
             // The whole trace asks for its first request. Where that consumed a message of another trace, the chain
             // goes on there.
-            if is_root || (span.parent == 0 && span.link_root != span.root) {
+            let link_root = first.map_or(0, |link| link.root);
+            if is_root || (span.parent == 0 && link_root != span.root) {
                 self.derived.offers.push(Offer {
                     key: span.root,
-                    via: span.link_root,
+                    via: link_root,
                     end_unix_ns: 0,
                     op,
                     call: NONE,
                     kind: Offer::ROOT,
                 });
             }
-            let parent = if span.link == 0 {
-                span.parent
-            } else {
-                span.link
+            let (key, root) = match first {
+                Some(link) => (link.key, link.root),
+                None => (span.parent, span.root),
             };
-            if parent != 0 {
-                self.derived.wants.push(Want {
-                    key: parent,
-                    root: if span.link == 0 {
-                        span.root
-                    } else {
-                        span.link_root
-                    },
-                    subject: op,
-                    op: NONE,
-                    ..want
-                });
+            let mut asks = Want {
+                key,
+                root,
+                subject: op,
+                op: NONE,
+                ..want
+            };
+            if links.len() > 1 {
+                // What is told of the whole batch is not that of one message.
+                asks.request_bytes = NONE;
+            }
+            if key != 0 {
+                self.derived.wants.push(asks);
+            }
+            for link in links.iter().skip(1) {
+                let message = Want {
+                    key: link.key,
+                    root: link.root,
+                    wall_ns: 0,
+                    ..asks
+                };
+                self.derived.wants.push(message.further());
             }
             self.requests
                 .entry((op, span.window_s))
@@ -380,12 +436,12 @@ impl<'s> Derive<'s> {
                 );
             }
         }
-        for (service, window_s, clamped) in &self.lost {
+        for (service, window_s, reason, count) in &self.lost {
             let key = LossKey {
                 place: PLACE.into(),
-                reason: "ended before it started; its time is taken as 0".into(),
+                reason: (*reason).into(),
             };
-            let value = RowValue::new().with(column::LOST, *clamped);
+            let value = RowValue::new().with(column::LOST, *count);
             put(*window_s, service, (key.row_key(Quality::Measured), value));
         }
         let mut windows: Vec<_> = windows
@@ -495,12 +551,27 @@ impl TakeSpans for Derive<'_> {
             Ok(parent) if *parent != [0; 8] => key_of(self.tenant_hash, trace, parent),
             _ => 0,
         };
-        let (op, target) = self.names(span);
+        let named = self.names(span);
         let window_ns = self.rules.window_ns;
         let window_s = u32::try_from(span.end_unix_ns / window_ns * window_ns / 1_000_000_000)
             .unwrap_or(u32::MAX);
-        if span.end_unix_ns < span.start_unix_ns {
-            *self.clamped.entry(window_s).or_default() += 1;
+        let is_clamped = span.end_unix_ns < span.start_unix_ns;
+        let links = match span.kind {
+            Kind::Consumer => self.take_links(span.links),
+            _ => 0..0,
+        };
+        let cut = match span.kind {
+            Kind::Consumer => span.links_cut,
+            _ => 0,
+        };
+        for (reason, count) in [
+            (CLAMPED, u64::from(is_clamped)),
+            (FOLDED, u64::from(named.is_folded)),
+            (UNLINKED, cut),
+        ] {
+            if count > 0 {
+                *self.losing.entry((window_s, reason)).or_default() += count.cast_signed();
+            }
         }
         let wall_ns = span
             .end_unix_ns
@@ -516,26 +587,17 @@ impl TakeSpans for Derive<'_> {
             Kind::Producer => attributes.messaging_batch.unwrap_or(1).clamp(1, 1 << 20),
             _ => 1,
         };
-        let link = span.link.filter(|_| span.kind == Kind::Consumer);
-        let (link, link_root) = link
-            .and_then(|(trace, id)| {
-                let trace = <&[u8; 16]>::try_from(trace).ok()?;
-                let id = <&[u8; 8]>::try_from(id).ok()?;
-                let seed = self.tenant_hash;
-                Some((key_of(seed, trace, id), root_key_of(seed, trace)))
-            })
-            .unwrap_or_default();
         self.spans.push(Local {
             key,
             parent,
             root: root_key_of(self.tenant_hash, trace),
-            op,
-            target,
+            op: named.op,
+            target: named.target,
             window_s,
             start_unix_ns: span.start_unix_ns,
             end_unix_ns: span.end_unix_ns,
             kind: span.kind,
-            is_request: op != NONE,
+            is_request: named.op != NONE,
             figures: Figures {
                 count,
                 errors: i64::from(is_error),
@@ -550,8 +612,7 @@ impl TakeSpans for Derive<'_> {
                 ),
                 response_bytes: bytes(attributes.response_body_bytes),
             },
-            link,
-            link_root,
+            links,
         });
     }
 
@@ -560,9 +621,11 @@ impl TakeSpans for Derive<'_> {
             self.settle(at);
         }
         self.spans.clear();
+        self.links.clear();
         self.resource += 1;
-        for (window_s, clamped) in self.clamped.drain() {
-            self.lost.push((self.service.clone(), window_s, clamped));
+        for ((window_s, reason), count) in self.losing.drain() {
+            self.lost
+                .push((self.service.clone(), window_s, reason, count));
         }
     }
 }

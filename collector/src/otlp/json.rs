@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use super::attributes::{ResourceAttributes, Scalar, SpanAttributes};
 use super::metrics::{Point, TakePoints, Temporality};
-use super::spans::{Kind, Span, TakeSpans};
+use super::spans::{Kind, LINKS_MAX, Span, TakeSpans};
 
 /// A 64-bit integer as JSON writes it: a number or a text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -202,14 +202,18 @@ pub(super) fn spans(body: &[u8], take: &mut impl TakeSpans) -> Result<(), serde_
                     attributes.take(text(&pair.key), value);
                 }
             }
-            let link = items(&span.links)
+            let links: Vec<_> = items(&span.links)
                 .map(|link| (hex(&link.trace_id), hex(&link.span_id)))
-                .find(|(trace, span)| trace.len() == 16 && span.len() == 8);
+                .filter(|(trace, span)| trace.len() == 16 && span.len() == 8)
+                .collect();
+            let read = links.iter().take(LINKS_MAX);
+            let ids: Vec<_> = read.map(|(trace, span)| (&trace[..], &span[..])).collect();
             take.span(&Span {
                 trace: &hex(&span.trace_id),
                 id: &hex(&span.span_id),
                 parent: &hex(&span.parent_span_id),
-                link: link.as_ref().map(|(trace, span)| (&trace[..], &span[..])),
+                links: &ids,
+                links_cut: (links.len() - ids.len()) as u64,
                 name: text(&span.name),
                 kind: Kind::of(span.kind.unwrap_or_default().u64()),
                 start_unix_ns: span.start_time_unix_nano.unwrap_or_default().u64(),

@@ -5,7 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use rustc_hash::FxHasher;
-use weighbridge_wire::ServiceId;
+use weighbridge_wire::{OTHER, ServiceId};
 
 use super::derived::Target;
 use super::names::{clean, method};
@@ -162,6 +162,34 @@ pub(crate) fn target(span: &Span<'_>, service: &Arc<ServiceId>) -> Option<Target
         target: target.into(),
         call_id: call_id.into(),
     })
+}
+
+/// Where targets that find no place are counted: one of each way for each service, whatever a request holds.
+pub(crate) fn other(target: Target) -> Target {
+    let other: Arc<str> = OTHER.into();
+    match target {
+        Target::Call {
+            service, is_async, ..
+        } => {
+            let call_id = call_id(&service, OTHER, OTHER, OTHER);
+            Target::Call {
+                service,
+                transport: other.clone(),
+                is_async,
+                peer: other.clone(),
+                target: other,
+                call_id: call_id.into(),
+            }
+        }
+        Target::Entity {
+            service, is_write, ..
+        } => Target::Entity {
+            service,
+            database: other.clone(),
+            entity: other,
+            is_write,
+        },
+    }
 }
 
 /// The agent's own formula (docs/wire.md): the first 64 bits of a SHA-256 over what names the call.

@@ -30,6 +30,9 @@ impl Kind {
 /// Trace and span.
 pub(crate) type LinkIds<'a> = (&'a [u8], &'a [u8]);
 
+/// Most links of one span that are read: what OpenTelemetry's SDKs keep by themselves (`OTEL_SPAN_LINK_COUNT_LIMIT`).
+pub(crate) const LINKS_MAX: usize = 128;
+
 /// What is read of a span.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Span<'a> {
@@ -39,8 +42,11 @@ pub(crate) struct Span<'a> {
     pub(crate) id: &'a [u8],
     /// Empty, or 8 bytes; all zero counts as empty.
     pub(crate) parent: &'a [u8],
-    /// Trace and span of the first link: how a consumer names what it consumed.
-    pub(crate) link: Option<LinkIds<'a>>,
+    /// How a consumer names what it consumed, a link for each message: of links whose ids are whole, the first
+    /// [`LINKS_MAX`].
+    pub(crate) links: &'a [LinkIds<'a>],
+    /// How many links there are beyond that.
+    pub(crate) links_cut: u64,
     pub(crate) name: &'a [u8],
     pub(crate) kind: Kind,
     pub(crate) start_unix_ns: u64,
@@ -59,11 +65,17 @@ pub(crate) trait TakeSpans {
 
 /// Reads an `ExportTraceServiceRequest`.
 pub(crate) fn read(bytes: &[u8], take: &mut impl TakeSpans) -> Result<(), Malformed> {
+    let mut links = Vec::new();
     each_message(bytes, 1, |resource_spans| {
         take.resource(&resource(resource_spans)?);
         each_message(resource_spans, 2, |scope_spans| {
             each_message(scope_spans, 2, |span| {
-                take.span(&read_span(span)?);
+                links.clear();
+                let span = read_span(span, &mut links)?;
+                take.span(&Span {
+                    links: &links,
+                    ..span
+                });
                 Ok(())
             })
         })?;
@@ -101,7 +113,8 @@ pub(crate) fn resource(bytes: &[u8]) -> Result<ResourceAttributes<'_>, Malformed
     Ok(attributes)
 }
 
-fn read_span(bytes: &[u8]) -> Result<Span<'_>, Malformed> {
+/// Reads all of a span but its links, which are put beside it.
+fn read_span<'a>(bytes: &'a [u8], links: &mut Vec<LinkIds<'a>>) -> Result<Span<'a>, Malformed> {
     let mut span = Span::default();
     let mut fields = Fields(bytes);
     while let Some((number, value)) = fields.next()? {
@@ -116,7 +129,11 @@ fn read_span(bytes: &[u8]) -> Result<Span<'_>, Malformed> {
             (9, Value::Bytes(bytes)) => {
                 key_value(bytes, &mut |key, value| span.attributes.take(key, value))?;
             }
-            (13, Value::Bytes(bytes)) if span.link.is_none() => span.link = read_link(bytes)?,
+            (13, Value::Bytes(bytes)) => match read_link(bytes)? {
+                Some(link) if links.len() < LINKS_MAX => links.push(link),
+                Some(_) => span.links_cut += 1,
+                None => {}
+            },
             (15, Value::Bytes(bytes)) => {
                 let mut status = Fields(bytes);
                 while let Some((number, value)) = status.next()? {

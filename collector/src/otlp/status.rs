@@ -137,3 +137,134 @@ pub(crate) fn success(signal: Signal, format: Format, tally: &Tally) -> Vec<u8> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+    use prost::Message;
+
+    use super::*;
+
+    /// `google.rpc.Status`, read by another decoder.
+    #[derive(Clone, PartialEq, Message)]
+    struct RpcStatus {
+        #[prost(int32, tag = "1")]
+        code: i32,
+        #[prost(string, tag = "2")]
+        message: String,
+        #[prost(message, repeated, tag = "3")]
+        details: Vec<Any>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Any {
+        #[prost(string, tag = "1")]
+        type_url: String,
+        #[prost(bytes = "vec", tag = "2")]
+        value: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct RetryInfo {
+        #[prost(message, optional, tag = "1")]
+        retry_delay: Option<Delay>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Delay {
+        #[prost(int64, tag = "1")]
+        seconds: i64,
+        #[prost(int32, tag = "2")]
+        nanos: i32,
+    }
+
+    /// What the specification has clients send again: the statuses of HTTP, and gRPC's by whether RetryInfo is there.
+    const HTTP_AGAIN: [u16; 4] = [429, 502, 503, 504];
+    const GRPC_AGAIN: [i32; 6] = [1, 4, 10, 11, 14, 15];
+    const RESOURCE_EXHAUSTED: i32 = 8;
+
+    #[test]
+    fn clients_send_again_exactly_what_may_pass_later_whatever_they_speak() {
+        let mut again = 0;
+        for refusal in Refusal::each() {
+            let status = Status::from(&refusal);
+            let read = RpcStatus::decode(&status.encode()[..]).unwrap();
+            assert_eq!(read.message, refusal.to_string());
+            let json: serde_json::Value = serde_json::from_slice(&status.json()).unwrap();
+            assert_eq!(json["code"], read.code, "{refusal:?}");
+            assert_eq!(json["message"], read.message, "{refusal:?}");
+            let delays: Vec<Delay> = read
+                .details
+                .iter()
+                .map(|any| {
+                    assert_eq!(any.type_url, "type.googleapis.com/google.rpc.RetryInfo");
+                    let info = RetryInfo::decode(&any.value[..]).unwrap();
+                    info.retry_delay.expect("a delay")
+                })
+                .collect();
+            let expected = status.retry_after_seconds.map(|seconds| Delay {
+                seconds: seconds.into(),
+                nanos: 0,
+            });
+            assert_eq!(delays, Vec::from_iter(expected), "{refusal:?}");
+            let by_grpc = GRPC_AGAIN.contains(&read.code)
+                || (read.code == RESOURCE_EXHAUSTED && !delays.is_empty());
+            let by_http = HTTP_AGAIN.contains(&status.http.as_u16());
+            assert_eq!(by_grpc, by_http, "{refusal:?}");
+            assert_eq!(by_grpc, !delays.is_empty(), "{refusal:?}");
+            again += usize::from(by_grpc);
+        }
+        assert_eq!(again, 7);
+    }
+
+    #[test]
+    fn a_partial_success_says_how_many_are_not_taken_and_why() {
+        let tally = Tally {
+            spans: 5,
+            invalid: 1,
+            too_old: 2,
+            ahead: 4,
+            too_many: 8,
+            duplicates: 16,
+        };
+        let taken = |signal| success(signal, Format::Protobuf, &tally);
+        let traces = ExportTraceServiceResponse::decode(&taken(Signal::Traces)[..]).unwrap();
+        let traces = traces.partial_success.expect("partial");
+        let metrics = ExportMetricsServiceResponse::decode(&taken(Signal::Metrics)[..]).unwrap();
+        let metrics = metrics.partial_success.expect("partial");
+        let logs = ExportLogsServiceResponse::decode(&taken(Signal::Logs)[..]).unwrap();
+        let logs = logs.partial_success.expect("partial");
+        for rejected in [
+            traces.rejected_spans,
+            metrics.rejected_data_points,
+            logs.rejected_log_records,
+        ] {
+            // What came before is taken, not rejected.
+            assert_eq!(rejected, 15);
+        }
+        for why in ["1 without a valid id", "2 older", "4 further", "8 of more"] {
+            assert!(traces.error_message.contains(why), "{traces:?}");
+        }
+        for (signal, name) in [
+            (Signal::Traces, "rejectedSpans"),
+            (Signal::Metrics, "rejectedDataPoints"),
+            (Signal::Logs, "rejectedLogRecords"),
+        ] {
+            let json = success(signal, Format::Json, &tally);
+            let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            let partial = &json["partialSuccess"];
+            assert_eq!(partial[name], "15", "{json}");
+            assert_eq!(partial["errorMessage"], traces.error_message);
+        }
+        // All of it taken: nothing is said, as the specification asks.
+        let whole = Tally {
+            duplicates: 3,
+            spans: 1,
+            ..Tally::default()
+        };
+        assert!(success(Signal::Traces, Format::Protobuf, &whole).is_empty());
+        assert_eq!(success(Signal::Traces, Format::Json, &whole), b"{}");
+    }
+}

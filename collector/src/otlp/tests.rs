@@ -1,5 +1,6 @@
 //! From bytes to rows.
 
+mod bounds;
 mod readings;
 
 use std::sync::Arc;
@@ -175,6 +176,14 @@ fn what_cannot_be_used_is_rejected_by_reason_and_the_rest_stands() {
     assert_eq!(operations(&derived).len(), 1);
 }
 
+/// A consumer of so many messages.
+fn batch(id: u64, messages: u64) -> SpanSpec {
+    let mut batch = SpanSpec::consumer(id).with("messaging.destination.name", "t");
+    batch.link = 1_000;
+    batch.further_links = (1..messages).map(|n| (7, 1_000 + n)).collect();
+    batch
+}
+
 #[test]
 fn json_and_protobuf_say_the_same() {
     let request = traces(
@@ -192,6 +201,7 @@ fn json_and_protobuf_say_the_same() {
                 .linked_to(9)
                 .with("messaging.destination.name", "t"),
             SpanSpec::server(4).failed(),
+            batch(5, 140),
         ],
     );
     let json = serde_json::to_vec(&request).unwrap();

@@ -40,6 +40,8 @@ pub(crate) struct SpanSpec {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     pub(crate) link: u64,
+    /// Links behind the first: trace and span.
+    pub(crate) further_links: Vec<(u128, u64)>,
     pub(crate) name: String,
     pub(crate) kind: SpanKind,
     pub(crate) start_unix_ns: u64,
@@ -57,6 +59,7 @@ impl SpanSpec {
             id,
             parent: 0,
             link: 0,
+            further_links: Vec::new(),
             name: "span".into(),
             kind,
             start_unix_ns: end_unix_ns - 1_000_000,
@@ -124,9 +127,11 @@ impl SpanSpec {
                 id.to_be_bytes().to_vec()
             }
         };
-        let links = (self.link != 0).then(|| Link {
-            trace_id: self.link_trace.to_be_bytes().to_vec(),
-            span_id: bytes(self.link),
+        let first = (self.link != 0).then_some((self.link_trace, self.link));
+        let links = first.into_iter().chain(self.further_links.iter().copied());
+        let links = links.map(|(trace, span)| Link {
+            trace_id: trace.to_be_bytes().to_vec(),
+            span_id: bytes(span),
             ..Default::default()
         });
         Span {
@@ -138,7 +143,7 @@ impl SpanSpec {
             start_time_unix_nano: self.start_unix_ns,
             end_time_unix_nano: self.end_unix_ns,
             attributes: self.attributes.clone(),
-            links: links.into_iter().collect(),
+            links: links.collect(),
             status: self.is_error.then(|| Status {
                 code: 2,
                 ..Default::default()

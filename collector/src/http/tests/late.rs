@@ -45,6 +45,23 @@ async fn s3_an_otlp_body_that_does_not_come_is_answered_so_that_its_client_sends
 
 /// The collector around ways in that never answer, or panic.
 fn around(timeout: Duration) -> (Router, Metrics) {
+    let (app, metrics) = app(timeout);
+    let never = std::future::pending::<&'static str>;
+    let mut routes = Router::new()
+        .route("/api/v1/range", on_get(never))
+        .route("/live", on_get(|| async { "yes" }))
+        .route("/panic", on_get(panics));
+    for path in [
+        "/v1/ledger",
+        crate::otlp::http::TRACES,
+        crate::otlp::grpc::METRICS,
+    ] {
+        routes = routes.route(path, on_post(never));
+    }
+    (app.around(routes), metrics)
+}
+
+fn app(timeout: Duration) -> (crate::http::App, Metrics) {
     let config = Config {
         request_timeout: timeout,
         ..Config::default()
@@ -65,19 +82,7 @@ fn around(timeout: Duration) -> (Router, Metrics) {
         metrics.clone(),
         Clock::system(),
     );
-    let never = std::future::pending::<&'static str>;
-    let mut routes = Router::new()
-        .route("/api/v1/range", on_get(never))
-        .route("/live", on_get(|| async { "yes" }))
-        .route("/panic", on_get(panics));
-    for path in [
-        "/v1/ledger",
-        crate::otlp::http::TRACES,
-        crate::otlp::grpc::METRICS,
-    ] {
-        routes = routes.route(path, on_post(never));
-    }
-    (app.around(routes), metrics)
+    (app, metrics)
 }
 
 async fn panics() -> &'static str {
@@ -155,4 +160,72 @@ async fn s11_a_handler_that_panics_is_answered_and_the_others_go_on() {
     assert!(metrics.encode().contains("handler_panics_total 4\n"));
     assert!(!server.is_finished());
     server.abort();
+}
+
+/// Sends a body of traces on each way in. Returns the statuses: HTTP's of the ledger and of OTLP, gRPC's, and what each
+/// says of when to come again.
+async fn sent_to(router: &Router, body: &[u8]) -> [(String, Option<String>); 3] {
+    let mut framed = vec![0];
+    framed.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+    framed.extend(body);
+    let ways = [
+        ("/v1/ledger", PROTOBUF.1, body, "retry-after"),
+        (crate::otlp::http::TRACES, PROTOBUF.1, body, "retry-after"),
+        (
+            crate::otlp::grpc::TRACES,
+            "application/grpc",
+            &framed,
+            "grpc-status-details-bin",
+        ),
+    ];
+    let mut said = Vec::new();
+    for (path, content_type, body, again) in ways {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", content_type)
+            .body(Body::from(body.to_vec()))
+            .unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        let header = |name: &str| {
+            let value = answer.headers().get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        let status = header("grpc-status").unwrap_or_else(|| answer.status().as_u16().to_string());
+        said.push((status, header(again)));
+    }
+    said.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn more_bytes_at_once_than_the_limit_are_refused_for_now_on_every_way_in_and_counted() {
+    let (app, metrics) = app(Duration::from_secs(30));
+    let in_flight = app.in_flight.clone();
+    let router = app.router();
+    let all = in_flight.available_permits();
+    let held = in_flight
+        .clone()
+        .try_acquire_many_owned(u32::try_from(all).unwrap())
+        .unwrap();
+    let [ledger, http, grpc] = sent_to(&router, b"some body").await;
+    let a_second = Some("1".to_owned());
+    assert_eq!(ledger, ("503".into(), a_second.clone()));
+    assert_eq!(http, ("503".into(), a_second));
+    assert_eq!(grpc.0, "14");
+    assert!(grpc.1.is_some(), "RetryInfo");
+    let text = metrics.encode();
+    for line in [
+        "refused_deltas_total{reason=\"busy\"} 1\n",
+        "otlp_refused_requests_total{signal=\"traces\",reason=\"busy\"} 2\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    // Once the others are answered there is room again: what is refused now is refused for what it is.
+    drop(held);
+    let [ledger, http, grpc] = sent_to(&router, b"some body").await;
+    assert_eq!((ledger.0.as_str(), ledger.1), ("400", None));
+    assert_eq!((http.0.as_str(), http.1), ("400", None));
+    assert_eq!(grpc.0, "3");
+    assert_eq!(in_flight.available_permits(), all, "all was given back");
 }
