@@ -65,18 +65,19 @@ fn fates() -> impl Strategy<Value = Fate> {
 
 #[test]
 fn what_is_left_soon_is_left_with_the_next_reading_and_nothing_is_lost() {
+    const PIECE_NS: i64 = 2_000_000;
     let books = Books::open();
     let [soon, at_once, again] = on_thread(|| {
         let spent = |leave: fn(InClass)| {
             let entered = enter(named("left soon", Class::Protocol));
             let before = class_totals_here();
             let io = enter_class(Class::Io);
-            burn(200_000);
+            burn(PIECE_NS);
             leave(io);
             assert_eq!(current().unwrap().class, Class::Protocol);
-            burn(200_000);
+            burn(PIECE_NS);
             have_left();
-            burn(200_000);
+            burn(PIECE_NS);
             drop(entered);
             let after = class_totals_here();
             let of = |class: Class| after[class as usize] - before[class as usize];
@@ -94,7 +95,7 @@ fn what_is_left_soon_is_left_with_the_next_reading_and_nothing_is_lost() {
             }),
         ]
     });
-    let about = |ns: i64, times: i64| (ns - times * 200_000).abs() < 80_000;
+    let about = |ns: i64, times: i64| (ns - times * PIECE_NS).abs() < PIECE_NS * 2 / 5;
     assert!(about(soon[0], 2) && about(soon[1], 1), "{soon:?}");
     assert!(about(at_once[0], 1) && about(at_once[1], 2), "{at_once:?}");
     assert!(about(again[0], 1) && about(again[1], 2), "{again:?}");
