@@ -289,13 +289,19 @@
         const [limit, running] = [known(service.cores_limit), known(service.instances)];
         const seen = service.points.find((point) => known(point.replicas) > 0 && known(point.memory) !== null);
         const each = seen ? known(seen.memory) / known(seen.replicas) : null;
-        const cores = variable === null || base === null ? null : base + load * variable;
-        const used = cores !== null && limit && running ? cores / (limit * running) : null;
+        // What a process takes by itself, and today's processes at this load.
+        const own = base !== null && running ? base / running : null;
+        const today = variable === null || base === null ? null : base + load * variable;
+        const used = today !== null && limit && running ? today / (limit * running) : null;
         const least = figures.capacity.least_processes || 1;
         // What passes one at a time: from this load on no number of processes helps.
         const most = service.serial ? known(service.serial.full_load) : null;
         const blocked = most !== null && load >= most;
-        const replicas = cores !== null && limit && !blocked ? Math.max(Math.ceil(cores / (limit * target) - 1e-9), least) : null;
+        const room = own !== null && limit ? limit * target - own : 0;
+        const replicas = variable !== null && room > 0 && !blocked ? Math.max(Math.ceil((load * variable) / room - 1e-9), least) : null;
+        // Those beyond today's bring what each takes by itself; the load seen is as it was seen.
+        const added = replicas === null || load === 1 ? 0 : Math.max(replicas - Math.ceil(running - 1e-9), 0);
+        const cores = today === null ? null : today + (own || 0) * added;
         const memory = replicas !== null && each !== null ? replicas * each : null;
         const money = priced && memory !== null ? replicas * limit * core + (memory / 1024 ** 3) * gib : null;
         const ends = [variable > 0 && limit && running ? (limit * running - base) / variable : null, most];

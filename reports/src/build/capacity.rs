@@ -14,14 +14,91 @@ use crate::model::{Estimate, Model, ServiceFacts, as_f64};
 
 /// A service's CPU, divided into what grows with load and what does not, cores.
 pub(super) struct ServiceLoad {
-    pub(crate) base: Estimate,
-    pub(crate) variable: Estimate,
+    /// Of all processes that run.
+    base: Estimate,
+    variable: Estimate,
+    /// How many they are, mean; not known without process rows.
+    running: Option<f64>,
 }
 
 impl ServiceLoad {
-    /// Cores at a multiple of the load seen.
-    pub(crate) fn at(&self, factor: f64) -> Estimate {
+    /// Cores at a multiple of the load seen, with today's processes.
+    fn at(&self, factor: f64) -> Estimate {
         self.base.plus(&self.variable.scaled(factor))
+    }
+
+    /// Cores that a process takes by itself.
+    fn each(&self) -> Option<Estimate> {
+        let running = self.running.filter(|running| *running > 0.0)?;
+        Some(self.base.scaled(1.0 / running))
+    }
+
+    /// Processes needed at a multiple of the load seen: at the target utilisation, at least as many as availability asks
+    /// for. None where what a process takes by itself leaves no room.
+    pub(crate) fn processes(
+        &self,
+        service: &str,
+        factor: f64,
+        limit: f64,
+        options: &Options,
+    ) -> Option<f64> {
+        let work = self.variable.point * factor;
+        let room = limit * options.target() - self.each()?.point;
+        if room.is_nan() || room <= 0.0 || !work.is_finite() {
+            return None;
+        }
+        let least = options.constraints.least(service);
+        Some(libm::ceil(work / room - 1e-9).max(least))
+    }
+
+    /// What so many processes take by themselves, where they are more than run today, cores. The load seen is as it was
+    /// seen.
+    pub(crate) fn base_of(&self, factor: f64, needed: Option<f64>) -> Estimate {
+        match (self.each(), self.running, needed) {
+            (Some(each), Some(running), Some(needed)) if factor != 1.0 => {
+                let added = (needed - libm::ceil(running - 1e-9)).max(0.0);
+                self.base.plus(&each.scaled(added))
+            }
+            _ => self.base.clone(),
+        }
+    }
+
+    /// What grows with load, cores at the load seen.
+    pub(crate) fn variable(&self) -> &Estimate {
+        &self.variable
+    }
+}
+
+/// A service with what it takes and what queues in it.
+struct Loaded<'a> {
+    service: &'a ServiceFacts,
+    load: Option<ServiceLoad>,
+    station: Option<Station>,
+}
+
+impl Loaded<'_> {
+    fn serial(&self) -> Option<&Passing> {
+        self.station.as_ref()?.serial.as_ref()
+    }
+
+    /// Processes needed at a multiple of the load seen. What queues for a section that one can be in at a time is not
+    /// served sooner by more of them.
+    fn needed(&self, model: &Model, factor: f64, options: &Options) -> Option<f64> {
+        let blocked = |serial: &Passing| serial.wait(factor).is_none();
+        if self.serial().is_some_and(blocked) {
+            return None;
+        }
+        let limit = model.cores_limit(self.service)?;
+        let load = self.load.as_ref()?;
+        load.processes(&self.service.label, factor, limit, options)
+    }
+
+    fn cores(&self, factor: f64, needed: Option<f64>) -> Option<Estimate> {
+        let load = self.load.as_ref()?;
+        Some(
+            load.base_of(factor, needed)
+                .plus(&load.variable.scaled(factor)),
+        )
     }
 }
 
@@ -33,16 +110,11 @@ pub(super) fn service_load(model: &Model, service: &ServiceFacts) -> Option<Serv
         .and_then(|cpu| model.cores(&cpu))
         .unwrap_or_else(Estimate::zero);
     let variable = total.minus(&base).map(|cores| cores.max(0.0));
-    Some(ServiceLoad { base, variable })
-}
-
-/// Processes needed for so many cores: at the target utilisation, at least as many as availability asks for.
-pub(super) fn replicas_of(service: &str, cores: f64, limit: f64, options: &Options) -> Option<f64> {
-    if limit.is_nan() || limit <= 0.0 || !cores.is_finite() {
-        return None;
-    }
-    let least = options.constraints.least(service);
-    Some(libm::ceil(cores / (limit * options.target()) - 1e-9).max(least))
+    Some(ServiceLoad {
+        base,
+        variable,
+        running: model.instances(service),
+    })
 }
 
 pub(crate) fn capacity(
@@ -56,23 +128,29 @@ pub(crate) fn capacity(
         .copied()
         .filter(|f| f.is_finite() && *f > 0.0)
         .collect();
-    let mut services: Vec<(f64, ServiceCapacity)> = model
+    let stations: Vec<Loaded<'_>> = model
         .services()
         .iter()
-        .map(|service| {
-            let need = model.service_cores_point(service).unwrap_or(0.0);
-            (need, report(model, service, &factors, options))
+        .map(|service| Loaded {
+            service,
+            load: service_load(model, service),
+            station: Station::of(model, service),
+        })
+        .collect();
+    let mut services: Vec<(f64, ServiceCapacity)> = stations
+        .iter()
+        .map(|of| {
+            let need = model.service_cores_point(of.service).unwrap_or(0.0);
+            (need, report(model, of, &factors, options))
         })
         .collect();
     services.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
     let total_cores = factors
         .iter()
         .map(|factor| {
-            let sum = model
-                .services()
+            let sum = stations
                 .iter()
-                .filter_map(|service| service_load(model, service))
-                .map(|load| load.at(*factor))
+                .filter_map(|of| of.cores(*factor, of.needed(model, *factor, options)))
                 .reduce(|a, b| a.plus(&b));
             figure(
                 extrapolate(sum, *factor).as_ref(),
@@ -101,7 +179,7 @@ pub(crate) fn capacity(
 }
 
 const NOTES: [&str; 7] = [
-    "Cores = base + load factor × what grows with load. Base is the CPU of the owners background, runtime and agent; it is taken not to grow with load.",
+    "Cores = load factor × what grows with load + processes × what each takes by itself: the CPU of the owners background and agent, which is taken not to grow with load. The processes are today's, and those needed where they are more. The load seen is as it was seen.",
     "Beyond the load seen, unit costs are taken to stay as they are: locks that nobody waited for yet, caches and databases that give way later are not seen. Such figures are marked extrapolated.",
     "Waits are means by Allen and Cunneen for each process alone; near idle they are an order of magnitude only.",
     "Memory is the processes needed × the largest resident set seen: what more requests in flight hold at once is not in it.",
@@ -145,17 +223,15 @@ fn extrapolate(estimate: Option<Estimate>, factor: f64) -> Option<Estimate> {
     }
 }
 
-fn report(
-    model: &Model,
-    service: &ServiceFacts,
-    factors: &[f64],
-    options: &Options,
-) -> ServiceCapacity {
-    let load = service_load(model, service);
+fn report(model: &Model, of: &Loaded<'_>, factors: &[f64], options: &Options) -> ServiceCapacity {
+    let Loaded {
+        service,
+        load,
+        station,
+    } = of;
     let limit = model.cores_limit(service);
     let instances = model.instances(service);
-    let station = Station::of(model, service);
-    let serial = station.as_ref().and_then(|station| station.serial.as_ref());
+    let serial = of.serial();
     let full = serial.and_then(Passing::full_load);
     let room = limit.zip(instances);
     let target = options.target();
@@ -163,30 +239,25 @@ fn report(
     let points = factors
         .iter()
         .map(|factor| {
-            let cores = extrapolate(load.as_ref().map(|load| load.at(*factor)), *factor);
+            let today = extrapolate(load.as_ref().map(|load| load.at(*factor)), *factor);
             let available = limit
                 .zip(instances)
                 .map(|(limit, n)| limit * n)
                 .filter(|c| *c > 0.0);
-            let utilisation = cores
+            let utilisation = today
                 .as_ref()
                 .zip(available)
                 .map(|(cores, have)| cores.scaled(1.0 / have));
             let full = utilisation.as_ref().is_some_and(|u| u.point >= 1.0);
             let turn = serial.map(|serial| serial.wait(*factor));
             let blocked = turn == Some(None);
-            // What queues for a section that one can be in at a time is not served sooner by more processes.
-            let replicas =
-                cores
-                    .as_ref()
-                    .zip(limit.filter(|_| !blocked))
-                    .and_then(|(cores, limit)| {
-                        replicas_of(&service.label, cores.point, limit, options)
-                    });
+            let replicas = of.needed(model, *factor, options);
             let unknown = match serial.filter(|_| blocked) {
                 Some(serial) => no_number(serial),
+                None if load.is_some() && room.is_some() => NO_ROOM.to_owned(),
                 None => NO_CORES.to_owned(),
             };
+            let cores = extrapolate(of.cores(*factor, replicas), *factor);
             let saturated = full || blocked;
             CapacityPoint {
                 load_factor: *factor,
@@ -211,7 +282,11 @@ fn report(
                     memory(service, replicas),
                     FigureUnit::Bytes,
                     QualityWord::Estimated,
-                    if blocked { &unknown } else { NO_MEMORY },
+                    if replicas.is_none() && room.is_some() {
+                        &unknown
+                    } else {
+                        NO_MEMORY
+                    },
                 ),
                 money: money(service, limit, replicas, options),
                 extrapolated: *factor > 1.0,
@@ -275,6 +350,8 @@ fn report(
 }
 
 const NO_CORES: &str = "the processes' cores are not known";
+const NO_ROOM: &str =
+    "what a process takes by itself leaves no room for requests below the target utilisation";
 const NO_MEMORY: &str = "the processes' cores or memory are not known";
 
 /// Why no number of processes is said.

@@ -1,6 +1,6 @@
 //! The growth line: what is needed on later days if the load goes on growing as it did in the range.
 
-use super::capacity::{ServiceLoad, replicas_of, service_load};
+use super::capacity::{ServiceLoad, service_load};
 use super::figures::{figure, plain};
 use crate::document::{Figure, FigureUnit, GrowthPoint, GrowthReport, QualityWord};
 use crate::model::{Estimate, Model, ServiceFacts, Trend, as_f64};
@@ -46,12 +46,17 @@ fn point(
     options: &Options,
 ) -> GrowthPoint {
     let factor = trend.load_after(days);
-    let sum = |of: fn(&ServiceLoad) -> &Estimate| {
-        let all = loads.iter().map(|(_, load)| of(load).clone());
+    let processes = |service: &ServiceFacts, load: &ServiceLoad| {
+        let limit = model.cores_limit(service)?;
+        load.processes(&service.label, factor.point, limit, options)
+    };
+    let sum = |of: &dyn Fn(&ServiceFacts, &ServiceLoad) -> Estimate| {
+        let all = loads.iter().map(|(service, load)| of(service, load));
         all.reduce(|a, b| a.plus(&b))
     };
-    let cores = sum(|load| &load.base)
-        .zip(sum(|load| &load.variable))
+    let base = sum(&|service, load| load.base_of(factor.point, processes(service, load)));
+    let cores = base
+        .zip(sum(&|_, load| load.variable().clone()))
         .and_then(|(base, variable)| {
             Estimate::combine(&[&base, &variable, &factor], |parts| {
                 let [base, variable, factor] = parts else {
@@ -63,9 +68,7 @@ fn point(
     let needed: Option<Vec<(f64, f64)>> = loads
         .iter()
         .map(|(service, load)| {
-            let cores = load.at(factor.point).point;
-            let replicas =
-                replicas_of(&service.label, cores, model.cores_limit(service)?, options)?;
+            let replicas = processes(service, load)?;
             let largest = service.process.total(column::RSS_PEAK_BYTES).map(as_f64)?;
             Some((replicas, replicas * largest))
         })

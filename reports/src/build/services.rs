@@ -281,10 +281,10 @@ fn base(model: &Model, service: &ServiceFacts) -> BaseCost {
         cpu: figure(
             per_process.as_ref(),
             FigureUnit::Cores,
-            "no owner rows of background, runtime or agent, or no process rows",
+            "no owner rows of background or agent, or no process rows",
         ),
         rss: count(&service.process, column::RSS_INIT_BYTES, FigureUnit::Bytes),
-        method: "CPU of the owners background, runtime and agent for each process; memory is the resident set at init."
+        method: "CPU of the owners background and agent for each process; memory is the resident set at init."
             .to_owned(),
     }
 }

@@ -160,7 +160,7 @@ pub struct AgentCost {
 /// What one process of a service costs without any request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BaseCost {
-    /// CPU of one process that no request causes (background, runtime, agent), cores.
+    /// CPU of one process that no request causes (background, agent), cores.
     pub cpu: Figure,
     /// Resident set of one process at init, bytes.
     pub rss: Figure,

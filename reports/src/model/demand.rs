@@ -2,9 +2,7 @@
 
 use weighbridge_wire::{OwnerKind, column};
 
-use super::service::{
-    CPU_COLUMNS, MESSAGE_COLUMNS, OperationFacts, OperationId, RUNTIME_OR_UNWRAPPED,
-};
+use super::service::{CPU_COLUMNS, MESSAGE_COLUMNS, OperationFacts, OperationId};
 use super::{Estimate, Model, ServiceFacts, Tally, as_f64};
 use crate::queue::ClassLoad;
 
@@ -61,14 +59,11 @@ impl Model {
         Some(as_f64(ns) * 1e-9 / self.seconds()?)
     }
 
-    /// CPU that no request causes (background, runtime, agent), ns. It does not grow with load, or hardly.
+    /// CPU that no request causes (background, agent), ns. It does not grow with load, or hardly; the scheduler's does,
+    /// since an idle runtime parks.
     pub(crate) fn base_cpu(&self, service: &ServiceFacts) -> Option<Estimate> {
-        let base =
-            [OwnerKind::Background, OwnerKind::Runtime, OwnerKind::Agent].map(OwnerKind::as_str);
-        let cpu = service.owners_cpu(|kind, name| {
-            // Tasks that nothing wrapped may well be work of requests.
-            base.contains(&kind) && name != RUNTIME_OR_UNWRAPPED
-        });
+        let base = [OwnerKind::Background, OwnerKind::Agent].map(OwnerKind::as_str);
+        let cpu = service.owners_cpu(|kind, _| base.contains(&kind));
         self.sum(cpu.as_ref())
     }
 

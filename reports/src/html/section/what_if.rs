@@ -61,7 +61,10 @@ fn cell(what: &str, value: Option<f64>, unit: FigureUnit, show: Show) -> Markup 
 fn services(document: &Document, anchors: &Anchors) -> Markup {
     let columns = vec![
         words("Service", ""),
-        figures("Cores", "Base + load × what grows with load"),
+        figures(
+            "Cores",
+            "Load × what grows with it + processes × what each takes by itself: today’s processes, or those needed where they are more",
+        ),
         figures("Used", "Of the cores of today’s processes"),
         figures("Processes", "Needed at the target utilisation"),
         figures(
