@@ -314,12 +314,20 @@ pub enum StoreError {
     },
     /// Not a database, or a damaged one.
     #[error(
-        "{path} is damaged or not a Weighbridge database ({why}); move it aside and restore a backup, or \
-         start with an empty data directory"
+        "{path} is damaged or not a Weighbridge database ({why}); restore a backup in its place \
+         (`weighbridge restore --replace`, which keeps it), or move it aside and start with an empty data directory"
     )]
     Damaged {
         /// The database file.
         path: PathBuf,
+        /// What the storage engine said.
+        why: String,
+    },
+    /// A snapshot that cannot be restored.
+    #[error(
+        "the snapshot is damaged or not a Weighbridge database ({why}); nothing was changed: restore another one"
+    )]
+    Snapshot {
         /// What the storage engine said.
         why: String,
     },

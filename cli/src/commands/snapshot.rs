@@ -39,7 +39,14 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Exit, Stop> {
             .block_on(send)
             .map_err(anyhow::Error::new)?;
     } else {
-        restore_dir(&args.from, Path::new(&args.to), args.replace).map_err(anyhow::Error::new)?;
+        let damaged = restore_dir(&args.from, Path::new(&args.to), args.replace)
+            .map_err(anyhow::Error::new)?;
+        if let Some(kept) = damaged {
+            output::note(&format!(
+                "the database that was there is damaged; it is kept as {}",
+                kept.display()
+            ));
+        }
     }
     output::note("restored; what had come since the snapshot comes again, or shows as lost");
     Ok(Exit::Ok)

@@ -201,7 +201,7 @@ async fn take(
 fn failed(error: &StoreError) -> Response {
     tracing::error!(%error, "a snapshot could not be taken or restored");
     let status = match error {
-        StoreError::Damaged { .. } | StoreError::NewerFormat { .. } => StatusCode::BAD_REQUEST,
+        StoreError::Snapshot { .. } | StoreError::NewerFormat { .. } => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     answer::text(status, error.to_string())

@@ -3,6 +3,7 @@
 mod advisories;
 mod late;
 mod losses;
+mod otlp;
 mod readers;
 
 use std::time::Duration;

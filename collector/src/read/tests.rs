@@ -94,3 +94,59 @@ async fn what_cannot_be_read_is_explained() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_snapshot_takes_the_place_of_a_damaged_database_which_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let snapshot = elsewhere.path().join("backup");
+    let running = collector(directory.path()).await;
+    send(&running, 0).await;
+    running.shutdown().await.unwrap();
+    snapshot_dir(directory.path(), &snapshot).unwrap();
+    let file = directory.path().join(crate::store::DATABASE_FILE);
+    let names = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let damage = |with: &str| std::fs::write(&file, with.repeat(1_000)).unwrap();
+    damage("first ");
+    // Only where that is wanted, and only by what is whole.
+    let error = restore_dir(&snapshot, directory.path(), false).unwrap_err();
+    assert!(error.to_string().contains("--replace"), "{error}");
+    let no_snapshot = elsewhere.path().join("letter");
+    std::fs::write(&no_snapshot, "a letter to a friend").unwrap();
+    let error = restore_dir(&no_snapshot, directory.path(), true).unwrap_err();
+    assert!(
+        error.to_string().contains("the snapshot is damaged"),
+        "{error}"
+    );
+    assert_eq!(names(), ["ledger.redb"]);
+    assert!(std::fs::read(&file).unwrap().starts_with(b"first"));
+
+    for (with, kept) in [
+        ("first ", "ledger.redb.damaged"),
+        ("second ", "ledger.redb.damaged-2"),
+    ] {
+        damage(with);
+        let aside = restore_dir(&snapshot, directory.path(), true).unwrap();
+        let aside = aside.expect("it was damaged");
+        assert_eq!(aside, directory.path().join(kept));
+        assert!(std::fs::read(&aside).unwrap().starts_with(with.as_bytes()));
+        let range = read_range(directory.path(), Span::default()).unwrap();
+        assert_eq!(range.windows.len(), 1);
+    }
+    let kept = [
+        "ledger.redb",
+        "ledger.redb.damaged",
+        "ledger.redb.damaged-2",
+    ];
+    assert_eq!(names(), kept);
+    // One that is whole is replaced without a copy.
+    let aside = restore_dir(&snapshot, directory.path(), true).unwrap();
+    assert_eq!(aside, None);
+}
