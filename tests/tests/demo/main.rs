@@ -35,11 +35,21 @@ fn demo(out: &Path, args: &[&str]) -> Command {
 }
 
 fn run(out: &Path, args: &[&str]) -> Ended {
+    let ended = finish(out, args);
+    assert_found_all(&ended);
+    ended
+}
+
+fn finish(out: &Path, args: &[&str]) -> Ended {
     let ended = Child::start(&mut demo(out, args)).wait(Duration::from_secs(240));
     // Kept even when a truth was missed: what the page looks like is a question of its own.
     if !args.contains(&"--verify") {
         keep_report(out);
     }
+    ended
+}
+
+fn assert_found_all(ended: &Ended) {
     assert_eq!(
         ended.status.code(),
         Some(0),
@@ -47,7 +57,22 @@ fn run(out: &Path, args: &[&str]) -> Ended {
         ended.stdout,
         ended.stderr
     );
-    ended
+}
+
+/// True when truths were missed, and each only because its interval is too wide to say: the machine was disturbed, and the
+/// report asks to weigh for longer.
+fn asks_for_longer(ended: &Ended) -> bool {
+    let missed: Vec<String> = ended
+        .stdout
+        .split("\n|---")
+        .filter(|row| row.contains("✗ missed"))
+        .map(|row| {
+            let evidence = row.lines().filter_map(|line| line.split('|').nth(4));
+            evidence.map(str::trim).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let asks = |why: &String| why.contains("The interval of") && why.contains("weigh for longer");
+    !missed.is_empty() && missed.iter().all(asks)
 }
 
 /// Leaves the report, and the ledger that it was made from, where `WEIGHBRIDGE_TEST_REPORT_DIR` says, for whoever looks
@@ -87,17 +112,18 @@ fn document(out: &Path) -> (Value, Document) {
 #[test]
 fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
     let _turn = TURN.lock();
-    let dir = new_dir();
-    let seconds = if long() { "40" } else { "20" };
-    let args = [
-        "--seconds",
-        seconds,
-        "--seed",
-        "7",
-        "--kill-collector-at",
-        "6",
-    ];
-    let ended = run(dir.path(), &args);
+    let mut dir = new_dir();
+    let args = |seconds| {
+        let kill = ["--kill-collector-at", "6"];
+        ["--seconds", seconds, "--seed", "7", kill[0], kill[1]]
+    };
+    let mut ended = finish(dir.path(), &args("40"));
+    if asks_for_longer(&ended) {
+        println!("{}\nweighing for longer, as it asks", ended.stdout);
+        dir = new_dir();
+        ended = finish(dir.path(), &args("100"));
+    }
+    assert_found_all(&ended);
     println!("{}", ended.stdout);
 
     let html = std::fs::read_to_string(dir.path().join("report.html"))
@@ -130,7 +156,7 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
 
     if long() {
         let second_dir = new_dir();
-        run(second_dir.path(), &["--seconds", seconds, "--seed", "7"]);
+        run(second_dir.path(), &["--seconds", "40", "--seed", "7"]);
         let (_, second) = self::document(second_dir.path());
         let difference =
             weighbridge_demo::compare(&document, &second).expect("there is something to compare");
