@@ -20,8 +20,8 @@ use weighbridge_agent::{Agent, encode, job};
 const ROLE: &str = "WEIGHBRIDGE_TEST_ROLE";
 /// Requests in each window: a multiple of the one in 16 whose regions are left.
 const REQUESTS: i64 = 64;
-/// CPU time of each window, in which ending it is not much.
-const WINDOW: Duration = Duration::from_millis(60);
+/// CPU time of each window, in which ending it is not much, also where a host makes each new page dear.
+const WINDOW: Duration = Duration::from_millis(150);
 /// It waits for a few calm windows before each step forward, and for more where it had to step back.
 const CALM_WINDOWS_MAX: usize = 100;
 const THINNED: &str = "thinned by back-off";
