@@ -595,11 +595,7 @@ impl Store for RedbStore {
     }
 
     fn restore(&self, from: &Path) -> Result<(), StoreError> {
-        let source = copy::open(from).map_err(|error| match error {
-            // It is a copy that the one who restores never sees.
-            StoreError::Damaged { why, .. } => StoreError::Snapshot { why },
-            error => error,
-        })?;
+        let source = copy::open(from)?;
         self.change(|handle, memory| {
             let write = handle.begin_write()?;
             copy::replace(&source, &write)?;

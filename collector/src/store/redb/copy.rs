@@ -38,7 +38,11 @@ pub(super) fn open(from: &Path) -> Result<Opened, StoreError> {
         builder.set_check_integrity_on_open(true);
         builder.open(&path).map(Handle::Writing)
     });
-    open_checked(from, &way)
+    open_checked(from, &way).map_err(|error| match error {
+        // Its path is that of a copy which the one who restores never sees.
+        StoreError::Damaged { why, .. } => StoreError::Snapshot { why },
+        error => error,
+    })
 }
 
 /// Puts the contents of a snapshot in the place of everything.
