@@ -30,6 +30,10 @@ const TOLERANCE: f64 = 0.05;
 /// Seeds of hash tables and the agent's own thread make runs differ by up to 200; so little says nothing.
 const NOISE: f64 = 300.0;
 
+/// How often it is counted before it is too much: the slower a machine, the more often the agent compares its clock with
+/// the kernel's, by 250 instructions a request; what a request itself takes is in every try.
+const TRIES: usize = 3;
+
 /// Instructions per request by case.
 type Counts = BTreeMap<String, u64>;
 
@@ -40,7 +44,6 @@ pub(crate) fn check(context: &Context) -> Result<Outcome> {
             "valgrind is not installed, so instructions were not counted; install it (Debian: apt-get install valgrind)".into(),
         ));
     }
-    let counts = count(context)?;
     let path = baseline_path(context);
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!(
@@ -50,7 +53,16 @@ pub(crate) fn check(context: &Context) -> Result<Outcome> {
     })?;
     let baseline: Counts =
         toml::from_str(&text).with_context(|| format!("{} is no baseline", path.display()))?;
-    let wrong = compare(&baseline, &counts);
+    let mut counts = count(context)?;
+    let mut wrong = compare(&baseline, &counts);
+    for _ in 1..TRIES {
+        if wrong.is_empty() {
+            break;
+        }
+        say::line("more than before; counted again, and the least of each case is taken");
+        counts = least(counts, count(context)?);
+        wrong = compare(&baseline, &counts);
+    }
     if !wrong.is_empty() {
         bail!(
             "{}\nIf the change is worth it, run `cargo xtask instructions --write` and commit {} with the reason; \
@@ -60,6 +72,15 @@ pub(crate) fn check(context: &Context) -> Result<Outcome> {
         );
     }
     Ok(Outcome::Passed)
+}
+
+/// The fewest of two counts.
+fn least(mut counts: Counts, again: Counts) -> Counts {
+    for (case, count) in again {
+        let least = counts.entry(case).or_insert(count);
+        *least = (*least).min(count);
+    }
+    counts
 }
 
 /// The task: counts and compares, or writes the baseline.
@@ -176,6 +197,12 @@ mod tests {
 
     fn counts(plain: u64, on: u64) -> Counts {
         [(PLAIN.to_owned(), plain), ("on".to_owned(), on)].into()
+    }
+
+    #[test]
+    fn of_two_counts_the_least_of_each_case_is_taken() {
+        let counts = |on, off| Counts::from([("on".to_owned(), on), ("off".to_owned(), off)]);
+        assert_eq!(least(counts(5, 7), counts(6, 4)), counts(5, 4));
     }
 
     #[test]
