@@ -9,7 +9,7 @@ mod readers;
 use std::time::Duration;
 
 use prost::Message as _;
-use weighbridge_wire::{FoldedRange, OperationKey, Quality, RowValue, column, pb};
+use weighbridge_wire::{FoldedRange, OperationKey, Quality, RowKind, RowValue, column, pb};
 
 use crate::testing::SECOND_NS;
 use crate::testing::wire::{Answer, get, raw, request};
@@ -35,6 +35,25 @@ async fn start(change: impl FnOnce(&mut Config)) -> (Running, tempfile::TempDir)
     )
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// The one message of a call of gRPC, as it stands in the body.
+fn framed(is_compressed: bool, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![u8::from(is_compressed)];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+/// The sum of a column over all rows of a kind.
+fn sum(range: &FoldedRange, kind: RowKind, column: u32) -> i64 {
+    let windows = range.windows.iter();
+    let rows = windows.flat_map(|folded| folded.rows.of_kind(kind));
+    rows.filter_map(|(_, row)| row.get(column)).sum()
+}
+
 async fn post(running: &Running, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     request(running.http_addr, "POST /v1/ledger", headers, body).await
 }
@@ -49,10 +68,7 @@ async fn a_delta_is_taken_once_in_every_encoding_and_comes_back_as_a_range() {
     let (running, _directory) = start(|_| {}).await;
     let deltas: Vec<_> = (0..3).map(|seq| DeltaSpec::new(1, seq).delta()).collect();
     let plain: Vec<_> = deltas.iter().map(weighbridge_wire::Delta::encode).collect();
-    let zstd = ruzstd::encoding::compress_to_vec(
-        &plain[2][..],
-        ruzstd::encoding::CompressionLevel::Fastest,
-    );
+    let zstd = zstd(&plain[2]);
     let first = ack(&post(&running, &[PROTOBUF], &plain[0]).await);
     assert!(!first.duplicate);
     let gzipped = gzip(&plain[1]);

@@ -556,13 +556,9 @@ impl TakeSpans for Derive<'_> {
         let window_s = u32::try_from(span.end_unix_ns / window_ns * window_ns / 1_000_000_000)
             .unwrap_or(u32::MAX);
         let is_clamped = span.end_unix_ns < span.start_unix_ns;
-        let links = match span.kind {
-            Kind::Consumer => self.take_links(span.links),
-            _ => 0..0,
-        };
-        let cut = match span.kind {
-            Kind::Consumer => span.links_cut,
-            _ => 0,
+        let (links, cut) = match span.kind {
+            Kind::Consumer => (self.take_links(span.links), span.links_cut),
+            _ => (0..0, 0),
         };
         for (reason, count) in [
             (CLAMPED, u64::from(is_clamped)),

@@ -114,8 +114,14 @@ fn planted_truths_are_found_and_a_killed_collector_changes_nothing() {
     let _turn = TURN.lock();
     let mut dir = new_dir();
     let args = |seconds| {
-        let kill = ["--kill-collector-at", "6"];
-        ["--seconds", seconds, "--seed", "7", kill[0], kill[1]]
+        [
+            "--seconds",
+            seconds,
+            "--seed",
+            "7",
+            "--kill-collector-at",
+            "6",
+        ]
     };
     let mut ended = finish(dir.path(), &args("40"));
     if asks_for_longer(&ended) {

@@ -265,7 +265,7 @@ async fn s8_a_hundred_thousand_names_from_one_service_stay_within_its_rows() {
     let rows = &range.windows[0].rows;
     assert!(rows.len() < 600, "{} rows", rows.len());
     let ended: i64 = rows
-        .of_kind(weighbridge_wire::RowKind::Operation)
+        .of_kind(RowKind::Operation)
         .filter_map(|(_, value)| value.get(column::ENDED))
         .sum();
     assert_eq!(ended, 20 * 5_001, "totals stay");

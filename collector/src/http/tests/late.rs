@@ -165,9 +165,7 @@ async fn s11_a_handler_that_panics_is_answered_and_the_others_go_on() {
 /// Sends a body of traces on each way in. Returns the statuses: HTTP's of the ledger and of OTLP, gRPC's, and what each
 /// says of when to come again.
 async fn sent_to(router: &Router, body: &[u8]) -> [(String, Option<String>); 3] {
-    let mut framed = vec![0];
-    framed.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
-    framed.extend(body);
+    let framed = framed(false, body);
     let ways = [
         ("/v1/ledger", PROTOBUF.1, body, "retry-after"),
         (crate::otlp::http::TRACES, PROTOBUF.1, body, "retry-after"),

@@ -1,7 +1,5 @@
 //! What is refused stands in the report of the tenant whose it was, once.
 
-use weighbridge_wire::RowKind;
-
 use super::advisories::{INGEST, OTHER, READ, tokens};
 use super::*;
 use crate::otlp::grpc;
@@ -133,10 +131,5 @@ async fn a_loss_stands_once_in_the_report_of_the_tenant_whose_it_was() {
     running.shutdown().await.unwrap();
     // It is on disk, of all tenants together.
     let range = crate::read_range(directory.path(), crate::Span::default()).unwrap();
-    let rows = range
-        .windows
-        .iter()
-        .flat_map(|folded| folded.rows.of_kind(RowKind::Loss));
-    let all: i64 = rows.filter_map(|(_, value)| value.get(column::LOST)).sum();
-    assert_eq!(all, 18);
+    assert_eq!(sum(&range, RowKind::Loss, column::LOST), 18);
 }

@@ -1,14 +1,8 @@
 //! OTLP in every form and encoding, over both ways in: each span counts once.
 
-use weighbridge_wire::RowKind;
-
 use super::*;
 use crate::otlp::grpc;
 use crate::testing::otlp::{SpanSpec, traces};
-
-fn zstd(body: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest)
-}
 
 /// A body in an encoding.
 fn encoded(encoding: &str, body: &[u8]) -> Vec<u8> {
@@ -17,15 +11,6 @@ fn encoded(encoding: &str, body: &[u8]) -> Vec<u8> {
         "zstd" => zstd(body),
         _ => body.to_vec(),
     }
-}
-
-/// The one message of a call.
-fn framed(encoding: &str, message: &[u8]) -> Vec<u8> {
-    let message = encoded(encoding, message);
-    let mut frame = vec![u8::from(encoding != "identity")];
-    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    frame.extend(message);
-    frame
 }
 
 #[tokio::test]
@@ -51,7 +36,8 @@ async fn otlp_is_taken_in_every_encoding_over_both_ways_in() {
             let answer = request(running.http_addr, "POST /v1/traces", &headers, &body).await;
             assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
         }
-        let body = framed(encoding, &request_of().encode_to_vec());
+        let message = encoded(encoding, &request_of().encode_to_vec());
+        let body = framed(encoding != "identity", &message);
         let headers = [
             ("content-type", "application/grpc"),
             ("grpc-encoding", encoding),
@@ -69,12 +55,7 @@ async fn otlp_is_taken_in_every_encoding_over_both_ways_in() {
     }
     let answer = get(running.http_addr, "/api/v1/range").await;
     let range = FoldedRange::decode(&answer.body).unwrap();
-    let rows = range
-        .windows
-        .iter()
-        .flat_map(|folded| folded.rows.of_kind(RowKind::Operation));
-    let ended: i64 = rows.filter_map(|(_, row)| row.get(column::ENDED)).sum();
-    assert_eq!(ended, 9);
+    assert_eq!(sum(&range, RowKind::Operation, column::ENDED), 9);
     // What is said to be compressed and is not, or in another way, is refused, and nothing of it counted.
     for (encoding, body) in [
         ("gzip", zstd(b"no")),
@@ -92,9 +73,7 @@ async fn otlp_is_taken_in_every_encoding_over_both_ways_in() {
             ("content-type", "application/grpc"),
             ("grpc-encoding", encoding),
         ];
-        let mut frame = vec![1];
-        frame.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
-        frame.extend(body);
+        let frame = framed(true, &body);
         let line = format!("POST {}", grpc::TRACES);
         let answer = request(running.http_addr, &line, &headers, &frame).await;
         let status = answer.header("grpc-status").expect("refused");
@@ -154,10 +133,5 @@ async fn logs_and_what_comes_again_are_counted_and_not_used() {
     let words = b"words of somebody";
     assert!(!stored.windows(words.len()).any(|at| at == words));
     let range = crate::read_range(directory.path(), crate::Span::default()).unwrap();
-    let rows = range
-        .windows
-        .iter()
-        .flat_map(|folded| folded.rows.of_kind(RowKind::Operation));
-    let ended: i64 = rows.filter_map(|(_, row)| row.get(column::ENDED)).sum();
-    assert_eq!(ended, 2);
+    assert_eq!(sum(&range, RowKind::Operation, column::ENDED), 2);
 }
